@@ -1,0 +1,73 @@
+# `make demo` and `make test` are all a newcomer needs; the rest is for people who work on reelflow.
+# Windows without make: the same steps are in README.md as plain commands.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+# Byte code that is not kept makes every start of Prefect twice as slow.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo up test test-needs lint bench lock clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) or sys.version_info[:2] > (3, 13))' \
+	  || { echo "reelflow needs Python 3.11 to 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/uv
+	@echo "Installing reelflow into $(VENV) (half a minute, once)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.installed ## reelflow and what it needs, in .venv
+
+install-dev: $(VENV)/.installed-dev
+
+demo: install ## publish a real video to the sandbox, and end
+	@$(BIN)/reelflow demo
+
+up: install ## sandbox and Prefect UI, ready to use; ends with Ctrl-C
+	@$(BIN)/reelflow up
+
+# What the tests use beside Python: installed where that can be done without asking (root with apt-get),
+# skipped with a reason elsewhere.
+test-needs:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  need=""; \
+	  command -v chromium >/dev/null || need="$$need chromium"; \
+	  command -v curl >/dev/null || need="$$need curl"; \
+	  if [ -n "$$need" ]; then echo "Installing for the tests:$$need"; \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need) >/dev/null || exit 1; fi; \
+	fi
+
+test: install-dev test-needs lint ## every test, and the linters
+	@$(BIN)/python -m pytest
+
+lint: install-dev ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: install-dev ## measured ratios against named rivals
+	@$(BIN)/python -m benchmarks
+
+# Hashes and no registry host, so that the file is the same wherever it is made.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+lock: | $(BIN)/uv ## renew the pinned requirements
+	@$(LOCK) pyproject.toml -o requirements.lock
+	@$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## everything that make made
+	rm -rf $(VENV) .reelflow .pytest_cache .mypy_cache .ruff_cache

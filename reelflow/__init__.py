@@ -1,0 +1,1 @@
+"""The engine of reelflow: plain Python that never imports Prefect."""

@@ -1,0 +1,160 @@
+"""The sandbox as one HTTP server: both APIs, the control below ``/sandbox``, and the page at ``/``."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from reelflow.sandbox import taisly, tikmatrix
+from reelflow.sandbox.faults import CuttableProtocol, Fault, FaultLayer, Faults
+from reelflow.sandbox.world import ACCOUNTS, DEVICES, World
+
+
+def build_app(world: World) -> FaultLayer:
+    """The whole sandbox as one ASGI application around `world`."""
+    control = _Control(world)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        world.save()
+
+    app = Starlette(
+        routes=[
+            *taisly.routes(world),
+            *tikmatrix.routes(world),
+            Route("/", control.page),
+            Route("/sandbox/reset", control.reset, methods=["POST"]),
+            Route("/sandbox/state", control.state),
+            Route("/sandbox/faults", control.list_faults, methods=["GET"]),
+            Route("/sandbox/faults", control.order_fault, methods=["POST"]),
+            Route("/sandbox/faults", control.clear_faults, methods=["DELETE"]),
+            Route("/sandbox/fail-next", control.fail_next, methods=["POST"]),
+            Route("/sandbox/clock", control.set_clock, methods=["POST"]),
+            Route("/sandbox/videos/{name}", control.video),
+        ],
+        lifespan=lifespan,
+    )
+    return FaultLayer(app, lambda: control.faults, lambda: world.data.requests)
+
+
+class _Control:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.faults = Faults(world.seed)
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(files("reelflow.sandbox").joinpath("page.html").read_text("utf-8"))
+
+    async def reset(self, request: Request) -> Response:
+        self.world.reset()
+        self.faults = Faults(self.world.seed)
+        return JSONResponse({"ok": True})
+
+    async def state(self, request: Request) -> Response:
+        world = self.world
+        return JSONResponse(
+            {
+                "posts": [taisly.as_state(p) for p in world.data.posts],
+                "phone_tasks": [tikmatrix.as_task(t) for t in world.data.phone_tasks],
+                "requests": world.data.requests,
+                "accounts": ACCOUNTS,
+                "devices": DEVICES,
+                "plan": world.plan,
+                "license": world.license_plan,
+                "now": round(world.now() * 1000),
+            }
+        )
+
+    async def list_faults(self, request: Request) -> Response:
+        return JSONResponse({"faults": self.faults.as_json()})
+
+    async def order_fault(self, request: Request) -> Response:
+        try:
+            self.faults.waiting.append(Fault.from_json(await request.json()))
+        except (ValueError, TypeError) as error:
+            return _bad(str(error))
+        return JSONResponse({"faults": self.faults.as_json()})
+
+    async def clear_faults(self, request: Request) -> Response:
+        self.faults.waiting.clear()
+        return JSONResponse({"faults": []})
+
+    async def fail_next(self, request: Request) -> Response:
+        body = await _object(request)
+        by = [name for name in ("platform", "script_name", "serial") if isinstance(body.get(name), str)]
+        if len(by) != 1:
+            return _bad("name one of 'platform', 'script_name' or 'serial', with a 'reason'")
+        times = body.get("times", 1)
+        if not isinstance(times, int) or times < 1:
+            return _bad("'times' must be a whole number from 1")
+        wish = {by[0]: body[by[0]], "reason": str(body.get("reason") or "made to fail by the sandbox"), "times": times}
+        self.world.data.fail_next.append(wish)
+        self.world.save()
+        return JSONResponse({"fail_next": self.world.data.fail_next})
+
+    async def set_clock(self, request: Request) -> Response:
+        """Set the sandbox's clock `offset` seconds off the real one, or `advance` it by seconds."""
+        body = await _object(request)
+        offset, advance = body.get("offset", self.world.data.clock_offset), body.get("advance", 0)
+        if not isinstance(offset, int | float) or not isinstance(advance, int | float):
+            return _bad("'offset' and 'advance' are seconds")
+        self.world.data.clock_offset = offset + advance
+        self.world.save()
+        return JSONResponse({"offset": self.world.data.clock_offset, "now": round(self.world.now() * 1000)})
+
+    async def video(self, request: Request) -> Response:
+        path = self.world.videos / Path(request.path_params["name"]).name
+        if not path.is_file():
+            return JSONResponse({"error": "no such video"}, 404)
+        return FileResponse(path)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        body = await request.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _bad(words: str) -> Response:
+    return JSONResponse({"error": words}, 400)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket on `port`, or on a free one if that is taken (or 0)."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # A port in TIME_WAIT after the last run is free; Windows gives this option another, unwanted meaning.
+    if hasattr(socket, "SO_REUSEPORT"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.bind((host, 0))
+    sock.listen(2048)
+    return sock
+
+
+def serve(world: World, sock: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    config = uvicorn.Config(
+        build_app(world),
+        http=CuttableProtocol,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[sock])

@@ -1,0 +1,266 @@
+"""Taisly's endpoints, below ``/api/private``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from reelflow.sandbox.world import ACCOUNTS, API_KEY, FREE_KEY, Post, World
+from reelflow.video import check_video
+
+PREFIX = "/api/private"
+PAGE = 10
+_CHUNK = 1 << 20
+
+
+def _no(message: str, error: str, status: int = 200, **more: Any) -> JSONResponse:
+    """A refusal: `message` is the machine code, `error` the text for people; HTTP 200 may be one too."""
+    return JSONResponse({"success": False, "message": message, "error": error, **more}, status)
+
+
+def _yes(**fields: Any) -> JSONResponse:
+    return JSONResponse({"success": True, **fields})
+
+
+def _key(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def routes(world: World) -> list[Route]:
+    """The endpoints, acting on `world`."""
+    api = _Taisly(world)
+
+    def route(method: str, path: str, endpoint: Any) -> Route:
+        async def guarded(request: Request) -> Response:
+            if _key(request) == FREE_KEY:
+                return _no("PLAN_REQUIRED", "Your plan has no access to the API. Please upgrade.", 403)
+            if _key(request) not in world.data.keys:
+                return _no("UNAUTHORIZED", "Invalid API key", 401)
+            if (wait := world.over_quota()) is not None:
+                return _no("RATE_LIMIT", "Too many requests", 429, retryAfter=max(1, round(wait)))
+            answer: Response = await endpoint(request)
+            world.save()
+            return answer
+
+        return Route(PREFIX + path, guarded, methods=[method])
+
+    return [
+        route("GET", "/user/api-key", api.key_info),
+        route("POST", "/user/api-key/generate", api.generate_key),
+        route("POST", "/user/api-key/revoke", api.revoke_key),
+        route("GET", "/platform/platforms", api.platforms),
+        route("POST", "/post", api.create_post),
+        route("GET", "/post/history", api.history),
+        route("GET", "/post/cancelSchedule", api.cancel),
+        route("GET", "/reposts", api.reposts),
+        route("POST", "/repost/add", api.add_repost),
+        route("POST", "/repost/delete", api.delete_repost),
+        route("POST", "/repost/pause", api.pause_repost),
+    ]
+
+
+class _Taisly:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def key_info(self, request: Request) -> Response:
+        return _yes(data={"plan": self.world.plan, "apiKey": f"{_key(request)[:7]}…", "active": True})
+
+    async def generate_key(self, request: Request) -> Response:
+        fresh = f"taisly_{secrets.token_hex(16)}"
+        self.world.data.keys = [fresh]
+        return _yes(apiKey=fresh)
+
+    async def revoke_key(self, request: Request) -> Response:
+        self.world.data.keys = [k for k in self.world.data.keys if k != _key(request)]
+        return _yes()
+
+    async def platforms(self, request: Request) -> Response:
+        return _yes(data=ACCOUNTS)
+
+    async def create_post(self, request: Request) -> Response:
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            return _no("NO_VIDEO", "Send the video as multipart/form-data")
+        async with request.form(max_files=1, max_fields=20) as form:
+            video = form.get("video")
+            if not isinstance(video, UploadFile):
+                return _no("NO_VIDEO", "The field 'video' is missing")
+            fields = {k: v for k, v in form.items() if isinstance(v, str)}
+            kept, sha256 = await run_in_threadpool(self._keep, video)
+        refused = self._refuse(fields) or await run_in_threadpool(self._refuse_video, kept)
+        if refused is not None:
+            kept.unlink(missing_ok=True)
+            return refused
+        scheduled = int(fields["scheduled"]) if fields.get("scheduled") else None
+        post = self.world.add_post(
+            sha256=sha256,
+            file=kept.name,
+            caption=fields.get("description", ""),
+            preview=float(fields.get("previewTime") or 0),
+            accounts=json.loads(fields["platforms"]),
+            scheduled=scheduled,
+        )
+        return _yes(
+            historyId=post.id,
+            scheduled=scheduled is not None,
+            date=scheduled or post.created,
+            result=_results(post),
+        )
+
+    def _keep(self, video: UploadFile) -> tuple[Path, str]:
+        digest, name = hashlib.sha256(), Path(video.filename or "video").name
+        target = self.world.videos / f"{secrets.token_hex(8)}{Path(name).suffix.lower() or '.mp4'}"
+        with target.open("wb") as out:
+            while chunk := video.file.read(_CHUNK):
+                digest.update(chunk)
+                out.write(chunk)
+        return target, digest.hexdigest()
+
+    def _refuse(self, fields: dict[str, str]) -> Response | None:
+        try:
+            ids = json.loads(fields.get("platforms", ""))
+        except ValueError:
+            ids = None
+        if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
+            return _no("INVALID_PLATFORMS", "'platforms' must be a JSON array of ids in one string")
+        known = {a["id"] for a in ACCOUNTS}
+        if unknown := [i for i in ids if i not in known]:
+            return _no("PLATFORM_NOT_FOUND", f"Not connected: {', '.join(unknown)}")
+        if fields.get("scheduled") and not fields["scheduled"].isdigit():
+            return _no("INVALID_DATE", "'scheduled' must be a Unix time in milliseconds")
+        try:
+            float(fields.get("previewTime") or 0)
+        except ValueError:
+            return _no("INVALID_PREVIEW", "'previewTime' must be a number of seconds")
+        return None
+
+    def _refuse_video(self, path: Path) -> Response | None:
+        report = check_video(path)
+        if report.ok:
+            return None
+        return _no("INVALID_VIDEO", "; ".join(f"{p.code}: {p.found}" for p in report.errors))
+
+    async def history(self, request: Request) -> Response:
+        query = request.query_params
+        newest_first = list(reversed(self.world.data.posts))
+        if "startTime" in query or "endTime" in query:
+            try:
+                start, end = int(query.get("startTime", 0)), int(query.get("endTime", 1 << 62))
+            except ValueError:
+                return _no("INVALID_DATE", "'startTime' and 'endTime' are Unix times in milliseconds")
+            shown = [p for p in newest_first if start <= (p.scheduled or p.created) <= end]
+        else:
+            page = max(1, int(query.get("page", "1") if query.get("page", "1").isdigit() else 1))
+            shown = newest_first[(page - 1) * PAGE : page * PAGE]
+        for post in shown:
+            self.world.read_post(post)
+        return _yes(data=[_item(post) for post in shown])
+
+    async def cancel(self, request: Request) -> Response:
+        post_id = request.query_params.get("id", "")
+        post = next((p for p in self.world.data.posts if p.id == post_id), None)
+        if post is None:
+            return _no("NOT_FOUND", "No such scheduled post")
+        if post.scheduled is None or post.scheduled <= self.world.now() * 1000:
+            return _no("NOT_SCHEDULED", "This post is not waiting for its time any more")
+        self.world.data.posts.remove(post)
+        return _yes()
+
+    async def reposts(self, request: Request) -> Response:
+        accounts = {a["id"]: a for a in ACCOUNTS}
+        return _yes(
+            data=[{**rule, "from": accounts[rule["from"]], "to": [accounts[t] for t in rule["to"]]}
+                  for rule in self.world.data.rules]
+        )  # fmt: skip
+
+    async def add_repost(self, request: Request) -> Response:
+        body = await _object(request)
+        source, targets = body.get("from"), body.get("to")
+        known = {a["id"] for a in ACCOUNTS}
+        if source not in known or not isinstance(targets, list) or not targets or not set(targets) <= known:
+            return _no("INVALID_PLATFORMS", "'from' and 'to' must be ids of connected accounts", 400)
+        if self.world.closes_circle(str(source), targets):
+            return _no("CIRCULAR_REPOST", "This rule would close a circle", 400)
+        rule = {"_id": self.world.new_id(), "from": source, "to": targets, "isPaused": False}
+        self.world.data.rules.append(rule)
+        return _yes(data=rule)
+
+    async def delete_repost(self, request: Request) -> Response:
+        rule = self._rule(await _object(request))
+        if rule is None:
+            return _no("NOT_FOUND", "No such rule")
+        self.world.data.rules.remove(rule)
+        return _yes()
+
+    async def pause_repost(self, request: Request) -> Response:
+        body = await _object(request)
+        rule = self._rule(body)
+        if rule is None:
+            return _no("NOT_FOUND", "No such rule")
+        rule["isPaused"] = bool(body.get("isPaused"))
+        return _yes(data=rule)
+
+    def _rule(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        return next((r for r in self.world.data.rules if r["_id"] == body.get("id")), None)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        body = await request.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _results(post: Post) -> list[dict[str, Any]]:
+    return [
+        {
+            "platform": d.platform,
+            "platformId": d.account,
+            "status": d.status,
+            **({"error": d.reason} if d.reason else {}),
+            **({"url": d.link} if d.status == "SUCCESS" else {}),
+        }
+        for d in post.destinations
+    ]
+
+
+def _item(post: Post) -> dict[str, Any]:
+    return {
+        "id": post.id,
+        "description": post.caption,
+        "platforms": [d.account for d in post.destinations],
+        "date": post.created,
+        "scheduled": post.scheduled,
+        "result": _results(post),
+    }
+
+
+def as_state(post: Post) -> dict[str, Any]:
+    """One post as GET /sandbox/state shows it."""
+    return {
+        "historyId": post.id,
+        "sha256": post.sha256,
+        "caption": post.caption,
+        "platforms": [d.account for d in post.destinations],
+        "scheduled": post.scheduled,
+        "result": _results(post),
+        "createdAt": post.created,
+        "previewTime": post.preview,
+        "repostOf": post.repost_of,
+        "video": f"/sandbox/videos/{quote(post.file)}",
+    }
+
+
+__all__ = ["API_KEY", "PREFIX", "as_state", "routes"]

@@ -1,0 +1,302 @@
+"""A client for Taisly's API: one method per endpoint, each of which sends one request once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from reelflow.errors import InputError, NotAllowed, ReelflowError, Refused, UnreadableAnswer
+from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, RepostRule
+from reelflow.transport import (
+    UPLOAD_TIMEOUT,
+    CountedBody,
+    check_url,
+    exchange,
+    from_status,
+    one_line,
+    open_client,
+    parse,
+    redact,
+)
+
+SERVICE = "Taisly"
+BASE_URL = "https://app.taisly.com/api/private"
+
+MIME_TYPES = {
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".avi": "video/x-msvideo",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
+    ".flv": "video/x-flv",
+    ".mpeg": "video/mpeg",
+    ".mpg": "video/mpeg",
+}
+"""The file endings that the official SDK accepts, with the MIME type it sends for each."""
+
+M = TypeVar("M", bound=BaseModel)
+FileStamp = tuple[int, int]
+"""(size in bytes, modification time in ns): what a file was when it was checked."""
+
+
+class TaislyClient:
+    """Taisly's API with one key.
+
+    Args:
+        api_key: ``taisly_…``. Never part of an error, a log line or a repr.
+        base_url: https, or an address on this machine (the sandbox).
+        transport: For tests: an ``httpx.BaseTransport`` to use in place of the network.
+
+    Every method raises the errors of `reelflow.errors`: `NothingSent` and `Busy` (safe to repeat),
+    `OutcomeUnknown`, `Refused` and `NotAllowed` (repeating does not help).
+    """
+
+    def __init__(self, api_key: str, base_url: str = BASE_URL, *, transport: httpx.BaseTransport | None = None) -> None:
+        key = api_key.strip()
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise InputError(
+                "The Taisly API key is empty or has characters that no key has. "
+                "Copy it from Taisly's settings into the block once more.",
+                service=SERVICE,
+            )
+        self._key = key
+        self._base_url = check_url(base_url, service=SERVICE)
+        self._http = open_client(self._base_url, headers={"Authorization": f"Bearer {key}"}, transport=transport)
+
+    def __repr__(self) -> str:
+        return f"TaislyClient({self._base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # The key itself
+
+    def key_info(self) -> dict[str, Any]:
+        """GET ``/user/api-key``: what Taisly says about this key. The fields are not documented."""
+        return self._json("GET", "/user/api-key")
+
+    def generate_key(self) -> str:
+        """POST ``/user/api-key/generate``: a new key, shown this once. The key in use dies at once."""
+        body = self._json("POST", "/user/api-key/generate")
+        inner = body.get("data")
+        places = [body, inner if isinstance(inner, dict) else {}]
+        for place in places:
+            for name in ("apiKey", "key"):
+                if isinstance(key := place.get(name), str) and key:
+                    return key
+        raise UnreadableAnswer(
+            "Taisly made a new key but did not show it where it was expected; the old key no longer works. "
+            "Make another one in Taisly's settings.",
+            service=SERVICE,
+        )
+
+    def revoke_key(self) -> None:
+        """POST ``/user/api-key/revoke``: every later call with this key fails."""
+        self._json("POST", "/user/api-key/revoke")
+
+    # Accounts and posts
+
+    def platforms(self) -> list[ConnectedAccount]:
+        """GET ``/platform/platforms``: the connected accounts."""
+        return self._items("GET", "/platform/platforms", ConnectedAccount)
+
+    def create_post(
+        self,
+        video: Path,
+        account_ids: Sequence[str],
+        description: str = "",
+        *,
+        preview_seconds: float = 0,
+        scheduled: datetime | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        expect: FileStamp | None = None,
+    ) -> AcceptedPost:
+        """POST ``/post``: send a video to accounts. The answer means accepted, not published.
+
+        The file is streamed from disk. `OutcomeUnknown` means that the post may be out: look before sending
+        again.
+
+        Args:
+            video: The file.
+            account_ids: Ids from `platforms`.
+            description: The caption.
+            preview_seconds: The moment of the video that is shown as its preview.
+            scheduled: When to publish, with a time zone; None for now.
+            progress: Called with (bytes taken, bytes in all) as the upload goes.
+            expect: What the file was when it was checked. If it is something else by the time its last byte
+                has been read, the request is left incomplete and InputError raised: nothing is posted.
+        """
+        fields = {
+            "platforms": json.dumps(list(account_ids)),
+            "description": description,
+            "previewTime": f"{preview_seconds:g}",
+        }
+        if scheduled is not None:
+            if scheduled.tzinfo is None:
+                raise InputError("The scheduled time needs a time zone.")
+            fields["scheduled"] = str(round(scheduled.timestamp() * 1000))
+        with _open_video(video) as file:
+
+            def unchanged() -> None:
+                now = os.fstat(file.fileno())
+                whole = body.taken + len_last == body.total
+                if not whole or (expect is not None and (now.st_size, now.st_mtime_ns) != expect):
+                    raise InputError(
+                        f"{video.name} changed while it was being uploaded; nothing was posted. "
+                        "Start again once the file is complete."
+                    )
+
+            request = self._http.build_request(
+                "POST",
+                "/post",
+                data=fields,
+                files={"video": (video.name, file, MIME_TYPES.get(video.suffix.lower(), "video/mp4"))},
+                timeout=UPLOAD_TIMEOUT,
+            )
+            body = CountedBody(
+                request.stream,  # type: ignore[arg-type] # a multipart body of httpx is a SyncByteStream
+                int(request.headers["Content-Length"]),
+                progress,
+                unchanged,
+            )
+            request.stream = body
+            boundary = request.headers["Content-Type"].partition("boundary=")[2]
+            len_last = len(f"--{boundary}--\r\n")
+            answer = self._answer(exchange(self._http, request, service=SERVICE))
+        return self._parse(answer, AcceptedPost)
+
+    def history_page(self, page: int = 1) -> list[HistoryItem]:
+        """GET ``/post/history?page=``: ten posts a page, newest first."""
+        return self._items("GET", "/post/history", HistoryItem, params={"page": page})
+
+    def history_between(self, start: datetime, end: datetime) -> list[HistoryItem]:
+        """GET ``/post/history?startTime=&endTime=``: every post of that time, unpaged.
+
+        The unit is not documented; Unix milliseconds are assumed, as in POST ``/post``.
+        """
+        params = {"startTime": round(start.timestamp() * 1000), "endTime": round(end.timestamp() * 1000)}
+        return self._items("GET", "/post/history", HistoryItem, params=params)
+
+    def cancel_scheduled(self, history_id: str) -> None:
+        """GET ``/post/cancelSchedule?id=``: delete a scheduled post for good. Yes, it is a GET."""
+        self._json("GET", "/post/cancelSchedule", params={"id": history_id})
+
+    # Repost rules
+
+    def reposts(self) -> list[RepostRule]:
+        """GET ``/reposts``: the rules."""
+        return self._items("GET", "/reposts", RepostRule)
+
+    def add_repost(self, source: str, targets: Sequence[str]) -> None:
+        """POST ``/repost/add``. A rule that would close a circle is refused (400)."""
+        self._json("POST", "/repost/add", json={"from": source, "to": list(targets)})
+
+    def delete_repost(self, rule_id: str) -> None:
+        """POST ``/repost/delete``."""
+        self._json("POST", "/repost/delete", json={"id": rule_id})
+
+    def pause_repost(self, rule_id: str, *, paused: bool) -> None:
+        """POST ``/repost/pause``: pause a rule or let it run again."""
+        self._json("POST", "/repost/pause", json={"id": rule_id, "isPaused": paused})
+
+    # How an answer is read
+
+    @staticmethod
+    def _parse(value: Any, model: type[M]) -> M:
+        return parse(value, model, service=SERVICE)
+
+    def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        request = self._http.build_request(method, path, **kwargs)
+        return self._answer(exchange(self._http, request, service=SERVICE))
+
+    def _items(self, method: str, path: str, model: type[M], **kwargs: Any) -> list[M]:
+        body = self._json(method, path, **kwargs)
+        data = body.get("data", [])
+        if not isinstance(data, list):
+            raise UnreadableAnswer(f"Taisly sent no list of {path.rpartition('/')[2]}.", service=SERVICE)
+        return [self._parse(item, model) for item in data]
+
+    def _answer(self, response: httpx.Response) -> dict[str, Any]:
+        """The body of a success, or the error that the answer means: HTTP 200 may be one too."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        code, words = self._said(body)
+        if code == "LIMIT":  # whatever the status: the plan's posts are used up, which no waiting of ours cures
+            raise Refused(
+                f"Taisly refused the post: {words}. The plan's posting limit is used up: "
+                "wait until it renews, or change the plan in Taisly.",
+                service=SERVICE,
+                status=response.status_code,
+                code=code,
+            )
+        error = from_status(response, service=SERVICE, code=code, words=words)
+        if error is not None:
+            raise self._explained(error)
+        if isinstance(body, list):
+            return {"success": True, "data": body}
+        if not isinstance(body, dict):
+            raise UnreadableAnswer(
+                f"Taisly answered {response.status_code} with something that is not JSON.",
+                service=SERVICE,
+                status=response.status_code,
+            )
+        if body.get("success") is False:
+            said = f": {words}" if words else ""
+            raise Refused(f"Taisly refused the request{said}.", service=SERVICE, status=response.status_code, code=code)
+        return body
+
+    def _said(self, body: Any) -> tuple[str | None, str | None]:
+        """The machine code and the words for people in a body; neither ever contains the key."""
+        if not isinstance(body, dict):
+            return None, None
+        agent = body.get("agent")
+        candidates = [
+            body.get("error"),
+            body.get("detailMessage"),
+            agent.get("message") if isinstance(agent, dict) else None,
+        ]
+        code = body.get("message") if isinstance(body.get("message"), str) else None
+        words = next((w for w in candidates if isinstance(w, str) and w.strip()), code)
+        return (
+            redact(one_line(code), self._key) if code else None,
+            redact(one_line(words).rstrip("."), self._key) if words else None,
+        )
+
+    @staticmethod
+    def _explained(error: ReelflowError) -> ReelflowError:
+        if isinstance(error, NotAllowed) and error.status == 403:
+            error.message = (
+                f"{error.message} The API needs the plan STARTER, INFLUENCER or PRO; "
+                "a FREE account has no access to it."
+            )
+        return error
+
+
+@contextlib.contextmanager
+def _open_video(video: Path) -> Iterator[Any]:
+    try:
+        file = video.open("rb")
+    except OSError as error:
+        raise InputError(f"{video} cannot be read: {error.strerror}.") from None
+    with file:
+        yield file

@@ -1,0 +1,171 @@
+"""Taisly's JSON as pydantic models.
+
+The published pages name some fields and leave others out; clients seen in public disagree on a few. So every
+model takes the spellings that were seen, ignores what is new, and keeps a value it does not know instead of
+failing on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AliasChoices, AliasPath, Field, field_validator, model_validator
+
+from reelflow.transport import Wire
+
+log = logging.getLogger(__name__)
+
+
+class Status(StrEnum):
+    """The outcome of one platform of one post. Everything but SUCCESS and FAILED is still open."""
+
+    PENDING = "PENDING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class ConnectedAccount(Wire):
+    """One entry of GET ``/platform/platforms``: a platform account connected in Taisly."""
+
+    id: str = Field(validation_alias=AliasChoices("id", "_id"))
+    platform: str = Field(validation_alias=AliasChoices("platform", "identifier"))
+    display_name: str = Field("", validation_alias=AliasChoices("displayName", "username", "name"))
+
+
+class PlatformResult(Wire):
+    """What one platform made of a post. `raw_status` keeps a value that is not documented."""
+
+    platform: str = Field("", validation_alias=AliasChoices("platform", "identifier"))
+    platform_id: str | None = Field(None, validation_alias=AliasChoices("platformId", "accountId"))
+    raw_status: str = Field("PENDING", validation_alias="status")
+    reason: str | None = Field(
+        None, validation_alias=AliasChoices("error", "reason", "message", "detailMessage", "failReason")
+    )
+    link: str | None = Field(None, validation_alias=AliasChoices("url", "link", "postUrl", "permalink"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten(cls, value: Any) -> Any:
+        # "platform" may be a name or an object that has the name and the id.
+        if isinstance(value, dict) and isinstance(inner := value.get("platform"), dict):
+            value = dict(value)
+            value["platform"] = inner.get("platform") or inner.get("identifier") or ""
+            value.setdefault("platformId", inner.get("id") or inner.get("_id"))
+        return value
+
+    @field_validator("reason", "link", mode="before")
+    @classmethod
+    def _text_only(cls, value: Any) -> Any:
+        return value if isinstance(value, str) else None
+
+    @field_validator("raw_status", mode="before")
+    @classmethod
+    def _status_text(cls, value: Any) -> Any:
+        return "PENDING" if value is None else value
+
+    @property
+    def status(self) -> Status:
+        """The documented status; an unknown one counts as not finished."""
+        try:
+            return Status(self.raw_status.strip().upper())
+        except ValueError:
+            log.warning("Taisly reports a status that is not documented: %r; taken as not finished", self.raw_status)
+            return Status.PENDING
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time as Taisly may write it: Unix ms (or s), as number or text, or ISO 8601; None if it is none."""
+    if value in (None, "", 0, False):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = None
+    try:
+        if number is not None:
+            return datetime.fromtimestamp(number / 1000 if number > 1e11 else number, UTC)
+        moment = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        log.warning("Taisly sent a time that cannot be read: %r", value)
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class AcceptedPost(Wire):
+    """The answer to POST ``/post``. It means accepted, not published."""
+
+    history_id: str = Field(
+        validation_alias=AliasChoices(
+            "historyId",
+            "id",
+            AliasPath("data", "historyId"),
+            AliasPath("data", "id"),
+            AliasPath("data", "_id"),
+            "_id",
+        ),
+        min_length=1,
+    )
+    result: list[PlatformResult] = Field(default_factory=list)
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else []
+
+
+class HistoryItem(Wire):
+    """One post in the history. Documented are `id` and `result`; the rest is read where it is there."""
+
+    id: str = Field(validation_alias=AliasChoices("id", "_id", "historyId"), min_length=1)
+    result: list[PlatformResult] = Field(default_factory=list)
+    caption: str | None = Field(None, validation_alias=AliasChoices("description", "caption", "text"))
+    account_ids: tuple[str, ...] = Field((), validation_alias=AliasChoices("platforms", "platformIds"))
+    created: datetime | None = Field(None, validation_alias=AliasChoices("date", "createdAt", "created"))
+    scheduled: datetime | None = None
+
+    @field_validator("created", "scheduled", mode="before")
+    @classmethod
+    def _when(cls, value: Any) -> datetime | None:
+        return value if isinstance(value, datetime) else _moment(value)
+
+    @field_validator("account_ids", mode="before")
+    @classmethod
+    def _ids(cls, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            return ()
+        found = (v.get("id") or v.get("_id") if isinstance(v, dict) else v for v in value)
+        return tuple(str(v) for v in found if v is not None)
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else []
+
+    @property
+    def finished(self) -> bool:
+        """Whether every platform has an outcome."""
+        return bool(self.result) and all(r.status is not Status.PENDING for r in self.result)
+
+
+class RepostRule(Wire):
+    """One rule: what is posted to `source` is posted to `targets` too."""
+
+    id: str = Field(validation_alias=AliasChoices("_id", "id"))
+    source: str = Field(validation_alias="from")
+    targets: tuple[str, ...] = Field((), validation_alias="to")
+    paused: bool = Field(False, validation_alias="isPaused")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _one_id(cls, value: Any) -> Any:
+        return (value.get("id") or value.get("_id")) if isinstance(value, dict) else value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _many_ids(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return ()
+        return tuple((v.get("id") or v.get("_id")) if isinstance(v, dict) else v for v in value)

@@ -1,0 +1,130 @@
+"""TikMatrix's JSON as pydantic models, lenient where its pages leave a field open."""
+
+from __future__ import annotations
+
+import json
+import logging
+from enum import IntEnum
+from typing import Any
+
+from pydantic import AliasChoices, Field, field_validator
+
+from reelflow.transport import Wire
+
+log = logging.getLogger(__name__)
+
+
+class TaskStatus(IntEnum):
+    """Status of a phone task. FAILED is final only once the auto-retry time (5-60 s) has passed without change."""
+
+    PENDING = 0
+    RUNNING = 1
+    COMPLETED = 2
+    FAILED = 3
+
+
+class License(Wire):
+    """GET ``/license/check``: what the licence permits."""
+
+    plan_name: str = ""
+    api_enabled: bool = False
+    device_limit: int | None = None
+    message: str = ""
+
+
+class CreatedTasks(Wire):
+    """The answer to POST ``/task``."""
+
+    task_ids: list[int]
+    created_count: int | None = None
+
+
+class PhoneTask(Wire):
+    """One script on one device, as the desktop's task table has it.
+
+    Times are text in the PC's own clock without a zone ("2024-12-16 15:30:00"). `status` is None for a value
+    that is not documented; treat it as not finished.
+    """
+
+    id: int
+    script_name: str = ""
+    serial: str = Field("", validation_alias=AliasChoices("serial", "real_serial"))
+    status: TaskStatus | None = None
+    remark: str = ""
+    source: str = ""
+    retry_count: int = 0
+    start_time: str | None = None
+    end_time: str | None = None
+    script_args: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        try:
+            return TaskStatus(int(value))
+        except (TypeError, ValueError):
+            log.warning("TikMatrix reports a task status that is not documented: %r; taken as not finished", value)
+            return None
+
+    @field_validator("script_args", mode="before")
+    @classmethod
+    def _object(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                return {}
+        return value if isinstance(value, dict) else {}
+
+    @field_validator("remark", "source", "script_name", "serial", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return "" if value is None else value
+
+    @field_validator("retry_count", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return 0 if value is None else value
+
+    @property
+    def username(self) -> str | None:
+        """The account that the script ran as, where the task says so."""
+        name = self.script_args.get("username")
+        return str(name) if name else None
+
+
+class TaskPage(Wire):
+    """One page of GET ``/task``."""
+
+    tasks: list[PhoneTask]
+    total: int | None = None
+
+
+class TaskStats(Wire):
+    """GET ``/task/stats``: counts of **all** tasks on the PC, other people's too."""
+
+    total: int = 0
+    pending: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class Device(Wire):
+    """One online device of GET ``/rpc/devices``."""
+
+    serial: str = Field(validation_alias=AliasChoices("serial", "real_serial"))
+    busy: bool = False
+
+
+LIST_KEYS = ("list", "tasks", "items", "records", "data")
+"""Where the array of a listing may stand: its key is not documented."""
+
+
+def first_list(data: Any) -> list[Any] | None:
+    """The array in a listing: the value itself, or the first list under `LIST_KEYS`."""
+    if isinstance(data, list):
+        return data
+    if isinstance(data, dict):
+        return next((data[k] for k in LIST_KEYS if isinstance(data.get(k), list)), None)
+    return None

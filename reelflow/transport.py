@@ -1,0 +1,305 @@
+"""How reelflow speaks HTTP: timeouts, safe addresses, counted uploads, and one mapping from httpx to our errors.
+
+No request is ever repeated here: whether a repetition is safe is for the caller to decide, by the class of the
+error (`reelflow.errors`). Redirects are not followed, since they would take the key to another place.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import ipaddress
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reelflow.errors import (
+    Busy,
+    InputError,
+    NotAllowed,
+    NotFound,
+    NothingSent,
+    OutcomeUnknown,
+    ReelflowError,
+    Refused,
+    UnreadableAnswer,
+)
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds. Nothing has been sent by then, so giving up early costs nothing."""
+READ_TIMEOUT = 30.0
+"""Seconds for an ordinary answer."""
+UPLOAD_READ_TIMEOUT = 300.0
+"""Seconds. Taisly answers an upload only when it has taken the file; clients in the wild wait 180-300 s."""
+WRITE_TIMEOUT = 60.0
+"""Seconds that one piece of 64 KiB may take to be accepted by the network."""
+POOL_TIMEOUT = 10.0
+"""Seconds for a free connection; we use one at a time, so this only catches a mistake of ours."""
+
+REQUEST_TIMEOUT = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT)
+UPLOAD_TIMEOUT = httpx.Timeout(UPLOAD_READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT)
+
+
+class Wire(BaseModel):
+    """Base of the wire models. Lenient: unknown fields are ignored, numbers where text is promised become text."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, populate_by_name=True, frozen=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+# What httpx raises before the first byte of a request has left.
+_BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+# Mistakes in the address, or of ours: nothing can have been sent.
+_BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL)
+
+
+class CountedBody(httpx.SyncByteStream):
+    """A request body that knows how much of it the transport has taken.
+
+    `taken` counts a piece as soon as it is handed out, so ``taken < total`` proves that the service cannot
+    have the whole request. The last piece (for a multipart body the closing boundary) is handed out only after
+    `before_last` has returned: raising there leaves the service with a request it cannot use.
+
+    Args:
+        stream: The body as httpx built it; it is read once.
+        total: Its length in bytes, as announced in Content-Length.
+        progress: Called with (bytes taken, bytes in all) after each piece.
+        before_last: Called once, before the last piece.
+    """
+
+    def __init__(
+        self,
+        stream: httpx.SyncByteStream,
+        total: int,
+        progress: Callable[[int, int], None] | None = None,
+        before_last: Callable[[], None] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._progress = progress
+        self._before_last = before_last
+        self.total = total
+        self.taken = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the service may have the whole body."""
+        return self.taken >= self.total
+
+    def __iter__(self) -> Iterator[bytes]:
+        held: bytes | None = None
+        for piece in self._stream:
+            if held is not None:
+                yield self._hand_out(held)
+            held = piece
+        if self._before_last is not None:
+            self._before_last()
+        if held is not None:
+            yield self._hand_out(held)
+
+    def _hand_out(self, piece: bytes) -> bytes:
+        self.taken += len(piece)
+        if self._progress is not None:
+            self._progress(self.taken, self.total)
+        return piece
+
+    def close(self) -> None:
+        """Release the file behind the body."""
+        self._stream.close()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` points at this very machine."""
+    host = httpx.URL(url).host
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(url: str, *, service: str, plain_http_anywhere: bool = False) -> str:
+    """Return `url` without a trailing slash, or raise InputError when using it would be unsafe.
+
+    A key travels with every request to Taisly, so its address is https unless it is this machine. TikMatrix
+    has no authentication at all, so its address is this machine unless its owner says otherwise
+    (`plain_http_anywhere`).
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InputError(f"{url!r} is not a web address ({error}).", service=service) from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InputError(
+            f"{url!r} is not a web address. Give the base URL of {service}, beginning with https:// or http://.",
+            service=service,
+        )
+    if parsed.userinfo:
+        raise InputError(f"The base URL of {service} must not contain a user name or password.", service=service)
+    if parsed.scheme == "http" and not plain_http_anywhere and not is_loopback(url):
+        raise InputError(
+            f"{url} would send everything unencrypted over the network. Use https://, "
+            "or an address on this machine (http://127.0.0.1:…).",
+            service=service,
+        )
+    return url.rstrip("/")
+
+
+def open_client(
+    base_url: str,
+    *,
+    headers: dict[str, str] | None = None,
+    transport: httpx.BaseTransport | None = None,
+) -> httpx.Client:
+    """A client for one service: no redirects, explicit timeouts, no proxy on the way to this machine."""
+    return httpx.Client(
+        base_url=base_url,
+        headers={"User-Agent": "reelflow", "Accept": "application/json", **(headers or {})},
+        timeout=REQUEST_TIMEOUT,
+        follow_redirects=False,
+        trust_env=not is_loopback(base_url),
+        transport=transport,
+    )
+
+
+def exchange(client: httpx.Client, request: httpx.Request, *, service: str) -> httpx.Response:
+    """Send one request once and read the answer, whatever its status.
+
+    Raises:
+        NothingSent: the service was not reached, or did not get the whole body.
+        OutcomeUnknown: it may have the whole request, and its answer is lost.
+        InputError: the address cannot be used.
+    """
+    try:
+        return client.send(request)
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+        raise from_httpx(error, request=request, service=service) from None
+
+
+def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> ReelflowError:
+    """Say what an exception of httpx means for the one who sent `request`.
+
+    The order is the reasoning: an address that cannot be used; nothing had left yet; part of the body had not
+    left yet; and for everything else the service may have acted.
+    """
+    where = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
+    if isinstance(error, _BAD_REQUEST):
+        return InputError(f"{where} cannot be used as the address of {service}.", service=service)
+    if isinstance(error, _BEFORE_SENDING):
+        return NothingSent(f"{service} cannot be reached at {where}: {_reason(error)}.", service=service)
+    body = request.stream
+    if isinstance(body, CountedBody) and not body.complete:
+        return NothingSent(
+            f"The connection to {service} broke after {body.taken:,} of {body.total:,} bytes "
+            f"({_reason(error)}); the request was not complete, so nothing came of it.",
+            service=service,
+        )
+    if isinstance(error, httpx.DecodingError):
+        return UnreadableAnswer(f"{service} sent an answer that cannot be decoded.", service=service)
+    return OutcomeUnknown(
+        f"The connection to {service} was lost before its answer came ({_reason(error)}).", service=service
+    )
+
+
+def _reason(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused, is it running?"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {CONNECT_TIMEOUT:.0f} s"
+    if isinstance(error, httpx.ReadTimeout):
+        return "it took too long to answer"
+    if isinstance(error, httpx.WriteTimeout):
+        return "the network stopped taking data"
+    return (str(error).strip().rstrip(".") or type(error).__name__).replace("\n", " ")
+
+
+def from_status(response: httpx.Response, *, service: str, code: str | None, words: str | None) -> ReelflowError | None:
+    """Say what an HTTP status means; None for a success.
+
+    Args:
+        response: The answer, already read.
+        service: For the message.
+        code: The service's own code in the body, where there is one.
+        words: The service's own words for people, where there are any; quoted to the person.
+    """
+    status = response.status_code
+    if status < 300:
+        return None
+    said = f": {words}" if words else ""
+    fields: dict[str, Any] = {"service": service, "status": status, "code": code}
+    if status == 429:
+        wait = retry_after(response)
+        hint = f"; it asks to wait {wait:.0f} s" if wait is not None else ""
+        return Busy(f"{service} has had too many requests for now{hint}{said}.", retry_after=wait, **fields)
+    if status < 400:
+        return Refused(
+            f"{service} answered with a redirect ({status}), which reelflow does not follow. Check the base URL.",
+            **fields,
+        )
+    if status == 401:
+        return NotAllowed(f"{service} does not accept the API key (401{said}). Check the key in the block.", **fields)
+    if status == 403:
+        return NotAllowed(f"{service} does not permit this (403{said}).", **fields)
+    if status == 404:
+        return NotFound(f"{service} knows no such thing (404{said}).", **fields)
+    if status < 500:
+        return Refused(f"{service} refused the request ({status}{said}).", **fields)
+    if isinstance(response.request.stream, CountedBody) and not response.request.stream.complete:
+        return NothingSent(f"{service} broke off the upload with an error ({status}{said}).", **fields)
+    return OutcomeUnknown(f"{service} failed inside ({status}{said}).", **fields)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait: the body's ``retryAfter``, or the Retry-After header in seconds or as an HTTP date."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict) and isinstance(wait := body.get("retryAfter"), int | float | str):
+        try:
+            return max(0.0, float(wait))
+        except ValueError:
+            pass
+    header = response.headers.get("Retry-After", "").strip()
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` without any of `secrets`: a service may quote the key that it was sent."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "…")
+    return text
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """`text` as one line of at most `limit` characters, for a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def parse(value: Any, model: type[M], *, service: str) -> M:
+    """`value` as `model`, or UnreadableAnswer that names the fields which are missing or of no use."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) or "the whole" for e in error.errors()[:3])
+        raise UnreadableAnswer(f"{service}'s answer lacks what reelflow needs ({fields}).", service=service) from None

@@ -1,0 +1,316 @@
+"""What a video file really is, read with PyAV: as a player would show it, not as its header stores it.
+
+Phones store video lying down with a note to turn it, old formats have pixels that are not square, music files
+carry cover art as a "video" stream, and recordings that were cut off look whole to most readers. Each of these
+is read here as a person would see it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import statistics
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelflow.video.containers import Outline, outline
+
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics of ITU-T H.273 that mean high dynamic range."""
+_DURATION_TRUST = 0.5
+"""Seconds by which a header's duration may differ from the packets' before the packets are believed."""
+_READ_CHUNK = 1 << 20
+
+
+class VideoUnreadable(Exception):
+    """The file is no video that can be used.
+
+    Attributes:
+        code: ``unreadable``, ``corrupt``, ``video`` or ``format``.
+        found: What was found, for the report.
+        hint: What to do.
+        facts: What could be read all the same.
+    """
+
+    def __init__(self, code: str, found: str, hint: str, facts: dict[str, Any] | None = None) -> None:
+        super().__init__(code, found, hint, facts or {})
+        self.code = code
+        self.found = found
+        self.hint = hint
+        self.facts = facts or {}
+
+
+class VideoFacts(BaseModel):
+    """What a video file is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size_bytes: int = Field(description="Size of the file in bytes.")
+    container: str = Field(description="FFmpeg's name of the container, such as 'mov,mp4,m4a,3gp,3g2,mj2'.")
+    duration: float = Field(description="Length in seconds, of the longest stream.")
+    width: int = Field(description="Width in pixels as displayed: turned, and with square pixels.")
+    height: int = Field(description="Height in pixels as displayed.")
+    rotation: int = Field(description="Degrees counter-clockwise that a player turns the stored picture by.")
+    fps: float | None = Field(description="Frames per second on average; None for a single frame.")
+    variable_frame_rate: bool = Field(description="Whether the time between frames changes.")
+    video_codec: str = Field(description="FFmpeg's name of the video codec, such as 'h264'.")
+    bit_depth: int = Field(description="Bits per colour component.")
+    hdr: str | None = Field(description="'PQ' or 'HLG' for high dynamic range, else None.")
+    audio_codec: str | None = Field(description="FFmpeg's name of the audio codec; None without sound.")
+    faststart: bool | None = Field(description="MP4 and MOV: whether the index stands at the front; else None.")
+
+
+def probe(path: Path) -> VideoFacts:
+    """Read what the file at `path` is. Reads every packet once and decodes one frame.
+
+    Raises:
+        VideoUnreadable: it is no file, no video, or a damaged one.
+    """
+    size = _size(path)
+    shape = outline(path)
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            return _facts(container, size, shape)
+    except (FFmpegError, ValueError, OverflowError, EOFError) as error:
+        if shape.kind is not None:
+            raise VideoUnreadable(
+                "corrupt",
+                _cut_off(shape) or f"cannot be decoded ({_words(error)})",
+                "Export or copy the video again; the file is damaged or incomplete.",
+                {"size_bytes": size},
+            ) from None
+        raise VideoUnreadable(
+            "unreadable",
+            f"not a video file ({_words(error)})",
+            "Choose a video file: MP4 or MOV.",
+            {"size_bytes": size},
+        ) from None
+
+
+def _size(path: Path) -> int:
+    if not path.exists():
+        raise VideoUnreadable("unreadable", "no such file", "Check the path; it is read on the machine that runs this.")
+    if path.is_dir():
+        raise VideoUnreadable("unreadable", "a folder", "Give the path of one video file.")
+    if not path.is_file():
+        raise VideoUnreadable("unreadable", "not a regular file", "Give the path of one video file.")
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise VideoUnreadable(
+            "unreadable", error.strerror or str(error), "Make the file readable for the user that runs this."
+        ) from None
+    size = path.stat().st_size
+    if size == 0:
+        raise VideoUnreadable("unreadable", "an empty file", "Export or copy the video again.", {"size_bytes": 0})
+    return size
+
+
+def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
+    pictures = [s for s in container.streams.video if not _is_cover(s)]
+    known = {"size_bytes": size, "container": container.format.name}
+    if not pictures:
+        raise VideoUnreadable("video", "no moving picture", "Choose a file that has video, not only sound.", known)
+    if container.format.name.endswith("_pipe") or container.format.name in {"image2", "gif", "apng"}:
+        raise VideoUnreadable(
+            "format", f"a picture ({container.format.name})", "Export it as an MP4 video with H.264.", known
+        )
+    if found := _cut_off(shape):
+        raise VideoUnreadable("corrupt", found, "Copy or export the video again; its end is missing.", known)
+
+    stream = pictures[0]
+    frame, stamps, span, packets = _read_packets(container, stream)
+    if frame is None:
+        raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.", known)
+    if stream.frames and packets < stream.frames * 0.98 - 1:
+        raise VideoUnreadable(
+            "corrupt",
+            f"{packets} of {stream.frames} frames are there",
+            "Copy or export the video again; its end is missing.",
+            known,
+        )
+
+    if shape.kind is None and (lost := _lost_seconds(container, span)):
+        raise VideoUnreadable("corrupt", lost, "Copy or export the video again; its end is missing.", known)
+
+    context = stream.codec_context
+    width, height, rotation = _displayed(frame, stream)
+    audio = container.streams.audio
+    return VideoFacts(
+        size_bytes=size,
+        container=container.format.name,
+        duration=round(_duration(container, span), 3),
+        width=width,
+        height=height,
+        rotation=rotation,
+        fps=_fps(stamps),
+        variable_frame_rate=_varies(stamps),
+        video_codec=context.name,
+        bit_depth=max(c.bits for c in frame.format.components),
+        hdr=_HDR_TRANSFERS.get(int(getattr(frame, "color_trc", 0) or 0))
+        or _HDR_TRANSFERS.get(int(context.color_trc or 0)),
+        audio_codec=audio[0].codec_context.name if audio else None,
+        faststart=shape.index_first,
+    )
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _read_packets(container: Any, stream: Any) -> tuple[Any, list[Fraction], tuple[float, float] | None, int]:
+    """One pass over all packets: the first frame, the picture times, (start, end) in seconds, and a count."""
+    frame, packets, start, end = None, 0, None, None
+    stamps: list[Fraction] = []
+    for packet in container.demux():
+        if packet.size == 0 or packet.stream.type not in ("video", "audio"):
+            continue
+        if packet.stream.type == "video" and packet.stream.index != stream.index:
+            continue
+        is_picture = packet.stream.index == stream.index
+        packets += is_picture
+        if is_picture and frame is None:
+            with contextlib.suppress(FFmpegError):
+                frame = next(iter(packet.decode()), None)
+        if packet.pts is None or packet.is_discard:
+            continue
+        at = packet.pts * packet.time_base
+        if is_picture:
+            stamps.append(at)
+        upto = at + (packet.duration or 0) * packet.time_base
+        start = at if start is None else min(start, at)
+        end = upto if end is None else max(end, upto)
+    if frame is None:  # decoders hold frames back until they are flushed
+        with contextlib.suppress(FFmpegError):
+            frame = next(iter(stream.codec_context.decode(None)), None)
+    stamps.sort()
+    if start is None or end is None:
+        return frame, stamps, None, packets
+    return frame, stamps, (float(start), float(end)), packets
+
+
+def _duration(container: Any, span: tuple[float, float] | None) -> float:
+    stated = container.duration / av.time_base if container.duration else None
+    if span is None:
+        return stated or 0.0
+    measured = span[1] - span[0]
+    if stated is None or abs(stated - measured) > max(_DURATION_TRUST, 0.02 * measured):
+        return measured
+    return float(stated)
+
+
+def _lost_seconds(container: Any, span: tuple[float, float] | None) -> str | None:
+    """For containers without lengths of their own (FLV): a head that promises much more than there is."""
+    if span is None or not container.duration:
+        return None
+    promised, there = container.duration / av.time_base, span[1] - span[0]
+    if promised - there <= max(1.0, 0.05 * promised):
+        return None
+    return f"cut off: {there:.1f} of {promised:.1f} s are there"
+
+
+def _displayed(frame: Any, stream: Any) -> tuple[int, int, int]:
+    pixel = stream.sample_aspect_ratio or Fraction(1)
+    width = round(frame.width * pixel) if pixel > 0 else frame.width
+    rotation = int(getattr(frame, "rotation", 0) or 0) % 360
+    if rotation % 180 == 90:
+        return int(frame.height), int(width), rotation
+    return int(width), int(frame.height), rotation
+
+
+def _gaps(stamps: list[Fraction]) -> list[float]:
+    return [float(b - a) for a, b in itertools.pairwise(stamps) if b > a]
+
+
+def _fps(stamps: list[Fraction]) -> float | None:
+    gaps = _gaps(stamps)
+    return round(len(gaps) / sum(gaps), 3) if gaps else None
+
+
+def _varies(stamps: list[Fraction]) -> bool:
+    """Whether more than 5 % of the frames stand more than a third away from the usual gap.
+
+    Containers round their times (FLV and Matroska to 1 ms), and a constant rate may drop a frame here and there.
+    """
+    gaps = _gaps(stamps)
+    if len(gaps) < 3:
+        return False
+    usual = statistics.median(gaps)
+    odd = sum(abs(gap - usual) > max(usual / 3, 0.0015) for gap in gaps)
+    return odd > 0.05 * len(gaps)
+
+
+def _cut_off(shape: Outline) -> str | None:
+    if shape.missing_bytes:
+        return f"cut off: {shape.missing_bytes:,} bytes are missing at its end"
+    if shape.has_index is False:
+        return "cut off: its index (moov) is missing"
+    return None
+
+
+def _words(error: BaseException) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+
+
+def fingerprint(path: Path) -> tuple[str, tuple[int, int]]:
+    """The sha256 of a file in hex, and its (size in bytes, modification time in ns) at that moment.
+
+    Kept by path, size and time, so that asking again costs nothing until the file changes.
+    """
+    stat = path.stat()
+    stamp = (stat.st_size, stat.st_mtime_ns)
+    return _sha256(path.resolve(), stamp), stamp
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, stamp: tuple[int, int]) -> str:
+    digest = hashlib.sha256()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_CHUNK):
+            yield chunk
+
+
+def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
+    """The picture at `at` seconds as a JPEG of `height` pixels, turned the right way up.
+
+    Raises:
+        VideoUnreadable: no such picture can be decoded.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = next(s for s in container.streams.video if not _is_cover(s))
+            if at > 0:
+                container.seek(int(at * av.time_base))
+            chosen: Any = None
+            for frame in container.decode(stream):
+                chosen = frame
+                if frame.time is None or frame.time >= at:
+                    break
+            if chosen is None:
+                raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.")
+            width, tall, rotation = _displayed(chosen, stream)
+            image = chosen.to_image()
+            if rotation:
+                image = image.rotate(rotation, expand=True)
+            image = image.resize((max(1, round(height * width / tall)), height))
+            out = io.BytesIO()
+            image.save(out, "JPEG", quality=80)
+            return out.getvalue()
+    except (FFmpegError, StopIteration) as error:
+        raise VideoUnreadable("corrupt", _words(error), "Export the video again.") from None

@@ -1,0 +1,197 @@
+"""What is wrong with a video for publishing: pure functions of what `probe` found and of the limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelflow.video.probe import VideoFacts
+
+
+class Limits(BaseModel):
+    """What may be published. The defaults are Taisly's documented limits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    min_duration: float = Field(3.0, description="Seconds.")
+    max_duration: float = Field(90.0, description="Seconds.")
+    duration_slack: float = Field(
+        0.05, description="Seconds of grace on both ends: an encoder's last audio packet is up to 0.03 s long."
+    )
+    max_bytes: int = Field(500_000_000, description="Bytes; '500 MB' is read in the stricter sense.")
+    aspect: float = Field(9 / 16, description="Width divided by height, as displayed.")
+    aspect_tolerance: float = Field(0.01, description="Share by which the aspect ratio may be off.")
+    endings: tuple[str, ...] = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv", ".mpeg", ".mpg")
+    min_width: int = Field(540, description="Pixels; below it platforms look poor. A warning.")
+    min_height: int = Field(960, description="Pixels; below it platforms look poor. A warning.")
+    max_fps: float = Field(60.0, description="Frames per second; above it platforms re-encode. A warning.")
+
+
+CONTAINERS: dict[str, tuple[str, ...]] = {
+    "mov,mp4,m4a,3gp,3g2,mj2": (".mp4", ".mov"),
+    "matroska,webm": (".mkv", ".webm"),
+    "avi": (".avi",),
+    "flv": (".flv",),
+    "mpeg": (".mpeg", ".mpg"),
+    "mpegvideo": (".mpeg", ".mpg"),
+}
+"""The containers that Taisly takes, by FFmpeg's names, with the file endings that go with each."""
+
+
+class Problem(BaseModel):
+    """One thing that is wrong with a video. An error keeps it from being published, a warning does not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    level: Literal["error", "warning"]
+    found: str
+    allowed: str
+    hint: str
+
+    def __str__(self) -> str:
+        allowed = f" (allowed: {self.allowed})" if self.allowed else ""
+        return f"{self.code}: {self.found}{allowed}. {self.hint}"
+
+
+def problems(path: Path, facts: VideoFacts, limits: Limits | None = None) -> list[Problem]:
+    """Everything that is wrong with the video, errors first."""
+    limits = limits or Limits()
+    return [*_errors(path, facts, limits), *_warnings(path, facts, limits)]
+
+
+def size_problem(size_bytes: int, limits: Limits) -> Problem | None:
+    """The problem of a file that is too big, whatever is in it."""
+    if size_bytes <= limits.max_bytes:
+        return None
+    return Problem(
+        code="size",
+        level="error",
+        found=f"{size_bytes / 1e6:.1f} MB",
+        allowed=f"at most {limits.max_bytes / 1e6:.0f} MB",
+        hint="Export with a lower bit rate: 10 Mbit/s is plenty for 1080x1920.",
+    )
+
+
+def ending_problem(path: Path, limits: Limits) -> Problem | None:
+    """The problem of a file whose name has an ending that is not accepted."""
+    if path.suffix.lower() in limits.endings:
+        return None
+    return Problem(
+        code="format",
+        level="error",
+        found=f"file ending {path.suffix.lower() or '(none)'}",
+        allowed=" ".join(limits.endings),
+        hint="Export as MP4, or rename the file if it is one of these already.",
+    )
+
+
+def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
+    found: list[Problem | None] = [ending_problem(path, limits)]
+    if facts.container not in CONTAINERS and found[0] is None:
+        found.append(
+            Problem(
+                code="format",
+                level="error",
+                found=f"container {facts.container}",
+                allowed="MP4, MOV, AVI, MKV, WebM, FLV, MPEG",
+                hint="Export the video as MP4 with H.264.",
+            )
+        )
+    slack = limits.duration_slack
+    if not limits.min_duration - slack <= facts.duration <= limits.max_duration + slack:
+        too_long = facts.duration > limits.max_duration
+        found.append(
+            Problem(
+                code="duration",
+                level="error",
+                found=f"{facts.duration:.2f} s",
+                allowed=f"{limits.min_duration:g} to {limits.max_duration:g} s",
+                hint="Trim it." if too_long else "Make it longer, or choose another video.",
+            )
+        )
+    ratio = facts.width / facts.height
+    if abs(ratio / limits.aspect - 1) > limits.aspect_tolerance:
+        kind = "landscape" if ratio > 1.05 else "square" if ratio > 0.95 else "upright, but not 9:16"
+        found.append(
+            Problem(
+                code="aspect",
+                level="error",
+                found=f"{facts.width}x{facts.height} as displayed ({kind})",
+                allowed=f"9:16, within {limits.aspect_tolerance:.0%}",
+                hint="Crop or pad it to 9:16, for example 1080x1920.",
+            )
+        )
+    found.append(size_problem(facts.size_bytes, limits))
+    return [p for p in found if p is not None]
+
+
+def _warnings(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
+    re_encode = "It works, but platforms will encode it anew; export as H.264 for full control."
+    table: list[tuple[bool, str, str, str, str]] = [
+        (
+            facts.video_codec != "h264",
+            "codec",
+            facts.video_codec,
+            "H.264",
+            re_encode,
+        ),
+        (facts.bit_depth > 8, "bit_depth", f"{facts.bit_depth} bit", "8 bit", re_encode),
+        (
+            facts.hdr is not None,
+            "hdr",
+            f"HDR ({facts.hdr})",
+            "standard range",
+            "Colours may look washed out; export in Rec. 709.",
+        ),
+        (
+            facts.variable_frame_rate,
+            "variable_frame_rate",
+            "variable frame rate",
+            "constant",
+            "Sound may drift; export with a constant frame rate.",
+        ),
+        (
+            facts.fps is not None and facts.fps > limits.max_fps + 0.1,
+            "frame_rate",
+            f"{facts.fps or 0:.2f} frames per second",
+            f"at most {limits.max_fps:g}",
+            "Export with 30 or 60 frames per second.",
+        ),
+        (
+            facts.audio_codec is None,
+            "audio",
+            "no sound",
+            "a sound track",
+            "Platforms show silent videos less; add music or a silent track.",
+        ),
+        (
+            min(facts.width, facts.height) < limits.min_width or max(facts.width, facts.height) < limits.min_height,
+            "resolution",
+            f"{facts.width}x{facts.height}",
+            f"at least {limits.min_width}x{limits.min_height}",
+            "Export in 1080x1920.",
+        ),
+        (
+            facts.faststart is False,
+            "faststart",
+            "index at the end of the file",
+            "index at the front",
+            "Export with 'fast start' (web optimised) so that platforms can begin at once.",
+        ),
+        (
+            path.suffix.lower() in limits.endings
+            and path.suffix.lower() not in CONTAINERS.get(facts.container, limits.endings),
+            "ending",
+            f"{path.suffix.lower()}, but inside it is {facts.container.partition(',')[0]}",
+            "an ending that fits",
+            "Rename the file, so that it is announced as what it is.",
+        ),
+    ]
+    return [
+        Problem(code=code, level="warning", found=found, allowed=allowed, hint=hint)
+        for applies, code, found, allowed, hint in table
+        if applies
+    ]

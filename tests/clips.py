@@ -1,0 +1,228 @@
+"""Real video files for the tests, made with the ffmpeg that comes with moviepy.
+
+One recipe for each kind of awkward file that people really have: turned phone recordings, pixels that are not
+square, cover art, cut-off copies. Small and short, so that all of them take a few seconds to make.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import imageio_ffmpeg
+
+H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+AAC = ["-c:a", "aac", "-b:a", "32k"]
+
+
+def ffmpeg(*args: str) -> None:
+    """Run ffmpeg; its words become the test's failure."""
+    done = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *args], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def picture(size: str = "270x480", rate: str = "30", seconds: float = 4, kind: str = "testsrc2") -> list[str]:
+    """Input arguments for a moving test picture."""
+    return ["-f", "lavfi", "-i", f"{kind}=s={size}:r={rate}:d={seconds}"]
+
+
+def tone(seconds: float = 4) -> list[str]:
+    """Input arguments for a sound."""
+    return ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one file is made, and what must be found in it."""
+
+    name: str
+    make: Callable[[Path], None]
+    errors: set[str] = field(default_factory=set)
+    warnings: set[str] = field(default_factory=set)
+    displayed: tuple[int, int] | None = None
+    duration: float | None = None
+
+
+def _plain(*, size: str = "1080x1920", seconds: float = 4, rate: str = "30", extra: tuple[str, ...] = ()) -> Callable:
+    def make(path: Path) -> None:
+        ffmpeg(*picture(size, rate, seconds), *tone(seconds), *H264, *AAC, "-movflags", "+faststart", *extra, str(path))
+
+    return make
+
+
+def _codec(*codec: str, rate: str = "30", size: str = "540x960") -> Callable:
+    def make(path: Path) -> None:
+        ffmpeg(*picture(size, rate), *tone(), *codec, str(path))
+
+    return make
+
+
+def _rotated(degrees: int, size: str = "960x540") -> Callable:
+    def make(path: Path) -> None:
+        lying = path.with_name(f"lying-{path.name}")
+        ffmpeg(*picture(size), *tone(), *H264, *AAC, str(lying))
+        ffmpeg("-display_rotation", str(degrees), "-i", str(lying), "-c", "copy", "-movflags", "+faststart", str(path))
+
+    return make
+
+
+def _cut(make: Callable, keep: float) -> Callable:
+    def shorter(path: Path) -> None:
+        make(path)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * keep)])
+
+    return shorter
+
+
+def _sound_only(path: Path) -> None:
+    ffmpeg(*tone(), *AAC, str(path))
+
+
+def _cover_art(path: Path) -> None:
+    cover = path.with_name("cover.jpg")
+    ffmpeg(*picture("270x480"), "-frames:v", "1", str(cover))
+    ffmpeg(*tone(), "-i", str(cover), "-map", "0", "-map", "1", *AAC, "-c:v", "copy",
+           "-disposition:v:0", "attached_pic", str(path))  # fmt: skip
+
+
+def _cover_and_video(path: Path) -> None:
+    cover = path.with_name("cover2.jpg")
+    ffmpeg(*picture("480x270"), "-frames:v", "1", str(cover))
+    ffmpeg("-i", str(cover), *picture("540x960"), *tone(), "-map", "0", "-map", "1", "-map", "2", *AAC,
+           "-c:v:0", "copy", "-c:v:1", "libx264", "-preset", "ultrafast", "-pix_fmt:v:1", "yuv420p",
+           "-disposition:v:0", "attached_pic", "-movflags", "+faststart", str(path))  # fmt: skip
+
+
+def _variable(path: Path) -> None:
+    ffmpeg(*picture("540x960", "60"), *tone(), "-vf", "select='not(mod(n,4))+gt(t,2)'", "-fps_mode", "vfr",
+           *H264, *AAC, "-movflags", "+faststart", str(path))  # fmt: skip
+
+
+def _no_duration(path: Path) -> None:
+    """A Matroska file written to a pipe: no duration and no size in its head."""
+    done = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *picture("540x960"), *tone(), *H264, *AAC,
+         "-f", "matroska", "-live", "1", "pipe:1"], capture_output=True, check=True)  # fmt: skip
+    path.write_bytes(done.stdout)
+
+
+def _text(path: Path) -> None:
+    path.write_text("This is a shopping list, not a video.\n" * 50)
+
+
+def _picture_file(path: Path) -> None:
+    png = path.with_suffix(".png")
+    ffmpeg(*picture("270x480"), "-frames:v", "1", str(png))
+    png.rename(path)
+
+
+def _gif(path: Path) -> None:
+    gif = path.with_suffix(".gif")
+    ffmpeg(*picture("270x480", "10"), str(gif))
+    gif.rename(path)
+
+
+def _hole(path: Path) -> None:
+    """A whole video, grown to over 500 MB by a hole that takes no room on the disk."""
+    _plain(size="540x960")(path)
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        file.seek(size)
+        file.write((501_000_000 - size).to_bytes(4, "big") + b"free")
+        file.truncate(501_000_000)
+
+
+def _hdr(path: Path) -> None:
+    ffmpeg(*picture("540x960"), *tone(), "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le",
+           "-x265-params", "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc",
+           "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc", "-tag:v", "hvc1",
+           *AAC, "-movflags", "+faststart", str(path))  # fmt: skip
+
+
+def _trimmed(path: Path) -> None:
+    """Ten seconds cut to five without encoding anew: an edit list hides the rest."""
+    whole = path.with_name("whole.mp4")
+    ffmpeg(*picture("540x960", seconds=10), *tone(10), *H264, "-g", "300", *AAC, str(whole))
+    ffmpeg("-ss", "3", "-i", str(whole), "-t", "5", "-c", "copy", "-movflags", "+faststart", str(path))
+
+
+SMALL = _plain(size="270x480")
+RECIPES = [
+    Recipe("good.mp4", _plain(), displayed=(1080, 1920), duration=4),
+    Recipe("recommended.mp4", _plain(size="540x960"), displayed=(540, 960)),
+    Recipe("small.mp4", SMALL, warnings={"resolution"}, displayed=(270, 480)),
+    Recipe("good.mov", _plain(size="540x960"), displayed=(540, 960)),
+    Recipe("capital.MP4", _plain(size="540x960")),
+    Recipe("umlaut-ü-日本 space.mp4", _plain(size="540x960")),
+    Recipe("landscape.mp4", _plain(size="1920x1080"), {"aspect"}, displayed=(1920, 1080)),
+    Recipe("square.mp4", _plain(size="1080x1080"), {"aspect"}),
+    Recipe("four-to-five.mp4", _plain(size="1080x1350"), {"aspect"}),
+    Recipe("almost.mp4", _plain(size="1080x1904"), displayed=(1080, 1904)),
+    Recipe("not-quite.mp4", _plain(size="1080x1890"), {"aspect"}),
+    Recipe("phone-90.mp4", _rotated(90), displayed=(540, 960)),
+    Recipe("phone-270.mov", _rotated(-90), displayed=(540, 960)),
+    Recipe("phone-180.mp4", _rotated(180, "540x960"), displayed=(540, 960)),
+    Recipe("turned-away.mp4", _rotated(90, "540x960"), {"aspect"}, displayed=(960, 540)),
+    Recipe(
+        "wide-pixels.mp4",
+        _plain(size="540x540", extra=("-vf", "setsar=9/16")),
+        {"aspect"} - {"aspect"},
+        {"resolution"},
+        displayed=(304, 540),
+    ),
+    Recipe("false-upright.mp4", _plain(size="540x960", extra=("-vf", "setsar=2/1")), {"aspect"}),
+    Recipe("short.mp4", _plain(size="540x960", seconds=2), {"duration"}, duration=2),
+    Recipe("three.mp4", _plain(size="540x960", seconds=3)),
+    Recipe("ninety.mp4", _plain(size="540x960", seconds=90, rate="5"), duration=90),
+    Recipe("long.mp4", _plain(size="540x960", seconds=91, rate="5"), {"duration"}, duration=91),
+    Recipe("trimmed.mp4", _trimmed, displayed=(540, 960)),
+    Recipe(
+        "silent.mp4",
+        lambda p: ffmpeg(*picture("540x960"), *H264, "-movflags", "+faststart", str(p)),
+        warnings={"audio"},
+    ),
+    Recipe(
+        "index-last.mp4", lambda p: ffmpeg(*picture("540x960"), *tone(), *H264, *AAC, str(p)), warnings={"faststart"}
+    ),
+    Recipe("fragmented.mp4", _plain(size="540x960", extra=("-movflags", "frag_keyframe+empty_moov")), duration=4),
+    Recipe("hevc-hdr.mp4", _hdr, warnings={"codec", "bit_depth", "hdr"}),
+    Recipe(
+        "ten-bit.mp4",
+        _codec("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-movflags", "+faststart", *AAC),
+        warnings={"bit_depth"},
+    ),
+    Recipe("fast.mp4", _plain(size="540x960", rate="120"), warnings={"frame_rate"}),
+    Recipe("variable.mp4", _variable, warnings={"variable_frame_rate"}),
+    Recipe("film.mkv", _codec(*H264, *AAC), displayed=(540, 960), duration=4),
+    Recipe("web.webm", _codec("-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libvorbis"), warnings={"codec"}),
+    Recipe("old.avi", _codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), warnings={"codec"}),
+    Recipe("flash.flv", _codec("-c:v", "flv1", "-c:a", "libmp3lame", "-ar", "44100"), warnings={"codec"}),
+    Recipe("program.mpg", _codec("-c:v", "mpeg2video", "-c:a", "mp2"), warnings={"codec"}, duration=4),
+    Recipe("no-duration.mkv", _no_duration, displayed=(540, 960), duration=4),
+    Recipe(
+        "actually-mkv.mp4",
+        lambda p: ffmpeg(*picture("540x960"), *tone(), *H264, *AAC, "-f", "matroska", str(p)),
+        warnings={"ending"},
+    ),
+    Recipe("sound.mp4", _sound_only, {"video"}),
+    Recipe("cover-art.mp4", _cover_art, {"video"}),
+    Recipe("cover-and-video.mp4", _cover_and_video, displayed=(540, 960)),
+    Recipe("cut-tail.mp4", _cut(SMALL, 0.7), {"corrupt"}),
+    Recipe("cut-index.mp4", _cut(lambda p: ffmpeg(*picture(), *tone(), *H264, *AAC, str(p)), 0.7), {"corrupt"}),
+    Recipe("cut.mkv", _cut(_codec(*H264, *AAC), 0.7), {"corrupt"}),
+    Recipe("cut.avi", _cut(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 0.7), {"corrupt"}),
+    Recipe("cut.flv", _cut(_codec("-c:v", "flv1", "-c:a", "libmp3lame", "-ar", "44100"), 0.6), {"corrupt"}),
+    Recipe("list.mp4", _text, {"unreadable"}),
+    Recipe("empty.mp4", lambda p: p.write_bytes(b""), {"unreadable"}),
+    Recipe("zeros.mp4", lambda p: p.write_bytes(bytes(5000)), {"unreadable"}),
+    Recipe("picture.mp4", _picture_file, {"format"}),
+    Recipe("moving-picture.mp4", _gif, {"format"}),
+    Recipe("video.m4v", lambda p: (SMALL(q := p.with_suffix(".mp4")), q.rename(p)), {"format"}, {"resolution"}),
+    Recipe("huge.mp4", _hole, {"size"}, displayed=(540, 960)),
+]
+BY_NAME = {recipe.name: recipe for recipe in RECIPES}
