@@ -1,1 +1,1 @@
-"""."""
+"""Where and when the flows run."""

@@ -1,1 +1,1 @@
-"""."""
+"""What people run: one file for each job, each a story in steps."""

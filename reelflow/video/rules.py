@@ -52,7 +52,8 @@ class Problem(BaseModel):
     hint: str
 
     def __str__(self) -> str:
-        allowed = f" (allowed: {self.allowed})" if self.allowed else ""
+        obvious = self.code in ("unreadable", "corrupt", "video")
+        allowed = "" if obvious else f" (allowed: {self.allowed})"
         return f"{self.code}: {self.found}{allowed}. {self.hint}"
 
 

@@ -1,0 +1,1 @@
+"""Measured ratios against named rivals: ``make bench``."""

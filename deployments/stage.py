@@ -1,0 +1,69 @@
+"""The stage of ``reelflow demo`` and ``reelflow up``: a sandbox, a Prefect server, a video, the blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.programs import Program, say, start_sandbox, start_server, stopping, use_server
+
+SANDBOX_PORT = 8099
+SERVER_PORT = 4200
+BLOCK_NAME = "sandbox"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where everything is."""
+
+    folder: Path
+    sandbox: str
+    server: str
+    video: Path
+    programs: list[Program]
+
+
+@contextlib.contextmanager
+def stage(folder: Path, *sandbox_options: str) -> Iterator[Stage]:
+    """Start everything in `folder`, save the blocks, and stop everything on the way out.
+
+    From the first line of the body on, this process is a client of that Prefect server.
+    """
+    programs: list[Program] = []
+    with stopping(programs):
+        say("Starting the sandbox (stand-ins for Taisly and TikMatrix) …")
+        sandbox, sandbox_url = start_sandbox(folder, SANDBOX_PORT, *sandbox_options)
+        programs.append(sandbox)
+        say("Starting a Prefect server with its UI (the first time it prepares its database: 10 to 40 s) …")
+        server, server_url = start_server(folder, SERVER_PORT)
+        programs.append(server)
+        say("Making a video (6 s, 720x1280) …")
+        video = _video(folder)
+        sandbox.wait_for(f"{sandbox_url}/sandbox/state")
+        server.wait_for(f"{server_url}/api/health")
+        use_server(server_url, folder)
+        _save_blocks(sandbox_url)
+        yield Stage(folder, sandbox_url, server_url, video, programs)
+        say("Stopping …")
+
+
+def _video(folder: Path) -> Path:
+    from reelflow.video.sample import make_sample
+
+    video = folder / "dunes.mp4"
+    if not video.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        make_sample(video)
+    return video
+
+
+def _save_blocks(sandbox: str) -> None:
+    from blocks import TaislyAccount, TikMatrixHost
+    from reelflow.sandbox.world import API_KEY
+
+    TaislyAccount(api_key=API_KEY, base_url=f"{sandbox}/api/private", plan="INFLUENCER", first_look_seconds=1).save(
+        BLOCK_NAME, overwrite=True
+    )
+    TikMatrixHost(base_url=f"{sandbox}/api/v1").save(BLOCK_NAME, overwrite=True)

@@ -1,0 +1,80 @@
+"""``reelflow up``: a sandbox and a Prefect server with everything ready to be run from the UI, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from deployments.programs import Program, say, wait_until
+from deployments.stage import BLOCK_NAME, stage
+from reelflow.errors import ReelflowError
+
+FOLDER = Path(".reelflow") / "up"
+"""Kept between starts, below the folder it is started in: the runs, the blocks, the sandbox's posts."""
+SERVE_TIMEOUT = 120.0
+
+
+def run() -> int:
+    """Start everything, publish once, and stay until a signal or until one of the programs has died."""
+    folder = FOLDER.resolve()
+    with stage(folder, "--plan", "INFLUENCER", "--realtime", "--data", str(folder / "sandbox")) as at:
+        say("Serving the flows …")
+        runner = Program(
+            "the flow runner",
+            [sys.executable, "-m", "deployments.up_serve", BLOCK_NAME, str(at.video)],
+            folder / "serve.log",
+            {"PREFECT_RUNNER_POLL_FREQUENCY": "3"},
+        )
+        at.programs.append(runner)
+        _wait_for_deployment(runner)
+        say(_welcome(at.server, at.sandbox, at.video))
+        while all(program.running for program in at.programs):
+            time.sleep(0.5)
+        dead = next(program for program in at.programs if not program.running)
+        raise ReelflowError(f"{dead.name} has ended by itself; its words are in {dead.log}")
+
+
+def _wait_for_deployment(runner: Program) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    def there() -> bool:
+        if not runner.running:
+            raise ReelflowError(f"The flow runner ended at its start; its words are in {runner.log}")
+        try:
+            deployment = client.read_deployment_by_name("publish-video/publish-video")
+        except ObjectNotFound:
+            return False
+        return str(deployment.status).endswith("READY")
+
+    with get_client(sync_client=True) as client:
+        if not wait_until(there, SERVE_TIMEOUT):
+            raise ReelflowError(f"The flows are not being served; the runner's words are in {runner.log}")
+
+
+def _welcome(server: str, sandbox: str, video: Path) -> str:
+    return f"""
+Ready.
+
+  Prefect UI     {server}
+                 Deployments > publish-video > Run > Custom run
+                 Choose the block "{BLOCK_NAME}", keep the rest, and submit.
+  Sandbox        {sandbox}
+                 The posts and phones, as they would be at Taisly and TikMatrix.
+  A video to try {video}
+
+Everything is kept in {os.path.relpath(FOLDER)} until `make clean`. End with Ctrl-C.
+"""
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run())
+    except ReelflowError as error:
+        print(f"reelflow: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("Stopped. Nothing is left running.")
+        sys.exit(130)

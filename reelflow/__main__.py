@@ -1,0 +1,5 @@
+"""``python -m reelflow``: the command line."""
+
+from reelflow.cli import main
+
+main()
