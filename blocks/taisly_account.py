@@ -28,6 +28,10 @@ class TaislyAccount(Block):
     _block_type_name = "Taisly Account"
     _block_type_slug = "taisly-account"
     _description = "API key of a Taisly account, which posts one video to TikTok, Instagram, YouTube, X and Facebook."
+    # Prefect's own picture for this kind of block: one of ours would need a public address to be shown from.
+    _logo_url = HttpUrl(
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/secret.png"
+    )
     _documentation_url = HttpUrl("https://app.taisly.com")
 
     api_key: SecretStr = Field(

@@ -25,6 +25,10 @@ class TikMatrixHost(Block):
     _block_type_name = "TikMatrix Host"
     _block_type_slug = "tikmatrix-host"
     _description = "A PC on which TikMatrix runs scripts on your own Android phones."
+    # Prefect's own picture for this kind of block: one of ours would need a public address to be shown from.
+    _logo_url = HttpUrl(
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/webhook.png"
+    )
     _documentation_url = HttpUrl("https://www.tikmatrix.com")
 
     base_url: str = Field(

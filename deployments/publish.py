@@ -57,7 +57,7 @@ def publish(
     """
     _settle_environment()
     from flows.publish import publish_video
-    from reelflow.models import PostForm
+    from reelflow.models import PostForm, PublishFailed, PublishReport
 
     try:
         form = PostForm(
@@ -74,6 +74,11 @@ def publish(
         first = error.errors()[0]
         raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
     state = publish_video(_load_block(block), form, return_state=True)
+    result = state.result(raise_on_failure=False)
+    report = result.report if isinstance(result, PublishFailed) else result
+    if isinstance(report, PublishReport):
+        for outcome in report.outcomes:
+            print(f"  {outcome.account.label:32} {outcome.state:8} {outcome.link or outcome.detail}")
     if not state.is_completed():
         raise ReelflowError(state.message or f"The run ended as {state.name}.")
     print(state.message)

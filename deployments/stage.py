@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,11 @@ class Stage:
     server: str
     video: Path
     programs: list[Program]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that is a client of this server."""
+        return dict(os.environ)
 
 
 @contextlib.contextmanager

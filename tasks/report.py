@@ -11,14 +11,14 @@ from reelflow.video import VideoUnreadable
 from reelflow.video.probe import poster
 
 POSTER_HEIGHT = 240
-_MARKS = {State.SUCCESS: "✅ published", State.FAILED: "❌ failed", State.PENDING: "⏳ no outcome yet"}
+_WORDS = {State.SUCCESS: "published", State.FAILED: "**failed**", State.PENDING: "no outcome yet"}
 
 
 def show_report(report: PublishReport) -> None:
     """Publish the report as an artifact. Never disturbs the run: the post is out, whatever happens here."""
-    key = f"post-{report.sent.history_id.lower()}" if report.sent else "dry-run"
     try:
-        create_markdown_artifact(markdown=markdown(report), key=_as_key(key), description=report.sentence)
+        # Without a key: one click in the run opens it; with one, a list of versions would stand between.
+        create_markdown_artifact(markdown=markdown(report), description=report.sentence)
     except Exception as error:  # noqa: BLE001 - see above
         get_run_logger().warning("The report could not be shown: %s", error)
 
@@ -36,7 +36,7 @@ def markdown(report: PublishReport) -> str:
     if report.outcomes:
         lines += ["| Account | Outcome | |", "|---|---|---|"]
         lines += [
-            f"| {_text(o.account.label)} | {_MARKS[o.state]} | {_link(o.link) or _text(o.detail)} |"
+            f"| {_text(o.account.label)} | {_WORDS[o.state]} | {_link(o.link) or _text(o.detail)} |"
             for o in report.outcomes
         ]
         lines.append("")
@@ -68,8 +68,4 @@ def _text(words: str) -> str:
 def _link(url: str | None) -> str | None:
     if url is None or not url.startswith("https://") or any(c in url for c in " |<>()[]\n"):
         return _text(url) if url else None
-    return f"[{url}]({url})"
-
-
-def _as_key(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+    return f"[open the post]({url})"

@@ -9,7 +9,7 @@ from reelflow.watching import Looked, watch
 from tasks.step import step
 
 
-@step("watch {sent.history_id}")
+@step("watch {post.video.path.name}")
 def watch_post(taisly: TaislyAccount, post: CheckedPost, sent: SentPost, minutes: float) -> list[Outcome]:
     """Look into the history at growing intervals, for at most `minutes`. What is still open then is PENDING."""
     log = get_run_logger()

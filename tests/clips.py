@@ -151,8 +151,23 @@ def _trimmed(path: Path) -> None:
     ffmpeg("-ss", "3", "-i", str(whole), "-t", "5", "-c", "copy", "-movflags", "+faststart", str(path))
 
 
+def _lying_header(path: Path) -> None:
+    """A head that says 40 s over 4 s of video: every duration in it multiplied by ten."""
+    _plain(size="540x960")(path)
+    data = bytearray(path.read_bytes())
+    for box, skip in ((b"mvhd", 20), (b"mdhd", 20), (b"tkhd", 24)):
+        at = -1
+        while (at := data.find(box, at + 1)) >= 0:
+            field_at = at + skip
+            data[field_at : field_at + 4] = (int.from_bytes(data[field_at : field_at + 4], "big") * 10).to_bytes(
+                4, "big"
+            )
+    path.write_bytes(data.replace(b"elst", b"free"))  # an edit list would cut it to the truth again
+
+
 SMALL = _plain(size="270x480")
 RECIPES = [
+    Recipe("lying-header.mp4", _lying_header, displayed=(540, 960), duration=4),
     Recipe("good.mp4", _plain(), displayed=(1080, 1920), duration=4),
     Recipe("recommended.mp4", _plain(size="540x960"), displayed=(540, 960)),
     Recipe("small.mp4", SMALL, warnings={"resolution"}, displayed=(270, 480)),

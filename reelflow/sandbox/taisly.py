@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from pathlib import Path
@@ -10,17 +9,16 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reelflow.sandbox.uploads import BadForm, receive_form, sha256_of
 from reelflow.sandbox.world import ACCOUNTS, API_KEY, FREE_KEY, Post, World
 from reelflow.video import check_video
 
 PREFIX = "/api/private"
 PAGE = 10
-_CHUNK = 1 << 20
 
 
 def _no(message: str, error: str, status: int = 200, **more: Any) -> JSONResponse:
@@ -90,22 +88,22 @@ class _Taisly:
         return _yes(data=ACCOUNTS)
 
     async def create_post(self, request: Request) -> Response:
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            return _no("NO_VIDEO", "Send the video as multipart/form-data")
-        async with request.form(max_files=1, max_fields=20) as form:
-            video = form.get("video")
-            if not isinstance(video, UploadFile):
-                return _no("NO_VIDEO", "The field 'video' is missing")
-            fields = {k: v for k, v in form.items() if isinstance(v, str)}
-            kept, sha256 = await run_in_threadpool(self._keep, video)
-        refused = self._refuse(fields) or await run_in_threadpool(self._refuse_video, kept)
+        try:
+            form = await receive_form(request, self.world.videos)
+        except BadForm as error:
+            return _no("INVALID_FORM", f"Send the post as multipart/form-data: {error}")
+        fields, video = form.fields, form.video
+        if video is None:
+            return _no("NO_VIDEO", "The field 'video' is missing")
+        refused = self._refuse(fields) or await run_in_threadpool(self._refuse_video, video)
         if refused is not None:
-            kept.unlink(missing_ok=True)
+            form.discard()
             return refused
+        sha256 = await run_in_threadpool(sha256_of, video)
         scheduled = int(fields["scheduled"]) if fields.get("scheduled") else None
         post = self.world.add_post(
             sha256=sha256,
-            file=kept.name,
+            file=video.name,
             caption=fields.get("description", ""),
             preview=float(fields.get("previewTime") or 0),
             accounts=json.loads(fields["platforms"]),
@@ -117,15 +115,6 @@ class _Taisly:
             date=scheduled or post.created,
             result=_results(post),
         )
-
-    def _keep(self, video: UploadFile) -> tuple[Path, str]:
-        digest, name = hashlib.sha256(), Path(video.filename or "video").name
-        target = self.world.videos / f"{secrets.token_hex(8)}{Path(name).suffix.lower() or '.mp4'}"
-        with target.open("wb") as out:
-            while chunk := video.file.read(_CHUNK):
-                digest.update(chunk)
-                out.write(chunk)
-        return target, digest.hexdigest()
 
     def _refuse(self, fields: dict[str, str]) -> Response | None:
         try:

@@ -70,7 +70,7 @@ class VideoFacts(BaseModel):
 
 
 def probe(path: Path) -> VideoFacts:
-    """Read what the file at `path` is. Reads every packet once and decodes one frame.
+    """Read what the file at `path` is, from its index or else from every packet, and decode one frame.
 
     Raises:
         VideoUnreadable: it is no file, no video, or a damaged one.
@@ -129,7 +129,8 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
         raise VideoUnreadable("corrupt", found, "Copy or export the video again; its end is missing.", known)
 
     stream = pictures[0]
-    frame, stamps, span, packets = _read_packets(container, stream)
+    stream.codec_context.thread_count = 1  # one frame is decoded: threads would only cost their start
+    frame, stamps, span, packets = _read_index(container, stream, size) or _read_packets(container, stream)
     if frame is None:
         raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.", known)
     if stream.frames and packets < stream.frames * 0.98 - 1:
@@ -168,35 +169,82 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _read_packets(container: Any, stream: Any) -> tuple[Any, list[Fraction], tuple[float, float] | None, int]:
-    """One pass over all packets: the first frame, the picture times, (start, end) in seconds, and a count."""
-    frame, packets, start, end = None, 0, None, None
-    stamps: list[Fraction] = []
-    for packet in container.demux():
-        if packet.size == 0 or packet.stream.type not in ("video", "audio"):
+_Read = tuple[Any, list[float], tuple[float, float] | None, int]
+"""The first frame, the picture times in seconds, (start, end) in seconds where known, and a count of pictures."""
+
+
+def _read_index(container: Any, stream: Any, size: int) -> _Read | None:
+    """The same from the index of an MP4 or MOV, which has every picture's time and place; None where there is none.
+
+    Spares reading the file: 3 ms in place of 8 ms for 20 MB, and far more for 500.
+    """
+    if not container.format.name.startswith("mov,"):
+        return None
+    shown: dict[int, list[float]] = {}
+    for each in (stream, *container.streams.audio):
+        entries = list(each.index_entries)
+        if any(entry.pos + entry.size > size for entry in entries):
+            return None
+        tick = float(each.time_base)
+        shown[each.index] = sorted(entry.timestamp * tick for entry in entries if not entry.is_discard)
+    stamps = shown[stream.index]
+    if not stamps:
+        return None
+    frame = None
+    for packet in container.demux(stream):
+        if packet.size and (frame := _first_frame(packet)) is not None:
+            break
+    ends = [times[-1] + statistics.median(_gaps(times) or [0.0]) for times in shown.values() if times]
+    start = min(times[0] for times in shown.values() if times)
+    return frame, stamps, (start, max(ends)), len(stream.index_entries)
+
+
+def _read_packets(container: Any, stream: Any) -> _Read:
+    """One pass over all packets of the picture and the sound."""
+    frame, packets = None, 0
+    stamps: list[int] = []
+    # Per stream in ticks of its own: exact fractions for each packet would cost more than reading it.
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    watched = [stream, *container.streams.audio]
+    for packet in container.demux(watched):
+        if packet.size == 0:
             continue
-        if packet.stream.type == "video" and packet.stream.index != stream.index:
+        index, at = packet.stream_index, packet.pts
+        if index == stream.index:
+            packets += 1
+            if frame is None:
+                frame = _first_frame(packet)
+            if at is not None and not packet.is_discard:
+                stamps.append(at)
+        if at is None or packet.is_discard:
             continue
-        is_picture = packet.stream.index == stream.index
-        packets += is_picture
-        if is_picture and frame is None:
-            with contextlib.suppress(FFmpegError):
-                frame = next(iter(packet.decode()), None)
-        if packet.pts is None or packet.is_discard:
-            continue
-        at = packet.pts * packet.time_base
-        if is_picture:
-            stamps.append(at)
-        upto = at + (packet.duration or 0) * packet.time_base
-        start = at if start is None else min(start, at)
-        end = upto if end is None else max(end, upto)
-    if frame is None:  # decoders hold frames back until they are flushed
-        with contextlib.suppress(FFmpegError):
-            frame = next(iter(stream.codec_context.decode(None)), None)
+        upto = at + (packet.duration or 0)
+        if at < first.setdefault(index, at):
+            first[index] = at
+        if upto > last.get(index, upto - 1):
+            last[index] = upto
+    ticks = {s.index: float(s.time_base) for s in watched}
     stamps.sort()
-    if start is None or end is None:
-        return frame, stamps, None, packets
-    return frame, stamps, (float(start), float(end)), packets
+    times = [at * ticks[stream.index] for at in stamps]
+    if not first:
+        return frame, times, None, packets
+    start = min(at * ticks[i] for i, at in first.items())
+    return frame, times, (start, max(at * ticks[i] for i, at in last.items())), packets
+
+
+def _first_frame(packet: Any) -> Any:
+    """The frame in `packet`, at once: decoders hold frames back until more packets come or they are flushed."""
+    context = packet.stream.codec_context
+    if packet.is_discard:  # before the cut of a trimmed file: needed by what follows, and not shown
+        with contextlib.suppress(FFmpegError):
+            return next(iter(packet.decode()), None)
+        return None
+    with contextlib.suppress(FFmpegError):
+        for frame in (*packet.decode(), *context.decode(None)):
+            return frame
+    context.flush_buffers()
+    return None
 
 
 def _duration(container: Any, span: tuple[float, float] | None) -> float:
@@ -228,16 +276,16 @@ def _displayed(frame: Any, stream: Any) -> tuple[int, int, int]:
     return int(width), int(frame.height), rotation
 
 
-def _gaps(stamps: list[Fraction]) -> list[float]:
-    return [float(b - a) for a, b in itertools.pairwise(stamps) if b > a]
+def _gaps(stamps: list[float]) -> list[float]:
+    return [b - a for a, b in itertools.pairwise(stamps) if b > a]
 
 
-def _fps(stamps: list[Fraction]) -> float | None:
+def _fps(stamps: list[float]) -> float | None:
     gaps = _gaps(stamps)
     return round(len(gaps) / sum(gaps), 3) if gaps else None
 
 
-def _varies(stamps: list[Fraction]) -> bool:
+def _varies(stamps: list[float]) -> bool:
     """Whether more than 5 % of the frames stand more than a third away from the usual gap.
 
     Containers round their times (FLV and Matroska to 1 ms), and a constant rate may drop a frame here and there.

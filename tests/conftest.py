@@ -1,0 +1,140 @@
+"""Real parts for the tests, each made once a session: video files, a sandbox, a Prefect server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from clips import BY_NAME
+
+from reelflow.sandbox.faults import CuttableProtocol
+from reelflow.sandbox.server import bind, build_app
+from reelflow.sandbox.world import API_KEY, World
+from reelflow.taisly import TaislyClient
+from reelflow.tikmatrix import TikMatrixClient
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The file of a recipe in tests/clips.py, made when it is first asked for."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def get(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            BY_NAME[name].make(path)
+        return path
+
+    return get
+
+
+class Sandbox:
+    """A sandbox that runs in this process, and what a test wants from it."""
+
+    def __init__(self, world: World, url: str) -> None:
+        self.world = world
+        self.url = url
+        self.http = httpx.Client(base_url=url, trust_env=False)
+        self._clients: list[TaislyClient | TikMatrixClient] = []
+
+    @property
+    def taisly_url(self) -> str:
+        return f"{self.url}/api/private"
+
+    @property
+    def tikmatrix_url(self) -> str:
+        return f"{self.url}/api/v1"
+
+    def taisly(self, key: str = API_KEY) -> TaislyClient:
+        client = TaislyClient(key, self.taisly_url)
+        self._clients.append(client)
+        return client
+
+    def tikmatrix(self) -> TikMatrixClient:
+        client = TikMatrixClient(self.tikmatrix_url)
+        self._clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        while self._clients:
+            self._clients.pop().close()
+
+    def fault(self, fault: str, method: str = "*", path: str = "*", **more: Any) -> None:
+        answer = self.http.post("/sandbox/faults", json={"fault": fault, "method": method, "path": path, **more})
+        assert answer.status_code == 200, answer.text
+
+    def fail_next(self, **what: Any) -> None:
+        assert self.http.post("/sandbox/fail-next", json=what).status_code == 200
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.http.get("/sandbox/state").json()
+
+    @property
+    def posts(self) -> list[dict[str, Any]]:
+        return self.state["posts"]
+
+    def asked(self, name: str) -> int:
+        return self.state["requests"].get(name, 0)
+
+
+def _run(folder: Path, **options: Any) -> Iterator[Sandbox]:
+    world = World(folder, **options)
+    sock = bind("127.0.0.1", 0)
+    config = uvicorn.Config(
+        build_app(world), http=CuttableProtocol, log_level="error", access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    sandbox = Sandbox(world, f"http://127.0.0.1:{sock.getsockname()[1]}")
+    yield sandbox
+    sandbox.http.close()
+    server.should_exit = True
+    thread.join(5)
+    sock.close()
+
+
+@pytest.fixture(scope="session")
+def _shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    yield from _run(tmp_path_factory.mktemp("sandbox"), plan="PRO")
+
+
+@pytest.fixture
+def sandbox(_shared_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """A sandbox on the plan PRO, as new."""
+    _shared_sandbox.http.post("/sandbox/reset")
+    _shared_sandbox.world.plan, _shared_sandbox.world.license_plan = "PRO", "Pro"
+    yield _shared_sandbox
+    _shared_sandbox.close_clients()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Prefect server with its UI; this process is its client."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
+
+    from deployments.programs import start_server
+
+    folder = tmp_path_factory.mktemp("prefect")
+    program, address = start_server(folder, 0)
+    try:
+        program.wait_for(f"{address}/api/health")
+        with temporary_settings(
+            {
+                PREFECT_API_URL: f"{address}/api",
+                PREFECT_HOME: folder / "client",  # results of one session must not be found by the next
+                PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a flow without heartbeats ends a second sooner
+            }
+        ):
+            yield address
+    finally:
+        program.stop()

@@ -1,0 +1,153 @@
+"""Guards for the shape of the project: what a reviewer would otherwise have to remember."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+
+import blocks
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ["deployments", "flows", "tasks", "blocks", "reelflow"]
+SOURCES = [p for layer in LAYERS for p in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def _imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down_the_house(path: Path) -> None:
+    """Deployments → flows → tasks → blocks → reelflow; nothing points back, and the engine knows no Prefect."""
+    layer = path.relative_to(ROOT).parts[0]
+    tops = {name.partition(".")[0] for name in _imports(path)}
+
+    above = set(LAYERS[: LAYERS.index(layer)])
+
+    assert not tops & above
+    if layer == "reelflow":
+        assert "prefect" not in tops
+
+
+def test_the_sandbox_shares_nothing_with_the_clients() -> None:
+    """A mistake in a client's models must not be made twice."""
+    for path in (ROOT / "reelflow" / "sandbox").glob("*.py"):
+        ours = {name for name in _imports(path) if name.startswith("reelflow")}
+
+        assert all(name.startswith(("reelflow.sandbox", "reelflow.video")) for name in ours), (path, ours)
+
+
+def test_no_flow_file_hides_a_package() -> None:
+    """Prefect puts flows/ first on sys.path: a file named as a dependency would be imported in its place."""
+    taken = set(importlib.metadata.packages_distributions()) | set(sys.stdlib_module_names) | set(LAYERS)
+    for layer in ("flows", "tasks", "blocks"):
+        for path in (ROOT / layer).glob("*.py"):
+            assert path.stem == "__init__" or path.stem not in taken, path
+
+
+def test_models_do_not_live_in_flow_files() -> None:
+    """A stored result would name the script's module and come back as a dict."""
+    for path in (ROOT / "flows").glob("*.py"):
+        assert not [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef)], path
+
+
+def test_nothing_below_tests_is_a_package() -> None:
+    """The suite imports by path; an __init__.py would change what `import` means."""
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_no_committed_file_names_a_registry() -> None:
+    """The pinned requirements must install from wherever the user's tools point."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
+    assert "uv.lock" not in listed
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        assert not re.search(r"https?://|--index|--find-links", (ROOT / name).read_text())
+
+
+def test_the_bounds_that_keep_prefect_working_are_there() -> None:
+    """Each with its reason beside it; without them the server breaks, the second time silently."""
+    text = (ROOT / "pyproject.toml").read_text()
+    wanted = tomllib.loads(text)["project"]["dependencies"]
+
+    assert "fastapi<0.151" in wanted
+    assert "sqlalchemy>=2.0,<2.1" in wanted
+    assert re.search(r'"fastapi<0\.151",\s+# \S', text)
+    assert re.search(r'"sqlalchemy>=2\.0,<2\.1",\s*# \S', text)
+    assert importlib.metadata.version("sqlalchemy").startswith("2.0.")
+
+
+def test_ci_runs_what_everybody_runs() -> None:
+    """`.ci/run` calls make test and nothing of its own."""
+    commands = [
+        line
+        for line in (ROOT / ".ci" / "run").read_text().splitlines()
+        if line and not line.startswith(("#", "set ", "cd "))
+    ]
+
+    assert commands == ["exec make test"]
+
+
+class BlockStandards(BlockStandardTestSuite):
+    """Prefect's own standards for blocks."""
+
+    def test_has_a_valid_image(self, block: Any) -> None:
+        """Without fetching it from the internet: it is one of the pictures that Prefect's own blocks show."""
+        import prefect.blocks.system
+        import prefect.blocks.webhook
+
+        shown = {str(prefect.blocks.system.Secret._logo_url), str(prefect.blocks.webhook.Webhook._logo_url)}
+
+        assert str(block._logo_url) in shown
+
+
+class TestTaislyAccount(BlockStandards):
+    """The Taisly block."""
+
+    @pytest.fixture
+    def block(self) -> Any:
+        return blocks.TaislyAccount
+
+
+class TestTikMatrixHost(BlockStandards):
+    """The TikMatrix block."""
+
+    @pytest.fixture
+    def block(self) -> Any:
+        return blocks.TikMatrixHost
+
+
+def test_block_slugs_never_change() -> None:
+    """Saved blocks of users hang on them."""
+    assert blocks.TaislyAccount.get_block_type_slug() == "taisly-account"
+    assert blocks.TikMatrixHost.get_block_type_slug() == "tikmatrix-host"
+
+
+def test_one_command_registers_every_block(server: str) -> None:
+    """`python -m prefect block register -m blocks`."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "block", "register", "-m", "blocks"],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**os.environ, "PREFECT_API_URL": f"{server}/api", "NO_COLOR": "1", "COLUMNS": "200"},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Taisly Account" in done.stdout
+    assert "TikMatrix Host" in done.stdout

@@ -1,0 +1,188 @@
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelflow.errors import InputError
+from reelflow.models import Account, CheckedPost, Outcome, PublishReport, SentPost, State, Video
+from reelflow.publishing import check_caption, choose_accounts, describe, outcomes, publishing_time, sentence
+from reelflow.taisly.wire import HistoryItem
+
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+ONE = Account(id="a1", platform="TikTok", name="@mara.bakes")
+TWO = Account(id="a2", platform="TikTok", name="@mara.two")
+INSTA = Account(id="b1", platform="Instagram", name="mara.bakes")
+X = Account(id="d1", platform="X", name="@marabakes")
+TUBE = Account(id="c1", platform="YouTube", name="Mara Bakes")
+CONNECTED = [ONE, TWO, INSTA, TUBE, X]
+
+
+def make_post(**changes: Any) -> CheckedPost:
+    video = Video(
+        path=Path("/v/bread.mp4"), sha256="0" * 64, size_bytes=2_000_000, modified_ns=1, width=1080, height=1920,
+        duration=12.5,
+    )  # fmt: skip
+    values = {"video": video, "accounts": [ONE, X], "caption": "", "scheduled_for": None, "preview_second": 0}
+    return CheckedPost(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"),
+    [
+        (["a1"], [ONE]),
+        (["@mara.bakes", "x"], None),
+        (["tiktok @mara.bakes"], [ONE]),
+        (["TikTok: mara.two"], [TWO]),
+        (["mara.two"], [TWO]),
+        (["YOUTUBE", "instagram"], [TUBE, INSTA]),
+        (["X", "d1", "@marabakes"], [X]),
+        (["Mara Bakes"], [TUBE]),
+        (["all"], CONNECTED),
+        (["x", "ALL"], [X, ONE, TWO, INSTA, TUBE]),
+        (["tiktok"], None),
+        (["facebook"], None),
+        (["a"], None),
+        (["", "  "], None),
+        ([], None),
+    ],
+    ids=str,
+)
+def test_an_account_is_named_as_people_name_it(wanted: list[str], chosen: list[Account] | None) -> None:
+    """By id, name, platform or both; what is unknown or fits two is refused with what is connected."""
+    if chosen is not None:
+        assert choose_accounts(wanted, CONNECTED) == chosen
+        return
+    with pytest.raises(InputError) as caught:
+        choose_accounts(wanted, CONNECTED)
+    assert "TikTok @mara.bakes (id a1)" in str(caught.value)
+
+
+def test_no_connected_account_is_said() -> None:
+    """Before anything about names."""
+    with pytest.raises(InputError, match="No account is connected"):
+        choose_accounts(["all"], [])
+
+
+@pytest.mark.parametrize(
+    ("length", "accounts", "ok"),
+    [(100, [X], True), (101, [X], False), (101, [ONE, X], False), (2200, [ONE], True), (2201, [ONE], False)],
+)
+def test_a_caption_is_checked_for_each_platform_and_never_cut(length: int, accounts: list, ok: bool) -> None:
+    """X takes 100 characters, the others 2200."""
+    if ok:
+        check_caption("é" * length, accounts)
+    else:
+        with pytest.raises(InputError, match=str(length)):
+            check_caption("é" * length, accounts)
+
+
+@pytest.mark.parametrize(
+    ("when", "zone", "expected"),
+    [
+        (None, None, None),
+        (datetime(2026, 7, 1, 15, tzinfo=UTC), None, datetime(2026, 7, 1, 15, tzinfo=UTC)),
+        (datetime(2026, 7, 1, 15), "Europe/Berlin", datetime(2026, 7, 1, 13, tzinfo=UTC)),  # noqa: DTZ001
+        (datetime(2026, 12, 1, 15), "America/New_York", datetime(2026, 12, 1, 20, tzinfo=UTC)),  # noqa: DTZ001
+        (datetime(2026, 7, 1, 15, tzinfo=timezone(timedelta(hours=2))), "Asia/Tokyo",
+         datetime(2026, 7, 1, 13, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+def test_a_time_without_a_zone_is_one_of_the_named_zone(
+    when: datetime | None, zone: str | None, expected: datetime | None
+) -> None:
+    """Summer and winter; a time with a zone keeps its own."""
+    assert publishing_time(when, zone, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("when", "zone", "words"),
+    [
+        (datetime(2026, 7, 1, 15), None, "has no time zone"),  # noqa: DTZ001
+        (datetime(2026, 7, 1, 15), "Mars/Olympus", "no time zone 'Mars/Olympus'"),  # noqa: DTZ001
+        (datetime(2026, 7, 1, 15), "../etc/passwd", "no time zone"),  # noqa: DTZ001
+        (datetime(2027, 3, 28, 2, 30), "Europe/Berlin", "does not exist"),  # noqa: DTZ001
+        (NOW, None, "less than a minute in the past"),
+        (NOW - timedelta(minutes=1), None, "1 minute in the past"),
+        (NOW - timedelta(hours=3), None, "3 hours in the past"),
+        (datetime(2026, 7, 1, 13, 59), "Europe/Berlin", "1 minute in the past"),  # noqa: DTZ001
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(when: datetime, zone: str | None, words: str) -> None:
+    """No zone, a wrong one, an hour that the clocks skip, the past."""
+    with pytest.raises(InputError, match=words):
+        publishing_time(when, zone, NOW)
+
+
+def _item(*results: dict) -> HistoryItem:
+    return HistoryItem.model_validate({"id": "h", "result": list(results)})
+
+
+def test_outcomes_are_told_apart_by_account_id() -> None:
+    """Two accounts of one platform, in another order than asked."""
+    item = _item(
+        {"platform": "TikTok", "platformId": "a2", "status": "FAILED", "error": "banned"},
+        {"platform": "TikTok", "platformId": "a1", "status": "SUCCESS", "url": "https://t/1"},
+    )
+
+    one, two = outcomes([ONE, TWO], item)
+
+    assert (one.state, one.link) == (State.SUCCESS, "https://t/1")
+    assert (two.state, two.detail) == (State.FAILED, "banned")
+
+
+def test_outcomes_without_ids_go_by_platform_in_order() -> None:
+    """What clients in the wild get."""
+    item = _item({"identifier": "x", "status": "SUCCESS"}, {"identifier": "TikTok", "status": "PENDING"})
+
+    assert [o.state for o in outcomes([ONE, X], item)] == [State.PENDING, State.SUCCESS]
+
+
+def test_another_accounts_result_is_not_taken_for_ours() -> None:
+    """An id that is not ours is somebody else's outcome, whatever its platform."""
+    item = _item({"platform": "TikTok", "platformId": "zz", "status": "SUCCESS"})
+
+    assert [o.state for o in outcomes([ONE], item)] == [State.PENDING]
+
+
+def test_a_status_nobody_documented_is_not_an_outcome() -> None:
+    """It stays open, and is shown."""
+    (outcome,) = outcomes([ONE], _item({"platform": "TikTok", "status": "REVIEW"}))
+
+    assert (outcome.state, outcome.detail) == (State.PENDING, "Taisly says 'REVIEW'")
+    assert outcomes([ONE], None)[0].state is State.PENDING
+
+
+def test_a_dry_run_says_exactly_what_would_be_sent() -> None:
+    """File, caption, preview, accounts, time."""
+    words = describe(make_post(caption="Hi", scheduled_for=NOW, preview_second=2))
+
+    for part in ("bread.mp4", "1080x1920", "12.5 s", "2.0 MB", "'Hi'", "at 2 s", "TikTok @mara.bakes", "X @marabakes",
+                 "2026-07-01 12:00 UTC"):  # fmt: skip
+        assert part in words
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ([State.SUCCESS, State.SUCCESS], "Published to 2 of 2 accounts: TikTok @mara.bakes, X @marabakes."),
+        ([State.SUCCESS, State.FAILED], "Failed at X @marabakes: why. "
+         "Published to 1 of 2 accounts: TikTok @mara.bakes."),
+        ([State.SUCCESS, State.PENDING], "Published to 1 of 2 accounts: TikTok @mara.bakes. "
+         "No outcome yet from X @marabakes."),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_post_fits_in_one_line(states: list[State], words: str) -> None:
+    """Failures first: they are what a person must act on."""
+    found = [Outcome(account=a, state=s, detail="why") for a, s in zip((ONE, X), states, strict=True)]
+    report = PublishReport(post=make_post(), sent=SentPost(history_id="h", sent_at=NOW), outcomes=found)
+
+    assert sentence(report) == words
+
+
+def test_a_scheduled_post_is_not_called_late() -> None:
+    """No outcome before its time is as it should be."""
+    sent = SentPost(history_id="h", sent_at=NOW, scheduled_for=NOW + timedelta(hours=5))
+    report = PublishReport(post=make_post(), sent=sent, outcomes=[Outcome(account=ONE, state=State.PENDING)])
+
+    assert sentence(report) == "Scheduled for 2026-07-01 17:00 UTC at 1 account."
