@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Behind a company's proxy the certificates that count are the system's (uv brings its own; the second name is for old uv).
+export UV_SYSTEM_CERTS := true
+export UV_NATIVE_TLS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Byte code that is not kept makes every start of Prefect twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
