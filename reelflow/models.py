@@ -154,10 +154,19 @@ class SentPost(BaseModel):
 
 
 class State(StrEnum):
-    """What became of one destination."""
+    """What became of one destination; `reelflow.ledger` draws how they follow on each other.
 
+    PENDING is only ever shown: a post that Taisly has and that has no outcome yet.
+    """
+
+    CLAIMED = "CLAIMED"
+    SENDING = "SENDING"
+    ACCEPTED = "ACCEPTED"
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    UNCONFIRMED = "UNCONFIRMED"
+    CANCELLED = "CANCELLED"
     PENDING = "PENDING"
 
 
