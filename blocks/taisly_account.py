@@ -5,9 +5,11 @@ from typing import Literal
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
+from reelflow.ledger import Ledger
+from reelflow.metered import MeteredTaisly
 from reelflow.models import Account
 from reelflow.taisly.client import BASE_URL, TaislyClient
-from reelflow.watching import FIRST_PAUSE
+from reelflow.watching import FIRST_PAUSE, GRACE
 
 
 class TaislyAccount(Block):
@@ -58,6 +60,14 @@ class TaislyAccount(Block):
         le=600,
     )
 
+    unclear_after_minutes: float = Field(
+        GRACE / 60,
+        title="Unclear after (minutes)",
+        description="A post whose answer was lost is looked for in Taisly's history for this long; then you are asked.",
+        ge=0,
+        le=1440,
+    )
+
     def get_client(self) -> TaislyClient:
         """A client with this key. Use it in a `with` statement.
 
@@ -65,6 +75,15 @@ class TaislyAccount(Block):
             InputError: the key or the base URL cannot be used.
         """
         return TaislyClient(self.api_key.get_secret_value(), self.base_url)
+
+    def get_metered(self, ledger: Ledger) -> MeteredTaisly:
+        """The client within the plan: its requests are counted in `ledger`. Use it in a `with` statement.
+
+        Raises:
+            InputError: the key or the base URL cannot be used.
+        """
+        key = self.api_key.get_secret_value()
+        return MeteredTaisly(self.get_client(), ledger, api_key=key, service=self.base_url.rstrip("/"), plan=self.plan)
 
     def check(self) -> list[Account]:
         """The connected accounts: proves in one request that address, key and plan are right.

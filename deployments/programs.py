@@ -167,6 +167,7 @@ def use_server(address: str, folder: Path) -> None:
             "PREFECT_API_URL": f"{address}/api",
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_PROFILE": "ephemeral",
+            "REELFLOW_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
         }
     )
 

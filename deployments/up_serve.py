@@ -13,7 +13,12 @@ from reelflow.models import PostForm
 def run(block: str, video: Path) -> None:
     """Serve until a signal."""
     post = PostForm(video=str(video), accounts=["all"], caption="Sunset over the dunes #reelflow")
-    defaults = {"taisly": TaislyAccount.load(block), "post": post.model_dump(exclude_none=True)}
+    taisly = {"taisly": TaislyAccount.load(block)}
+    defaults = {
+        "publish-video": {**taisly, "post": post.model_dump(exclude_none=True)},
+        "finish-open-posts": taisly,
+        "cancel-scheduled-post": taisly,
+    }
     serve(*deployments(defaults), limit=RUNS_AT_ONCE)
 
 

@@ -1,9 +1,10 @@
-"""Publish one video through Taisly, and follow it until every platform has an outcome.
+"""Publish one video through Taisly, exactly once, and follow it until every platform has an outcome.
 
 When: from the form in the Prefect UI, from ``reelflow publish``, or by a schedule.
 Needs: a saved block "Taisly Account", and the video file on the machine that runs the flow.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -13,12 +14,16 @@ from prefect.states import Completed
 
 from blocks import TaislyAccount
 from reelflow.models import PostForm, PublishFailed, PublishReport, State
-from reelflow.publishing import describe, sentence
+from reelflow.publishing import describe, too_late
 from tasks.check import check_post
+from tasks.record import report_on
 from tasks.report import show_report
 from tasks.send import send_post
 from tasks.step import plainly
 from tasks.watch import watch_post
+from tasks.withdraw import withdraw_after_cancel
+
+ENDED_BADLY = (State.FAILED, State.REFUSED, State.UNCONFIRMED, State.CLAIMED)
 
 
 def _run_name() -> str:
@@ -28,32 +33,41 @@ def _run_name() -> str:
     return f"{what}{form.file_name} to {', '.join(form.accounts)}"
 
 
-@flow(name="publish-video", flow_run_name=_run_name)
+def withdraw(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """When a run is cancelled: withdraw what it has scheduled, if its form says so."""
+    withdraw_after_cancel(str(flow_run.id), flow_run.parameters)
+
+
+@flow(name="publish-video", flow_run_name=_run_name, on_cancellation=[withdraw])
 @plainly
 def publish_video(taisly: TaislyAccount, post: PostForm) -> RunState[Any]:
-    """Publish one video to your accounts and say what each platform made of it.
+    """Publish one video to your accounts, exactly once, and say what each platform made of it.
 
-    Checks the video, the accounts and the caption first; sends the post once; then looks into Taisly's history
-    until every platform has an outcome. The run fails if any platform failed, and says which and why.
+    Checks the video, the accounts and the caption first; sends the post to each account that it was not sent to
+    before; then looks into Taisly's history until every platform has an outcome. The run fails if any platform failed,
+    and says which and why. Starting it again with the same parameters never posts twice: it reports.
 
     Args:
         taisly: The Taisly account to publish with.
         post: What to post, where and when.
     """
+    first_try = (flow_run.run_count or 0) <= 1  # a person who retries an old run knows that it is late
+    if first_try and (late := too_late(flow_run.scheduled_start_time, datetime.now(UTC), post.max_lateness_minutes)):
+        return Completed(name="Skipped", message=late)
+
     checked = check_post(taisly, post)
     if post.dry_run:
         words = f"Dry run, nothing was sent. This would be: {describe(checked)}."
-        report = PublishReport(post=checked, sentence=words)
+        report = PublishReport(post=checked, dry_run=True, sentence=words)
         show_report(report)
         return Completed(name="Dry run", message=words, data=report)
 
-    sent = send_post(taisly, checked)
-    outcomes = watch_post(taisly, checked, sent, post.watch_minutes)
+    sent_now = send_post(taisly, checked, post)
+    watch_post(taisly, checked, post)
 
-    report = PublishReport(post=checked, sent=sent, outcomes=outcomes)
-    report = report.model_copy(update={"sentence": sentence(report)})
+    report = report_on(taisly, checked, post, sent_now=sent_now)
     show_report(report)
-    if report.having(State.FAILED):
+    if report.having(*ENDED_BADLY):
         raise PublishFailed(report.sentence, report)
     name = "Still open" if report.having(State.PENDING) else "Completed"
     return Completed(name=name, message=report.sentence, data=report)

@@ -2,6 +2,8 @@
 
     ReelflowError
     ├── InputError             what was asked for is wrong; nothing was sent: correct it
+    ├── LedgerUnavailable      our own record cannot be used; nothing is sent without it
+    ├── ClaimLost              another run has taken a post over; this one sends nothing
     └── ServiceError           a service was asked, and it did not go well
         ├── NothingSent        the request cannot have taken effect: safe to repeat
         │   └── Busy           too many requests (429): wait `retry_after` seconds, then repeat
@@ -64,6 +66,14 @@ def _rebuild(cls: type[ReelflowError], message: str) -> ReelflowError:
 
 class InputError(ReelflowError):
     """What was asked for is wrong. Nothing was sent."""
+
+
+class LedgerUnavailable(ReelflowError):
+    """The ledger cannot be read or written. Nothing is sent without it."""
+
+
+class ClaimLost(ReelflowError):
+    """Another run has taken this post over, because this one gave no sign of life for too long."""
 
 
 class ServiceError(ReelflowError):

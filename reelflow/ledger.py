@@ -25,7 +25,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,17 +34,14 @@ from platformdirs import user_data_path
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
-from reelflow.errors import InputError, NothingSent, ReelflowError
-from reelflow.models import Account, CheckedPost, Outcome, State
+from reelflow.errors import ClaimLost, InputError, LedgerUnavailable
+from reelflow.models import Account, CheckedPost, Claim, Outcome, Send, State
 
 HEAD = "0001"
 """The newest migration."""
-CLAIM_SECONDS = 60.0
-"""How long a claim holds without a sign of life. From claim to send takes milliseconds, unless a quota is waited for."""
-UPLOAD_SECONDS = 90.0
-"""The same while uploading: longer than one piece may take (transport.WRITE_TIMEOUT)."""
-ANSWER_SECONDS = 330.0
-"""The same once the upload is sealed: longer than its answer may take (transport.UPLOAD_READ_TIMEOUT)."""
+LEASE_SECONDS = 20.0
+"""How long a send stays its run's without a sign of life; a live run gives one every few seconds."""
+LEASE_VARIABLE = "REELFLOW_LEASE_SECONDS"
 HOUR = 3600.0
 HOUR_SLACK = 60.0
 """Seconds added to the hour in which requests are counted, since Taisly's clock sees each a little later than ours."""
@@ -136,53 +132,6 @@ GIVEN_BACK = (State.REFUSED, State.CANCELLED)
 OPEN = (State.SENDING, State.ACCEPTED)
 
 
-class LedgerUnavailable(NothingSent):
-    """The ledger cannot be read or written. Nothing is sent without it."""
-
-
-class ClaimLost(ReelflowError):
-    """Another run has taken this post over, because this one gave no sign of life for too long."""
-
-
-@dataclass(frozen=True)
-class Send:
-    """One request to Taisly: made, being made, or to be made."""
-
-    id: str
-    service: str
-    sha256: str
-    file: str
-    caption: str
-    account_ids: tuple[str, ...]
-    scheduled_ms: int
-    repeat: int
-    flow_run: str | None
-    owner: str
-    lease_until: float
-    begun_at: float | None
-    sealed_at: float | None
-    history_id: str | None
-
-    def lost(self, now: float) -> bool:
-        """Whether nobody is at work on it any more."""
-        return self.lease_until <= now
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a run may send now, and what others have.
-
-    Attributes:
-        send_id: Under which `accounts` were claimed; None if there are none.
-        accounts: To be sent to.
-        waiting: Send ids of other runs that are sending right now.
-    """
-
-    send_id: str | None
-    accounts: list[Account]
-    waiting: list[str]
-
-
 def default_url() -> str:
     """The ledger's URL: REELFLOW_LEDGER_URL, or a SQLite file in the user's data folder."""
     if url := os.environ.get(URL_VARIABLE, "").strip():
@@ -201,12 +150,20 @@ class Ledger:
     Args:
         url: A SQLAlchemy URL; see `default_url`.
         clock: For tests: Unix seconds.
+        lease_seconds: How long a send stays its run's without a sign of life; REELFLOW_LEASE_SECONDS, or 20.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.
     """
 
-    def __init__(self, url: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        self.url = sa.make_url(url or default_url())
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        lease_seconds: float | None = None,
+    ) -> None:
+        self.url = _url(url or default_url())
+        self.lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
         self._clock = clock
         self._engine: Engine | None = None
 
@@ -248,8 +205,9 @@ class Ledger:
             )
             for account in accounts:
                 row = self._destination_row(send_id, post, account, service, repeat, now)
-                inserted = connection.execute(self._insert(destinations).values(row).on_conflict_do_nothing())
-                if inserted.rowcount == 1:
+                fresh = self._insert(destinations).values(row).on_conflict_do_nothing()
+                # What came back tells, not the row count, which PostgreSQL's driver does not know for this statement.
+                if connection.execute(fresh.returning(destinations.c.id)).first() is not None:
                     mine.append(account)
                     continue
                 other = self._locked(connection, row)
@@ -274,19 +232,19 @@ class Ledger:
     def _can_be_taken(row: RowMapping, now: float) -> bool:
         if row["state"] in GIVEN_BACK:
             return True
-        lost = row["lease_until"] <= now
+        lost: bool = row["lease_until"] <= now
         if row["state"] == State.CLAIMED:
             return lost
-        return row["state"] == State.SENDING and lost and row["sealed_at"] is None
+        return bool(row["state"] == State.SENDING and lost and row["sealed_at"] is None)
 
-    def renew(self, send_id: str, owner: str, seconds: float = CLAIM_SECONDS) -> None:
-        """Show that the claim's holder is alive.
+    def renew(self, send_id: str, owner: str) -> None:
+        """Show that the run which works on a send is alive.
 
         Raises:
             ClaimLost: another run has it now.
         """
         with self._transaction() as connection:
-            self._own(connection, send_id, owner, lease_until=self.now() + seconds)
+            self._own(connection, send_id, owner, lease_until=self.now() + self.lease_seconds)
 
     def begin(self, send_id: str, owner: str) -> None:
         """Record that the upload begins. Called before the first byte leaves.
@@ -296,7 +254,7 @@ class Ledger:
         """
         now = self.now()
         with self._transaction() as connection:
-            self._own(connection, send_id, owner, lease_until=now + UPLOAD_SECONDS, begun_at=now, sealed_at=None)
+            self._own(connection, send_id, owner, lease_until=now + self.lease_seconds, begun_at=now, sealed_at=None)
             self._move(connection, send_id, (State.CLAIMED,), State.SENDING, "upload begins")
 
     def seal(self, send_id: str, owner: str) -> None:
@@ -307,7 +265,7 @@ class Ledger:
         """
         now = self.now()
         with self._transaction() as connection:
-            self._own(connection, send_id, owner, lease_until=now + ANSWER_SECONDS, sealed_at=now)
+            self._own(connection, send_id, owner, lease_until=now + self.lease_seconds, sealed_at=now)
             self._note(connection, send_id, State.SENDING, "upload complete but for its last piece")
 
     def accepted(self, send_id: str, history_id: str, words: str = "accepted by Taisly") -> None:
@@ -586,9 +544,8 @@ class Ledger:
             )
         )
 
-    @staticmethod
     def _send_row(
-        send_id: str, post: CheckedPost, service: str, repeat: int, owner: str, flow_run: str | None, now: float
+        self, send_id: str, post: CheckedPost, service: str, repeat: int, owner: str, flow_run: str | None, now: float
     ) -> dict[str, Any]:
         return {
             "id": send_id,
@@ -601,7 +558,7 @@ class Ledger:
             "repeat": repeat,
             "flow_run": flow_run,
             "owner": owner,
-            "lease_until": now + CLAIM_SECONDS,
+            "lease_until": now + self.lease_seconds,
             "claimed_at": now,
         }
 
@@ -631,7 +588,11 @@ class Ledger:
         """The database, opened and migrated."""
         if self._engine is None:
             engine = _create_engine(self.url)
-            _migrate(engine)
+            try:
+                _migrate(engine)
+            except BaseException:
+                engine.dispose()
+                raise
             self._engine = engine
         return self._engine
 
@@ -665,6 +626,15 @@ class _Transaction:
             f"The ledger at {self._ledger.place} cannot be used ({words[0].rstrip('.')}). "
             "Nothing is sent without it: make room, or make it writable, and start again."
         )
+
+
+def _url(text: str) -> sa.URL:
+    try:
+        return sa.make_url(text)
+    except sa.exc.ArgumentError:
+        raise InputError(
+            f"The ledger's URL cannot be read; it is like sqlite:////path/ledger.db ({URL_VARIABLE})."
+        ) from None
 
 
 def _create_engine(url: sa.URL) -> Engine:
@@ -703,7 +673,8 @@ def _migrate(engine: Engine) -> None:
             return
         if version is not None and version > HEAD:
             raise InputError(
-                f"The ledger was written by a newer reelflow (version {version}, this one knows {HEAD}). Update reelflow."
+                f"The ledger was written by a newer reelflow (version {version}; this one knows {HEAD}). "
+                "Update reelflow."
             )
         from alembic import command
         from alembic.config import Config

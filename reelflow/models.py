@@ -6,9 +6,11 @@ script's module and come back as a plain dict.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -57,6 +59,29 @@ class PostForm(BaseModel):
         description="Only needed for a time without a zone, as a script may give: for example Europe/Berlin.",
         examples=["Europe/Berlin"],
         json_schema_extra={"position": 4},
+    )
+    repeat: int = Field(
+        0,
+        title="Send again on purpose",
+        description="0: a post that was sent before is not sent again, its outcome is shown. 1, 2, …: the same video "
+        "with the same caption and time once more, each number once.",
+        ge=0,
+        le=1000,
+        json_schema_extra={"position": 8},
+    )
+    max_lateness_minutes: float = Field(
+        30,
+        title="Skip if later than (minutes)",
+        description="A run that starts this much after its scheduled time publishes nothing: late is not now.",
+        ge=0,
+        le=10080,
+        json_schema_extra={"position": 9},
+    )
+    withdraw_if_cancelled: bool = Field(
+        False,
+        title="Withdraw if cancelled",
+        description="If this run is cancelled after Taisly took a scheduled post, withdraw the post there.",
+        json_schema_extra={"position": 10},
     )
     preview_second: float = Field(
         0,
@@ -143,16 +168,6 @@ class CheckedPost(BaseModel):
         return self.named_accounts if len(self.accounts) < 3 else f"{len(self.accounts)} accounts"
 
 
-class SentPost(BaseModel):
-    """A post that Taisly accepted. That is not yet published."""
-
-    model_config = ConfigDict(frozen=True)
-
-    history_id: str
-    sent_at: AwareDatetime
-    scheduled_for: AwareDatetime | None = None
-
-
 class State(StrEnum):
     """What became of one destination; `reelflow.ledger` draws how they follow on each other.
 
@@ -181,19 +196,123 @@ class Outcome(BaseModel):
     link: str | None = None
 
 
+@dataclass(frozen=True)
+class Send:
+    """One request to Taisly: made, being made, or to be made."""
+
+    id: str
+    service: str
+    sha256: str
+    file: str
+    caption: str
+    account_ids: tuple[str, ...]
+    scheduled_ms: int
+    repeat: int
+    flow_run: str | None
+    owner: str
+    lease_until: float
+    begun_at: float | None
+    sealed_at: float | None
+    history_id: str | None
+
+    def lost(self, now: float) -> bool:
+        """Whether nobody is at work on it any more."""
+        return self.lease_until <= now
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run may send now, and what others have.
+
+    Attributes:
+        send_id: Under which `accounts` were claimed; None if there are none.
+        accounts: To be sent to.
+        waiting: Send ids of other runs that are sending right now.
+    """
+
+    send_id: str | None
+    accounts: list[Account]
+    waiting: list[str]
+
+
 class PublishReport(BaseModel):
     """What a run of `publish_video` did."""
 
     model_config = ConfigDict(frozen=True)
 
     post: CheckedPost
-    sent: SentPost | None = Field(None, description="None for a dry run.")
+    dry_run: bool = False
     outcomes: list[Outcome] = Field(default_factory=list)
+    history_ids: list[str] = Field(default_factory=list, description="Taisly's ids of the post.")
+    already: bool = Field(False, description="Whether all of it had been sent by an earlier run.")
     sentence: str = Field("", description="All of it in one line, for a person.")
 
     def having(self, *states: State) -> list[Outcome]:
         """The outcomes in one of `states`."""
         return [o for o in self.outcomes if o.state in states]
+
+
+class FinishForm(BaseModel):
+    """How to finish what is open."""
+
+    minutes: float = Field(
+        2, title="Go on for at most (minutes)", description="What is open then is left to the next run.", ge=0, le=1440
+    )
+
+
+class FinishReport(BaseModel):
+    """What a run of `finish_open_posts` found."""
+
+    ended: list[Outcome]
+    still_open: int = Field(description="Destinations without an outcome.")
+    unconfirmed: list[str] = Field(description="Ids of sends that wait for a person.")
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line, for a person."""
+        words = f"{len(self.ended)} outcomes are new, {self.still_open} are still open"
+        if self.unconfirmed:
+            words += f", {len(self.unconfirmed)} posts wait for you (resolve-post): {', '.join(self.unconfirmed)}"
+        return f"{words}."
+
+
+class ResolveForm(BaseModel):
+    """What you found out about a post."""
+
+    send_id: str = Field(
+        title="Send id",
+        description="From the message of the run that ended as unconfirmed.",
+        min_length=1,
+        json_schema_extra={"position": 0},
+    )
+    answer: Literal["it is out", "send it again"] = Field(
+        title="What you found", description="'send it again' only frees it: start publish-video once more then.",
+        json_schema_extra={"position": 1},
+    )  # fmt: skip
+    history_id: str = Field(
+        "",
+        title="History id",
+        description="Taisly's id of the post, if you have it: then its outcomes are looked up.",
+        json_schema_extra={"position": 2},
+    )
+    dry_run: bool = Field(
+        False, title="Dry run", description="Say what would be recorded.", json_schema_extra={"position": 3}
+    )
+
+
+class WithdrawForm(BaseModel):
+    """Which scheduled post to withdraw."""
+
+    history_id: str = Field(
+        title="History id",
+        description="Taisly's id of the post, from the run's report.",
+        min_length=1,
+        json_schema_extra={"position": 0},
+    )
+    dry_run: bool = Field(
+        False, title="Dry run", description="Say which post it is, and withdraw nothing.",
+        json_schema_extra={"position": 1},
+    )  # fmt: skip
 
 
 class PublishFailed(ReelflowError):

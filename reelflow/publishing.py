@@ -5,10 +5,12 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
-from reelflow.errors import InputError
-from reelflow.models import Account, CheckedPost, Outcome, PublishReport, State
-from reelflow.taisly.wire import HistoryItem, PlatformResult, Status
+from reelflow.errors import Busy, ClaimLost, InputError, NothingSent, Refused
+from reelflow.models import Account, CheckedPost, Outcome, PublishReport, Send, State
+from reelflow.taisly.wire import AcceptedPost, HistoryItem, PlatformResult, Status
+from reelflow.transport import UPLOAD_READ_TIMEOUT
 
 ALL = "all"
 CAPTION_LIMITS = {"x": 100}
@@ -161,6 +163,15 @@ def _outcome(account: Account, result: PlatformResult | None) -> Outcome:
     return Outcome(account=account, state=State.SUCCESS, link=result.link)
 
 
+def unconfirmed_words(send: Send, fitting: int) -> str:
+    """What to tell the owner of a post that may be out: what was seen, what to look at, and the two ways on."""
+    seen = f"shows {fitting} posts that could be it" if fitting else "does not show it"
+    return (
+        f"It is not known whether this went out: Taisly's answer was lost, and its history {seen}. "
+        f"Look at the accounts. Then run resolve-post for the send {send.id}: 'it is out', or 'send it again'"
+    )
+
+
 def describe(post: CheckedPost) -> str:
     """What would be sent, in one line."""
     video = post.video
@@ -175,16 +186,127 @@ def describe(post: CheckedPost) -> str:
 def sentence(report: PublishReport) -> str:
     """What became of a post, in one line."""
     total = len(report.outcomes)
-    out, failed, still = (report.having(s) for s in (State.SUCCESS, State.FAILED, State.PENDING))
-    scheduled = report.sent.scheduled_for if report.sent else None
-    if still and not failed and not out and scheduled:
+    out, still = report.having(State.SUCCESS), report.having(State.PENDING)
+    scheduled = report.post.scheduled_for
+    if scheduled and len(still) == total:
         return f"Scheduled for {scheduled:%Y-%m-%d %H:%M} UTC at {total} account{'s' * (total != 1)}."
     parts = []
-    if failed:
-        parts.append("Failed at " + "; ".join(f"{o.account.label}: {o.detail.rstrip('.')}" for o in failed))
+    for state, words in _ENDED_BADLY.items():
+        for detail, alike in _by_detail(report.having(state)).items():
+            parts.append(f"{words} {', '.join(o.account.label for o in alike)}: {detail}")
     if out:
         names = "" if len(out) == total and total > 3 else f": {', '.join(o.account.label for o in out)}"
         parts.append(f"Published to {len(out)} of {total} account{'s' * (total != 1)}{names}")
     if still:
         parts.append("No outcome yet from " + ", ".join(o.account.label for o in still))
+    if report.already and not parts[0].startswith("Failed"):
+        parts.append("It was sent before, and nothing was sent again")
     return ". ".join(parts) + "."
+
+
+_ENDED_BADLY = {
+    State.UNCONFIRMED: "Unconfirmed at",
+    State.FAILED: "Failed at",
+    State.REFUSED: "Refused for",
+    State.CANCELLED: "Withdrawn from",
+    State.CLAIMED: "Not sent to",
+}
+
+
+def _by_detail(found: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    grouped: dict[str, list[Outcome]] = {}
+    for outcome in found:
+        grouped.setdefault(outcome.detail.rstrip("."), []).append(outcome)
+    return grouped
+
+
+def too_late(scheduled: datetime | None, now: datetime, max_minutes: float) -> str | None:
+    """Why a run that was to start at `scheduled` must not publish any more; None if it may."""
+    if scheduled is None or now - scheduled <= timedelta(minutes=max_minutes):
+        return None
+    return (
+        f"Skipped, nothing was sent: this run was to start at {scheduled:%Y-%m-%d %H:%M} UTC, {_span(now - scheduled)} "
+        f"ago, and may be at most {max_minutes:g} minutes late. To publish now, start it anew."
+    )
+
+
+class Seen(StrEnum):
+    """What is known of a send after its request, and so what may be done next."""
+
+    ACCEPTED = "ACCEPTED"
+    NOT_SENT = "NOT_SENT"
+    BUSY = "BUSY"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
+
+
+def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> Seen:
+    """What the answer to a send, or the error in its place, says about the post.
+
+    Args:
+        result: What the client returned or raised.
+        sealed: Whether the last piece of the upload was let go. A post whose upload was not complete is not out,
+            whatever else went wrong.
+    """
+    if isinstance(result, AcceptedPost):
+        return Seen.ACCEPTED
+    if isinstance(result, Busy):
+        return Seen.BUSY
+    if isinstance(result, Refused):
+        return Seen.REFUSED
+    if isinstance(result, NothingSent | InputError | ClaimLost) or not sealed:
+        return Seen.NOT_SENT
+    return Seen.UNKNOWN
+
+
+CLOCK_SLACK = timedelta(minutes=10)
+"""How far our clock and Taisly's may differ before a post falls out of the time that is looked through."""
+
+
+def match(lost: Sequence[Send], busy: Sequence[Send], items: Sequence[HistoryItem]) -> dict[str, str]:
+    """Which history item is which send whose answer was lost: history ids by send id.
+
+    Taisly cannot tell two posts of the same caption to the same accounts apart, so neither can we. Sends that look
+    the same are matched only if the history has exactly as many items for them as there are sends, in the order of
+    time; and only while no send that looks the same is under way, since the item may be its.
+
+    Args:
+        lost: Sends whose answer was lost.
+        busy: Sends that are being made right now.
+        items: History items that no send on record owns.
+    """
+    found: dict[str, str] = {}
+    groups: dict[tuple[object, ...], list[Send]] = {}
+    for send in lost:
+        groups.setdefault(_looks(send), []).append(send)
+    under_way = {_looks(send) for send in busy}
+    for looks, alike in groups.items():
+        if looks in under_way:
+            continue
+        alike.sort(key=lambda s: s.sealed_at or 0)
+        fitting = [item for item in items if fits(item, alike)]
+        if len(fitting) == len(alike):
+            fitting.sort(key=lambda item: item.created or datetime.min.replace(tzinfo=UTC))
+            found |= {send.id: item.id for send, item in zip(alike, fitting, strict=True)}
+    return found
+
+
+def _looks(send: Send) -> tuple[object, ...]:
+    return (send.service, send.caption, frozenset(send.account_ids), send.scheduled_ms)
+
+
+def fits(item: HistoryItem, alike: Sequence[Send]) -> bool:
+    """Whether an item may be one of sends that look the same: caption, accounts and time, where it tells them."""
+    send = alike[0]
+    if item.caption is not None and item.caption != send.caption:
+        return False
+    ids = item.account_ids or tuple(r.platform_id for r in item.result if r.platform_id)
+    if set(ids) != set(send.account_ids) and (ids or len(item.result) != len(send.account_ids)):
+        return False
+    if item.scheduled is not None and send.scheduled_ms:
+        return abs(item.scheduled.timestamp() * 1000 - send.scheduled_ms) < 1000
+    if item.created is None or send.scheduled_ms:
+        return True
+    first = min(s.begun_at or 0 for s in alike) - CLOCK_SLACK.total_seconds()
+    last = max(s.sealed_at or 0 for s in alike) + CLOCK_SLACK.total_seconds() + UPLOAD_READ_TIMEOUT
+    return first <= item.created.timestamp() <= last

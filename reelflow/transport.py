@@ -97,10 +97,13 @@ class CountedBody(httpx.SyncByteStream):
         for piece in self._stream:
             if last:
                 held.append(last)
-            if sum(map(len, held)) >= PIECE:
+            last = piece
+            size = sum(map(len, held))
+            if self.taken + size + len(last) > self.total:
+                raise InputError("The file grew while it was being uploaded; nothing was posted. Start again later.")
+            if size >= PIECE:
                 yield self._hand_out(b"".join(held))
                 held.clear()
-            last = piece
         if held:
             yield self._hand_out(b"".join(held))
         if self._before_last is not None:

@@ -8,15 +8,16 @@ from prefect import get_run_logger
 from blocks import TaislyAccount
 from reelflow.errors import InputError
 from reelflow.models import CheckedPost, PostForm, Video
-from reelflow.publishing import check_caption, choose_accounts, publishing_time
+from reelflow.publishing import check_caption, publishing_time
 from reelflow.video import check_video
 from reelflow.video.probe import fingerprint
+from tasks.record import open_ledger
 from tasks.step import step
 
 
 @step("check {form.file_name}")
 def check_post(taisly: TaislyAccount, form: PostForm) -> CheckedPost:
-    """Check the video, the time, the accounts and the caption; sends nothing, asks Taisly once.
+    """Check the video, the time, the accounts and the caption; sends nothing, and asks Taisly at most once.
 
     Raises:
         InputError: something about the post is wrong.
@@ -31,7 +32,8 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> CheckedPost:
         raise InputError(
             f"The preview picture is at second {form.preview_second:g}, but the video ends at {video.duration:.1f}."
         )
-    accounts = choose_accounts(form.accounts, taisly.check())
+    with taisly.get_metered(open_ledger()) as metered:
+        accounts = metered.choose(form.accounts)
     check_caption(form.caption, accounts)
     return CheckedPost(
         video=video,

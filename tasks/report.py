@@ -11,7 +11,15 @@ from reelflow.video import VideoUnreadable
 from reelflow.video.probe import poster
 
 POSTER_HEIGHT = 240
-_WORDS = {State.SUCCESS: "published", State.FAILED: "**failed**", State.PENDING: "no outcome yet"}
+_WORDS = {
+    State.SUCCESS: "published",
+    State.FAILED: "**failed**",
+    State.PENDING: "no outcome yet",
+    State.REFUSED: "**refused**",
+    State.UNCONFIRMED: "**unconfirmed**",
+    State.CANCELLED: "withdrawn",
+    State.CLAIMED: "not sent",
+}
 
 
 def show_report(report: PublishReport) -> None:
@@ -29,7 +37,7 @@ def markdown(report: PublishReport) -> str:
     lines = [f"# {_text(post.video.path.name)}", "", _text(report.sentence), ""]
     if picture := _picture(post):
         lines += [picture, ""]
-    if report.sent is None:
+    if report.dry_run:
         lines += ["**Dry run: nothing was sent.** This would be:", "", f"- {_text(describe(post))}", ""]
     if post.caption:
         lines += [*(f"> {_text(line)}" for line in post.caption.splitlines()), ""]
@@ -42,11 +50,9 @@ def markdown(report: PublishReport) -> str:
         lines.append("")
     if post.video.warnings:
         lines += ["Platforms may not like:", "", *(f"- {_text(w)}" for w in post.video.warnings), ""]
-    if report.sent:
-        lines += [
-            f"Taisly's history id: `{report.sent.history_id}`, sent {report.sent.sent_at:%Y-%m-%d %H:%M:%S} UTC, "
-            f"file sha256 `{post.video.sha256[:16]}…`"
-        ]
+    if report.history_ids:
+        ids = ", ".join(f"`{_text(i)}`" for i in report.history_ids)
+        lines += [f"Taisly's history id: {ids}. File sha256: `{post.video.sha256[:16]}…`"]
     return "\n".join(lines)
 
 

@@ -1,34 +1,41 @@
-"""Follow a post until every platform has an outcome."""
+"""Follow posts until every platform has an outcome."""
 
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
-from reelflow.models import CheckedPost, Outcome, SentPost, State
-from reelflow.publishing import outcomes
-from reelflow.watching import Looked, watch
+from reelflow.models import CheckedPost, Outcome, PostForm, Send
+from reelflow.watching import follow
+from tasks.record import open_ledger
 from tasks.step import step
 
 
 @step("watch {post.video.path.name}")
-def watch_post(taisly: TaislyAccount, post: CheckedPost, sent: SentPost, minutes: float) -> list[Outcome]:
-    """Look into the history at growing intervals, for at most `minutes`. What is still open then is PENDING."""
+def watch_post(taisly: TaislyAccount, post: CheckedPost, form: PostForm) -> None:
+    """Wait until the post has an outcome everywhere, for at most `watch_minutes`. Never fails: the post is out."""
+    try:
+        ledger = open_ledger()
+        found = ledger.outcomes(post, service=taisly.base_url.rstrip("/"), repeat=form.repeat)
+        follow_sends(taisly, sorted({send.id for _, send in found}), minutes=form.watch_minutes)
+    except Exception:  # noqa: BLE001 - logged whole; nothing after the send may undo it
+        get_run_logger().exception("Watching broke off. The post is not touched by that; finish-open-posts goes on.")
+
+
+def follow_sends(taisly: TaislyAccount, send_ids: list[str] | None, *, minutes: float) -> list[tuple[Send, Outcome]]:
+    """Follow these sends, or all open ones, with a log line for each outcome; the outcomes that were news."""
     log = get_run_logger()
-    shown: dict[str, State] = {}
 
-    def tell(looked: Looked) -> None:
-        for outcome in outcomes(post.accounts, looked.items.get(sent.history_id)):
-            if shown.get(outcome.account.id, State.PENDING) is not outcome.state:
-                shown[outcome.account.id] = outcome.state
-                log.info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or outcome.detail)
+    def tell(_: Send, outcome: Outcome) -> None:
+        log.info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or outcome.detail)
 
-    with taisly.get_client() as client:
-        looked = watch(
-            client,
-            {sent.history_id: sent},
+    with taisly.get_metered(open_ledger()) as metered:
+        followed = follow(
+            metered,
+            send_ids,
             seconds=minutes * 60,
             first_pause=taisly.first_look_seconds,
-            on_look=tell,
+            grace=taisly.unclear_after_minutes * 60,
+            on_news=tell,
         )
-    if looked.trouble is not None:
-        log.warning("The last look failed: %s", looked.trouble)
-    return outcomes(post.accounts, looked.items.get(sent.history_id))
+    if followed.trouble is not None:
+        log.warning("The last look failed: %s", followed.trouble)
+    return followed.news

@@ -13,11 +13,15 @@ import pytest
 import uvicorn
 from clips import BY_NAME
 
+from reelflow.ledger import Ledger
+from reelflow.metered import MeteredTaisly
+from reelflow.models import Account, CheckedPost, Video
 from reelflow.sandbox.faults import CuttableProtocol
 from reelflow.sandbox.server import bind, build_app
-from reelflow.sandbox.world import API_KEY, World
+from reelflow.sandbox.world import ACCOUNTS, API_KEY, World
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
+from reelflow.video.probe import fingerprint
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,39 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path
 
     return get
+
+
+@pytest.fixture(autouse=True)
+def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A ledger of its own for each test; never the user's."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("REELFLOW_LEDGER_URL", url)
+    return url
+
+
+class Clock:
+    """Time that passes only by sleeping, beginning now."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+        self.start = self.now
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def __call__(self) -> float:
+        return self.now
+
+    @property
+    def passed(self) -> float:
+        return self.now - self.start
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 class Sandbox:
@@ -55,6 +92,11 @@ class Sandbox:
         client = TaislyClient(key, self.taisly_url)
         self._clients.append(client)
         return client
+
+    def metered(self, ledger: Ledger, clock: Clock, *, key: str = API_KEY, plan: str = "PRO") -> MeteredTaisly:
+        return MeteredTaisly(
+            self.taisly(key), ledger, api_key=key, service=self.taisly_url, plan=plan, sleep=clock.sleep
+        )
 
     def tikmatrix(self) -> TikMatrixClient:
         client = TikMatrixClient(self.tikmatrix_url)
@@ -101,6 +143,29 @@ def _run(folder: Path, **options: Any) -> Iterator[Sandbox]:
     server.should_exit = True
     thread.join(5)
     sock.close()
+
+
+@pytest.fixture
+def ledger(ledger_url: str, clock: Clock) -> Iterator[Ledger]:
+    """A ledger with the test's clock."""
+    found = Ledger(ledger_url, clock=clock)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def checked(clip: Callable[[str], Path]) -> Callable[..., CheckedPost]:
+    """A post of a small video that has been checked, for a sandbox."""
+    path = clip("small.mp4")
+    sha256, (size, modified) = fingerprint(path)
+    video = Video(path=path, sha256=sha256, size_bytes=size, modified_ns=modified, width=270, height=480, duration=4)
+    accounts = [Account(id=a["id"], platform=a["platform"], name=a["displayName"]) for a in ACCOUNTS]
+
+    def make(caption: str = "one", accounts: list[Account] = accounts[::2], **changes: Any) -> CheckedPost:
+        values = {"video": video, "scheduled_for": None, "preview_second": 0} | changes
+        return CheckedPost(caption=caption, accounts=accounts, **values)
+
+    return make
 
 
 @pytest.fixture(scope="session")

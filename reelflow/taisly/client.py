@@ -128,6 +128,7 @@ class TaislyClient:
         scheduled: datetime | None = None,
         progress: Callable[[int, int], None] | None = None,
         expect: FileStamp | None = None,
+        before_last: Callable[[], None] = lambda: None,
     ) -> AcceptedPost:
         """POST ``/post``: send a video to accounts. The answer means accepted, not published.
 
@@ -143,6 +144,7 @@ class TaislyClient:
             progress: Called with (bytes taken, bytes in all) as the upload goes.
             expect: What the file was when it was checked. If it is something else by the time its last byte
                 has been read, the request is left incomplete and InputError raised: nothing is posted.
+            before_last: Called when all but the last piece has left. What it raises leaves the request incomplete.
         """
         fields = {
             "platforms": json.dumps(list(account_ids)),
@@ -163,6 +165,7 @@ class TaislyClient:
                         f"{video.name} changed while it was being uploaded; nothing was posted. "
                         "Start again once the file is complete."
                     )
+                before_last()
 
             request = self._http.build_request(
                 "POST",

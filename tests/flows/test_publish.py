@@ -1,17 +1,34 @@
 """The flow publish_video against a real Prefect server and the sandbox over HTTP."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import prefect.runtime.flow_run
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
 
 from blocks import TaislyAccount
+from flows.finish import finish_open_posts
 from flows.publish import publish_video
-from reelflow.models import PostForm, PublishFailed, PublishReport, State
+from flows.resolve import resolve_post
+from flows.withdraw import cancel_scheduled_post
+from reelflow.ledger import key_fingerprint
+from reelflow.models import (
+    Account,
+    FinishForm,
+    PostForm,
+    PublishFailed,
+    PublishReport,
+    ResolveForm,
+    State,
+    WithdrawForm,
+)
+from reelflow.sandbox.world import ACCOUNTS
+from tasks.record import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -23,7 +40,9 @@ def taisly(server: str, sandbox: Any) -> TaislyAccount:
 
 
 def _publish(taisly: TaislyAccount, video: Path | str, **form: Any) -> Any:
-    return publish_video(taisly, PostForm(video=str(video), **({"accounts": ["all"]} | form)), return_state=True)
+    return publish_video(
+        taisly, PostForm(video=str(video), **({"accounts": ["all"], "watch_minutes": 1} | form)), return_state=True
+    )
 
 
 def _logs(state: Any) -> str:
@@ -149,17 +168,135 @@ def test_bad_input_is_one_clear_line_and_sends_nothing(
     assert sandbox.asked("POST /api/private/post") == 0
 
 
-def test_a_lost_answer_is_not_called_a_failure_and_not_repeated(
+def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(
     taisly: TaislyAccount, sandbox: Any, clip: Clip
 ) -> None:
-    """The post may be out: the run says so, and sends once."""
+    """The run ends as if nothing had happened, with one post."""
     sandbox.fault("drop_after", "POST", "/api/private/post")
 
     state = _publish(taisly, clip("small.mp4"), accounts=["x"])
 
-    assert state.is_failed()
-    assert "may be out all the same" in state.message
+    assert (state.is_completed(), state.message) == (True, "Published to 1 of 1 account: X @marabakes.")
     assert sandbox.asked("POST /api/private/post") == 1
+
+
+def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Said in plain words; freed by resolve-post; then sent by the same run again, once."""
+    sandbox.fault("status_before", "POST", "/api/private/post", status=500)
+    taisly.unclear_after_minutes = 0
+    state = _publish(taisly, clip("small.mp4"), accounts=["x"])
+    again = _publish(taisly, clip("small.mp4"), accounts=["x"])
+    send_id = re.search(r"for the send (\w+)", state.message).group(1)
+
+    freed = resolve_post(ResolveForm(send_id=send_id, answer="send it again"), return_state=True)
+    last = _publish(taisly, clip("small.mp4"), accounts=["x"])
+
+    assert state.is_failed()
+    assert state.message.startswith("Unconfirmed at X @marabakes: It is not known whether this went out")
+    assert again.is_failed()
+    assert "start publish-video with the same parameters" in freed.message
+    assert last.is_completed()
+    assert len(sandbox.posts) == 1
+
+
+def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """With Taisly's id its outcome is looked up; a wrong id is refused with what there is."""
+    sandbox.fault("status_after", "POST", "/api/private/post", status=500)
+    sandbox.fault("status_before", "GET", "*/history", status=500, times=None)
+    taisly.unclear_after_minutes = 0
+    assert not _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.001).is_failed()
+    sandbox.http.delete("/sandbox/faults")
+    sandbox.world.data.posts[0].caption = "changed at Taisly by hand"
+    finish_open_posts(taisly, FinishForm(minutes=0.01))
+    (send_id,) = finish_open_posts(taisly, FinishForm(minutes=0.01)).unconfirmed
+
+    wrong = resolve_post(ResolveForm(send_id="nope", answer="it is out"), return_state=True)
+    right = ResolveForm(send_id=send_id, answer="it is out", history_id=sandbox.posts[0]["historyId"])
+    resolve_post(right)
+    done = finish_open_posts(taisly, FinishForm(minutes=1))
+
+    assert send_id in wrong.message
+    assert [o.state for o in done.ended] == [State.SUCCESS]
+
+
+def test_the_same_run_again_posts_nothing_and_reports(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Copy to new run, retry, a second worker: what was sent is sent. `repeat` sends again on purpose."""
+    first = _publish(taisly, clip("small.mp4"), accounts=["x"])
+    second = _publish(taisly, clip("small.mp4"), accounts=["x"])
+    wider = _publish(taisly, clip("small.mp4"), accounts=["x", "instagram"])
+    repeated = _publish(taisly, clip("small.mp4"), accounts=["x"], repeat=1)
+
+    assert first.message == "Published to 1 of 1 account: X @marabakes."
+    assert (
+        second.message == "Published to 1 of 1 account: X @marabakes. It was sent before, and nothing was sent again."
+    )
+    assert wider.is_completed()
+    assert repeated.is_completed()
+    assert [p["platforms"][0][-2:] for p in sandbox.posts] == ["d1", "b1", "d1"]
+
+
+def test_a_refusal_is_shown_and_may_be_tried_again(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Nothing is out after a refusal; when its cause has gone, the same run works."""
+    keys, sandbox.world.data.keys = sandbox.world.data.keys, []
+    with_memory = open_ledger()
+    account = Account(id=ACCOUNTS[4]["id"], platform="X", name="@marabakes")
+    with_memory.remember_accounts(key_fingerprint("taisly_sandbox", sandbox.taisly_url), [account])
+
+    refused = _publish(taisly, clip("small.mp4"), accounts=["x"])
+    sandbox.world.data.keys = keys
+    again = _publish(taisly, clip("small.mp4"), accounts=["x"])
+
+    assert refused.is_failed()
+    assert refused.message.startswith("Refused for X @marabakes: Taisly does not accept the API key")
+    assert again.is_completed()
+
+
+def test_a_run_that_is_too_late_sends_nothing(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late is not now: after a weekend of downtime Prefect starts every missed run at once."""
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    monkeypatch.setattr(prefect.runtime.flow_run, "scheduled_start_time", hour_ago, raising=False)
+
+    skipped = _publish(taisly, clip("small.mp4"), accounts=["x"])
+    patient = _publish(taisly, clip("small.mp4"), accounts=["x"], max_lateness_minutes=90)
+
+    assert (skipped.name, skipped.is_completed()) == ("Skipped", True)
+    assert "60 minutes ago" in skipped.message
+    assert patient.name == "Completed"
+    assert len(sandbox.posts) == 1
+
+
+def test_a_scheduled_post_can_be_withdrawn(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Dry run first; then it is gone at Taisly, on record as withdrawn, and may be sent anew."""
+    later = datetime.now(UTC) + timedelta(hours=3)
+    form = {"accounts": ["x"], "scheduled_for": later, "watch_minutes": 0}
+    _publish(taisly, clip("small.mp4"), **form)
+    history_id = sandbox.posts[0]["historyId"]
+
+    dry = cancel_scheduled_post(taisly, WithdrawForm(history_id=history_id, dry_run=True), return_state=True)
+    assert len(sandbox.posts) == 1
+    done = cancel_scheduled_post(taisly, WithdrawForm(history_id=history_id), return_state=True)
+    twice = cancel_scheduled_post(taisly, WithdrawForm(history_id=history_id), return_state=True)
+
+    assert "small.mp4 for X @marabakes" in dry.message
+    assert done.is_completed()
+    assert sandbox.posts == []
+    assert twice.is_failed()
+    assert _publish(taisly, clip("small.mp4"), **form).is_completed()
+    assert len(sandbox.posts) == 1
+
+
+def test_trouble_after_the_send_does_not_make_it_look_failed(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """The history cannot be read at all: the post is open, not failed; the finisher ends it later."""
+    sandbox.fault("status_before", "GET", "*/history", status=503, times=None)
+
+    state = _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.01)
+    sandbox.http.delete("/sandbox/faults")
+    done = finish_open_posts(taisly, FinishForm(minutes=1), return_state=True)
+
+    assert (state.name, state.message) == ("Still open", "No outcome yet from X @marabakes.")
+    assert done.message == "1 outcomes are new, 0 are still open."
 
 
 def test_the_key_appears_nowhere_in_a_run(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:

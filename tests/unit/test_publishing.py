@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reelflow.errors import InputError
-from reelflow.models import Account, CheckedPost, Outcome, PublishReport, SentPost, State, Video
+from reelflow.models import Account, CheckedPost, Outcome, PublishReport, State, Video
 from reelflow.publishing import check_caption, choose_accounts, describe, outcomes, publishing_time, sentence
 from reelflow.taisly.wire import HistoryItem
 
@@ -175,14 +175,14 @@ def test_a_dry_run_says_exactly_what_would_be_sent() -> None:
 def test_what_became_of_a_post_fits_in_one_line(states: list[State], words: str) -> None:
     """Failures first: they are what a person must act on."""
     found = [Outcome(account=a, state=s, detail="why") for a, s in zip((ONE, X), states, strict=True)]
-    report = PublishReport(post=make_post(), sent=SentPost(history_id="h", sent_at=NOW), outcomes=found)
+    report = PublishReport(post=make_post(), outcomes=found)
 
     assert sentence(report) == words
 
 
 def test_a_scheduled_post_is_not_called_late() -> None:
     """No outcome before its time is as it should be."""
-    sent = SentPost(history_id="h", sent_at=NOW, scheduled_for=NOW + timedelta(hours=5))
-    report = PublishReport(post=make_post(), sent=sent, outcomes=[Outcome(account=ONE, state=State.PENDING)])
+    post = make_post(scheduled_for=NOW + timedelta(hours=5))
+    report = PublishReport(post=post, outcomes=[Outcome(account=ONE, state=State.PENDING)])
 
     assert sentence(report) == "Scheduled for 2026-07-01 17:00 UTC at 1 account."

@@ -1,86 +1,107 @@
-"""The watcher against the real sandbox, with a clock that the test holds."""
+"""The one reader of the history against the real sandbox, with a clock that the test holds."""
 
-import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Clock
 
 from reelflow.errors import Busy, NotAllowed, OutcomeUnknown
-from reelflow.models import SentPost
-from reelflow.sandbox.world import ACCOUNTS
-from reelflow.watching import BUSY_PAUSE, Looked, pauses, watch
+from reelflow.ledger import Ledger
+from reelflow.models import CheckedPost, State
+from reelflow.sending import send_post
+from reelflow.watching import Followed, follow, look
 
-TIKTOK, _, INSTAGRAM, *_ = [a["id"] for a in ACCOUNTS]
-
-
-class Clock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def __call__(self) -> float:
-        return self.now
+HISTORY = "GET /api/private/post/history"
+Post = Callable[..., CheckedPost]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
+    return sandbox.metered(ledger, clock)
 
 
 @pytest.fixture
-def post(sandbox: Any, clip: Callable[[str], Path]) -> Callable[..., dict[str, SentPost]]:
-    def make(caption: str = "one", **kwargs: Any) -> dict[str, SentPost]:
-        accepted = sandbox.taisly().create_post(clip("small.mp4"), [TIKTOK, INSTAGRAM], caption, **kwargs)
-        return {accepted.history_id: SentPost(history_id=accepted.history_id, sent_at=datetime.now(UTC))}
+def sent(taisly: Any, checked: Post) -> Callable[..., list[str]]:
+    """Send a post; its send ids."""
 
-    return make
+    def send(caption: str = "one", **changes: Any) -> list[str]:
+        post = checked(caption, **changes)
+        send_post(taisly, post)
+        return sorted({s.id for _, s in taisly.ledger.outcomes(post, service=taisly.service, repeat=0)})
 
-
-def _watch(sandbox: Any, posts: dict[str, SentPost], clock: Clock, seconds: float = 1800) -> Looked:
-    return watch(sandbox.taisly(), posts, seconds=seconds, sleep=clock.sleep, clock=clock)
-
-
-def test_pauses_grow_to_a_limit() -> None:
-    """5 s, 8 s, 13 s … two minutes: 30 looks in the first hour at the most."""
-    found = list(itertools.islice(pauses(), 12))
-
-    assert found[:3] == pytest.approx([5, 8, 12.8])
-    assert found[-1] == 120
-    assert sum(itertools.takewhile(lambda p: p < 120, found)) < 300
+    return send
 
 
-def test_one_look_serves_every_post(sandbox: Any, clock: Clock, post: Any) -> None:
+def _states(ledger: Ledger, ids: list[str]) -> list[State]:
+    return [o.state for _, found in ledger.sends(ids) for o in found]
+
+
+def _follow(taisly: Any, ids: list[str] | None, seconds: float = 1800) -> Followed:
+    taisly.sleep.__self__.slept.clear()
+    return follow(taisly, ids, seconds=seconds)
+
+
+def test_a_post_is_followed_to_its_outcomes(taisly: Any, ledger: Ledger, sent: Any, sandbox: Any) -> None:
+    """News is told once, with links, and is on record."""
+    sandbox.fail_next(platform="Instagram", reason="Too dark")
+    ids = sent()
+
+    followed = _follow(taisly, ids)
+
+    told = {o.account.platform: (o.state, o.detail or o.link) for _, o in followed.news}
+    assert told["Instagram"] == (State.FAILED, "Too dark")
+    assert told["TikTok"][0] is State.SUCCESS
+    assert told["TikTok"][1].startswith("https://")
+    assert sorted(_states(ledger, ids)) == [State.FAILED, State.SUCCESS, State.SUCCESS]
+    assert followed.trouble is None
+
+
+def test_the_pauses_grow_to_two_minutes(taisly: Any, sent: Any, clock: Clock) -> None:
+    """5 s, 8 s, 13 s … at most 30 looks an hour."""
+    ids = sent(scheduled_for=datetime.now(UTC) + timedelta(minutes=5))
+
+    _follow(taisly, ids, seconds=3600)
+
+    assert clock.slept[:3] == pytest.approx([5, 8, 12.8], abs=0.01)
+    assert max(clock.slept) <= 120
+
+
+def test_one_look_serves_every_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
     """Twenty posts in flight cost no more reads than one."""
-    posts = {}
-    for i in range(20):
-        posts |= post(str(i))
+    ids = [i for n in range(20) for i in sent(str(n))]
 
-    looked = _watch(sandbox, posts, clock)
+    _follow(taisly, ids)
 
-    assert looked.open(posts) == []
-    assert sandbox.asked("GET /api/private/post/history") <= 3
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert sandbox.asked(HISTORY) <= 3
 
 
-def test_a_deadline_leaves_a_post_open(sandbox: Any, clock: Clock, post: Any) -> None:
-    """It is not failed: nobody has said so."""
-    later = datetime.now(UTC) + timedelta(days=1)
-    posts = post(scheduled=later)
-    posts = {i: p.model_copy(update={"scheduled_for": later}) for i, p in posts.items()}
+def test_a_second_run_takes_its_news_from_the_ledger(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock
+) -> None:
+    """While another run reads, this one does not; when the reader has gone, it takes over."""
+    ids = sent()
+    ledger.lead(taisly.key, "another run", 30)
 
-    looked = _watch(sandbox, posts, clock, seconds=60)
+    _follow(taisly, ids, seconds=20)
 
-    assert looked.open(posts) == list(posts)
-    assert looked.trouble is None
-    assert clock.now == pytest.approx(60)
+    assert sandbox.asked(HISTORY) == 0
+    _follow(taisly, ids, seconds=60)
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
+
+
+def test_a_deadline_leaves_a_post_open(taisly: Any, ledger: Ledger, sent: Any, clock: Clock) -> None:
+    """It is not failed: nobody has said so. A post for tomorrow is not even looked for."""
+    ids = sent(scheduled_for=datetime.now(UTC) + timedelta(days=1))
+    before = clock.passed
+
+    followed = _follow(taisly, ids, seconds=60)
+
+    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+    assert followed.trouble is None
+    assert clock.passed - before == pytest.approx(60)
 
 
 @pytest.mark.parametrize(
@@ -91,73 +112,94 @@ def test_a_deadline_leaves_a_post_open(sandbox: Any, clock: Clock, post: Any) ->
         ("drop_mid_body", {}),
         ("garbage_after", {}),
         ("status_before", {"status": 502}),
+        ("status_before", {"status": 503}),
         ("status_after", {"status": 500}),
     ],
 )
-def test_a_look_that_fails_is_tried_again(sandbox: Any, clock: Clock, post: Any, fault: str, more: dict) -> None:
+def test_a_look_that_fails_is_tried_again(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, fault: str, more: dict
+) -> None:
     """The post is out there all the same."""
-    posts = post()
+    ids = sent()
     sandbox.fault(fault, "GET", "*/history", times=2, **more)
 
-    looked = _watch(sandbox, posts, clock)
+    followed = _follow(taisly, ids)
 
-    assert looked.open(posts) == []
-    assert looked.trouble is None
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert followed.trouble is None
 
 
-def test_a_429_is_waited_for(sandbox: Any, clock: Clock, post: Any) -> None:
-    """As long as Taisly asks, or a minute where it does not say."""
-    posts = post()
+def test_a_429_is_waited_for_by_everybody(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock) -> None:
+    """As long as Taisly asks; no request of any run goes out before."""
+    ids = sent()
     sandbox.fault("status_before", "GET", "*/history", status=429, seconds=333)
 
-    looked = _watch(sandbox, posts, clock)
+    _follow(taisly, ids)
 
-    assert looked.open(posts) == []
-    assert clock.slept[1] == 333
-    assert BUSY_PAUSE == 60
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert clock.passed >= 333
+    assert sandbox.asked(HISTORY) <= 5
 
 
-def test_a_revoked_key_ends_the_watch_and_not_the_post(sandbox: Any, clock: Clock, post: Any) -> None:
+def test_a_revoked_key_ends_the_watch_and_not_the_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
     """Looking on is of no use; the post is left open and the trouble named."""
-    posts = post()
+    ids = sent()
     sandbox.world.data.keys = []
 
-    looked = _watch(sandbox, posts, clock)
+    followed = _follow(taisly, ids)
 
-    assert looked.open(posts) == list(posts)
-    assert isinstance(looked.trouble, NotAllowed)
-    assert len(clock.slept) == 1
+    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+    assert isinstance(followed.trouble, NotAllowed)
 
 
-def test_pages_help_where_the_range_does_not(sandbox: Any, clock: Clock, post: Any) -> None:
+def test_pages_help_where_the_range_does_not(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
     """The unit of the range is not documented; a post that it should have is looked for page by page."""
-    posts = post()
-    sandbox.http.post("/sandbox/clock", json={"offset": 0})
+    ids = sent()
     for known in sandbox.world.data.posts:
         known.created = 0  # as if Taisly's clock or unit were quite another
 
-    looked = _watch(sandbox, posts, clock)
+    _follow(taisly, ids)
 
-    assert looked.open(posts) == []
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
 
 
-def test_a_clock_five_minutes_off_does_not_lose_a_post(sandbox: Any, clock: Clock, post: Any) -> None:
+@pytest.mark.parametrize("offset", [-300, 300])
+def test_a_clock_five_minutes_off_does_not_lose_a_post(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, offset: int
+) -> None:
     """Ours and Taisly's may differ, either way."""
-    for offset in (-300, 300):
-        sandbox.http.post("/sandbox/clock", json={"offset": offset})
-        posts = post(str(offset))
-        before = sandbox.asked("GET /api/private/post/history")
+    sandbox.http.post("/sandbox/clock", json={"offset": offset})
+    ids = sent()
 
-        assert _watch(sandbox, posts, clock).open(posts) == []
-        assert sandbox.asked("GET /api/private/post/history") - before <= 3
+    _follow(taisly, ids)
+
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert sandbox.asked(HISTORY) <= 3
 
 
-def test_trouble_never_raises(sandbox: Any, clock: Clock, post: Any) -> None:
+def test_trouble_never_raises(sandbox: Any, taisly: Any, sent: Any) -> None:
     """What a service does after the send cannot make the send look failed."""
-    posts = post()
+    ids = sent()
     sandbox.fault("drop_after", "GET", "*/history", times=None)
 
-    looked = _watch(sandbox, posts, clock, seconds=100)
+    followed = _follow(taisly, ids, seconds=100)
 
-    assert isinstance(looked.trouble, OutcomeUnknown)
-    assert not isinstance(looked.trouble, Busy)
+    assert isinstance(followed.trouble, OutcomeUnknown)
+
+
+def test_reading_leaves_the_plan_room_to_send(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
+    """On the smallest plan reading stops at 30 requests an hour, and a post can still be sent."""
+    starter = sandbox.metered(ledger, clock, plan="STARTER")
+    post = checked(scheduled_for=datetime.now(UTC) + timedelta(minutes=1))
+    send_post(starter, post)
+    for _ in range(40):
+        try:
+            starter.history_page(1)
+        except Busy:
+            break
+
+    assert sandbox.asked(HISTORY) == 29  # and one post
+    with pytest.raises(Busy, match="used up"):
+        look(starter)
+    send_post(starter, checked("another"))
+    assert len(sandbox.posts) == 2

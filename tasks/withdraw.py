@@ -1,0 +1,56 @@
+"""Withdraw scheduled posts from Taisly."""
+
+import logging
+from typing import Any
+
+from blocks import TaislyAccount
+from reelflow.errors import InputError, ReelflowError
+from reelflow.models import State
+from tasks.record import open_ledger
+from tasks.step import step
+
+
+@step("withdraw {history_id}")
+def withdraw_post(taisly: TaislyAccount, history_id: str) -> str:
+    """Delete a scheduled post at Taisly for good, and put that on record; one line that says so.
+
+    Raises:
+        Refused: Taisly does not know it, or it is out already.
+    """
+    with taisly.get_metered(open_ledger()) as metered:
+        metered.cancel_scheduled(history_id)
+    for send, _ in open_ledger().find(history_id=history_id):
+        open_ledger().settle(send.id, State.CANCELLED, "withdrawn before its time")
+    return f"The scheduled post {history_id} was withdrawn; it will not be published."
+
+
+def known_scheduled(history_id: str) -> str:
+    """What is on record of a scheduled post, in one line.
+
+    Raises:
+        InputError: nothing is.
+    """
+    for send, found in open_ledger().find(history_id=history_id):
+        names = ", ".join(o.account.label for o in found)
+        return f"{send.file} for {names}"
+    raise InputError(f"No post of ours has the history id {history_id!r}.")
+
+
+def withdraw_after_cancel(flow_run_id: str, parameters: dict[str, Any]) -> None:
+    """Withdraw what a cancelled run has scheduled, if its form says so. Called by a hook, in another process."""
+    log = logging.getLogger("prefect.flow_runs")
+    if not (parameters.get("post") or {}).get("withdraw_if_cancelled"):
+        return
+    taisly: Any = TaislyAccount.load_from_ref(parameters["taisly"]["$ref"])
+    now_ms = open_ledger().now() * 1000
+    for send, found in open_ledger().sends_of_flow_run(flow_run_id):
+        waiting = [o for o in found if o.state is State.ACCEPTED]
+        if send.history_id is None or not waiting or send.scheduled_ms <= now_ms:
+            continue
+        try:
+            with taisly.get_metered(open_ledger()) as metered:
+                metered.cancel_scheduled(send.history_id)
+            open_ledger().settle(send.id, State.CANCELLED, "withdrawn, because the run was cancelled")
+            log.info("The scheduled post %s was withdrawn, because the run was cancelled.", send.history_id)
+        except ReelflowError as error:
+            log.error("The scheduled post %s could not be withdrawn: %s", send.history_id, error)  # noqa: TRY400

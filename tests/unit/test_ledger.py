@@ -1,0 +1,301 @@
+"""The ledger on SQLite, and on PostgreSQL where that is installed: the same tests for both."""
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from conftest import Clock
+
+from reelflow.errors import ClaimLost, InputError, LedgerUnavailable
+from reelflow.ledger import Ledger, default_url, key_fingerprint, metadata
+from reelflow.models import CheckedPost, Outcome, State
+
+Post = Callable[..., CheckedPost]
+SERVICE = "https://taisly.test/api"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own; skipped where none is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
+    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/none").parent
+    if not (binaries / "initdb").exists():
+        pytest.skip("PostgreSQL is not installed on this machine (initdb not found)")
+    folder = tmp_path_factory.mktemp("postgres")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    if as_user:
+        for part in (folder, *folder.parents[:2]):
+            part.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    data = folder / "data"
+    run = lambda *words: subprocess.run([*as_user, *words], check=True, capture_output=True, cwd=folder)  # noqa: E731
+    run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "reelflow", "--no-sync")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    run(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    yield f"postgresql://reelflow@/postgres?host={folder}"
+    run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield ledger_url
+        return
+    server: str = request.getfixturevalue("postgres")
+    yield server
+    engine = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
+    found = Ledger(url, clock=clock)
+    yield found
+    found.close()
+
+
+def _claim(ledger: Ledger, post: CheckedPost, owner: str = "me", repeat: int = 0) -> tuple[str | None, int, int]:
+    claim = ledger.claim(post, service=SERVICE, repeat=repeat, owner=owner, flow_run="run")
+    return claim.send_id, len(claim.accounts), len(claim.waiting)
+
+
+def _states(ledger: Ledger, post: CheckedPost, repeat: int = 0) -> list[State]:
+    return [o.state for o, _ in ledger.outcomes(post, service=SERVICE, repeat=repeat)]
+
+
+def test_only_one_of_many_gets_a_claim(url: str, clock: Clock, checked: Post) -> None:
+    """Eight at once, each with a connection of its own: every destination is claimed exactly once."""
+    post, got, start = checked(), [], threading.Barrier(8)
+
+    def race(n: int) -> None:
+        mine = Ledger(url, clock=clock)
+        start.wait()
+        got.append(mine.claim(post, service=SERVICE, repeat=0, owner=str(n)))
+        mine.close()
+
+    threads = [threading.Thread(target=race, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+    assert sorted(len(c.accounts) for c in got) == [0] * 7 + [3]
+    assert all(c.waiting for c in got if not c.accounts)
+
+
+def test_what_was_sent_is_not_claimed_again(ledger: Ledger, checked: Post) -> None:
+    """The same video, caption, account and time: once. A number more, another caption or time: a new post."""
+    post = checked()
+    first, _, _ = _claim(ledger, post)
+    assert first is not None
+    ledger.begin(first, "me")
+    ledger.accepted(first, "h1")
+
+    assert _claim(ledger, post) == (None, 0, 0)
+    assert _claim(ledger, post, repeat=1)[1] == 3
+    assert _claim(ledger, checked("other"))[1] == 3
+
+
+def test_only_the_accounts_that_are_new_are_claimed(ledger: Ledger, checked: Post) -> None:
+    """To A, then to A and B: the second claim is for B."""
+    both = checked()
+    one = both.model_copy(update={"accounts": both.accounts[:1]})
+    first, _, _ = _claim(ledger, one)
+    ledger.accepted(first or "", "h1")
+
+    claim = ledger.claim(both, service=SERVICE, repeat=0, owner="me")
+
+    assert [a.id for a in claim.accounts] == sorted(a.id for a in both.accounts[1:])
+    assert _states(ledger, both) == [State.ACCEPTED, State.CLAIMED, State.CLAIMED]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_dead_claim_is_taken_over_after_its_lease(ledger: Ledger, checked: Post, clock: Clock, begun: bool) -> None:
+    """Before the upload was complete nothing can be out; its old holder then sends nothing."""
+    post = checked()
+    dead, _, _ = _claim(ledger, post, "dead")
+    assert dead is not None
+    if begun:
+        ledger.begin(dead, "dead")
+    assert _claim(ledger, post, "next")[1:] == (0, 1)
+    clock.sleep(ledger.lease_seconds + 1)
+
+    assert _claim(ledger, post, "next")[1] == 3
+
+    for action in (ledger.begin, ledger.seal, ledger.renew):
+        with pytest.raises(ClaimLost):
+            action(dead, "dead")
+
+
+def test_a_sealed_send_is_never_taken_over(ledger: Ledger, checked: Post, clock: Clock) -> None:
+    """Its post may be out: only the history or a person can say."""
+    post = checked()
+    send, _, _ = _claim(ledger, post)
+    assert send is not None
+    ledger.begin(send, "me")
+    ledger.seal(send, "me")
+    clock.sleep(10_000)
+
+    assert _claim(ledger, post, "next") == (None, 0, 0)
+    assert _states(ledger, post) == [State.SENDING] * 3
+
+
+@pytest.mark.parametrize(
+    ("end", "again"),
+    [(State.REFUSED, 3), (State.CANCELLED, 3), (State.UNCONFIRMED, 0), (State.SUCCESS, 0)],
+)
+def test_what_is_certainly_not_out_may_be_sent_again(ledger: Ledger, checked: Post, end: State, again: int) -> None:
+    """A refusal or a withdrawal leaves nothing behind; anything else is not repeated by itself."""
+    post = checked()
+    send, _, _ = _claim(ledger, post)
+    assert send is not None
+    ledger.begin(send, "me")
+    ledger.settle(send, end, "because")
+
+    assert _claim(ledger, post)[1] == again
+
+
+def test_outcomes_are_recorded_once_and_the_trail_keeps_all(ledger: Ledger, checked: Post) -> None:
+    """A later look cannot change an outcome; everything seen can be read again."""
+    post = checked()
+    send, _, _ = _claim(ledger, post)
+    assert send is not None
+    ledger.begin(send, "me")
+    ledger.seal(send, "me")
+    ledger.accepted(send, "h1")
+    one, two, _ = post.accounts
+    said = [Outcome(account=one, state=State.SUCCESS, link="https://t/1"), Outcome(account=two, state=State.PENDING)]
+
+    assert ledger.record(send, said) == said[:1]
+    assert ledger.record(send, [Outcome(account=one, state=State.FAILED, detail="no")]) == []
+
+    assert _states(ledger, post) == [State.SUCCESS, State.ACCEPTED, State.ACCEPTED]
+    assert [row["state"] for row in ledger.trail(send)] == ["CLAIMED", "SENDING", "SENDING", "ACCEPTED", "SUCCESS"]
+    assert {row["flow_run"] for row in ledger.trail(send)} == {"run"}
+    assert ledger.owned(SERVICE, ["h1", "h2"]) == {"h1"}
+
+
+def test_the_quota_holds_in_any_hour_for_everybody(ledger: Ledger, clock: Clock) -> None:
+    """Not two hours' worth around the turn of an hour, as a full token bucket would allow."""
+    key, granted = key_fingerprint("k", SERVICE), []
+    for _ in range(4 * 3600 // 30):
+        ticket, wait = ledger.take_request(key, "read", 50)
+        if ticket:
+            granted.append(clock.now)
+            ledger.finish_request(ticket)
+        else:
+            assert wait > 0
+        clock.sleep(30)
+
+    busiest = max(sum(at <= other < at + 3600 for other in granted) for at in granted)
+
+    assert busiest == 50
+    assert len(granted) > 150
+
+
+def test_a_429_rests_the_key_for_everybody(ledger: Ledger, clock: Clock) -> None:
+    """Until it is over; a shorter one does not shorten it."""
+    ledger.block_key("k", 100)
+    ledger.block_key("k", 10)
+
+    assert ledger.take_request("k", "send", 50) == (None, pytest.approx(100))
+    assert ledger.take_request("other", "send", 50)[0]
+    clock.sleep(101)
+    assert ledger.take_request("k", "send", 50)[0]
+
+
+def test_there_is_one_reader_and_it_is_replaced_when_it_is_gone(ledger: Ledger, clock: Clock) -> None:
+    """By lease; or at once when it says so."""
+    assert ledger.lead("k", "a", 60)[0]
+    assert not ledger.lead("k", "b", 60)[0]
+    clock.sleep(61)
+    assert ledger.lead("k", "b", 60)[0]
+    ledger.stop_leading("k", "b")
+    assert ledger.lead("k", "a", 60)[0]
+
+
+def test_the_migrations_make_the_schema_that_the_code_expects(ledger: Ledger) -> None:
+    """Column by column; and a second start changes nothing."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = ledger.engine()
+    with engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+
+    assert [d for d in found if not (d[0] == "remove_table" and d[1].name == "alembic_version")] == []
+    Ledger(str(ledger.url) if ledger.url.get_backend_name() == "sqlite" else None).close()
+
+
+def test_two_processes_may_start_on_a_new_ledger_at_once(url: str, checked: Post, clock: Clock) -> None:
+    """One makes the schema, the others wait for it."""
+    errors: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def begin() -> None:
+        mine = Ledger(url, clock=clock)
+        start.wait()
+        try:
+            mine.open_sends(SERVICE)
+        except BaseException as error:  # noqa: BLE001 - told below
+            errors.append(error)
+        mine.close()
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+    assert errors == []
+
+
+def test_a_ledger_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, checked: Post) -> None:
+    """No file system error, no SQL in it; where it is and what to do."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+
+    with pytest.raises(LedgerUnavailable, match="Nothing is sent without it") as caught:
+        Ledger(f"sqlite:///{blocked}/ledger.db").claim(checked(), service=SERVICE, repeat=0, owner="me")
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense"])
+def test_another_kind_of_ledger_is_refused(url: str) -> None:
+    """With the variable that names it."""
+    with pytest.raises(InputError, match="REELFLOW_LEDGER_URL"):
+        Ledger(url).open_sends(SERVICE)
+
+
+def test_a_ledger_from_the_future_is_not_touched(ledger_url: str, clock: Clock) -> None:
+    """An older reelflow must not write what it does not understand."""
+    first = Ledger(ledger_url, clock=clock)
+    with first.engine().begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    first.close()
+
+    with pytest.raises(InputError, match="newer reelflow"):
+        Ledger(ledger_url).open_sends(SERVICE)
+
+
+def test_a_password_in_the_url_is_not_shown() -> None:
+    """Neither as the place nor in the repr."""
+    ledger = Ledger("postgresql://me:secret@db/reelflow")
+
+    assert "secret" not in ledger.place + repr(ledger)
+
+
+def test_the_default_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless REELFLOW_LEDGER_URL says otherwise."""
+    monkeypatch.setenv("REELFLOW_LEDGER_URL", "")
+
+    assert default_url().endswith("reelflow/ledger.db")

@@ -1,0 +1,422 @@
+"""Sending once, against the real sandbox with every fault it knows; the clock is the test's."""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clock
+
+from reelflow.errors import (
+    Busy,
+    ClaimLost,
+    InputError,
+    LedgerUnavailable,
+    NotAllowed,
+    NothingSent,
+    OutcomeUnknown,
+    ReelflowError,
+    Refused,
+    UnreadableAnswer,
+)
+from reelflow.ledger import Ledger
+from reelflow.models import CheckedPost, Send, State
+from reelflow.publishing import Seen, match, what_happened
+from reelflow.sending import send_post
+from reelflow.taisly.wire import AcceptedPost, HistoryItem
+from reelflow.watching import follow, look
+
+Post = Callable[..., CheckedPost]
+POST = "POST /api/private/post"
+
+
+@pytest.mark.parametrize(
+    ("result", "sealed", "seen"),
+    [
+        (AcceptedPost(history_id="h"), True, Seen.ACCEPTED),
+        (NothingSent("refused"), False, Seen.NOT_SENT),
+        (NothingSent("refused"), True, Seen.NOT_SENT),
+        (Busy("429"), False, Seen.BUSY),
+        (Busy("429"), True, Seen.BUSY),
+        (Refused("no"), True, Seen.REFUSED),
+        (NotAllowed("401"), False, Seen.REFUSED),
+        (OutcomeUnknown("500"), True, Seen.UNKNOWN),
+        (OutcomeUnknown("500"), False, Seen.NOT_SENT),
+        (UnreadableAnswer("<html>"), True, Seen.UNKNOWN),
+        (InputError("changed"), False, Seen.NOT_SENT),
+        (ClaimLost("taken"), False, Seen.NOT_SENT),
+        (LedgerUnavailable("full"), False, Seen.NOT_SENT),
+        (KeyboardInterrupt(), True, Seen.UNKNOWN),
+        (MemoryError(), True, Seen.UNKNOWN),
+        (MemoryError(), False, Seen.NOT_SENT),
+    ],
+    ids=lambda v: repr(v)[:40],
+)
+def test_what_was_seen_decides_what_may_follow(result: Any, sealed: bool, seen: Seen) -> None:
+    """Row by row: what is certain not to be out may be repeated, and nothing else."""
+    assert what_happened(result, sealed=sealed) is seen
+
+
+@pytest.fixture
+def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
+    return sandbox.metered(ledger, clock)
+
+
+def _states(taisly: Any, post: CheckedPost, repeat: int = 0) -> Counter[State]:
+    return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service, repeat=repeat))
+
+
+def _finish(taisly: Any, seconds: float = 1800) -> None:
+    follow(taisly, None, seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("fault", "more"),
+    [
+        ("drop_before", {}),
+        ("drop_mid_body", {}),
+        ("drop_after", {}),
+        ("garbage_after", {}),
+        ("status_before", {"status": 429, "seconds": 20}),
+        ("status_after", {"status": 429, "seconds": 20}),
+        ("status_after", {"status": 500}),
+        ("status_after", {"status": 502}),
+        ("status_after", {"status": 503}),
+    ],
+    ids=str,
+)
+def test_each_fault_of_the_send_ends_with_one_post(
+    sandbox: Any, taisly: Any, checked: Post, clip: Any, fault: str, more: dict
+) -> None:
+    """Whether the post was stored or not: out once, everywhere, and known to be."""
+    sandbox.fault(fault, "POST", "/api/private/post", **more)
+    large = clip("good.mp4")  # larger than the buffers between the two: a cut in its middle is seen as one
+    stat = large.stat()
+    video = checked().video.model_copy(
+        update={"path": large, "size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+    )
+    post = checked(video=video)
+
+    send_post(taisly, post)
+    _finish(taisly)
+
+    assert _states(taisly, post) == {State.SUCCESS: 3}
+    assert len(sandbox.posts) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_failure_that_stored_nothing_is_left_to_a_person(
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock, status: int
+) -> None:
+    """The history does not show it, which proves nothing: no second send, and plain words."""
+    sandbox.fault("status_before", "POST", "/api/private/post", status=status)
+    post = checked()
+
+    send_post(taisly, post)
+    _finish(taisly, seconds=500)
+    assert _states(taisly, post) == {State.SENDING: 3}
+    _finish(taisly)
+    send_post(taisly, post)
+
+    found = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
+    assert {o.state for o, _ in found} == {State.UNCONFIRMED}
+    assert "history does not show it" in found[0][0].detail
+    assert found[0][1].id in found[0][0].detail
+    assert sandbox.asked(POST) == 1
+
+
+def test_a_server_that_is_not_there_is_tried_again_and_then_told(
+    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Three more tries with growing pauses; then a clear error, and the claim is free at once."""
+    post = checked()
+    sandbox.fault("drop_before", times=4)
+    taisly = sandbox.metered(ledger, clock)
+
+    with pytest.raises(NothingSent, match="starting the run again is safe"):
+        send_post(taisly, post)
+
+    assert clock.slept == [2, 10, 30]
+    assert _states(taisly, post) == {State.CLAIMED: 3}
+    send_post(taisly, post)
+    assert len(sandbox.posts) == 1
+
+
+def test_a_refusal_is_recorded_in_the_services_words_and_not_repeated(
+    sandbox: Any, taisly: Any, checked: Post, clip: Any
+) -> None:
+    """By nobody but a person."""
+    post = checked(accounts=[checked().accounts[0].model_copy(update={"id": "nobody"})])
+
+    send_post(taisly, post)
+
+    ((outcome, _),) = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
+    assert (outcome.state, "Not connected: nobody" in outcome.detail) == (State.REFUSED, True)
+    assert sandbox.asked(POST) == 1
+
+
+def test_the_plan_is_waited_for_and_never_broken(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
+    """60 posts on a plan of 50 requests an hour: no 429, and all of them out in the end."""
+    sandbox.world.plan = "STARTER"
+    sandbox.world.now = clock  # the sandbox's hour and ours are the same
+    taisly = sandbox.metered(ledger, clock, plan="STARTER")
+    try:
+        for n in range(60):
+            send_post(taisly, checked(str(n)), patience=7200)
+        _finish(taisly, seconds=4 * 3600)
+    finally:
+        del sandbox.world.now
+
+    assert {
+        o.state for n in range(60) for o, _ in ledger.outcomes(checked(str(n)), service=taisly.service, repeat=0)
+    } == {State.SUCCESS}
+    assert len(sandbox.posts) == 60
+    assert clock.passed > 3600
+
+
+def test_without_room_and_patience_it_is_said(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
+    """Nothing was sent, and when to come again."""
+    taisly = sandbox.metered(ledger, clock, plan="STARTER")
+    for _ in range(50):
+        ledger.take_request(taisly.key, "send", 50)
+    post = checked()
+
+    with pytest.raises(Busy, match="room again in 61 minutes"):
+        send_post(taisly, post, patience=60)
+
+    assert sandbox.asked(POST) == 0
+    assert _states(taisly, post) == {State.CLAIMED: 3}
+
+
+def test_a_file_that_changes_while_it_is_uploaded_is_not_posted(
+    sandbox: Any, taisly: Any, checked: Post, clip: Any, tmp_path: Path
+) -> None:
+    """Rewritten, grown or cut short in the middle: the upload is left incomplete, and the claim is free."""
+    original = clip("good.mp4").read_bytes()
+    video = tmp_path / "moving.mp4"
+    for change in ("rewrite", "grow", "cut"):
+        video.write_bytes(original)
+        stat = video.stat()
+        file = checked().video.model_copy(
+            update={"path": video, "size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, "sha256": change}
+        )
+        post = checked(change, video=file)
+
+        def meddle(taken: int, total: int, change: str = change) -> None:
+            if change == "cut":
+                os.truncate(video, 1000)
+            else:
+                with video.open("r+b") as handle:
+                    handle.seek(0, os.SEEK_SET if change == "rewrite" else os.SEEK_END)
+                    handle.write(b"other bytes")
+
+        with pytest.raises((InputError, NothingSent)) as caught:
+            send_post(taisly, post, progress=meddle)
+
+        assert "nothing" in str(caught.value).lower()
+        assert _states(taisly, post) == {State.CLAIMED: 3}
+    assert sandbox.posts == []
+
+
+class Killed(BaseException):
+    """As if the process had died: nothing after it is put on record."""
+
+
+@pytest.mark.parametrize(
+    ("dies_in", "posts_before", "end"),
+    [("begin", 0, State.SUCCESS), ("seal", 0, State.SUCCESS), ("accepted", 1, State.SUCCESS)],
+)
+def test_a_run_that_dies_is_taken_up_by_the_next(
+    sandbox: Any,
+    ledger: Ledger,
+    ledger_url: str,
+    clock: Clock,
+    checked: Post,
+    dies_in: str,
+    posts_before: int,
+    end: State,
+) -> None:
+    """Before the upload, before its last piece, or before the answer is on record: one post in the end."""
+    post = checked()
+
+    class Dying(Ledger):
+        dead = False
+
+        def _transaction(self) -> Any:
+            if self.dead:
+                raise Killed
+            return super()._transaction()
+
+    dying = Dying(ledger_url, clock=clock)
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        dying.dead = True
+        raise Killed
+
+    setattr(dying, dies_in, die)
+    with pytest.raises(Killed):
+        send_post(sandbox.metered(dying, clock), post)
+    dying.close()
+    assert len(sandbox.posts) == posts_before
+    clock.sleep(60)
+
+    taisly = sandbox.metered(ledger, clock)
+    send_post(taisly, post)
+    _finish(taisly)
+
+    assert _states(taisly, post) == {end: 3}
+    assert len(sandbox.posts) == 1
+
+
+@pytest.mark.parametrize("runners", [2, 4])
+def test_runs_that_race_for_a_post_send_it_once(sandbox: Any, ledger_url: str, checked: Post, runners: int) -> None:
+    """At the same moment, each with its own ledger connection: one sends, the others wait for it."""
+    post, errors, start = checked(), [], threading.Barrier(runners)
+
+    def race() -> None:
+        ledger = Ledger(ledger_url)
+        taisly = sandbox.metered(ledger, Clock())
+        taisly.sleep = lambda seconds: threading.Event().wait(0.01)
+        start.wait()
+        try:
+            send_post(taisly, post)
+        except ReelflowError as error:
+            errors.append(error)
+        ledger.close()
+
+    threads = [threading.Thread(target=race) for _ in range(runners)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+    assert errors == []
+    assert len(sandbox.posts) == 1
+
+
+def test_a_run_that_was_taken_for_dead_sends_nothing(
+    sandbox: Any, ledger: Ledger, ledger_url: str, clock: Clock, checked: Post
+) -> None:
+    """It slept in the middle of its upload, another run has sent since: its last piece never leaves."""
+    post = checked()
+    slept = False
+
+    def sleep_through(taken: int, total: int) -> None:
+        nonlocal slept
+        if not slept:
+            slept = True
+            clock.sleep(600)
+            other = Ledger(ledger_url, clock=clock)
+            send_post(sandbox.metered(other, clock), post)
+            other.close()
+
+    send_post(sandbox.metered(ledger, clock), post, progress=sleep_through)
+
+    assert slept
+    assert len(sandbox.posts) == 1
+
+
+def test_without_a_ledger_nothing_is_sent(sandbox: Any, clock: Clock, checked: Post, tmp_path: Path) -> None:
+    """A ledger that cannot be written is no reason to send blindly."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+
+    with pytest.raises(LedgerUnavailable):
+        send_post(sandbox.metered(Ledger(f"sqlite:///{blocked}/l.db", clock=clock), clock), checked())
+
+    assert sandbox.asked(POST) == 0
+
+
+def test_a_ledger_that_fills_up_in_the_middle_loses_nothing(
+    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Full just when the answer comes: the post is found in the history when there is room again."""
+    post, taisly = checked(), sandbox.metered(ledger, clock)
+    accepted = ledger.accepted
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise LedgerUnavailable("database or disk is full")
+
+    ledger.accepted = full  # type: ignore[method-assign]
+    send_post(taisly, post)
+    ledger.accepted = accepted  # type: ignore[method-assign]
+    clock.sleep(60)
+    _finish(taisly)
+
+    assert _states(taisly, post) == {State.SUCCESS: 3}
+    assert len(sandbox.posts) == 1
+
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def _send(name: str, **changes: Any) -> Send:
+    values: dict[str, Any] = {
+        "id": name, "service": "s", "sha256": "x", "file": "f", "caption": "Hi", "account_ids": ("a", "b"),
+        "scheduled_ms": 0, "repeat": 0, "flow_run": None, "owner": "o", "lease_until": 0.0,
+        "begun_at": NOW.timestamp(), "sealed_at": NOW.timestamp() + 5, "history_id": None,
+    }  # fmt: skip
+    return Send(**(values | changes))
+
+
+def _item(name: str, **changes: Any) -> HistoryItem:
+    values = {"id": name, "description": "Hi", "platforms": ["b", "a"], "date": round(NOW.timestamp() * 1000)}
+    return HistoryItem.model_validate(values | changes)
+
+
+def _bare(results: list[dict[str, str]]) -> HistoryItem:
+    """An item with the documented fields alone."""
+    return HistoryItem.model_validate({"id": "h1", "result": results})
+
+
+LATER = NOW + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("lost", "busy", "items", "matched"),
+    [
+        ([_send("s1")], [], [_item("h1")], {"s1": "h1"}),
+        ([_send("s1")], [], [], {}),
+        ([_send("s1")], [], [_item("h1"), _item("h2")], {}),
+        ([_send("s1")], [], [_item("h1", description="Ho")], {}),
+        ([_send("s1")], [], [_item("h1", platforms=["a"])], {}),
+        ([_send("s1")], [], [_item("h1", platforms=["a", "b", "c"])], {}),
+        ([_send("s1")], [], [_item("h1", date=round(LATER.timestamp() * 1000))], {}),
+        ([_send("s1")], [], [_item("h1", date=round((NOW - timedelta(minutes=9)).timestamp() * 1000))], {"s1": "h1"}),
+        ([_send("s1")], [_send("s2")], [_item("h1")], {}),
+        ([_send("s1")], [_send("s2", caption="Ho")], [_item("h1")], {"s1": "h1"}),
+        ([_send("s1"), _send("s2")], [], [_item("h1")], {}),
+        ([_send("s2", sealed_at=NOW.timestamp() + 9), _send("s1")], [],
+         [_item("h2", date=round(NOW.timestamp() * 1000) + 9000), _item("h1")], {"s1": "h1", "s2": "h2"}),
+        ([_send("s1")], [], [_bare([{"platformId": "a"}, {"platformId": "b"}])], {"s1": "h1"}),
+        ([_send("s1")], [], [_bare([{"platform": "X"}, {"platform": "Y"}])], {"s1": "h1"}),
+        ([_send("s1")], [], [_bare([{"platform": "X"}])], {}),
+        ([_send("s1", scheduled_ms=round(LATER.timestamp() * 1000))], [],
+         [_item("h1", scheduled=round(LATER.timestamp() * 1000))], {"s1": "h1"}),
+        ([_send("s1", scheduled_ms=round(LATER.timestamp() * 1000))], [],
+         [_item("h1", scheduled=round(LATER.timestamp() * 1000) + 60_000)], {}),
+    ],
+)  # fmt: skip
+def test_a_lost_answer_is_matched_only_where_the_history_can_tell(
+    lost: list[Send], busy: list[Send], items: list[HistoryItem], matched: dict[str, str]
+) -> None:
+    """Same caption, same accounts, the same time; as many posts as sends; nobody at it who may own the post."""
+    assert match(lost, busy, items) == matched
+
+
+def test_ids_of_other_sends_are_not_adopted(sandbox: Any, taisly: Any, checked: Post) -> None:
+    """The first post looks the same and is known; the second, whose answer was lost, is the other one."""
+    post = checked()
+    send_post(taisly, post)
+    sandbox.fault("drop_after", "POST", "/api/private/post")
+
+    send_post(taisly, post, repeat=1)
+    look(taisly)
+
+    ids = {s.history_id for r in (0, 1) for _, s in taisly.ledger.outcomes(post, service=taisly.service, repeat=r)}
+    assert ids == {p["historyId"] for p in sandbox.posts}
+    assert len(ids) == 2
