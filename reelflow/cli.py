@@ -67,6 +67,7 @@ def sandbox(
     realtime: Annotated[bool, Parameter(negative="")] = False,
     auto_retry: int = 3,
     data: Path | None = None,
+    requests_per_hour: int | None = None,
 ) -> int:
     """Serve stand-ins for Taisly and TikMatrix on this machine, until Ctrl-C.
 
@@ -88,6 +89,8 @@ def sandbox(
         How often TikMatrix repeats a failed task by itself.
     data
         A folder in which everything is kept over a restart.
+    requests_per_hour
+        Another quota than the plan's, for tests under load.
     """
     from reelflow.sandbox.server import bind, serve
     from reelflow.sandbox.world import API_KEY, World
@@ -105,6 +108,7 @@ def sandbox(
             realtime=realtime,
             auto_retry=auto_retry,
             keep=data is not None,
+            requests_per_hour=requests_per_hour,
         )
         sock = bind(host, port)
         address = f"http://127.0.0.1:{sock.getsockname()[1]}"
