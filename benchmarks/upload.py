@@ -1,16 +1,15 @@
 """Uploading 400 MB to the sandbox: reelflow's client against ``curl -F``, and the memory it takes."""
 
-import contextlib
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.result import Result
+from benchmarks.sandbox import running_sandbox
 from reelflow.sandbox.world import ACCOUNTS, API_KEY
 from reelflow.video.sample import make_sample
 
@@ -33,20 +32,6 @@ with TaislyClient(sys.argv[1], sys.argv[2]) as client:
 """
 
 
-@contextlib.contextmanager
-def _sandbox() -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reelflow", "sandbox", "--port", "0", "--plan", "PRO"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None  # noqa: S101 - for the type checker; it is a pipe
-        yield process.stdout.readline().split()[-1]
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def _grow(video: Path) -> None:
     """Make a whole video 400 MB big with an empty box at its end."""
     size = video.stat().st_size
@@ -66,10 +51,10 @@ def measure() -> list[Result]:
         return [Result("upload of 400 MB vs curl -F", "curl is not on this machine", "not measured", True)]
     account = ACCOUNTS[0]["id"]
     ours, theirs, memory = [], [], []
-    with tempfile.TemporaryDirectory() as folder, _sandbox() as url:
+    with tempfile.TemporaryDirectory() as folder, running_sandbox() as box:
         video = make_sample(Path(folder) / "clip.mp4")
         _grow(video)
-        api = f"{url}/api/private"
+        api = f"{box.url}/api/private"
         rival = [curl, "-sf", "--noproxy", "*", "-H", f"Authorization: Bearer {API_KEY}",
                  "-F", f"video=@{video};type=video/mp4", "-F", f"platforms={json.dumps([account])}",
                  "-F", "description=bench", "-o", "/dev/null", f"{api}/post"]  # fmt: skip
@@ -84,8 +69,7 @@ def measure() -> list[Result]:
             found = json.loads(done.stdout)
             ours.append(found["seconds"])
             memory.append(found["megabytes"])
-            subprocess.run([curl, "-sf", "--noproxy", "*", "-X", "POST", f"{url}/sandbox/reset"], check=True,
-                           capture_output=True)  # fmt: skip
+            box.ask("POST", "/sandbox/reset")
     mine, other = min(ours), min(theirs)
     return [
         Result(

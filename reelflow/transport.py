@@ -222,7 +222,7 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {cause.verify_message}"
         if isinstance(cause, ConnectionRefusedError):
-            return "connection refused, is it running?"
+            return "connection refused, nothing listens there"
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.ConnectTimeout):
         return f"no connection within {CONNECT_TIMEOUT:.0f} s"

@@ -1,17 +1,38 @@
 """A step of a flow: a Prefect task whose failure is one plain sentence."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingContextError
 from prefect.states import Failed
 
 from reelflow.errors import ReelflowError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _ToRun(logging.Handler):
+    """Shows what the engine logs in the run that it works for. The engine itself knows no Prefect."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on to the run's own log, where there is a run."""
+        try:
+            get_run_logger().log(record.levelno, record.getMessage())
+        except MissingContextError:
+            return
+
+
+def _show_engine_logs() -> None:
+    engine = logging.getLogger("reelflow")
+    if not any(isinstance(handler, _ToRun) for handler in engine.handlers):
+        engine.setLevel(logging.INFO)
+        engine.addHandler(_ToRun())
+        engine.propagate = False  # the run's log is on the console already
 
 
 def plainly(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
@@ -22,6 +43,7 @@ def plainly(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
 
     @functools.wraps(run)
     def said(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+        _show_engine_logs()
         try:
             return run(*args, **kwargs)
         except ReelflowError as error:

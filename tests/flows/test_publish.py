@@ -10,6 +10,7 @@ import prefect.runtime.flow_run
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
+from prefect.logging.handlers import APILogWorker
 
 from blocks import TaislyAccount
 from flows.finish import finish_open_posts
@@ -46,9 +47,12 @@ def _publish(taisly: TaislyAccount, video: Path | str, **form: Any) -> Any:
 
 
 def _logs(state: Any) -> str:
+    APILogWorker.drain_all(timeout=20)  # they are sent in batches
     with get_client(sync_client=True) as client:
         logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id])))
-    return "\n".join(log.message for log in logs)
+    text = "\n".join(log.message for log in logs)
+    assert "Beginning flow run" in text  # they have come: what is not in them was not logged
+    return text
 
 
 def _artifacts(state: Any) -> dict[str, Any]:
@@ -178,6 +182,7 @@ def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(
 
     assert (state.is_completed(), state.message) == (True, "Published to 1 of 1 account: X @marabakes.")
     assert sandbox.asked("POST /api/private/post") == 1
+    assert "The answer to the send was lost" in _logs(state)
 
 
 def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
