@@ -127,14 +127,18 @@ def _gif(path: Path) -> None:
     gif.rename(path)
 
 
-def _hole(path: Path) -> None:
-    """A whole video, grown to over 500 MB by a hole that takes no room on the disk."""
-    _plain(size="540x960")(path)
-    with path.open("r+b") as file:
-        size = path.stat().st_size
-        file.seek(size)
-        file.write((501_000_000 - size).to_bytes(4, "big") + b"free")
-        file.truncate(501_000_000)
+def _hole(size: int) -> Callable:
+    """A whole video, grown by an empty box that takes no room on the disk."""
+
+    def make(path: Path) -> None:
+        _plain(size="540x960")(path)
+        with path.open("r+b") as file:
+            whole = path.stat().st_size
+            file.seek(whole)
+            file.write((size - whole).to_bytes(4, "big") + b"free")
+            file.truncate(size)
+
+    return make
 
 
 def _hdr(path: Path) -> None:
@@ -238,6 +242,7 @@ RECIPES = [
     Recipe("picture.mp4", _picture_file, {"format"}),
     Recipe("moving-picture.mp4", _gif, {"format"}),
     Recipe("video.m4v", lambda p: (SMALL(q := p.with_suffix(".mp4")), q.rename(p)), {"format"}, {"resolution"}),
-    Recipe("huge.mp4", _hole, {"size"}, displayed=(540, 960)),
+    Recipe("large.mp4", _hole(64_000_000), displayed=(540, 960)),
+    Recipe("huge.mp4", _hole(501_000_000), {"size"}, displayed=(540, 960)),
 ]
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}

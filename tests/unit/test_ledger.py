@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from conftest import Clock
 
 from reelflow.errors import ClaimLost, InputError, LedgerUnavailable
-from reelflow.ledger import Ledger, default_url, key_fingerprint, metadata
+from reelflow.ledger import Ledger, default_url, key_fingerprint
+from reelflow.ledger.schema import metadata
 from reelflow.models import CheckedPost, Outcome, State
 
 Post = Callable[..., CheckedPost]

@@ -178,7 +178,7 @@ def test_each_fault_does_to_a_post_what_it_says(
     """Before, in the middle or after: what the client sees, and what the service has."""
     sandbox.fault(fault, "POST", "/api/private/post", **more)
     # Bigger than the buffers between the two, so that a cut in the middle is one.
-    video = clip("good.mp4")
+    video = clip("large.mp4")
 
     with pytest.raises(error):
         sandbox.taisly().create_post(video, [TIKTOK], "one")

@@ -94,7 +94,7 @@ def test_each_fault_of_the_send_ends_with_one_post(
 ) -> None:
     """Whether the post was stored or not: out once, everywhere, and known to be."""
     sandbox.fault(fault, "POST", "/api/private/post", **more)
-    large = clip("good.mp4")  # larger than the buffers between the two: a cut in its middle is seen as one
+    large = clip("large.mp4")  # larger than the buffers between the two: a cut in its middle is seen as one
     stat = large.stat()
     video = checked().video.model_copy(
         update={"path": large, "size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
@@ -246,10 +246,10 @@ def test_a_run_that_dies_is_taken_up_by_the_next(
     class Dying(Ledger):
         dead = False
 
-        def _transaction(self) -> Any:
+        def transaction(self) -> Any:
             if self.dead:
                 raise Killed
-            return super()._transaction()
+            return super().transaction()
 
     dying = Dying(ledger_url, clock=clock)
 

@@ -1,0 +1,182 @@
+"""The database behind the ledger: opened, migrated, and its errors said in one line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from platformdirs import user_data_path
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from reelflow.errors import InputError, LedgerUnavailable
+
+HEAD = "0001"
+"""The newest migration."""
+LEASE_SECONDS = 20.0
+"""How long a send stays its run's without a sign of life; a live run gives one every few seconds."""
+LEASE_VARIABLE = "REELFLOW_LEASE_SECONDS"
+BUSY_TIMEOUT_MS = 30_000
+URL_VARIABLE = "REELFLOW_LEDGER_URL"
+
+
+def default_url() -> str:
+    """The ledger's URL: REELFLOW_LEDGER_URL, or a SQLite file in the user's data folder."""
+    if url := os.environ.get(URL_VARIABLE, "").strip():
+        return url
+    return f"sqlite:///{user_data_path('reelflow', appauthor=False) / 'ledger.db'}"
+
+
+class Database:
+    """One URL, opened at the first use.
+
+    Args:
+        url: A SQLAlchemy URL; see `default_url`.
+        clock: For tests: Unix seconds.
+        lease_seconds: How long a send stays its run's without a sign of life; REELFLOW_LEASE_SECONDS, or 20.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        lease_seconds: float | None = None,
+    ) -> None:
+        self.url = _url(url or default_url())
+        self.lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
+        self._clock = clock
+        self._engine: Engine | None = None
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.place!r})"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people; without a password."""
+        if self.url.get_backend_name() == "sqlite":
+            return self.url.database or "(memory)"
+        return self.url.render_as_string(hide_password=True)
+
+    def now(self) -> float:
+        """The clock by which leases are counted."""
+        return self._clock()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT of this database's own kind, which knows ON CONFLICT."""
+        return (postgresql if self.url.get_backend_name() == "postgresql" else sqlite).insert(table)
+
+    def transaction(self) -> Transaction:
+        """A transaction, for `with`; committed at its end unless an error leaves it."""
+        return Transaction(self)
+
+    def engine(self) -> Engine:
+        """The database, opened and migrated."""
+        if self._engine is None:
+            engine = _create_engine(self.url)
+            try:
+                _migrate(engine)
+            except BaseException:
+                engine.dispose()
+                raise
+            self._engine = engine
+        return self._engine
+
+
+class Transaction:
+    """One transaction; what the database says against it becomes LedgerUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._context: Any = None
+
+    def __enter__(self) -> Connection:
+        try:
+            self._context = self._database.engine().begin()
+            connection: Connection = self._context.__enter__()
+        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
+            raise self._unavailable(error) from None
+        return connection
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            self._context.__exit__(kind, error, trace)
+        except sa.exc.SQLAlchemyError as failed:
+            raise self._unavailable(failed) from None
+        if isinstance(error, sa.exc.SQLAlchemyError):
+            raise self._unavailable(error) from None
+
+    def _unavailable(self, error: Exception) -> LedgerUnavailable:
+        words = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+        return LedgerUnavailable(
+            f"The ledger at {self._database.place} cannot be used ({words[0].rstrip('.')}). "
+            "Nothing is sent without it: make room, or make it writable, and start again."
+        )
+
+
+def _url(text: str) -> sa.URL:
+    try:
+        return sa.make_url(text)
+    except sa.exc.ArgumentError:
+        raise InputError(
+            f"The ledger's URL cannot be read; it is like sqlite:////path/ledger.db ({URL_VARIABLE})."
+        ) from None
+
+
+def _create_engine(url: sa.URL) -> Engine:
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InputError(f"The ledger can be SQLite or PostgreSQL, not {url.get_backend_name()!r} ({URL_VARIABLE}).")
+    if url.get_backend_name() == "postgresql":
+        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    if url.database:
+        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url)
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock is taken first, so no reader has to become a writer
+
+    return engine
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the schema up to `HEAD`; whoever comes first does it, the others wait for the lock."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7263548)"))
+        version = None
+        if sa.inspect(connection).has_table("alembic_version"):
+            version = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        if version == HEAD:
+            return
+        if version is not None and version > HEAD:
+            raise InputError(
+                f"The ledger was written by a newer reelflow (version {version}; this one knows {HEAD}). "
+                "Update reelflow."
+            )
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(files("reelflow.migrations")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)
