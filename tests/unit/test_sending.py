@@ -24,7 +24,7 @@ from reelflow.errors import (
     UnreadableAnswer,
 )
 from reelflow.ledger import Ledger
-from reelflow.models import CheckedPost, Send, State
+from reelflow.models import CheckedPost, Send, State, Video
 from reelflow.publishing import Seen, match, what_happened
 from reelflow.sending import send_post
 from reelflow.taisly.wire import AcceptedPost, HistoryItem
@@ -66,6 +66,16 @@ def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
     return sandbox.metered(ledger, clock)
 
 
+@pytest.fixture
+def large(clip: Callable[[str], Path], checked: Post) -> Video:
+    """A video larger than the buffers between client and service: a connection cut early is seen to be."""
+    path = clip("large.mp4")
+    stat = path.stat()
+    return checked().video.model_copy(
+        update={"path": path, "size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+    )
+
+
 def _states(taisly: Any, post: CheckedPost, repeat: int = 0) -> Counter[State]:
     return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service, repeat=repeat))
 
@@ -90,16 +100,11 @@ def _finish(taisly: Any, seconds: float = 1800) -> None:
     ids=str,
 )
 def test_each_fault_of_the_send_ends_with_one_post(
-    sandbox: Any, taisly: Any, checked: Post, clip: Any, fault: str, more: dict
+    sandbox: Any, taisly: Any, checked: Post, large: Video, fault: str, more: dict
 ) -> None:
     """Whether the post was stored or not: out once, everywhere, and known to be."""
     sandbox.fault(fault, "POST", "/api/private/post", **more)
-    large = clip("large.mp4")  # larger than the buffers between the two: a cut in its middle is seen as one
-    stat = large.stat()
-    video = checked().video.model_copy(
-        update={"path": large, "size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
-    )
-    post = checked(video=video)
+    post = checked(video=large)
 
     send_post(taisly, post)
     _finish(taisly)
@@ -130,10 +135,10 @@ def test_a_failure_that_stored_nothing_is_left_to_a_person(
 
 
 def test_a_server_that_is_not_there_is_tried_again_and_then_told(
-    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post
+    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post, large: Video
 ) -> None:
     """Three more tries with growing pauses; then a clear error, and the claim is free at once."""
-    post = checked()
+    post = checked(video=large)
     sandbox.fault("drop_before", times=4)
     taisly = sandbox.metered(ledger, clock)
 
