@@ -51,6 +51,7 @@ test-needs:
 	  need=""; \
 	  command -v chromium >/dev/null || need="$$need chromium"; \
 	  command -v curl >/dev/null || need="$$need curl"; \
+	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$$need postgresql"; \
 	  if [ -n "$$need" ]; then echo "Installing for the tests:$$need"; \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need) >/dev/null || exit 1; fi; \
 	fi

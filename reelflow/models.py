@@ -260,6 +260,10 @@ class FinishForm(BaseModel):
     )
 
 
+FINISH = FinishForm()
+"""The form as it is when nobody fills it in, as in a schedule."""
+
+
 class FinishReport(BaseModel):
     """What a run of `finish_open_posts` found."""
 
@@ -270,9 +274,11 @@ class FinishReport(BaseModel):
     @property
     def sentence(self) -> str:
         """All of it in one line, for a person."""
-        words = f"{len(self.ended)} outcomes are new, {self.still_open} are still open"
+        new = "1 outcome is new" if len(self.ended) == 1 else f"{len(self.ended)} outcomes are new"
+        words = f"{new}, {self.still_open} still open"
         if self.unconfirmed:
-            words += f", {len(self.unconfirmed)} posts wait for you (resolve-post): {', '.join(self.unconfirmed)}"
+            posts = "1 post waits" if len(self.unconfirmed) == 1 else f"{len(self.unconfirmed)} posts wait"
+            words += f". {posts} for you (resolve-post): {', '.join(self.unconfirmed)}"
         return f"{words}."
 
 

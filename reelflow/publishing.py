@@ -199,7 +199,7 @@ def sentence(report: PublishReport) -> str:
         parts.append(f"Published to {len(out)} of {total} account{'s' * (total != 1)}{names}")
     if still:
         parts.append("No outcome yet from " + ", ".join(o.account.label for o in still))
-    if report.already and not parts[0].startswith("Failed"):
+    if report.already and parts and not report.having(State.FAILED):
         parts.append("It was sent before, and nothing was sent again")
     return ". ".join(parts) + "."
 

@@ -104,14 +104,18 @@ def _join(taisly: MeteredTaisly, me: str, first_pause: float) -> None:
 
 def _still_open(taisly: MeteredTaisly, send_ids: Sequence[str] | None) -> bool:
     if send_ids is None:
-        return bool(open_for(taisly))
+        try:
+            return bool(open_for(taisly))
+        except ServiceError:  # which accounts this key has cannot be asked now: the next look says why
+            return True
     return any(o.state in (State.SENDING, State.ACCEPTED) for _, found in taisly.ledger.sends(send_ids) for o in found)
 
 
 def open_for(taisly: MeteredTaisly) -> Open:
     """The open sends to accounts that this key can see; those of another Taisly account are not its business."""
-    ours = taisly.account_ids()
-    return [(send, found) for send, found in taisly.ledger.open_sends(taisly.service) if ours >= set(send.account_ids)]
+    found = taisly.ledger.open_sends(taisly.service)
+    ours = taisly.account_ids() if found else set()
+    return [(send, its) for send, its in found if ours >= set(send.account_ids)]
 
 
 def _look_and_tell(

@@ -301,7 +301,7 @@ def test_trouble_after_the_send_does_not_make_it_look_failed(taisly: TaislyAccou
     done = finish_open_posts(taisly, FinishForm(minutes=1), return_state=True)
 
     assert (state.name, state.message) == ("Still open", "No outcome yet from X @marabakes.")
-    assert done.message == "1 outcomes are new, 0 are still open."
+    assert done.message == "1 outcome is new, 0 still open."
 
 
 def test_the_key_appears_nowhere_in_a_run(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:

@@ -151,3 +151,31 @@ def test_one_command_registers_every_block(server: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Taisly Account" in done.stdout
     assert "TikMatrix Host" in done.stdout
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda p: p.name)
+def test_links_and_commands_in_the_documents_are_true(path: Path) -> None:
+    """Files that are linked are there; make targets and commands that are named exist."""
+    text = path.read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    commands = set(re.findall(r'^    \("([a-z]+)", "', (ROOT / "reelflow" / "cli.py").read_text(), re.M))
+    commands |= set(re.findall(r"^@app\.command\ndef ([a-z]+)\(", (ROOT / "reelflow" / "cli.py").read_text(), re.M))
+
+    linked = re.findall(r"\]\((?!https?://)([^)#]+)", text)
+    made = re.findall(r"\bmake ([a-z-]+)`|^make ([a-z-]+)", text, re.M)
+    run = re.findall(r"`reelflow ([a-z]+)|^\S*reelflow ([a-z]+)", text, re.M)
+
+    assert [link for link in linked if not (path.parent / link).exists()] == []
+    assert {a or b for a, b in made} <= targets
+    assert {a or b for a, b in run} <= commands
+    assert commands >= {"check", "sandbox", "publish", "doctor", "demo", "up"}
+
+
+def test_no_document_or_file_names_a_place_that_is_not_in_the_project() -> None:
+    """What the project needs is in the project."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    outside = "../" + "shared"
+    for name in filter(None, done.stdout.split("\n")):
+        file = ROOT / name
+        if file.exists():
+            assert outside not in file.read_text("utf-8", "replace"), name

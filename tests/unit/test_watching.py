@@ -203,3 +203,28 @@ def test_reading_leaves_the_plan_room_to_send(sandbox: Any, ledger: Ledger, cloc
         look(starter)
     send_post(starter, checked("another"))
     assert len(sandbox.posts) == 2
+
+
+def test_a_key_that_cannot_be_asked_for_its_accounts_is_trouble_and_no_error(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any
+) -> None:
+    """A finisher on another machine, with Taisly away: it waits, says so, and leaves everything open."""
+    ids = sent()
+    sandbox.fault("drop_after", "GET", "*", times=None)
+
+    followed = _follow(taisly, None, seconds=60)
+
+    assert isinstance(followed.trouble, OutcomeUnknown)
+    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+
+
+def test_posts_of_another_taisly_account_are_left_alone(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
+    """This key cannot see them, and so must not judge them."""
+    ids = sent()
+    only_x = [a for a in taisly.connected() if a.platform == "X"]
+    ledger.remember_accounts(taisly.key, only_x)
+
+    _follow(taisly, None, seconds=60)
+
+    assert sandbox.asked(HISTORY) == 0
+    assert set(_states(ledger, ids)) == {State.ACCEPTED}
