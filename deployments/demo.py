@@ -7,9 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deployments.programs import say
+from deployments.programs import end, say
 from deployments.stage import BLOCK_NAME, stage
-from reelflow.errors import ReelflowError
 
 
 def run() -> int:
@@ -35,10 +34,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(run())
-    except ReelflowError as error:
-        print(f"reelflow: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    end(run)

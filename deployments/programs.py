@@ -38,6 +38,19 @@ def say(words: str) -> None:
     print(words, flush=True)
 
 
+def end(run: Callable[[], int], *, goodbye: str = "") -> NoReturn:
+    """Run a program of ours and exit with its code; what goes wrong is one line, Ctrl-C an exit with 130."""
+    try:
+        sys.exit(run())
+    except ReelflowError as error:
+        print(f"reelflow: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        if goodbye:
+            say(goodbye)
+        sys.exit(130)
+
+
 def free_port(wanted: int) -> int:
     """`wanted`, or a free port if it is taken."""
     for port in (wanted, 0):

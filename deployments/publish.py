@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
-from deployments.programs import QUIET
+from deployments.programs import QUIET, end
 from reelflow.errors import InputError, ReelflowError
 
 app = App(name="reelflow publish", help="Publish one video, and follow it until every platform has an outcome.")
@@ -116,10 +115,4 @@ def _load_block(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(app(result_action="return_value") or 0)
-    except ReelflowError as problem:
-        print(f"reelflow: {problem}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    end(lambda: app(result_action="return_value") or 0)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.programs import Program, say, wait_until
+from deployments.programs import Program, end, say, wait_until
 from deployments.stage import BLOCK_NAME, stage
 from reelflow.errors import ReelflowError
 
@@ -70,11 +70,4 @@ Everything is kept in {os.path.relpath(FOLDER)} until `make clean`. End with Ctr
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(run())
-    except ReelflowError as error:
-        print(f"reelflow: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        say("Stopped. Nothing is left running.")
-        sys.exit(130)
+    end(run, goodbye="Stopped. Nothing is left running.")

@@ -11,7 +11,8 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -175,6 +176,29 @@ def open_client(
         trust_env=not is_loopback(base_url),
         transport=transport,
     )
+
+
+class ServiceClient:
+    """What both clients are: one address, one pool of connections, closed at the end of a `with`."""
+
+    def __init__(self, base_url: str, http: httpx.Client) -> None:
+        self._base_url = base_url
+        self._http = http
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._base_url!r})"  # never with a key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
 
 def exchange(client: httpx.Client, request: httpx.Request, *, service: str) -> httpx.Response:

@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -91,7 +90,7 @@ class _Control:
         return JSONResponse({"faults": []})
 
     async def fail_next(self, request: Request) -> Response:
-        body = await _object(request)
+        body = await taisly.json_object(request)
         by = [name for name in ("platform", "script_name", "serial") if isinstance(body.get(name), str)]
         if len(by) != 1:
             return _bad("name one of 'platform', 'script_name' or 'serial', with a 'reason'")
@@ -105,7 +104,7 @@ class _Control:
 
     async def set_clock(self, request: Request) -> Response:
         """Set the sandbox's clock `offset` seconds off the real one, or `advance` it by seconds."""
-        body = await _object(request)
+        body = await taisly.json_object(request)
         offset, advance = body.get("offset", self.world.data.clock_offset), body.get("advance", 0)
         if not isinstance(offset, int | float) or not isinstance(advance, int | float):
             return _bad("'offset' and 'advance' are seconds")
@@ -118,14 +117,6 @@ class _Control:
         if not path.is_file():
             return JSONResponse({"error": "no such video"}, 404)
         return FileResponse(path)
-
-
-async def _object(request: Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _bad(words: str) -> Response:

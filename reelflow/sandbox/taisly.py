@@ -174,7 +174,7 @@ class _Taisly:
         )  # fmt: skip
 
     async def add_repost(self, request: Request) -> Response:
-        body = await _object(request)
+        body = await json_object(request)
         source, targets = body.get("from"), body.get("to")
         known = {a["id"] for a in ACCOUNTS}
         if source not in known or not isinstance(targets, list) or not targets or not set(targets) <= known:
@@ -186,14 +186,14 @@ class _Taisly:
         return _yes(data=rule)
 
     async def delete_repost(self, request: Request) -> Response:
-        rule = self._rule(await _object(request))
+        rule = self._rule(await json_object(request))
         if rule is None:
             return _no("NOT_FOUND", "No such rule")
         self.world.data.rules.remove(rule)
         return _yes()
 
     async def pause_repost(self, request: Request) -> Response:
-        body = await _object(request)
+        body = await json_object(request)
         rule = self._rule(body)
         if rule is None:
             return _no("NOT_FOUND", "No such rule")
@@ -204,7 +204,8 @@ class _Taisly:
         return next((r for r in self.world.data.rules if r["_id"] == body.get("id")), None)
 
 
-async def _object(request: Request) -> dict[str, Any]:
+async def json_object(request: Request) -> dict[str, Any]:
+    """The JSON object that came with a request; an empty one where none did."""
     try:
         body = await request.json()
     except ValueError:

@@ -8,8 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -19,6 +18,7 @@ from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, Re
 from reelflow.transport import (
     UPLOAD_TIMEOUT,
     CountedBody,
+    ServiceClient,
     check_url,
     exchange,
     from_status,
@@ -48,7 +48,7 @@ FileStamp = tuple[int, int]
 """(size in bytes, modification time in ns): what a file was when it was checked."""
 
 
-class TaislyClient:
+class TaislyClient(ServiceClient):
     """Taisly's API with one key.
 
     Args:
@@ -69,23 +69,8 @@ class TaislyClient:
                 service=SERVICE,
             )
         self._key = key
-        self._base_url = check_url(base_url, service=SERVICE)
-        self._http = open_client(self._base_url, headers={"Authorization": f"Bearer {key}"}, transport=transport)
-
-    def __repr__(self) -> str:
-        return f"TaislyClient({self._base_url!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        url = check_url(base_url, service=SERVICE)
+        super().__init__(url, open_client(url, headers={"Authorization": f"Bearer {key}"}, transport=transport))
 
     # The key itself
 

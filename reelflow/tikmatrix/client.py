@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -28,7 +27,7 @@ from reelflow.tikmatrix.wire import (
     TaskStatus,
     first_list,
 )
-from reelflow.transport import check_url, exchange, from_status, one_line, open_client, parse
+from reelflow.transport import ServiceClient, check_url, exchange, from_status, one_line, open_client, parse
 
 SERVICE = "TikMatrix"
 BASE_URL = "http://localhost:50809/api/v1"
@@ -48,7 +47,7 @@ _CODES: dict[int, tuple[type[ServiceError], str]] = {
 """Its codes, by what the caller can do about each."""
 
 
-class TikMatrixClient:
+class TikMatrixClient(ServiceClient):
     """The API of one PC, which has no authentication: whoever reaches it controls its phones.
 
     Args:
@@ -66,23 +65,8 @@ class TikMatrixClient:
         allow_remote: bool = False,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._base_url = check_url(base_url, service=SERVICE, plain_http_anywhere=allow_remote)
-        self._http = open_client(self._base_url, transport=transport)
-
-    def __repr__(self) -> str:
-        return f"TikMatrixClient({self._base_url!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        url = check_url(base_url, service=SERVICE, plain_http_anywhere=allow_remote)
+        super().__init__(url, open_client(url, transport=transport))
 
     def license(self) -> License:
         """GET ``/license/check``."""

@@ -57,13 +57,16 @@ class Workers:
         self.running.append(worker)
         return worker
 
-    def run(self, **form: Any) -> UUID:
+    def run(self, *, stream_output: bool = False, **form: Any) -> UUID:
         block = {"$ref": {"block_document_id": str(self.taisly._block_document_id)}}
         post = PostForm(**form).model_dump(mode="json", exclude_none=True)
         with get_client(sync_client=True) as client:
-            return client.create_flow_run_from_deployment(
-                self.deployment, parameters={"taisly": block, "post": post}
-            ).id
+            run = client.create_flow_run_from_deployment(
+                self.deployment,
+                parameters={"taisly": block, "post": post},
+                job_variables={"stream_output": stream_output},
+            )
+        return run.id
 
     def retry(self, run: UUID) -> None:
         """What the button Retry does."""
@@ -114,9 +117,13 @@ def _record(ledger: Ledger) -> list[State]:
     return [o.state for s in State for _, found in ledger.find(state=s) for o in found if o.state == s]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize(
+    ("how", "stream_output"),
+    [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)],
+    ids=["killed", "killed, its run dies at a log line", "stopped"],
+)
 def test_a_worker_goes_in_the_middle_of_an_upload(
-    workers: Workers, sandbox: Any, clip: Callable[[str], Path], how: signal.Signals
+    workers: Workers, sandbox: Any, clip: Callable[[str], Path], how: signal.Signals, stream_output: bool
 ) -> None:
     """SIGKILL leaves the run's process behind, SIGTERM kills it; retried under a new worker: one post either way.
 
@@ -124,7 +131,8 @@ def test_a_worker_goes_in_the_middle_of_an_upload(
     """
     sandbox.fault("slow", "POST", "/api/private/post", seconds=5)
     worker = workers.start()
-    run = workers.run(video=str(clip("good.mp4")), accounts=["x", "instagram"], caption=how.name)
+    form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"], "caption": how.name}
+    run = workers.run(stream_output=stream_output, **form)
     _until("the upload", lambda: sandbox.asked("POST /api/private/post"))
 
     worker.send_signal(how)

@@ -113,6 +113,22 @@ def test_each_fault_of_the_send_ends_with_one_post(
     assert len(sandbox.posts) == 1
 
 
+@pytest.mark.parametrize("offset", [-300, 300])
+def test_a_lost_answer_is_found_with_clocks_five_minutes_apart(
+    sandbox: Any, taisly: Any, checked: Post, offset: int
+) -> None:
+    """Taisly's clock may be ahead of ours or behind."""
+    sandbox.http.post("/sandbox/clock", json={"offset": offset})
+    sandbox.fault("drop_after", "POST", "/api/private/post")
+    post = checked()
+
+    send_post(taisly, post)
+    _finish(taisly)
+
+    assert _states(taisly, post) == {State.SUCCESS: 3}
+    assert len(sandbox.posts) == 1
+
+
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_failure_that_stored_nothing_is_left_to_a_person(
     sandbox: Any, taisly: Any, checked: Post, clock: Clock, status: int
