@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -22,6 +23,9 @@ LEASE_SECONDS = 20.0
 """How long a send stays its run's without a sign of life; a live run gives one every few seconds."""
 LEASE_VARIABLE = "REELFLOW_LEASE_SECONDS"
 BUSY_TIMEOUT_MS = 30_000
+WAL_TRIES = 200
+WAL_PAUSE = 0.05
+"""Seconds between two tries to switch on write-ahead logging."""
 URL_VARIABLE = "REELFLOW_LEDGER_URL"
 
 
@@ -147,7 +151,7 @@ def _create_engine(url: sa.URL) -> Engine:
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -156,6 +160,24 @@ def _create_engine(url: sa.URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock is taken first, so no reader has to become a writer
 
     return engine
+
+
+def _use_wal(connection: Any) -> None:
+    """Switch to write-ahead logging: readers and a writer at once.
+
+    SQLite's busy timeout does not cover this switch, so that processes which open a new ledger at the same moment
+    would fail with "database is locked".
+    """
+    for _ in range(WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(WAL_PAUSE)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _migrate(engine: Engine) -> None:

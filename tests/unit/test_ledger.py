@@ -259,6 +259,30 @@ def test_two_processes_may_start_on_a_new_ledger_at_once(url: str, checked: Post
     assert errors == []
 
 
+def test_many_may_open_a_new_sqlite_ledger_at_once(tmp_path: Path) -> None:
+    """The switch to write-ahead logging is not covered by SQLite's busy timeout: it failed in every tenth round."""
+    errors: list[str] = []
+    for n in range(20):
+        start = threading.Barrier(8)
+
+        def begin(n: int = n, start: threading.Barrier = start) -> None:
+            mine = Ledger(f"sqlite:///{tmp_path}/{n}.db")
+            start.wait()
+            try:
+                mine.open_sends(SERVICE)
+            except LedgerUnavailable as error:
+                errors.append(str(error))
+            mine.close()
+
+        threads = [threading.Thread(target=begin) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+
+    assert errors == []
+
+
 def test_a_ledger_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, checked: Post) -> None:
     """No file system error, no SQL in it; where it is and what to do."""
     blocked = tmp_path / "file"
