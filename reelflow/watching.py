@@ -30,8 +30,6 @@ NEXT_ARRIVAL = 3.0
 """A post that joins others in flight is looked for within this many first pauses."""
 FOLLOWER_PAUSE = 1.0
 """Seconds between two looks into the ledger by a run that does not read the history itself."""
-LEAD_SECONDS = 60.0
-"""How long the reader stays it without a sign of life."""
 PAGES = 3
 """Pages looked through, ten posts each, when the range does not have a post that it should."""
 GRACE = 600.0
@@ -76,11 +74,11 @@ def follow(
     _join(taisly, me, first_pause)
     try:
         while (now := ledger.now()) < end and _still_open(taisly, send_ids):
-            leading, next_look, pause = ledger.lead(taisly.key, me, LEAD_SECONDS)
+            leading, next_look, pause = ledger.lead(taisly.key, me, ledger.lease_seconds)
             if not leading:
                 taisly.sleep(min(FOLLOWER_PAUSE, end - now))
             elif now < next_look:
-                taisly.sleep(min(next_look - now, end - now, LEAD_SECONDS / 3))
+                taisly.sleep(min(next_look - now, end - now, ledger.lease_seconds / 3))
             else:
                 wait = _look_and_tell(taisly, followed, grace, on_news)
                 if wait is None:

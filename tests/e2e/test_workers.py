@@ -122,7 +122,7 @@ def _record(ledger: Ledger) -> list[State]:
     [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)],
     ids=["killed", "killed, its run dies at a log line", "stopped"],
 )
-def test_a_worker_goes_in_the_middle_of_an_upload(
+def test_a_worker_goes_in_the_middle_of_a_send(
     workers: Workers, sandbox: Any, clip: Callable[[str], Path], how: signal.Signals, stream_output: bool
 ) -> None:
     """SIGKILL leaves the run's process behind, SIGTERM kills it; retried under a new worker: one post either way.
@@ -133,7 +133,7 @@ def test_a_worker_goes_in_the_middle_of_an_upload(
     worker = workers.start()
     form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"], "caption": how.name}
     run = workers.run(stream_output=stream_output, **form)
-    _until("the upload", lambda: sandbox.asked("POST /api/private/post"))
+    _until("the post, whose answer is 5 s away", lambda: sandbox.posts)
 
     worker.send_signal(how)
     worker.wait(20)
@@ -149,6 +149,7 @@ def test_a_worker_goes_in_the_middle_of_an_upload(
     _until("the run's end", ended)
     _until("the record", lambda: _record(workers.ledger) == [State.SUCCESS] * 2)
     assert len(sandbox.posts) == 1
+    assert sandbox.asked("POST /api/private/post") == 1
 
 
 def test_a_run_cancelled_before_the_send_sends_nothing(

@@ -60,6 +60,7 @@ def test_a_post_is_followed_to_its_outcomes(taisly: Any, ledger: Ledger, sent: A
 
 def test_the_pauses_grow_to_two_minutes(taisly: Any, sent: Any, clock: Clock) -> None:
     """5 s, 8 s, 13 s … at most 30 looks an hour."""
+    taisly.ledger.lease_seconds = 600  # the reader shows no sign of life between its looks: each sleep is a pause
     ids = sent(scheduled_for=datetime.now(UTC) + timedelta(minutes=5))
 
     _follow(taisly, ids, seconds=3600)
@@ -90,6 +91,20 @@ def test_a_second_run_takes_its_news_from_the_ledger(
     assert sandbox.asked(HISTORY) == 0
     _follow(taisly, ids, seconds=60)
     assert set(_states(ledger, ids)) == {State.SUCCESS}
+
+
+def test_a_reader_that_died_is_replaced_after_its_lease(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock
+) -> None:
+    """As soon as any dead run: nobody waits a minute for news that nobody reads."""
+    ids = sent()
+    ledger.lead(taisly.key, "killed", ledger.lease_seconds)
+    before = clock.passed
+
+    _follow(taisly, ids, seconds=300)
+
+    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert clock.passed - before < ledger.lease_seconds + 40
 
 
 def test_a_deadline_leaves_a_post_open(taisly: Any, ledger: Ledger, sent: Any, clock: Clock) -> None:
