@@ -68,6 +68,11 @@ class TaislyAccount(Block):
         le=1440,
     )
 
+    @property
+    def service(self) -> str:
+        """The name under which the ledger knows this service: its address."""
+        return self.base_url.rstrip("/")
+
     def get_client(self) -> TaislyClient:
         """A client with this key. Use it in a `with` statement.
 
@@ -83,7 +88,7 @@ class TaislyAccount(Block):
             InputError: the key or the base URL cannot be used.
         """
         key = self.api_key.get_secret_value()
-        return MeteredTaisly(self.get_client(), ledger, api_key=key, service=self.base_url.rstrip("/"), plan=self.plan)
+        return MeteredTaisly(self.get_client(), ledger, api_key=key, service=self.service, plan=self.plan)
 
     def check(self) -> list[Account]:
         """The connected accounts: proves in one request that address, key and plan are right.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ def run() -> int:
         command = [sys.executable, "-m", "deployments.publish", str(at.video), "--to", "all", "--block", BLOCK_NAME]
         done = subprocess.run(
             [*command, "--caption", "Sunset over the dunes #reelflow"],
-            env={**at.environment, "PREFECT_LOGGING_LEVEL": "INFO"},
+            env={**os.environ, "PREFECT_LOGGING_LEVEL": "INFO"},
             check=False,
         )
         if done.returncode == 0:

@@ -11,7 +11,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from deployments.programs import QUIET
+from deployments.programs import QUIET, end
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger, key_fingerprint
 from reelflow.metered import REQUESTS_PER_HOUR
@@ -76,7 +76,7 @@ def _block(slug: str, name: str, ledger: Ledger) -> Finding:
     def taisly() -> str:
         block: Any = TaislyAccount.load(name)
         accounts = block.check()
-        key = key_fingerprint(block.api_key.get_secret_value(), block.base_url.rstrip("/"))
+        key = key_fingerprint(block.api_key.get_secret_value(), block.service)
         used = ledger.requests_in_last_hour(key)
         return (
             f"{block.base_url}: {len(accounts)} accounts connected; plan {block.plan}, "
@@ -115,4 +115,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,6 @@ class Stage:
     server: str
     video: Path
     programs: list[Program]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment of a program that is a client of this server."""
-        return dict(os.environ)
 
 
 @contextlib.contextmanager

@@ -185,6 +185,10 @@ class State(StrEnum):
     PENDING = "PENDING"
 
 
+UNDER_WAY = (State.SENDING, State.ACCEPTED)
+"""States in which Taisly has, or may have, a post that has no outcome yet."""
+
+
 class Outcome(BaseModel):
     """What became of a post at one account."""
 

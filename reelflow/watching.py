@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
 from reelflow.metered import BUSY_SECONDS, MeteredTaisly
-from reelflow.models import Outcome, Send, State
+from reelflow.models import UNDER_WAY, Outcome, Send, State
 from reelflow.publishing import CLOCK_SLACK, fits, match, outcomes, unconfirmed_words
 from reelflow.taisly.wire import HistoryItem
 
@@ -106,7 +106,7 @@ def _still_open(taisly: MeteredTaisly, send_ids: Sequence[str] | None) -> bool:
             return bool(open_for(taisly))
         except ServiceError:  # which accounts this key has cannot be asked now: the next look says why
             return True
-    return any(o.state in (State.SENDING, State.ACCEPTED) for _, found in taisly.ledger.sends(send_ids) for o in found)
+    return any(o.state in UNDER_WAY for _, found in taisly.ledger.sends(send_ids) for o in found)
 
 
 def open_for(taisly: MeteredTaisly) -> Open:

@@ -4,7 +4,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from blocks import TaislyAccount
 from reelflow.errors import InputError
-from reelflow.models import FinishForm, FinishReport, Outcome, ResolveForm, Send, State
+from reelflow.models import UNDER_WAY, FinishForm, FinishReport, Outcome, ResolveForm, Send, State
 from tasks.record import open_ledger
 from tasks.step import step
 from tasks.watch import follow_sends
@@ -14,12 +14,12 @@ from tasks.watch import follow_sends
 def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     """Follow every open post for some minutes; what ended, what is open, what waits for a person."""
     news = follow_sends(taisly, None, minutes=form.minutes)
-    ledger, service = open_ledger(), taisly.base_url.rstrip("/")
+    ledger, service = open_ledger(), taisly.service
     still = ledger.open_sends(service)
     unclear = [(s, o) for s, o in ledger.find(state=State.UNCONFIRMED) if s.service == service]
     report = FinishReport(
         ended=[outcome for _, outcome in news],
-        still_open=sum(o.state in (State.SENDING, State.ACCEPTED) for _, found in still for o in found),
+        still_open=sum(o.state in UNDER_WAY for _, found in still for o in found),
         unconfirmed=[s.id for s, _ in unclear],
     )
     if news or unclear:

@@ -7,7 +7,7 @@ from prefect import get_run_logger
 from blocks import TaislyAccount
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger, default_url
-from reelflow.models import CheckedPost, Outcome, PostForm, PublishReport, State
+from reelflow.models import UNDER_WAY, CheckedPost, Outcome, PostForm, PublishReport, State
 from reelflow.publishing import sentence
 
 
@@ -25,7 +25,7 @@ def report_on(taisly: TaislyAccount, post: CheckedPost, form: PostForm, *, sent_
     """What is on record about `post`. Never raises: by now the post is out, whatever happens here."""
     ids: list[str] = []
     try:
-        found = open_ledger().outcomes(post, service=taisly.base_url.rstrip("/"), repeat=form.repeat)
+        found = open_ledger().outcomes(post, service=taisly.service, repeat=form.repeat)
         shown = [_shown(outcome) for outcome, _ in found]
         ids = sorted({send.history_id for _, send in found if send.history_id})
     except ReelflowError as error:
@@ -37,5 +37,5 @@ def report_on(taisly: TaislyAccount, post: CheckedPost, form: PostForm, *, sent_
 
 def _shown(outcome: Outcome) -> Outcome:
     """An outcome as people see it: whether Taisly's answer is still awaited is not their business."""
-    under_way = outcome.state in (State.SENDING, State.ACCEPTED)
+    under_way = outcome.state in UNDER_WAY
     return outcome.model_copy(update={"state": State.PENDING}) if under_way else outcome

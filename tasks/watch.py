@@ -14,7 +14,7 @@ def watch_post(taisly: TaislyAccount, post: CheckedPost, form: PostForm) -> None
     """Wait until the post has an outcome everywhere, for at most `watch_minutes`. Never fails: the post is out."""
     try:
         ledger = open_ledger()
-        found = ledger.outcomes(post, service=taisly.base_url.rstrip("/"), repeat=form.repeat)
+        found = ledger.outcomes(post, service=taisly.service, repeat=form.repeat)
         follow_sends(taisly, sorted({send.id for _, send in found}), minutes=form.watch_minutes)
     except Exception:  # noqa: BLE001 - logged whole; nothing after the send may undo it
         get_run_logger().exception("Watching broke off. The post is not touched by that; finish-open-posts goes on.")

@@ -17,11 +17,15 @@ def withdraw_post(taisly: TaislyAccount, history_id: str) -> str:
     Raises:
         Refused: Taisly does not know it, or it is out already.
     """
+    _withdraw(taisly, history_id, "withdrawn before its time")
+    return f"The scheduled post {history_id} was withdrawn; it will not be published."
+
+
+def _withdraw(taisly: TaislyAccount, history_id: str, words: str) -> None:
     with taisly.get_metered(open_ledger()) as metered:
         metered.cancel_scheduled(history_id)
     for send, _ in open_ledger().find(history_id=history_id):
-        open_ledger().settle(send.id, State.CANCELLED, "withdrawn before its time")
-    return f"The scheduled post {history_id} was withdrawn; it will not be published."
+        open_ledger().settle(send.id, State.CANCELLED, words)
 
 
 def known_scheduled(history_id: str) -> str:
@@ -48,9 +52,7 @@ def withdraw_after_cancel(flow_run_id: str, parameters: dict[str, Any]) -> None:
         if send.history_id is None or not waiting or send.scheduled_ms <= now_ms:
             continue
         try:
-            with taisly.get_metered(open_ledger()) as metered:
-                metered.cancel_scheduled(send.history_id)
-            open_ledger().settle(send.id, State.CANCELLED, "withdrawn, because the run was cancelled")
+            _withdraw(taisly, send.history_id, "withdrawn, because the run was cancelled")
             log.info("The scheduled post %s was withdrawn, because the run was cancelled.", send.history_id)
         except ReelflowError as error:
             log.error("The scheduled post %s could not be withdrawn: %s", send.history_id, error)  # noqa: TRY400

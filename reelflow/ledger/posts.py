@@ -14,11 +14,10 @@ from sqlalchemy.engine import Connection, RowMapping
 from reelflow.errors import ClaimLost
 from reelflow.ledger.keys import KeyRecord
 from reelflow.ledger.schema import KEY, destinations, events, sends
-from reelflow.models import Account, CheckedPost, Claim, Outcome, Send, State
+from reelflow.models import UNDER_WAY, Account, CheckedPost, Claim, Outcome, Send, State
 
 GIVEN_BACK = (State.REFUSED, State.CANCELLED)
 """States in which it is certain that nothing is out: the destination may be claimed again."""
-OPEN = (State.SENDING, State.ACCEPTED)
 
 
 class Ledger(KeyRecord):
@@ -190,7 +189,7 @@ class Ledger(KeyRecord):
     def open_sends(self, service: str) -> list[tuple[Send, list[Outcome]]]:
         """Every send to `service` that has no outcome yet, by any run on any machine, with its open destinations."""
         with_open = sa.select(destinations.c.send_id).where(
-            destinations.c.service == service, destinations.c.state.in_(OPEN)
+            destinations.c.service == service, destinations.c.state.in_(UNDER_WAY)
         )
         return self._sends(sends.c.id.in_(with_open))
 
