@@ -3,7 +3,8 @@
 ``prefect block register -m blocks`` registers all of them.
 """
 
+from blocks.chatgpt import ChatGPTSettings
 from blocks.taisly_account import TaislyAccount
 from blocks.tikmatrix_host import TikMatrixHost
 
-__all__ = ["TaislyAccount", "TikMatrixHost"]
+__all__ = ["ChatGPTSettings", "TaislyAccount", "TikMatrixHost"]

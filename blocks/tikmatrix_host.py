@@ -1,11 +1,18 @@
 """The block for one PC that runs TikMatrix."""
 
-from prefect.blocks.core import Block
-from pydantic import Field, HttpUrl
+from collections.abc import Callable
+from datetime import time
+from typing import Self, TypeVar
 
-from reelflow.errors import NotAllowed
+from prefect.blocks.core import Block
+from pydantic import Field, HttpUrl, field_validator, model_validator
+
+from reelflow.errors import InputError, NotAllowed
+from reelflow.phones.engagement import Guardrails, read_phones, read_zone
 from reelflow.tikmatrix.client import BASE_URL, SERVICE, TikMatrixClient
 from reelflow.tikmatrix.wire import License
+
+T = TypeVar("T")
 
 
 class TikMatrixHost(Block):
@@ -45,6 +52,86 @@ class TikMatrixHost(Block):
         "controls the phones. Better run a worker on the PC itself.",
     )
 
+    phones: list[str] = Field(
+        default_factory=list,
+        title="Your phones",
+        description="One row for each: SERIAL: username, username (Instagram). Nothing else is ever touched. "
+        "Usernames are TikTok's unless (Instagram) is behind them.",
+        examples=[["R58N01SANDBOX: ada.daily, ada.studio (Instagram)"]],
+    )
+    warm_ups_per_day: int = Field(
+        2, title="Warm-ups a day", description="At most, for each account.", ge=0, le=1000
+    )  # fmt: skip
+    comments_per_day: int = Field(
+        10, title="Comments a day", description="At most, for each account.", ge=0, le=1000
+    )  # fmt: skip
+    follows_per_day: int = Field(15, title="Follows a day", description="At most, for each account.", ge=0, le=1000)
+    unfollows_per_day: int = Field(15, title="Unfollows a day", description="At most, for each account.", ge=0, le=1000)
+    posts_per_day: int = Field(3, title="Posts a day", description="At most, for each account.", ge=0, le=1000)
+    time_zone: str = Field(
+        "UTC",
+        title="Time zone",
+        description="In which your days and quiet hours are counted, such as Europe/Berlin.",
+        examples=["Europe/Berlin"],
+    )
+    quiet_from: str = Field(
+        "", title="Quiet from (HH:MM)", description="From then on nothing is started. Empty: no quiet hours.",
+        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"],
+    )  # fmt: skip
+    quiet_until: str = Field(
+        "", title="Quiet until (HH:MM)", description="May be the next morning.",
+        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["07:00"],
+    )  # fmt: skip
+    auto_retry: bool = Field(
+        True,
+        title="TikMatrix repeats failed tasks",
+        description="Its setting Auto Retry. If it is on, a failure is final only after a minute without change.",
+    )
+    poll_seconds: float = Field(
+        10, title="Look every (seconds)", description="How often running tasks are looked at.", gt=0, le=600
+    )
+
+    @field_validator("phones")
+    @classmethod
+    def _phones_can_be_read(cls, value: list[str]) -> list[str]:
+        return _said(value, read_phones)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_there(cls, value: str) -> str:
+        return _said(value, read_zone)
+
+    @model_validator(mode="after")
+    def _quiet_hours_are_whole(self) -> Self:
+        if bool(self.quiet_from) != bool(self.quiet_until):
+            raise ValueError("Quiet hours need both: from, and until.")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The name under which the ledger knows this PC: the saved block's, or its address.
+
+        All PCs have the same address, each for itself, so that the name is what tells them apart.
+        """
+        return self._block_document_name or self.base_url.rstrip("/")
+
+    @property
+    def guardrails(self) -> Guardrails:
+        """What the owner permits."""
+        quiet = (time.fromisoformat(self.quiet_from), time.fromisoformat(self.quiet_until)) if self.quiet_from else None
+        return Guardrails(
+            phones=read_phones(self.phones),
+            limits={
+                "account_warmup": self.warm_ups_per_day,
+                "comment": self.comments_per_day,
+                "follow": self.follows_per_day,
+                "unfollow": self.unfollows_per_day,
+                "post": self.posts_per_day,
+            },
+            zone=read_zone(self.time_zone),
+            quiet=quiet,
+        )
+
     def get_client(self) -> TikMatrixClient:
         """A client for this PC. Use it in a `with` statement.
 
@@ -68,3 +155,12 @@ class TikMatrixHost(Block):
                 service=SERVICE,
             )
         return found
+
+
+def _said(value: T, read: Callable[[T], object]) -> T:
+    """`value`, if it can be read; pydantic takes ValueError only, and shows its words at the field."""
+    try:
+        read(value)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    return value

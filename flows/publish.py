@@ -13,24 +13,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from blocks import TaislyAccount
-from reelflow.models import PostForm, PublishFailed, PublishReport, State
+from reelflow.models import ENDED_BADLY, PostForm, PublishFailed, PublishReport, State
 from reelflow.publishing import describe, too_late
 from tasks.check import check_post
 from tasks.record import report_on
-from tasks.report import show_report
+from tasks.report import post_run_name, show_report
 from tasks.send import send_post
 from tasks.step import plainly
 from tasks.watch import watch_post
 from tasks.withdraw import withdraw_after_cancel
-
-ENDED_BADLY = (State.FAILED, State.REFUSED, State.UNCONFIRMED, State.CLAIMED)
-
-
-def _run_name() -> str:
-    post = flow_run.parameters["post"]
-    form = post if isinstance(post, PostForm) else PostForm.model_construct(**post)
-    what = "dry run: " if form.dry_run else ""
-    return f"{what}{form.file_name} to {', '.join(form.accounts)}"
 
 
 def withdraw(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
@@ -38,7 +29,7 @@ def withdraw(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes th
     withdraw_after_cancel(str(flow_run.id), flow_run.parameters)
 
 
-@flow(name="publish-video", flow_run_name=_run_name, on_cancellation=[withdraw])
+@flow(name="publish-video", flow_run_name=post_run_name, on_cancellation=[withdraw])
 @plainly
 def publish_video(taisly: TaislyAccount, post: PostForm) -> RunState[Any]:
     """Publish one video to your accounts, exactly once, and say what each platform made of it.

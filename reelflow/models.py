@@ -189,6 +189,10 @@ UNDER_WAY = (State.SENDING, State.ACCEPTED)
 """States in which Taisly has, or may have, a post that has no outcome yet."""
 
 
+ENDED_BADLY = (State.FAILED, State.REFUSED, State.UNCONFIRMED, State.CLAIMED)
+"""States with which a run that wanted a post out has failed."""
+
+
 class Outcome(BaseModel):
     """What became of a post at one account."""
 
@@ -254,6 +258,11 @@ class PublishReport(BaseModel):
     def having(self, *states: State) -> list[Outcome]:
         """The outcomes in one of `states`."""
         return [o for o in self.outcomes if o.state in states]
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it is out, or on its way, somewhere."""
+        return bool(self.having(State.SUCCESS, State.PENDING))
 
 
 class FinishForm(BaseModel):

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 
 from reelflow.errors import Busy, ClaimLost, LedgerUnavailable, NothingSent, ReelflowError
-from reelflow.ledger import Ledger
+from reelflow.heartbeat import heartbeat
 from reelflow.metered import BUSY_SECONDS, MeteredTaisly
 from reelflow.models import CheckedPost, State
 from reelflow.publishing import Seen, what_happened
@@ -104,7 +103,7 @@ class _Attempt:
         """Send until there is an end to it; False if another run has taken the post over."""
         pauses = iter(RETRY_PAUSES)
         try:
-            with heartbeat(self.ledger, self.send_id, self.owner):
+            with heartbeat(lambda: self.ledger.renew(self.send_id, self.owner), self.ledger.lease_seconds / 3):
                 while (wait := self._try(pauses)) is not None:
                     self.taisly.sleep(wait)
                     self.ledger.renew(self.send_id, self.owner)
@@ -210,26 +209,3 @@ class _Attempt:
             wait = 0.0
         self.ledger.give_back(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds + wait)
         return wait
-
-
-@contextlib.contextmanager
-def heartbeat(ledger: Ledger, send_id: str, owner: str) -> Iterator[None]:
-    """Show every third of the lease that the run is alive, from a thread of its own: an upload has no time for it."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(ledger.lease_seconds / 3):
-            try:
-                ledger.renew(send_id, owner)
-            except ClaimLost:
-                return
-            except ReelflowError as error:
-                log.warning("No sign of life could be given: %s", error)
-
-    thread = threading.Thread(target=beat, name="reelflow-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -184,6 +184,16 @@ class ServiceClient:
     def __init__(self, base_url: str, http: httpx.Client) -> None:
         self._base_url = base_url
         self._http = http
+        self.clock_ahead: float | None = None
+        """Seconds by which the service's clock was ahead of ours at its last answer; its Date header has whole ones."""
+        http.event_hooks["response"].append(self._note_clock)
+
+    def _note_clock(self, response: httpx.Response) -> None:
+        try:
+            there = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        except (ValueError, TypeError):
+            return
+        self.clock_ahead = there + 0.5 - time.time()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base_url!r})"  # never with a key

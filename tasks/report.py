@@ -4,8 +4,9 @@ import base64
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 
-from reelflow.models import CheckedPost, PublishReport, State
+from reelflow.models import CheckedPost, PostForm, PublishReport, State
 from reelflow.publishing import describe
 from reelflow.video import VideoUnreadable
 from reelflow.video.probe import poster
@@ -22,6 +23,14 @@ _WORDS = {
 }
 
 
+def post_run_name() -> str:
+    """A name for runs whose form is a post: "bread.mp4 to TikTok, Instagram"."""
+    post = flow_run.parameters["post"]
+    form = post if isinstance(post, PostForm) else PostForm.model_construct(**post)
+    what = "dry run: " if form.dry_run else ""
+    return f"{what}{form.file_name} to {', '.join(form.accounts)}"
+
+
 def show_report(report: PublishReport) -> None:
     """Publish the report as an artifact. Never disturbs the run: the post is out, whatever happens here."""
     try:
@@ -34,24 +43,24 @@ def show_report(report: PublishReport) -> None:
 def markdown(report: PublishReport) -> str:
     """The report as Markdown: picture, caption and one row for each account."""
     post = report.post
-    lines = [f"# {_text(post.video.path.name)}", "", _text(report.sentence), ""]
+    lines = [f"# {plain_text(post.video.path.name)}", "", plain_text(report.sentence), ""]
     if picture := _picture(post):
         lines += [picture, ""]
     if report.dry_run:
-        lines += ["**Dry run: nothing was sent.** This would be:", "", f"- {_text(describe(post))}", ""]
+        lines += ["**Dry run: nothing was sent.** This would be:", "", f"- {plain_text(describe(post))}", ""]
     if post.caption:
-        lines += [*(f"> {_text(line)}" for line in post.caption.splitlines()), ""]
+        lines += [*(f"> {plain_text(line)}" for line in post.caption.splitlines()), ""]
     if report.outcomes:
         lines += ["| Account | Outcome | |", "|---|---|---|"]
         lines += [
-            f"| {_text(o.account.label)} | {_WORDS[o.state]} | {_link(o.link) or _text(o.detail)} |"
+            f"| {plain_text(o.account.label)} | {_WORDS[o.state]} | {_link(o.link) or plain_text(o.detail)} |"
             for o in report.outcomes
         ]
         lines.append("")
     if post.video.warnings:
-        lines += ["Platforms may not like:", "", *(f"- {_text(w)}" for w in post.video.warnings), ""]
+        lines += ["Platforms may not like:", "", *(f"- {plain_text(w)}" for w in post.video.warnings), ""]
     if report.history_ids:
-        ids = ", ".join(f"`{_text(i)}`" for i in report.history_ids)
+        ids = ", ".join(f"`{plain_text(i)}`" for i in report.history_ids)
         lines += [f"Taisly's history id: {ids}. File sha256: `{post.video.sha256[:16]}…`"]
     return "\n".join(lines)
 
@@ -64,7 +73,7 @@ def _picture(post: CheckedPost) -> str | None:
     return f"![preview picture](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"
 
 
-def _text(words: str) -> str:
+def plain_text(words: str) -> str:
     """Words from outside as plain text inside Markdown and its tables."""
     for character in "\\`*_[]<>|#":
         words = words.replace(character, f"\\{character}")
@@ -73,5 +82,5 @@ def _text(words: str) -> str:
 
 def _link(url: str | None) -> str | None:
     if url is None or not url.startswith("https://") or any(c in url for c in " |<>()[]\n"):
-        return _text(url) if url else None
+        return plain_text(url) if url else None
     return f"[open the post]({url})"

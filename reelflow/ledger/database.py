@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from reelflow.errors import InputError, LedgerUnavailable
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 LEASE_SECONDS = 20.0
 """How long a send stays its run's without a sign of life; a live run gives one every few seconds."""

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.errors import ClaimLost
 from reelflow.ledger.keys import KeyRecord
+from reelflow.ledger.phones import PhoneRecord
 from reelflow.ledger.schema import KEY, destinations, events, sends
 from reelflow.models import UNDER_WAY, Account, CheckedPost, Claim, Outcome, Send, State
 
@@ -20,7 +21,7 @@ GIVEN_BACK = (State.REFUSED, State.CANCELLED)
 """States in which it is certain that nothing is out: the destination may be claimed again."""
 
 
-class Ledger(KeyRecord):
+class Ledger(KeyRecord, PhoneRecord):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.

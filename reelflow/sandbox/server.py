@@ -39,6 +39,7 @@ def build_app(world: World) -> FaultLayer:
             Route("/sandbox/faults", control.order_fault, methods=["POST"]),
             Route("/sandbox/faults", control.clear_faults, methods=["DELETE"]),
             Route("/sandbox/fail-next", control.fail_next, methods=["POST"]),
+            Route("/sandbox/restart-phones", control.restart_phones, methods=["POST"]),
             Route("/sandbox/clock", control.set_clock, methods=["POST"]),
             Route("/sandbox/videos/{name}", control.video),
         ],
@@ -101,6 +102,12 @@ class _Control:
         self.world.data.fail_next.append(wish)
         self.world.save()
         return JSONResponse({"fail_next": self.world.data.fail_next})
+
+    async def restart_phones(self, request: Request) -> Response:
+        """Restart TikMatrix: `lost` forgets its tasks, `ids_from_1` lets new numbers begin again."""
+        body = await taisly.json_object(request)
+        self.world.restart_phones(lost=body.get("lost") is True, ids_from_1=body.get("ids_from_1") is True)
+        return JSONResponse({"phone_tasks": len(self.world.data.phone_tasks)})
 
     async def set_clock(self, request: Request) -> Response:
         """Set the sandbox's clock `offset` seconds off the real one, or `advance` it by seconds."""

@@ -40,9 +40,10 @@ _LINKS = {
     "X": "https://x.com/marabakes/status/{}",
     "Facebook": "https://www.facebook.com/reel/{}",
 }
-_NAMES = ["ada", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "ida", "jon", "kim", "lea"]
+_NAMES = ["ada", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "ida", "jon", "kim", "lea",
+          "max", "nia", "ole", "pia", "quin", "rosa", "sam", "tess"]  # fmt: skip
 DEVICES = {f"R58N{i:02d}SANDBOX": [f"{name}.daily", f"{name}.studio"] for i, name in enumerate(_NAMES, 1)}
-"""A dozen phones with two usernames each."""
+"""Twenty phones, as many as the licence Pro runs at once, with two usernames each."""
 
 
 @dataclass
@@ -310,6 +311,17 @@ class World:
         )
         self.data.phone_tasks.append(task)
         return task
+
+    def restart_phones(self, *, lost: bool, ids_from_1: bool) -> None:
+        """Restart the desktop program: running tasks wait again, or all are lost; new ids may begin from 1."""
+        if lost:
+            self.data.phone_tasks = []
+        for task in self.data.phone_tasks:
+            if task.status == RUNNING:
+                task.status, task.started_at, task.start_time = PENDING, None, None
+        if ids_from_1:
+            self.data.task_counter = 0
+        self.save()
 
     def tick(self) -> None:
         """Let one read of the tasks advance the phones: one task at a time on each."""

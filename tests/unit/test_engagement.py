@@ -1,0 +1,223 @@
+"""What the owner of the phones permits, and how a wish becomes requests: pure decisions."""
+
+from datetime import UTC, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from reelflow.errors import InputError
+from reelflow.phones.engagement import Guardrails, History, make_plan, make_wish, read_phones, read_zone
+from reelflow.phones.forms import (
+    CommentForm,
+    FollowForm,
+    PhoneForm,
+    PhonePostForm,
+    UnfollowForm,
+    WarmUpForm,
+)
+from reelflow.tikmatrix.scripts import post_key
+
+PHONES = ["A1: ada, ada.two", "B2: ben, ben.pics (Instagram)", "C3"]
+URL = "https://www.tiktok.com/@x/video/{}"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def _rails(**changes: Any) -> Guardrails:
+    limits = {"account_warmup": 2, "comment": 3, "follow": 3, "unfollow": 3, "post": 1}
+    return Guardrails(**({"phones": read_phones(PHONES), "limits": limits, "zone": ZoneInfo("UTC")} | changes))
+
+
+def _comment(**changes: Any) -> CommentForm:
+    return CommentForm(**({"devices": ["A1"], "post_urls": [URL.format(1)], "comments": ["nice"]} | changes))
+
+
+def _plan(form: PhoneForm, history: History | None = None, **rails: Any) -> Any:
+    guardrails = _rails(**rails)
+    return make_plan(make_wish(form, guardrails), guardrails, history or History(), NOON)
+
+
+def _sent(plan: Any) -> set[tuple[str, str]]:
+    return {(w.name, text) for part in plan.parts for w in part.workers for _, text in part.targets or (("", ""),)}
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (_comment(devices=["Z9"]), "Z9 is not among the phones of the host block"),
+        (_comment(devices=[], usernames=["eve"]), "eve is not among the usernames of the host block"),
+        (_comment(devices=[]), "Name either phones or usernames"),
+        (_comment(usernames=["ada"]), "Name either phones or usernames"),
+        (_comment(devices=[], usernames=["ben.pics"]), "ben.pics is an account on Instagram, and this run is for TikTok"),
+        (_comment(platform="Instagram"), "is a post on TikTok, and this run is for Instagram"),
+        (_comment(platform="Instagram", devices=["A1"], post_urls=["https://www.instagram.com/reel/C/"]),
+         "A1 has no Instagram account"),
+        (_comment(post_urls=["https://example.com/1"]), "is not the address of a post on TikTok"),
+        (_comment(post_urls=["  "]), "There is no post address"),
+        (_comment(comments=["   ", "\n"]), "There is no comment: only empty rows"),
+        (_comment(platform="Instagram", devices=["B2"], post_urls=["https://www.instagram.com/p/C/"], image_path="x"),
+         "works on TikTok only"),
+        (_comment(devices=["C3"], every_account=True), "lists no usernames for the phone C3"),
+        (_comment(devices=["all"], post_urls=[URL.format(n) for n in range(40)]), "make 120 tasks, more than the 100"),
+        (WarmUpForm(devices=["A1"], min_seconds=40), "The shortest look (40 s) is longer than the longest (30 s)"),
+        (WarmUpForm(devices=["A1"], comment_percent=5), "there is no text"),
+        (FollowForm(devices=["A1"], users=["two words"]), "'two words' is not a user name"),
+        (FollowForm(devices=["A1"], users=[" "]), "There is no user"),
+        (PhonePostForm(devices=["A1"], material_source="local folder"), "needs the folder"),
+        (PhonePostForm(devices=["A1"], post_way="use sound"), "needs the name of the sound"),
+        (PhonePostForm(devices=["A1"], added_sound="custom"), "needs a keyword"),
+        (PhonePostForm(devices=["B2"], platform="Instagram", add_product_link=True), "works on TikTok only"),
+        (PhonePostForm(devices=["A1"], placement="story"), "Instagram's only"),
+        (PhonePostForm(devices=["A1"], material_tags=["a,b"]), "has a comma"),
+        (PhonePostForm(devices=["A1"], material_files=["one.mp4"]), "not an absolute path"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_said_before_anything_is_sent(form: PhoneForm, words: str) -> None:
+    """Each with what is wrong and where."""
+    with pytest.raises(InputError) as caught:
+        make_wish(form, _rails())
+
+    assert words in str(caught.value)
+
+
+def test_nothing_is_touched_without_a_list_of_phones() -> None:
+    """An empty list is not a permission for everything."""
+    with pytest.raises(InputError, match="lists no phones"):
+        make_wish(_comment(), _rails(phones=()))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("two words: ada", "cannot be read"), ("A1: a b", "account 'a b'"), ("A1: ada (Myspace)", "account")],
+)
+def test_a_phone_that_cannot_be_read_is_said(line: str, words: str) -> None:
+    """With how to write it."""
+    with pytest.raises(InputError, match=words):
+        read_phones([line])
+
+
+def test_phones_are_read_with_their_accounts() -> None:
+    """The serial may have colons, as a phone over the network has."""
+    found = read_phones(["192.168.0.7:5555: ada, @ben (instagram)", "192.168.0.8:5555", "  "])
+
+    assert [(p.serial, [a.key for a in p.accounts]) for p in found] == [
+        ("192.168.0.7:5555", ["TikTok ada", "Instagram ben"]),
+        ("192.168.0.8:5555", []),
+    ]
+    with pytest.raises(InputError, match="listed twice"):
+        read_phones(["A1: ada", "A1: ben"])
+    with pytest.raises(InputError, match="Europe/Berlin"):
+        read_zone("Berlin")
+
+
+@pytest.mark.parametrize(
+    ("url", "platform", "key"),
+    [
+        ("https://www.tiktok.com/@a.b/video/72?is=1", "TikTok", "TikTok 72"),
+        ("https://vm.tiktok.com/ZMabc/", "TikTok", "TikTok ZMabc"),
+        ("https://www.instagram.com/p/Cx-_1/", "Instagram", "Instagram Cx-_1"),
+        ("https://www.instagram.com/reel/Cx-_1", "Instagram", "Instagram Cx-_1"),
+    ],
+)
+def test_a_post_is_known_by_its_number_whatever_its_address(url: str, platform: Any, key: str) -> None:
+    """A second comment must not slip through with another spelling."""
+    assert post_key(url, platform) == key
+
+
+def test_every_target_is_for_every_worker_in_one_request() -> None:
+    """3 posts on 2 phones are 6 tasks of one request; the same post given twice is one."""
+    urls = [URL.format(n) for n in (1, 2, 3)]
+
+    plan = _plan(_comment(devices=["A1", "C3"], post_urls=[*urls, urls[0] + "?lang=de"]))
+
+    (part,) = plan.parts
+    assert (part.tasks, plan.tasks, plan.left_out) == (6, 6, ())
+    assert [text for _, text in part.targets] == urls
+
+
+def test_all_and_every_account_name_only_what_is_listed_for_the_platform() -> None:
+    """A phone without listed accounts stands for itself; every account is asked for by name."""
+    phones = _plan(WarmUpForm(devices=["all"]))
+    accounts = _plan(WarmUpForm(usernames=["all"]))
+    every = _plan(WarmUpForm(devices=["A1"], every_account=True))
+
+    assert _sent(phones) == {("A1", ""), ("B2", ""), ("C3", "")}
+    assert _sent(accounts) == {("ada", ""), ("ada.two", ""), ("ben", "")}
+    assert _sent(every) == {("ada", ""), ("ada.two", "")}
+
+
+def test_a_daily_limit_leaves_the_rest_out_and_says_so() -> None:
+    """The first targets are kept; what the account did today counts."""
+    urls = [URL.format(n) for n in (1, 2, 3, 4)]
+
+    plan = _plan(_comment(devices=[], usernames=["ada"], post_urls=urls), History(today={"TikTok ada": 1}))
+
+    assert _sent(plan) == {("ada", urls[0]), ("ada", urls[1])}
+    assert plan.left_out == (
+        f"2 comments left out (daily limit of 3 comments for each account): ada: {urls[2]}, ada: {urls[3]}",
+    )
+
+
+def test_a_phone_counts_for_each_account_that_may_be_logged_in() -> None:
+    """Which of two it is cannot be known, so neither may go over its limit."""
+    plan = _plan(WarmUpForm(devices=["A1"]), History(today={"TikTok ada.two": 2}))
+
+    assert plan.parts == ()
+    assert "daily limit of 2 warm-ups" in plan.left_out[0]
+
+
+def test_no_account_comments_twice_on_a_post() -> None:
+    """Workers with different targets go in different requests."""
+    urls = [URL.format(1), URL.format(2)]
+    history = History(done=frozenset({("TikTok ada", "TikTok 1")}))
+
+    plan = _plan(_comment(devices=[], usernames=["ada", "ben"], post_urls=urls), history)
+
+    assert _sent(plan) == {("ada", urls[1]), ("ben", urls[0]), ("ben", urls[1])}
+    assert [part.tasks for part in plan.parts] == [2, 1]
+    assert plan.left_out == (f"1 comment left out (has commented on this post before): ada: {urls[0]}",)
+
+
+def test_only_whom_reelflow_followed_is_unfollowed() -> None:
+    """Unless the form says otherwise."""
+    history = History(followed=frozenset({("TikTok ada", "old.friend")}))
+    form = {"usernames": ["ada"], "users": ["@Old.Friend", "stranger"]}
+
+    plan = _plan(UnfollowForm(**form), history)
+    all_of_them = _plan(UnfollowForm(**form, only_followed_here=False), history)
+
+    assert _sent(plan) == {("ada", "Old.Friend")}
+    assert "did not follow this user through reelflow" in plan.left_out[0]
+    assert _sent(all_of_them) == {("ada", "Old.Friend"), ("ada", "stranger")}
+
+
+@pytest.mark.parametrize(
+    ("quiet", "start_at", "sent"),
+    [
+        ((time(22), time(7)), "", True),
+        ((time(11), time(14)), "", False),
+        ((time(22), time(7)), "23:30", False),
+        ((time(22), time(7)), "06:59", False),
+        ((time(22), time(7)), "07:00", True),
+    ],
+)
+def test_nothing_is_begun_in_quiet_hours(quiet: tuple[time, time], start_at: str, sent: bool) -> None:
+    """By the owner's clock, over midnight too, and for a time that the form names."""
+    plan = _plan(WarmUpForm(devices=["A1"], start_at=start_at), quiet=quiet)
+
+    assert bool(plan.parts) is sent
+    assert sent or "quiet hours" in plan.left_out[0]
+
+
+def test_days_are_those_of_the_owners_zone() -> None:
+    """At noon UTC it is already tomorrow in Auckland, and its day began at 11 UTC."""
+    start = _rails(zone=ZoneInfo("Pacific/Auckland")).day_start(NOON)
+
+    assert start.astimezone(UTC) == datetime(2026, 11, 22, 11, tzinfo=UTC)
+
+
+def test_what_the_same_run_has_asked_for_is_not_planned_again() -> None:
+    """A run that is retried goes on where it was."""
+    plan = _plan(WarmUpForm(usernames=["ada", "ben"]), History(mine=frozenset({("TikTok ada", "")})))
+
+    assert _sent(plan) == {("ben", "")}

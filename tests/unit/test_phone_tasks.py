@@ -1,0 +1,537 @@
+"""Making, watching and taking back phone tasks: against the sandbox over HTTP, with a ledger, and time that is made."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from conftest import Clock
+
+from reelflow.errors import NothingSent, ServiceError
+from reelflow.ledger import Ledger
+from reelflow.phones import creating, tidying, watching
+from reelflow.phones.batches import Batch, BatchState
+from reelflow.phones.engagement import Guardrails, Plan, make_plan, make_wish, read_phones
+from reelflow.phones.forms import CommentForm, FollowForm, PhoneForm, TaskState, UnfollowForm, WarmUpForm
+from reelflow.tikmatrix import TikMatrixClient
+
+HOST = "studio"
+SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 6)]
+PHONES = [f"{serial}: {name}.daily" for serial, name in zip(SERIALS, ("ada", "ben", "cleo", "dan", "eva"), strict=True)]
+RAILS = Guardrails(read_phones(PHONES), {"account_warmup": 100, "comment": 100, "follow": 100, "unfollow": 100},
+                   ZoneInfo("UTC"))  # fmt: skip
+URLS = [f"https://www.tiktok.com/@x/video/{n}" for n in range(1, 4)]
+
+
+class Phones:
+    """A ledger, a client and a clock, and the steps that a run takes with them."""
+
+    def __init__(self, sandbox: Any, ledger: Ledger, clock: Clock) -> None:
+        self.sandbox, self.ledger, self.clock = sandbox, ledger, clock
+        self.client: TikMatrixClient = sandbox.tikmatrix()
+        self.owner = uuid.uuid4().hex
+
+    def plan(self, form: PhoneForm, flow_run: str = "run-1", rails: Guardrails = RAILS) -> Plan:
+        wish, now = make_wish(form, rails), datetime.fromtimestamp(self.ledger.now(), UTC)
+        return self.ledger.plan_phones(
+            wish, lambda history: make_plan(wish, rails, history, now), since=rails.day_start(now).timestamp(),
+            host=HOST, config=form.config, owner=self.owner, flow_run=flow_run,
+        )  # fmt: skip
+
+    def create(self, **more: Any) -> None:
+        creating.create_tasks(
+            self.client, self.ledger, self.batches(), owner=self.owner, sleep=self.clock.sleep, **more
+        )
+
+    def watch(self, seconds: float = 3600, **how: Any) -> watching.Watched:
+        ids = [batch.id for batch in self.batches()]
+        return watching.watch_tasks(
+            self.client, self.ledger, ids, watching.Watch(seconds, **({"interval": 10} | how)), sleep=self.clock.sleep
+        )
+
+    def batches(self) -> list[Batch]:
+        return self.ledger.batches(host=HOST)
+
+    def states(self) -> list[str]:
+        return [task.state.value for task in self.ledger.phone_tasks([batch.id for batch in self.batches()])]
+
+    @property
+    def there(self) -> list[dict[str, Any]]:
+        return self.sandbox.state["phone_tasks"]
+
+
+@pytest.fixture
+def phones(sandbox: Any, ledger: Ledger, clock: Clock) -> Phones:
+    return Phones(sandbox, ledger, clock)
+
+
+def _follow(**changes: Any) -> FollowForm:
+    return FollowForm(**({"devices": SERIALS[:2], "users": ["one", "two"]} | changes))
+
+
+def _comment(**changes: Any) -> CommentForm:
+    return CommentForm(**({"devices": SERIALS[:2], "post_urls": URLS[:2], "comments": ["nice"]} | changes))
+
+
+def test_tasks_are_made_watched_and_recorded(phones: Phones) -> None:
+    """One request for all of them; phone, account, target, times and outcome of each are on record."""
+    phones.plan(_comment())
+    phones.create()
+    watched = phones.watch()
+
+    tasks = phones.ledger.phone_tasks([batch.id for batch in phones.batches()])
+    assert phones.sandbox.asked("POST /api/v1/task") == 1
+    assert phones.states() == ["COMPLETED"] * 4
+    assert {(t.serial, t.target) for t in tasks} == {(s, u) for s in SERIALS[:2] for u in URLS[:2]}
+    assert all(t.started and t.ended for t in tasks)
+    assert len(watched.news) == 4
+
+
+def test_a_hundred_tasks_cost_one_request_a_look(phones: Phones) -> None:
+    """The listing is read, not each task; other people's tasks in it are not touched."""
+    phones.client.create_task("follow", {"target_users": ["other"]}, serials=[SERIALS[4]])
+    phones.plan(_follow(devices=SERIALS[:4], users=[f"user{n}" for n in range(24)]))
+    phones.create()
+    before = phones.sandbox.asked("GET /api/v1/task")
+
+    watched = phones.watch()
+
+    assert phones.states() == ["COMPLETED"] * 96
+    assert phones.sandbox.asked("GET /api/v1/task") - before == watched.looks
+    assert phones.sandbox.asked("GET /api/v1/task/{id}") == 0
+    assert phones.sandbox.asked("GET /api/v1/task/stats") == 0
+
+
+def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) -> None:
+    """The sandbox repeats it by itself; the second try succeeds, and the run does not call it failed meanwhile."""
+    phones.sandbox.fail_next(script_name="follow", reason="app crashed")
+    phones.sandbox.world.auto_retry = 1
+    try:
+        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+        phones.create()
+        phones.sandbox.world.data.phone_tasks[0].failures_left = 1
+        phones.watch()
+    finally:
+        phones.sandbox.world.auto_retry = 3
+
+    (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
+    assert (task.state, task.repeated_by_tikmatrix) == (TaskState.COMPLETED, 1)
+
+
+@pytest.mark.parametrize(("auto_retry", "least"), [(True, 65), (False, 0)])
+def test_a_failure_that_stays_is_failed(phones: Phones, auto_retry: bool, least: float) -> None:
+    """With TikMatrix's own words; at once, if the owner says that TikMatrix repeats nothing."""
+    phones.sandbox.world.auto_retry = 0
+    try:
+        phones.sandbox.fail_next(script_name="follow", reason="account banned")
+        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+        phones.create()
+        phones.watch(auto_retry=auto_retry)
+    finally:
+        phones.sandbox.world.auto_retry = 3
+
+    (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
+    waited = phones.clock.now - phones.clock.start
+    assert (task.state, task.remark) == (TaskState.FAILED, "account banned")
+    assert least <= waited <= least + 60
+
+
+def test_failed_tasks_are_repeated_as_often_as_asked_and_alone(phones: Phones) -> None:
+    """By TikMatrix's retry of that one task, with growing pauses; never by retry-all."""
+    phones.sandbox.world.auto_retry = 0
+    try:
+        phones.sandbox.fail_next(script_name="follow", reason="no luck", times=1)
+        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+        phones.create()
+        phones.sandbox.world.data.phone_tasks[0].failures_left = 99
+        phones.watch(retries=2, seconds=86400)
+    finally:
+        phones.sandbox.world.auto_retry = 3
+
+    (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
+    assert (task.state, task.repeated_by_us) == (TaskState.FAILED, 2)
+    assert phones.sandbox.asked("POST /api/v1/task/{id}/retry") == 2
+    assert phones.sandbox.asked("POST /api/v1/task/retry-all") == 0
+    assert phones.clock.now - phones.clock.start >= 65 + 180
+
+
+def test_nothing_is_repeated_in_quiet_hours(phones: Phones) -> None:
+    """The task stays open, for after them."""
+    phones.sandbox.world.auto_retry = 0
+    try:
+        phones.sandbox.fail_next(script_name="follow", reason="no luck")
+        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+        phones.create()
+        phones.watch(retries=1, seconds=900, may_retry=lambda: False)
+    finally:
+        phones.sandbox.world.auto_retry = 3
+
+    assert phones.states() == ["RETRYING"]
+    assert phones.sandbox.asked("POST /api/v1/task/{id}/retry") == 0
+
+
+def test_a_deadline_leaves_tasks_and_names_them(phones: Phones) -> None:
+    """They are not failed; a later watch finds their end."""
+    phones.plan(_follow())
+    phones.create()
+
+    phones.watch(seconds=0)
+    left = phones.states()
+    phones.watch()
+
+    assert set(left) <= {"PENDING", "RUNNING"}
+    assert phones.states() == ["COMPLETED"] * 4
+
+
+def test_a_task_that_is_deleted_in_tikmatrix_is_gone(phones: Phones) -> None:
+    """The others go on."""
+    phones.plan(_follow())
+    phones.create()
+    phones.watch(seconds=0)
+
+    phones.client.delete_task(phones.there[0]["id"])
+    phones.watch()
+
+    assert sorted(phones.states()) == ["COMPLETED"] * 3 + ["GONE"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_tikmatrix_restarts(phones: Phones, lost: bool) -> None:
+    """With its tasks kept they go on; without them they are gone, in a few requests and not one for each."""
+    phones.plan(_follow(users=[f"user{n}" for n in range(20)]))
+    phones.create()
+    phones.watch(seconds=0)
+
+    phones.sandbox.http.post("/sandbox/restart-phones", json={"lost": lost})
+    phones.watch()
+
+    assert set(phones.states()) == ({"GONE"} if lost else {"COMPLETED"})
+    assert phones.sandbox.asked("GET /api/v1/task/{id}") <= watching.PROOFS
+
+
+def test_an_id_that_is_given_a_second_time_is_not_taken_for_ours(phones: Phones) -> None:
+    """After a restart with ids from 1, somebody else's task stands under our number: ours is gone, theirs untouched."""
+    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    phones.watch(seconds=0)
+    phones.sandbox.http.post("/sandbox/restart-phones", json={"lost": True, "ids_from_1": True})
+    phones.client.create_task("follow", {"target_users": ["theirs"]}, serials=[SERIALS[3]])
+
+    phones.watch(seconds=0)
+    tidying.take_back(phones.client, phones.ledger, phones.batches())
+
+    assert phones.states() == ["GONE"]
+    assert [task["script_args"]["target_user"] for task in phones.there] == ["theirs"]
+
+
+def test_tikmatrix_stops_in_the_middle_and_comes_back(phones: Phones) -> None:
+    """Looks that fail are tried again; the run does not end for them."""
+    phones.plan(_follow())
+    phones.create()
+
+    phones.sandbox.fault("drop_before", "GET", "/api/v1/task", times=3)
+    watched = phones.watch()
+
+    assert phones.states() == ["COMPLETED"] * 4
+    assert watched.trouble is None
+
+
+def test_a_licence_that_ends_ends_the_watch(phones: Phones) -> None:
+    """With its reason; the tasks stay open."""
+    phones.plan(_follow())
+    phones.create()
+
+    phones.sandbox.world.license_plan = "Starter"
+    watched = phones.watch()
+
+    assert "licence does not include the API" in str(watched.trouble)
+    assert watched.looks == 1
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "garbage_after", "status_after"])
+def test_a_lost_answer_is_found_again(phones: Phones, fault: str) -> None:
+    """TikMatrix made the tasks: they are ours, and no second set is asked for."""
+    phones.plan(_comment())
+    phones.sandbox.fault(fault, "POST", "/api/v1/task")
+
+    phones.create()
+    phones.watch()
+
+    assert phones.states() == ["COMPLETED"] * 4
+    assert len(phones.there) == 4
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "status_before"])
+def test_an_answer_that_is_lost_without_a_trace_is_not_repeated(phones: Phones, fault: str) -> None:
+    """It is said; after ten minutes without a trace it does not count any more, and may be asked for again."""
+    phones.plan(_comment())
+    phones.sandbox.fault(fault, "POST", "/api/v1/task")
+
+    phones.create()
+    (batch,) = phones.batches()
+    again = phones.plan(_comment(), "run-2")
+    phones.clock.sleep(700)
+    creating.settle_lost(phones.client, phones.ledger, HOST)
+    (later,) = phones.batches()
+    free = phones.plan(_comment(), "run-3")
+
+    assert (batch.state, phones.sandbox.asked("POST /api/v1/task")) == (BatchState.SENDING, 1)
+    assert "Nothing was repeated" in str(creating.trouble_words(batch, phones.ledger.now()))
+    assert (again.tasks, later.state, free.tasks) == (0, BatchState.WITHDRAWN, 4)
+
+
+def test_what_certainly_did_not_arrive_is_repeated(ledger: Ledger, sandbox: Any, clock: Clock) -> None:
+    """A refused connection is tried again; what never arrives leaves nothing behind."""
+    tries = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            tries.append(request)
+            raise httpx.ConnectError("connection refused")
+        return httpx.Response(200, json={"code": 0, "data": {"total": 0, "list": []}})
+
+    phones = Phones(sandbox, ledger, clock)
+    phones.client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(refuse))
+    phones.plan(_comment())
+
+    with pytest.raises(NothingSent, match="starting the run again is safe"):
+        phones.create()
+
+    assert len(tries) == 4
+    assert phones.batches()[0].state is BatchState.PLANNED
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (40001, "finds the parameters invalid (40001: no)"),
+        (40002, "was given no script name (40002"),
+        (40003, "does not run this script"),
+        (40004, "found no account"),
+        (40301, "needs Pro, Team or Business"),
+        (40401, "knows no such task"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_each_refusal_is_said_and_counts_for_nothing(
+    ledger: Ledger, sandbox: Any, clock: Clock, code: int, words: str, status: int
+) -> None:
+    """As HTTP 200 with a code, or as an HTTP error; the accounts' limits are not touched by it."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(status, json={"code": code, "message": "no", "data": None})
+        return httpx.Response(200, json={"code": 0, "data": []})
+
+    phones = Phones(sandbox, ledger, clock)
+    phones.client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
+    phones.plan(_comment())
+
+    phones.create()
+    (batch,) = phones.batches()
+    again = phones.plan(_comment(), "run-2")
+
+    assert batch.state is BatchState.REFUSED
+    assert words in str(creating.trouble_words(batch, 0))
+    assert again.tasks == 4
+
+
+def test_the_limits_hold_across_runs(phones: Phones) -> None:
+    """The ledger counts, whichever run asks."""
+    rails = Guardrails(read_phones(PHONES), {"follow": 3}, ZoneInfo("UTC"))
+
+    first = phones.plan(_follow(), "run-1", rails)
+    second = phones.plan(_follow(users=["three", "four"]), "run-2", rails)
+
+    assert (first.tasks, second.tasks) == (4, 2)
+    assert "daily limit of 3 follows" in second.left_out[0]
+
+
+def test_a_second_comment_on_the_same_post_is_left_out(phones: Phones) -> None:
+    """In another run, on another day, under another spelling of the address."""
+    phones.plan(_comment(), "run-1")
+    phones.clock.sleep(3 * 86400)
+
+    second = phones.plan(_comment(post_urls=[URLS[0] + "/?lang=de", URLS[2]]), "run-2")
+
+    assert second.tasks == 2
+    assert "has commented on this post before" in second.left_out[0]
+
+
+def test_whom_this_ledger_followed_may_be_unfollowed(phones: Phones) -> None:
+    """And nobody else."""
+    phones.plan(_follow(devices=SERIALS[:1], users=["friend"]))
+
+    plan = phones.plan(UnfollowForm(devices=SERIALS[:2], users=["friend", "stranger"]), "run-2")
+
+    assert [(part.workers[0].serial, part.targets) for part in plan.parts] == [(SERIALS[0], (("friend", "friend"),))]
+
+
+def test_a_run_that_is_started_again_asks_for_nothing_twice(phones: Phones) -> None:
+    """The same flow run, planned again, has its tasks already; another flow run has none of them."""
+    phones.plan(WarmUpForm(devices=SERIALS[:2]))
+    phones.create()
+
+    again = phones.plan(WarmUpForm(devices=SERIALS[:3]))
+    phones.create()
+
+    assert again.tasks == 1
+    assert sorted(task["serial"] for task in phones.there) == SERIALS[:3]
+
+
+def test_cancelling_takes_back_what_has_not_ended(phones: Phones) -> None:
+    """Running tasks are stopped, waiting ones deleted, ended ones left; what never ran does not count."""
+    phones.plan(_comment(devices=SERIALS[:1], post_urls=URLS))
+    phones.create()
+    while "COMPLETED" not in phones.states():
+        phones.watch(seconds=0)
+
+    done = tidying.take_back_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
+    again = phones.plan(_comment(devices=SERIALS[:1], post_urls=URLS), "run-2")
+
+    assert sorted(phones.states()) == ["CANCELLED", "CANCELLED", "COMPLETED"]
+    assert [task["status"] for task in phones.there] == [2]
+    assert len(done.ended) == 1
+    assert 1 <= again.tasks <= 2
+    assert "taken back" in done.sentence
+
+
+def test_cancelling_a_request_in_flight_finds_its_tasks(phones: Phones) -> None:
+    """The process died between the request and its answer: what it made is found, and taken back."""
+    phones.plan(_comment())
+    (batch,) = phones.batches()
+    phones.ledger.begin_batch(batch.id, phones.owner, creating.highest_id(phones.client))
+    phones.client.create_task(batch.script, batch.config, serials=batch.serials)
+
+    tidying.take_back_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
+
+    assert len(phones.states()) == 4
+    assert phones.states().count("CANCELLED") >= 3  # the look itself may let one come to its end
+    assert {task["status"] for task in phones.there} <= {2}
+
+
+def _finish(phones: Phones, broken: Callable[[str], bool] = lambda run: True, **more: Any) -> tidying.Finished:
+    return tidying.finish(
+        phones.client, phones.ledger, HOST, broken=broken, watch=watching.Watch(600), sleep=phones.clock.sleep, **more
+    )
+
+
+def test_the_finisher_takes_back_what_a_killed_run_left(phones: Phones) -> None:
+    """But not while its lease says that it lives."""
+    phones.plan(_follow())
+    phones.create()
+
+    alive = _finish(phones)
+    phones.clock.sleep(30)
+    done = _finish(phones)
+
+    assert (alive.taken_back, alive.still_open) == ([], 4)
+    assert len(done.taken_back) == 4
+    assert phones.there == []
+
+
+def test_the_finisher_follows_what_was_left_at_a_deadline(phones: Phones) -> None:
+    """Those tasks were not broken off, so they are not taken back."""
+    phones.plan(_follow())
+    phones.create()
+    phones.ledger.drop_batches([b.id for b in phones.batches()], phones.owner, left_open=True)
+
+    done = _finish(phones)
+
+    assert (len(done.news), done.taken_back, done.still_open) == (4, [], 0)
+    assert "4 tasks ended, 0 still open" in done.sentence
+
+
+def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None:
+    """A sign of life may be late; only after ten minutes without one is a running run taken for broken."""
+    phones.plan(_follow())
+    phones.create()
+    phones.clock.sleep(60)
+
+    early = _finish(phones, broken=lambda run: False)
+    phones.clock.sleep(700)
+    late = _finish(phones, broken=lambda run: False)
+
+    assert (early.taken_back, len(late.taken_back)) == ([], 4)
+
+
+def test_the_finisher_finds_what_a_killed_run_asked_for(phones: Phones) -> None:
+    """The request arrived, the answer did not: its tasks are found and taken back with the rest."""
+    phones.plan(_comment())
+    (batch,) = phones.batches()
+    phones.ledger.begin_batch(batch.id, phones.owner, creating.highest_id(phones.client))
+    phones.client.create_task(batch.script, batch.config, serials=batch.serials)
+    phones.clock.sleep(60)
+
+    done = _finish(phones)
+
+    assert len(done.taken_back) + len(phones.there) == 4
+    assert {task["status"] for task in phones.there} <= {2}
+
+
+def test_one_run_at_a_time_makes_tasks_on_a_host(phones: Phones) -> None:
+    """So that new ids can be told apart; who waits in vain sends nothing."""
+    phones.plan(_comment())
+    phones.ledger.take_turn(HOST, "somebody else")
+    phones.ledger.lease_seconds = 1e6
+    phones.ledger.take_turn(HOST, "somebody else")
+
+    with pytest.raises(NothingSent, match="Another run is making tasks"):
+        phones.create()
+
+    assert phones.there == []
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_the_order_of_the_listing_does_not_matter(
+    ledger: Ledger, sandbox: Any, clock: Clock, newest_first: bool
+) -> None:
+    """It is not documented: the highest id and new tasks are found on whichever page they are."""
+    tasks = [{"id": n, "script_name": "follow", "serial": SERIALS[0], "status": "2", "source": "api",
+              "script_args": '{"target_user": "u"}'} for n in range(1, 351)]  # fmt: skip
+    asked: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        page, size = int(request.url.params["page"]), int(request.url.params["page_size"])
+        asked.append(page)
+        ordered = tasks[::-1] if newest_first else tasks
+        return httpx.Response(
+            200, json={"code": 0, "data": {"total": 350, "items": ordered[(page - 1) * size : page * size]}}
+        )
+
+    client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
+
+    assert creating.highest_id(client) == 350
+    assert sorted(task.id for task in creating.newer_than(client, 340, "follow")) == list(range(341, 351))
+    assert len(asked) <= 6
+
+
+def test_secrets_go_out_and_stay_nowhere(phones: Phones) -> None:
+    """The ChatGPT key is on the wire alone: not in the ledger's file, not in what TikMatrix shows."""
+    phones.plan(WarmUpForm(devices=SERIALS[:1], write_with_chatgpt=True))
+
+    phones.create(secrets={"chatgpt_settings": {"api_key": "sk-verysecret", "model": "m"}})
+
+    path = phones.ledger.url.database
+    assert path is not None
+    from pathlib import Path
+
+    raw = b"".join(file.read_bytes() for file in Path(path).parent.glob("ledger.db*"))
+    assert b"sk-verysecret" not in raw
+    assert "sk-verysecret" not in str(phones.there)
+    assert phones.there[0]["script_args"]["chatgpt_settings"] == {"model": "m"}
+
+
+def test_trouble_before_the_request_sends_nothing(phones: Phones) -> None:
+    """The highest id cannot be read: so nothing is asked for."""
+    phones.plan(_comment())
+    phones.sandbox.fault("status_before", "GET", "/api/v1/task", times=None, status=500)
+
+    with pytest.raises(ServiceError):
+        phones.create()
+
+    assert phones.sandbox.asked("POST /api/v1/task") == 0
+    assert phones.batches()[0].state is BatchState.PLANNED
