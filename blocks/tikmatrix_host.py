@@ -52,8 +52,10 @@ class TikMatrixHost(Block):
         "controls the phones. Better run a worker on the PC itself.",
     )
 
+    # Required, for the owner's sake, and since a block without any required field is no flow parameter: Prefect's
+    # server finds a reference to it valid as a reference and as the block itself, and refuses the run for that.
     phones: list[str] = Field(
-        default_factory=list,
+        min_length=1,
         title="Your phones",
         description="One row for each: SERIAL: username, username (Instagram). Nothing else is ever touched. "
         "Usernames are TikTok's unless (Instagram) is behind them.",

@@ -61,9 +61,13 @@ def _video(folder: Path) -> Path:
 
 def _save_blocks(sandbox: str) -> None:
     from blocks import TaislyAccount, TikMatrixHost
-    from reelflow.sandbox.world import API_KEY
+    from reelflow.sandbox.world import API_KEY, DEVICES
 
     TaislyAccount(api_key=API_KEY, base_url=f"{sandbox}/api/private", plan="INFLUENCER", first_look_seconds=1).save(
         BLOCK_NAME, overwrite=True
     )
-    TikMatrixHost(base_url=f"{sandbox}/api/v1").save(BLOCK_NAME, overwrite=True)
+    TikMatrixHost(
+        base_url=f"{sandbox}/api/v1",
+        phones=[f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()],
+        poll_seconds=2,
+    ).save(BLOCK_NAME, overwrite=True)

@@ -11,6 +11,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging.loggers import flow_run_logger
 
 from blocks import TikMatrixHost
+from blocks.reference import load_referred
 from reelflow.errors import InputError, ReelflowError
 from reelflow.phones import managing, tidying
 from reelflow.phones.forms import FinishPhonesForm, ManageForm
@@ -23,10 +24,9 @@ from tasks.step import step
 def take_back(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
     """When a run is cancelled: stop and delete what it has made and what has not ended. A hook, in another process."""
     log = flow_run_logger(flow_run)
-    ref = flow_run.parameters.get("host")
-    if not isinstance(ref, dict):
+    host = load_referred(TikMatrixHost, flow_run.parameters.get("host"))
+    if host is None:
         return
-    host: Any = TikMatrixHost.load_from_ref(ref["$ref"])
     try:
         with host.get_client() as client:
             done = tidying.take_back_run(client, open_ledger(), str(flow_run.id), host.key)

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from blocks import TaislyAccount
+from blocks.reference import load_referred
 from reelflow.errors import InputError, ReelflowError
 from reelflow.models import State
 from tasks.record import open_ledger
@@ -45,7 +46,9 @@ def withdraw_after_cancel(flow_run_id: str, parameters: dict[str, Any]) -> None:
     log = logging.getLogger("prefect.flow_runs")
     if not (parameters.get("post") or {}).get("withdraw_if_cancelled"):
         return
-    taisly: Any = TaislyAccount.load_from_ref(parameters["taisly"]["$ref"])
+    taisly = load_referred(TaislyAccount, parameters.get("taisly"))
+    if taisly is None:
+        return
     now_ms = open_ledger().now() * 1000
     for send, found in open_ledger().sends_of_flow_run(flow_run_id):
         waiting = [o for o in found if o.state is State.ACCEPTED]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 import uvicorn
 from clips import BY_NAME
 
@@ -44,6 +48,42 @@ def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("REELFLOW_LEDGER_URL", url)
     return url
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own; skipped where none is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
+    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/none").parent
+    if not (binaries / "initdb").exists():
+        pytest.skip("PostgreSQL is not installed on this machine (initdb not found)")
+    folder = tmp_path_factory.mktemp("postgres")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    if as_user:
+        for part in (folder, *folder.parents[:2]):
+            part.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    data = folder / "data"
+    run = lambda *words: subprocess.run([*as_user, *words], check=True, capture_output=True, cwd=folder)  # noqa: E731
+    run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "reelflow", "--no-sync")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    run(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    yield f"postgresql://reelflow@/postgres?host={folder}"
+    run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield ledger_url
+        return
+    server: str = request.getfixturevalue("postgres")
+    yield server
+    engine = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
 
 
 class Clock:
@@ -174,10 +214,17 @@ def _shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
 
 
 @pytest.fixture
+def second_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """Another PC with TikMatrix, and its own tasks and numbers."""
+    yield from _run(tmp_path / "second", plan="PRO")
+
+
+@pytest.fixture
 def sandbox(_shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     """A sandbox on the plan PRO, as new."""
     _shared_sandbox.http.post("/sandbox/reset")
     _shared_sandbox.world.plan, _shared_sandbox.world.license_plan = "PRO", "Pro"
+    _shared_sandbox.world.auto_retry, _shared_sandbox.world.realtime = 3, False
     yield _shared_sandbox
     _shared_sandbox.close_clients()
 
@@ -185,6 +232,7 @@ def sandbox(_shared_sandbox: Sandbox) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Prefect server with its UI; this process is its client."""
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 
     from deployments.programs import start_server
@@ -201,5 +249,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             }
         ):
             yield address
+            APILogWorker.drain_all(timeout=20)  # else the process waits for a server that has gone
     finally:
         program.stop()

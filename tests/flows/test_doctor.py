@@ -20,7 +20,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
     well = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO")
     well.save("doctor-well", overwrite=True)
     TaislyAccount(api_key="taisly_wrong", base_url=sandbox.taisly_url).save("doctor-ill", overwrite=True)
-    TikMatrixHost(base_url=sandbox.tikmatrix_url).save("doctor-host", overwrite=True)
+    TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"]).save("doctor-host", overwrite=True)
 
     done = _doctor(PREFECT_API_URL=f"{server}/api", COLUMNS="300")
 

@@ -132,10 +132,25 @@ class TestTikMatrixHost(BlockStandards):
         return blocks.TikMatrixHost
 
 
+class TestChatGPTSettings(BlockStandards):
+    """The ChatGPT block."""
+
+    @pytest.fixture
+    def block(self) -> Any:
+        return blocks.ChatGPTSettings
+
+
+@pytest.mark.parametrize("name", blocks.__all__)
+def test_every_block_has_a_required_field(name: str) -> None:
+    """Without one the server refuses every run that takes it: a reference "is valid under each of" two kinds."""
+    assert any(field.is_required() for field in getattr(blocks, name).model_fields.values())
+
+
 def test_block_slugs_never_change() -> None:
     """Saved blocks of users hang on them."""
     assert blocks.TaislyAccount.get_block_type_slug() == "taisly-account"
     assert blocks.TikMatrixHost.get_block_type_slug() == "tikmatrix-host"
+    assert blocks.ChatGPTSettings.get_block_type_slug() == "chatgpt-settings"
 
 
 def test_one_command_registers_every_block(server: str) -> None:

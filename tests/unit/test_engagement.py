@@ -48,7 +48,7 @@ def _sent(plan: Any) -> set[tuple[str, str]]:
         (_comment(devices=[], usernames=["eve"]), "eve is not among the usernames of the host block"),
         (_comment(devices=[]), "Name either phones or usernames"),
         (_comment(usernames=["ada"]), "Name either phones or usernames"),
-        (_comment(devices=[], usernames=["ben.pics"]), "ben.pics is an account on Instagram, and this run is for TikTok"),
+        (_comment(devices=[], usernames=["ben.pics"]), "ben.pics is an account on Instagram"),
         (_comment(platform="Instagram"), "is a post on TikTok, and this run is for Instagram"),
         (_comment(platform="Instagram", devices=["A1"], post_urls=["https://www.instagram.com/reel/C/"]),
          "A1 has no Instagram account"),

@@ -1,8 +1,5 @@
 """The ledger on SQLite, and on PostgreSQL where that is installed: the same tests for both."""
 
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,42 +15,6 @@ from reelflow.models import CheckedPost, Outcome, State
 
 Post = Callable[..., CheckedPost]
 SERVICE = "https://taisly.test/api"
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own; skipped where none is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
-    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/none").parent
-    if not (binaries / "initdb").exists():
-        pytest.skip("PostgreSQL is not installed on this machine (initdb not found)")
-    folder = tmp_path_factory.mktemp("postgres")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    if as_user:
-        for part in (folder, *folder.parents[:2]):
-            part.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    data = folder / "data"
-    run = lambda *words: subprocess.run([*as_user, *words], check=True, capture_output=True, cwd=folder)  # noqa: E731
-    run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "reelflow", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    yield f"postgresql://reelflow@/postgres?host={folder}"
-    run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield ledger_url
-        return
-    server: str = request.getfixturevalue("postgres")
-    yield server
-    engine = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Making, watching and taking back phone tasks: against the sandbox over HTTP, with a ledger, and time that is made."""
 
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from conftest import Clock
 
-from reelflow.errors import NothingSent, ServiceError
+from reelflow.errors import ClaimLost, NothingSent, ServiceError
 from reelflow.ledger import Ledger
 from reelflow.phones import creating, tidying, watching
 from reelflow.phones.batches import Batch, BatchState
@@ -109,13 +110,10 @@ def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) ->
     """The sandbox repeats it by itself; the second try succeeds, and the run does not call it failed meanwhile."""
     phones.sandbox.fail_next(script_name="follow", reason="app crashed")
     phones.sandbox.world.auto_retry = 1
-    try:
-        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
-        phones.create()
-        phones.sandbox.world.data.phone_tasks[0].failures_left = 1
-        phones.watch()
-    finally:
-        phones.sandbox.world.auto_retry = 3
+    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    phones.sandbox.world.data.phone_tasks[0].failures_left = 1
+    phones.watch()
 
     (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
     assert (task.state, task.repeated_by_tikmatrix) == (TaskState.COMPLETED, 1)
@@ -125,13 +123,10 @@ def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) ->
 def test_a_failure_that_stays_is_failed(phones: Phones, auto_retry: bool, least: float) -> None:
     """With TikMatrix's own words; at once, if the owner says that TikMatrix repeats nothing."""
     phones.sandbox.world.auto_retry = 0
-    try:
-        phones.sandbox.fail_next(script_name="follow", reason="account banned")
-        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
-        phones.create()
-        phones.watch(auto_retry=auto_retry)
-    finally:
-        phones.sandbox.world.auto_retry = 3
+    phones.sandbox.fail_next(script_name="follow", reason="account banned")
+    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    phones.watch(auto_retry=auto_retry)
 
     (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
     waited = phones.clock.now - phones.clock.start
@@ -142,14 +137,11 @@ def test_a_failure_that_stays_is_failed(phones: Phones, auto_retry: bool, least:
 def test_failed_tasks_are_repeated_as_often_as_asked_and_alone(phones: Phones) -> None:
     """By TikMatrix's retry of that one task, with growing pauses; never by retry-all."""
     phones.sandbox.world.auto_retry = 0
-    try:
-        phones.sandbox.fail_next(script_name="follow", reason="no luck", times=1)
-        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
-        phones.create()
-        phones.sandbox.world.data.phone_tasks[0].failures_left = 99
-        phones.watch(retries=2, seconds=86400)
-    finally:
-        phones.sandbox.world.auto_retry = 3
+    phones.sandbox.fail_next(script_name="follow", reason="no luck", times=1)
+    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    phones.sandbox.world.data.phone_tasks[0].failures_left = 99
+    phones.watch(retries=2, seconds=86400)
 
     (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
     assert (task.state, task.repeated_by_us) == (TaskState.FAILED, 2)
@@ -161,13 +153,10 @@ def test_failed_tasks_are_repeated_as_often_as_asked_and_alone(phones: Phones) -
 def test_nothing_is_repeated_in_quiet_hours(phones: Phones) -> None:
     """The task stays open, for after them."""
     phones.sandbox.world.auto_retry = 0
-    try:
-        phones.sandbox.fail_next(script_name="follow", reason="no luck")
-        phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
-        phones.create()
-        phones.watch(retries=1, seconds=900, may_retry=lambda: False)
-    finally:
-        phones.sandbox.world.auto_retry = 3
+    phones.sandbox.fail_next(script_name="follow", reason="no luck")
+    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    phones.watch(retries=1, seconds=900, may_retry=lambda: False)
 
     assert phones.states() == ["RETRYING"]
     assert phones.sandbox.asked("POST /api/v1/task/{id}/retry") == 0
@@ -535,3 +524,59 @@ def test_trouble_before_the_request_sends_nothing(phones: Phones) -> None:
 
     assert phones.sandbox.asked("POST /api/v1/task") == 0
     assert phones.batches()[0].state is BatchState.PLANNED
+
+
+def test_limits_hold_for_runs_that_plan_at_once(url: str, clock: Clock) -> None:
+    """On SQLite and on PostgreSQL: of eight runs that want two follows each, three follows are planned."""
+    rails = Guardrails(read_phones(PHONES), {"follow": 3}, ZoneInfo("UTC"))
+    wish = make_wish(_follow(devices=SERIALS[:1]), rails)
+    barrier, plans = threading.Barrier(8), []
+
+    def one(number: int) -> None:
+        ledger = Ledger(url, clock=clock)
+        barrier.wait()
+        plans.append(
+            ledger.plan_phones(
+                wish, lambda history: make_plan(wish, rails, history, datetime.fromtimestamp(clock(), UTC)),
+                since=0, host=HOST, config=lambda targets: {}, owner="me", flow_run=f"run-{number}",
+            )
+        )  # fmt: skip
+        ledger.close()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(plans) == 8
+    assert sum(plan.tasks for plan in plans) == 3
+
+
+def test_the_record_of_phones_is_the_same_on_both_databases(url: str, clock: Clock) -> None:
+    """Planned, begun, made, watched, taken over and dropped."""
+    ledger = Ledger(url, clock=clock)
+    wish = make_wish(_follow(), RAILS)
+    ledger.plan_phones(
+        wish, lambda history: make_plan(wish, RAILS, history, datetime.fromtimestamp(clock(), UTC)),
+        since=0, host=HOST, config=lambda targets: {"target_users": targets}, owner="me", flow_run="run-1",
+    )  # fmt: skip
+    (batch,) = ledger.batches(flow_run="run-1")
+
+    ledger.begin_batch(batch.id, "me", 7)
+    ledger.batch_created(batch.id, [9, 8, 9])
+    (row, _) = ledger.phone_task_rows([batch.id])
+    ledger.record_tasks([(batch.id, row[1].model_copy(update={"serial": "A1", "state": TaskState.COMPLETED}), 5.0)])
+    early = ledger.take_batches([batch.id], "another")
+    clock.sleep(60)
+    late = ledger.take_batches([batch.id], "another")
+
+    assert [task.task_id for task in ledger.phone_tasks([batch.id])] == [8, 9]
+    assert ledger.phone_task_rows([batch.id])[0][1].serial == "A1"
+    assert (early, late) == (set(), {batch.id})
+    assert ledger.tasks_on_record(HOST, [8, 9, 10], since=clock.now) == {9}
+    assert [found.task_id for _, found in ledger.phone_records(HOST, [9])] == [9]
+    assert [found.highest_before for found in ledger.open_batches(HOST)] == [7]
+    with pytest.raises(ClaimLost):
+        ledger.begin_batch(batch.id, "me", 7)
+    ledger.close()

@@ -1,0 +1,26 @@
+"""From a reference to a saved block, as it stands in a run's parameters, to the block."""
+
+from typing import Any, TypeVar
+
+from prefect.blocks.core import Block
+
+B = TypeVar("B", bound=Block)
+
+
+def load_referred(kind: type[B], parameter: Any) -> B | None:
+    """The block that a run's parameter refers to, by id or by slug; None where it refers to none.
+
+    Hooks run in another process and have the parameters as they were stored. `Block.load_from_ref` knows ids only; a
+    schedule's parameters name the block by its slug.
+
+    Raises:
+        ValueError: there is no such block any more.
+    """
+    ref = parameter.get("$ref") if isinstance(parameter, dict) else None
+    if ref is None:
+        return None
+    if isinstance(ref, dict) and "block_document_slug" in ref:
+        found: Any = kind.load(str(ref["block_document_slug"]).rpartition("/")[2])
+    else:
+        found = kind.load_from_ref(ref)
+    return found  # type: ignore[no-any-return]

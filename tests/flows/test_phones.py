@@ -1,0 +1,382 @@
+"""The phone flows against a real Prefect server and the sandbox over HTTP."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
+from prefect.logging.handlers import APILogWorker
+from pydantic import ValidationError
+
+from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
+from flows.comment import comment_on_posts
+from flows.connections import check_connections
+from flows.engage import publish_and_engage
+from flows.finish_phones import finish_phone_tasks
+from flows.follow import follow_users
+from flows.manage_phones import manage_phone_tasks
+from flows.phone_post import post_from_phones
+from flows.unfollow import unfollow_users
+from flows.warm_up import warm_up_accounts
+from reelflow.models import PostForm
+from reelflow.phones.forms import (
+    CommentForm,
+    EngageForm,
+    FollowForm,
+    ManageForm,
+    PhonePostForm,
+    PhoneReport,
+    PhonesFailed,
+    TaskState,
+    UnfollowForm,
+    WarmUpForm,
+)
+from tasks.record import open_ledger
+
+pytestmark = pytest.mark.usefixtures("server")
+SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
+PHONES = [f"{SERIALS[0]}: ada.daily, ada.studio", f"{SERIALS[1]}: ben.daily", SERIALS[2]]
+URLS = [f"https://www.tiktok.com/@x/video/{n}" for n in range(1, 4)]
+Clip = Callable[[str], Path]
+
+
+@pytest.fixture
+def host(sandbox: Any) -> TikMatrixHost:
+    return TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=PHONES, poll_seconds=0.01, auto_retry=False)
+
+
+def _artifacts(state: Any) -> dict[str, Any]:
+    by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return {artifact.type: artifact for artifact in client.read_artifacts(artifact_filter=by_run)}
+
+
+def _logs(state: Any) -> str:
+    APILogWorker.drain_all(timeout=20)  # they are sent in batches
+    with get_client(sync_client=True) as client:
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id])))
+    text = "\n".join(log.message for log in logs)
+    assert "Beginning flow run" in text
+    return text
+
+
+def _form(kind: Any, **changes: Any) -> Any:
+    return kind(**({"devices": SERIALS, "watch_minutes": 1} | changes))
+
+
+def test_a_warm_up_runs_on_three_phones(host: TikMatrixHost, sandbox: Any) -> None:
+    """One request, three tasks, one line that says so; a progress bar and a table with each task."""
+    state = warm_up_accounts(host, _form(WarmUpForm, topics=["bread"]), return_state=True)
+
+    report, shown = state.result(), _artifacts(state)
+    assert (state.is_completed(), state.message) == (True, "3 of 3 warm-ups completed.")
+    assert isinstance(report, PhoneReport)
+    assert sandbox.asked("POST /api/v1/task") == 1
+    assert [task["script_args"]["topic"] for task in sandbox.state["phone_tasks"]] == ["bread"] * 3
+    assert shown["progress"].data == 100
+    assert shown["markdown"].data.count("| completed |") == 3
+
+
+@pytest.mark.parametrize(
+    ("flow", "form", "script"),
+    [
+        (comment_on_posts, _form(CommentForm, post_urls=URLS, comments=["yum"]), "comment"),
+        (follow_users, _form(FollowForm, users=["a", "b"]), "follow"),
+        (unfollow_users, _form(UnfollowForm, users=["a"], only_followed_here=False), "unfollow"),
+        (post_from_phones, _form(PhonePostForm, captions="{Hi|Hello}"), "post"),
+    ],
+    ids=["comment", "follow", "unfollow", "post"],
+)
+def test_every_script_has_its_flow(host: TikMatrixHost, sandbox: Any, flow: Any, form: Any, script: str) -> None:
+    """Asked for once, watched to the end."""
+    state = flow(host, form, return_state=True)
+
+    assert state.is_completed(), state.message
+    assert {task["script_name"] for task in sandbox.state["phone_tasks"]} == {script}
+    assert {task["status"] for task in sandbox.state["phone_tasks"]} == {2}
+
+
+def test_a_comment_batch_hits_the_daily_limit(host: TikMatrixHost, sandbox: Any) -> None:
+    """What is left out, and why, is in the message and in the report."""
+    host.comments_per_day = 2
+    state = comment_on_posts(
+        host, _form(CommentForm, devices=SERIALS[1:2], post_urls=URLS, comments=["yum"]), return_state=True
+    )
+
+    assert state.is_completed()
+    assert state.message.startswith("2 of 2 comments completed. 1 comment left out (daily limit of 2 comments")
+    assert "Left out" in _artifacts(state)["markdown"].data
+    assert len(sandbox.state["phone_tasks"]) == 2
+
+
+def test_a_dry_run_sends_nothing_and_counts_nothing(host: TikMatrixHost, sandbox: Any) -> None:
+    """It says what would go where."""
+    state = comment_on_posts(
+        host, _form(CommentForm, post_urls=URLS, comments=["yum"], dry_run=True), return_state=True
+    )
+
+    assert (state.name, sandbox.state["phone_tasks"]) == ("Dry run", [])
+    assert state.message == "Dry run, nothing was sent. This would be: 9 comments."
+    assert f"- {SERIALS[0]}: {URLS[0]}" in _artifacts(state)["markdown"].data
+    assert open_ledger().batches() == []
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (_form(WarmUpForm, devices=["NOTMINE"]), "NOTMINE is not among the phones"),
+        (_form(WarmUpForm, write_with_chatgpt=True), 'need a block "ChatGPT Settings"'),
+        (_form(WarmUpForm, devices=[]), "Name either phones or usernames"),
+    ],
+)
+def test_bad_input_sends_nothing(host: TikMatrixHost, sandbox: Any, form: Any, words: str) -> None:
+    """The run's state is the sentence, and its log has no traceback."""
+    state = warm_up_accounts(host, form, return_state=True)
+
+    assert state.is_failed()
+    assert words in state.message
+    assert "Traceback" not in _logs(state)
+    assert sandbox.asked("POST /api/v1/task") == 0
+
+
+def test_starter_has_no_api(host: TikMatrixHost, sandbox: Any) -> None:
+    """Said before anything is sent."""
+    sandbox.world.license_plan = "Starter"
+
+    state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
+
+    assert "licence Starter does not include the API; it needs Pro, Team or Business" in state.message
+
+
+def test_tikmatrix_that_does_not_run_is_said(host: TikMatrixHost) -> None:
+    """With where it was looked for."""
+    host.base_url = "http://127.0.0.1:9/api/v1"
+
+    state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
+
+    assert "TikMatrix cannot be reached at http://127.0.0.1:9: connection refused" in state.message
+
+
+def test_a_failed_task_is_named_with_its_reason(host: TikMatrixHost, sandbox: Any) -> None:
+    """Phone, account and TikMatrix's own words."""
+    sandbox.world.auto_retry = 0
+    sandbox.fail_next(serial=SERIALS[1], reason="app not logged in")
+    state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
+
+    error = state.result(raise_on_failure=False)
+    assert state.message == f"2 of 3 warm-ups completed. 1 failed: {SERIALS[1]}, app not logged in."
+    assert isinstance(error, PhonesFailed)
+    assert error.report is not None
+    assert [task.serial for task in error.report.having(TaskState.FAILED)] == [SERIALS[1]]
+
+
+def test_tikmatrix_refuses_a_username_it_does_not_know(host: TikMatrixHost) -> None:
+    """40004, in plain words."""
+    host.phones = ["R58N01SANDBOX: nobody.here"]
+
+    state = warm_up_accounts(host, _form(WarmUpForm, devices=[], usernames=["all"]), return_state=True)
+
+    assert state.is_failed()
+    assert "TikMatrix found no account for this task (40004: no account found: nobody.here)" in state.message
+
+
+def test_a_run_with_nothing_left_to_do_is_skipped(host: TikMatrixHost, sandbox: Any) -> None:
+    """Limits of zero leave nothing; TikMatrix is not asked for tasks."""
+    host.warm_ups_per_day = 0
+
+    state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
+
+    assert (state.is_completed(), state.name) == (True, "Skipped")
+    assert "Nothing was sent. 3 warm-ups left out (daily limit of 0" in state.message
+    assert sandbox.asked("POST /api/v1/task") == 0
+
+
+def test_a_deadline_leaves_tasks_to_the_finisher(host: TikMatrixHost, sandbox: Any) -> None:
+    """The run is not failed, names them, and finish-phone-tasks finds their end."""
+    state = warm_up_accounts(host, _form(WarmUpForm, watch_minutes=0), return_state=True)
+    finished = finish_phone_tasks(host, return_state=True)
+
+    assert (state.is_completed(), state.name) == (True, "Still open")
+    assert "3 not ended yet, left to TikMatrix" in state.message
+    assert finished.message == "3 tasks ended, 0 still open."
+    assert {task["status"] for task in sandbox.state["phone_tasks"]} == {2}
+
+
+def test_the_chatgpt_key_is_nowhere_in_prefect(host: TikMatrixHost, sandbox: Any) -> None:
+    """It goes from the block to TikMatrix: not into parameters, logs, artifacts or results."""
+    chatgpt = ChatGPTSettings(api_key="sk-verysecret")
+
+    state = warm_up_accounts(host, _form(WarmUpForm, write_with_chatgpt=True), chatgpt, return_state=True)
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(state.state_details.flow_run_id)
+    assert state.is_completed(), state.message
+    assert sandbox.state["phone_tasks"][0]["script_args"]["chatgpt_settings"]["model"] == "gpt-3.5-turbo"
+    assert "sk-verysecret" not in _logs(state) + str(run.parameters) + str(state) + str(_artifacts(state))
+
+
+def test_a_run_is_named_for_what_it_does(host: TikMatrixHost) -> None:
+    """In the list of runs one sees the job and the phones."""
+    state = warm_up_accounts(host, _form(WarmUpForm, dry_run=True), return_state=True)
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(state.state_details.flow_run_id)
+    assert run.name == "dry run: warm up, 3 phones"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"phones": ["one two three"]}, "cannot be read"),
+        ({"time_zone": "Berlin"}, "There is no time zone 'Berlin'"),
+        ({"quiet_from": "22:00"}, "Quiet hours need both"),
+        ({"quiet_from": "25:00", "quiet_until": "07:00"}, "String should match pattern"),
+    ],
+)
+def test_a_host_block_that_makes_no_sense_is_not_saved(changes: dict[str, Any], words: str) -> None:
+    """Said when the block is made, not when a run needs it."""
+    with pytest.raises(ValidationError, match=words):
+        TikMatrixHost(**({"phones": ["A1"]} | changes))
+
+
+def _manage(host: TikMatrixHost, **form: Any) -> Any:
+    return manage_phone_tasks(host, ManageForm(**form), return_state=True)
+
+
+def test_tasks_are_managed_by_hand(host: TikMatrixHost, sandbox: Any) -> None:
+    """Dry by default; only ours, only on listed phones, unless the form says more."""
+    warm_up_accounts(host, _form(WarmUpForm, watch_minutes=0))
+    sandbox.tikmatrix().create_task("account_warmup", {}, serials=[SERIALS[0], "R58N09SANDBOX"])
+
+    listed = _manage(host)
+    dry = _manage(host, action="delete")
+    everybody = _manage(host, action="list", only_ours=False)
+    named = _manage(host, action="delete", task_ids=[1, 4, 99], dry_run=False)
+    done = _manage(host, action="delete", dry_run=False)
+
+    assert listed.message == "3 tasks found."
+    assert (dry.name, dry.message) == ("Dry run", "Dry run, nothing was done. 3 tasks would be deleted.")
+    assert everybody.message == "4 tasks found."
+    assert named.message == ("1 of 1 task deleted. Left alone: task 4 was not made by reelflow; task 99 is not there.")
+    assert done.message == "2 of 2 tasks deleted."
+    assert sorted(task["id"] for task in sandbox.state["phone_tasks"]) == [4, 5]
+
+
+def test_managing_more_than_was_meant_does_nothing(host: TikMatrixHost, sandbox: Any) -> None:
+    """A filter that fits too much is refused; so is a phone that is not listed."""
+    warm_up_accounts(host, _form(WarmUpForm, watch_minutes=0))
+
+    many = _manage(host, action="delete", dry_run=False, most_tasks=2)
+    stranger = _manage(host, device="R58N09SANDBOX")
+    retried = _manage(host, action="retry", dry_run=False, task_ids=[1])
+
+    assert "3 tasks fit, more than the 2" in many.message
+    assert "R58N09SANDBOX is not among the phones" in stranger.message
+    assert "only a failed task can be retried" in retried.message
+    assert len(sandbox.state["phone_tasks"]) == 3
+
+
+@pytest.fixture
+def taisly(sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+
+
+def _engage(taisly: TaislyAccount, host: TikMatrixHost | None, video: Path, **form: Any) -> Any:
+    post = PostForm(video=str(video), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=1)
+    engage = EngageForm(**({"devices": SERIALS[:2], "comments": ["first!"], "watch_minutes": 1} | form))
+    return publish_and_engage(taisly, post, engage, host, return_state=True)
+
+
+def test_a_video_is_published_warmed_up_for_and_commented_on(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    """Both services in one run: the comment goes under the post that has just come out."""
+    state = _engage(taisly, host, clip("small.mp4"), warm_up_seconds=60)
+
+    tasks = sandbox.state["phone_tasks"]
+    (post,) = sandbox.posts
+    url = next(r["url"] for r in post["result"] if r["platform"] == "TikTok")
+    assert state.is_completed(), state.message
+    assert state.message.startswith("Published to 2 of 2 accounts: TikTok @mara.bakes")
+    assert state.message.endswith(" 2 of 2 warm-ups completed. 2 of 2 comments completed.")
+    assert [task["script_args"]["target_post_url"] for task in tasks if task["script_name"] == "comment"] == [url] * 2
+
+
+def test_what_depends_on_a_platform_that_failed_is_skipped(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    """TikTok failed, so nobody comments there; the run says both, and fails for the post."""
+    sandbox.fail_next(platform="TikTok", reason="video removed")
+
+    state = _engage(taisly, host, clip("small.mp4"))
+
+    assert state.is_failed()
+    assert "No comments on TikTok: the post did not come out there (FAILED)." in state.message
+    assert sandbox.state["phone_tasks"] == []
+
+
+def test_a_phone_that_fails_does_not_undo_the_post(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    """The run fails and says what of it is out."""
+    sandbox.world.auto_retry = 0
+    sandbox.fail_next(script_name="comment", reason="comments are off")
+    state = _engage(taisly, host, clip("small.mp4"))
+
+    assert state.is_failed()
+    assert "Instagram mara.bakes. 1 of 2 comments completed. 1 failed: R58N" in state.message
+    assert len(sandbox.posts) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"comments": []}, "The phones are to do nothing"),
+        ({"devices": ["NOTMINE"]}, "NOTMINE is not among the phones"),
+        ({"phone_pc": "attic"}, "There is no deployment comment-on-posts/attic"),
+    ],
+)
+def test_the_phones_part_is_checked_before_anything_is_published(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, form: dict[str, Any], words: str
+) -> None:
+    """A mistake there must not be found when the video is out."""
+    state = _engage(taisly, host, clip("small.mp4"), **form)
+
+    assert state.is_failed()
+    assert words in state.message
+    assert sandbox.posts == []
+
+
+def test_a_dry_run_of_both_sends_nothing(taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip) -> None:
+    """Neither the post nor the tasks."""
+    post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], dry_run=True)
+    engage = EngageForm(devices=SERIALS, comments=["x"], warm_up_seconds=60)
+
+    state = publish_and_engage(taisly, post, engage, host, return_state=True)
+
+    assert state.name == "Dry run"
+    assert "3 warm-ups" in state.message
+    assert (sandbox.posts, sandbox.state["phone_tasks"]) == ([], [])
+
+
+def test_check_connections_says_what_is_well_and_what_is_not(
+    taisly: Any, host: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table for people; the run fails when something needs a look, and says what."""
+    taisly.save("health", overwrite=True)
+    host.save("health", overwrite=True)
+    monkeypatch.setattr("tasks.connections.our_blocks", lambda client: [
+        ("taisly-account", "health"), ("tikmatrix-host", "health")])  # fmt: skip
+
+    well = check_connections(return_state=True)
+    sandbox.world.license_plan = "Starter"
+    ill = check_connections(return_state=True)
+
+    assert well.message == "All 3 are well: Ledger, Taisly Account 'health', TikMatrix Host 'health'."
+    table = _artifacts(well)["table"].data
+    assert "3 phones listed, 3 of them online" in table
+    assert "6 accounts connected; plan PRO" in table
+    assert ill.is_failed()
+    assert "TikMatrix Host 'health': The TikMatrix licence Starter does not include the API" in ill.message
