@@ -2,12 +2,18 @@
 
 import sys
 
-from benchmarks import ledger_cost, probe, requests_per_video, upload
+from benchmarks import ledger_cost, phone_watch, probe, requests_per_video, upload
 
 
 def main() -> int:
     """Run all; 0 if every bound holds."""
-    results = [*probe.measure(), *upload.measure(), *ledger_cost.measure(), *requests_per_video.measure()]
+    results = [
+        *probe.measure(),
+        *upload.measure(),
+        *ledger_cost.measure(),
+        *requests_per_video.measure(),
+        *phone_watch.measure(),
+    ]
     width = max(len(r.what) for r in results)
     for r in results:
         print(f"{'ok  ' if r.holds else 'FAIL'} {r.what:{width}}  {r.found}   (bound: {r.bound})")

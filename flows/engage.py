@@ -26,9 +26,10 @@ from tasks.report import post_run_name, show_report
 from tasks.send import send_post
 from tasks.step import plainly
 from tasks.watch import watch_post
+from tasks.withdraw import withdraw
 
 
-@flow(name="publish-and-engage", flow_run_name=post_run_name, on_cancellation=[take_back])
+@flow(name="publish-and-engage", flow_run_name=post_run_name, on_cancellation=[withdraw, take_back])
 @plainly
 def publish_and_engage(
     taisly: TaislyAccount, post: PostForm, engage: EngageForm, host: TikMatrixHost | None = None

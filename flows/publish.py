@@ -21,12 +21,7 @@ from tasks.report import post_run_name, show_report
 from tasks.send import send_post
 from tasks.step import plainly
 from tasks.watch import watch_post
-from tasks.withdraw import withdraw_after_cancel
-
-
-def withdraw(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
-    """When a run is cancelled: withdraw what it has scheduled, if its form says so."""
-    withdraw_after_cancel(str(flow_run.id), flow_run.parameters)
+from tasks.withdraw import withdraw
 
 
 @flow(name="publish-video", flow_run_name=post_run_name, on_cancellation=[withdraw])

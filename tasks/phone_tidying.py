@@ -7,8 +7,10 @@ import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.loggers import flow_run_logger
+from prefect.states import Cancelling
 
 from blocks import TikMatrixHost
 from blocks.reference import load_referred
@@ -24,6 +26,8 @@ from tasks.step import step
 def take_back(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
     """When a run is cancelled: stop and delete what it has made and what has not ended. A hook, in another process."""
     log = flow_run_logger(flow_run)
+    for name in _cancel_children(flow_run.id):
+        log.info("The run was cancelled: so is %s, which it had started on another machine.", name)
     host = load_referred(TikMatrixHost, flow_run.parameters.get("host"))
     if host is None:
         return
@@ -37,6 +41,18 @@ def take_back(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes t
         log.error(words, error)  # noqa: TRY400
         return
     log.info("The run was cancelled: %s", done.sentence)
+
+
+def _cancel_children(flow_run_id: UUID) -> list[str]:
+    """Cancel the runs that a run has started on other machines; their names."""
+    children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    cancelled = []
+    with get_client(sync_client=True) as client:
+        for child in client.read_flow_runs(flow_run_filter=children):
+            if child.state is not None and not child.state.is_final():
+                client.set_flow_run_state(child.id, Cancelling())
+                cancelled.append(child.name)
+    return cancelled
 
 
 @step("finish phone tasks of {host.key}")

@@ -1,7 +1,8 @@
 """Withdraw scheduled posts from Taisly."""
 
-import logging
 from typing import Any
+
+from prefect.logging.loggers import flow_run_logger
 
 from blocks import TaislyAccount
 from blocks.reference import load_referred
@@ -41,16 +42,16 @@ def known_scheduled(history_id: str) -> str:
     raise InputError(f"No post of ours has the history id {history_id!r}.")
 
 
-def withdraw_after_cancel(flow_run_id: str, parameters: dict[str, Any]) -> None:
-    """Withdraw what a cancelled run has scheduled, if its form says so. Called by a hook, in another process."""
-    log = logging.getLogger("prefect.flow_runs")
+def withdraw(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """When a run is cancelled: withdraw what it has scheduled, if its form says so. A hook, in another process."""
+    log, parameters = flow_run_logger(flow_run), flow_run.parameters
     if not (parameters.get("post") or {}).get("withdraw_if_cancelled"):
         return
     taisly = load_referred(TaislyAccount, parameters.get("taisly"))
     if taisly is None:
         return
     now_ms = open_ledger().now() * 1000
-    for send, found in open_ledger().sends_of_flow_run(flow_run_id):
+    for send, found in open_ledger().sends_of_flow_run(str(flow_run.id)):
         waiting = [o for o in found if o.state is State.ACCEPTED]
         if send.history_id is None or not waiting or send.scheduled_ms <= now_ms:
             continue

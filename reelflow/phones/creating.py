@@ -143,7 +143,7 @@ def _after_lost_answer(
     (batch,) = ledger.batches(ids=[batch_id])
     if batch.state is BatchState.PLANNED:  # it broke while the highest id was being read: nothing has left
         raise error
-    log.warning("The answer to the request was lost (%s). Looking for the tasks that it made.", error)
+    log.warning("The answer to the request was lost (%s). Looking for the tasks that it made.", str(error).rstrip("."))
     for pause in LOOK_PAUSES:
         sleep(pause)
         try:
@@ -163,9 +163,12 @@ def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str) -> None:
     Raises:
         ServiceError: the tasks cannot be listed.
     """
-    for batch in ledger.batches(host=host, states=[BatchState.SENDING]):
-        if batch.lost(ledger.now()):
-            settle_one(client, ledger, batch)
+    lost = [b for b in ledger.batches(host=host, states=[BatchState.SENDING]) if b.lost(ledger.now())]
+    for script in dict.fromkeys(batch.script for batch in lost):
+        mine = [batch for batch in lost if batch.script == script]
+        highest, tasks = newer_than(client, min(batch.highest_before or 0 for batch in mine), script)
+        for batch in mine:
+            _settle(ledger, batch, highest, tasks)
 
 
 def settle_one(client: TikMatrixClient, ledger: Ledger, batch: Batch) -> bool:
@@ -174,8 +177,16 @@ def settle_one(client: TikMatrixClient, ledger: Ledger, batch: Batch) -> bool:
     Raises:
         ServiceError: the tasks cannot be listed.
     """
-    begun = batch.begun_at or ledger.now()
-    found = made_by(batch, newer_than(client, batch.highest_before or 0, batch.script))
+    return _settle(ledger, batch, *newer_than(client, batch.highest_before or 0, batch.script))
+
+
+def _settle(ledger: Ledger, batch: Batch, highest: int, tasks: list[PhoneTask]) -> bool:
+    """What `tasks` say about a request whose answer was lost; whether it is settled now.
+
+    Of tasks that are older than the request none is taken, unless all ids have started again from 1 since.
+    """
+    begun, before = batch.begun_at or ledger.now(), batch.highest_before or 0
+    found = made_by(batch, [task for task in tasks if highest < before or task.id > before])
     owned = ledger.tasks_on_record(batch.host, [task.id for task in found], since=begun)
     ours = _one_for_each([task for task in found if task.id not in owned])
     if len(ours) >= batch.expected:
@@ -223,8 +234,8 @@ def highest_id(client: TikMatrixClient) -> int:
     return max((task.id for task in next(pages, [])), default=0)
 
 
-def newer_than(client: TikMatrixClient, task_id: int, script: str) -> list[PhoneTask]:
-    """Tasks of a script with ids above `task_id`; all of them, if ids have started again from 1 since."""
+def newer_than(client: TikMatrixClient, task_id: int, script: str) -> tuple[int, list[PhoneTask]]:
+    """The highest id there is, and the tasks of a script above `task_id`; all, if ids started again from 1 since."""
     found: dict[int, PhoneTask] = {}
     highest = highest_id(client)
     floor = task_id if highest >= task_id else 0
@@ -232,7 +243,7 @@ def newer_than(client: TikMatrixClient, task_id: int, script: str) -> list[Phone
         found |= {task.id: task for task in page if task.id > floor}
         if min((task.id for task in page), default=0) <= floor:
             break
-    return list(found.values())
+    return highest, list(found.values())
 
 
 def newest_first(

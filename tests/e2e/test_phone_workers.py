@@ -141,3 +141,30 @@ def test_a_server_hands_the_phones_part_to_each_pc(
     assert sorted((task["script_name"], task["status"]) for task in done) == [
         ("account_warmup", 2), ("account_warmup", 2), ("comment", 2), ("comment", 2),
     ]  # fmt: skip
+
+
+def test_cancelling_the_run_cancels_what_it_handed_over(pool: Pool, sandbox: Any, clip: Callable[[str], Path]) -> None:
+    """The part on the other PC is cancelled too, and its worker takes the tasks back; the post stays out."""
+    sandbox.world.realtime = True
+    taisly: Any = TaislyAccount(
+        api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.2
+    )
+    taisly.save("server", overwrite=True)
+    pool.deploy(warm_up_accounts, "flows/warm_up.py:warm_up_accounts", "studio", host=_host("studio", sandbox))
+    parent = pool.deploy(
+        publish_and_engage, "flows/engage.py:publish_and_engage", "studio",
+        taisly={"$ref": {"block_document_slug": "taisly-account/server"}},
+    )  # fmt: skip
+    pool.start()
+    post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], watch_minutes=2)
+    engage = EngageForm(phone_pc="studio", devices=SERIALS, warm_up_seconds=600)
+    run = pool.run(parent, post=post.model_dump(mode="json", exclude_none=True), engage=engage.model_dump(mode="json"))
+    until("tasks on the other PC", lambda: len(_statuses(sandbox)) == 3)
+    for task in sandbox.world.data.phone_tasks:
+        task.seconds = 600
+
+    pool.cancel(run)
+
+    until("the cancellation", lambda: pool.state(run) == "CANCELLED")
+    until("the clearing up", lambda: not _statuses(sandbox))
+    assert len(sandbox.posts) == 1

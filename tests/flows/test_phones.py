@@ -335,7 +335,7 @@ def test_a_phone_that_fails_does_not_undo_the_post(
     [
         ({"comments": []}, "The phones are to do nothing"),
         ({"devices": ["NOTMINE"]}, "NOTMINE is not among the phones"),
-        ({"phone_pc": "attic"}, "There is no deployment comment-on-posts/attic"),
+        ({"phone_pc": "nowhere"}, "There is no deployment comment-on-posts/nowhere"),
     ],
 )
 def test_the_phones_part_is_checked_before_anything_is_published(

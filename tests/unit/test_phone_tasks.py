@@ -494,7 +494,8 @@ def test_the_order_of_the_listing_does_not_matter(
     client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
 
     assert creating.highest_id(client) == 350
-    assert sorted(task.id for task in creating.newer_than(client, 340, "follow")) == list(range(341, 351))
+    highest, newer = creating.newer_than(client, 340, "follow")
+    assert (highest, sorted(task.id for task in newer)) == (350, list(range(341, 351)))
     assert len(asked) <= 6
 
 
@@ -580,3 +581,32 @@ def test_the_record_of_phones_is_the_same_on_both_databases(url: str, clock: Clo
     with pytest.raises(ClaimLost):
         ledger.begin_batch(batch.id, "me", 7)
     ledger.close()
+
+
+def test_older_tasks_that_look_the_same_are_never_adopted(phones: Phones) -> None:
+    """Somebody made the like of it before; the request whose answer was lost made nothing."""
+    phones.client.create_task("follow", {"target_users": ["one"]}, serials=SERIALS[:1])
+    phones.client.create_task("comment", {"target_post_urls": URLS, "comment_content": "x"}, serials=SERIALS[:1])
+    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.sandbox.fault("drop_before", "POST", "/api/v1/task")
+
+    phones.create()
+
+    assert phones.batches()[0].state is BatchState.SENDING
+    assert phones.states() == []
+
+
+def test_a_lost_answer_is_found_though_ids_start_again_from_1(phones: Phones) -> None:
+    """TikMatrix was restarted in between and begins to count anew: what is there now is newer than the request."""
+    phones.client.create_task("follow", {"target_users": [f"u{n}" for n in range(9)]}, serials=SERIALS[:1])
+    phones.plan(_comment())
+    (batch,) = phones.batches()
+    phones.ledger.begin_batch(batch.id, phones.owner, creating.highest_id(phones.client))
+    phones.sandbox.http.post("/sandbox/restart-phones", json={"lost": True, "ids_from_1": True})
+    phones.client.create_task(batch.script, batch.config, serials=batch.serials)
+    phones.clock.sleep(60)
+
+    creating.settle_lost(phones.client, phones.ledger, HOST)
+
+    assert phones.batches()[0].state is BatchState.CREATED
+    assert len(phones.states()) == 4
