@@ -1,34 +1,76 @@
-"""Serve every deployment from one process, without a worker: ``python -m deployments.serve``."""
+"""Serve every deployment from one process, without a worker: ``python -m deployments.serve``.
 
+For one machine that has the videos and the phones. More machines: docs/deployment.md.
+"""
+
+import os
+import sys
 from typing import Any
 
-from prefect import Flow, serve
+from prefect import serve
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 
-from flows.finish import finish_open_posts
-from flows.publish import publish_video
-from flows.resolve import resolve_post
-from flows.withdraw import cancel_scheduled_post
+from deployments.plan import MAIN, planned, refer, with_block_names
 
 RUNS_AT_ONCE = 4
 """Each run is a process of its own with some 150 MB."""
+HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
-FLOWS: tuple[Flow[Any, Any], ...] = (publish_video, finish_open_posts, cancel_scheduled_post, resolve_post)
+def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = None) -> list[RunnerDeployment]:
+    """Every deployment of prefect.yaml, with the blocks named `block` preselected.
 
-
-def deployments(defaults: dict[str, dict[str, Any]] | None = None) -> list[RunnerDeployment]:
-    """One deployment for each flow, with `defaults` (by the flow's name) as its preselected parameters."""
-    return [
-        each.to_deployment(  # type: ignore[misc] # awaitable only inside an event loop
+    Args:
+        block: The name of the saved blocks.
+        forms: Filled-in forms by deployment, such as a video to begin with.
+    """
+    with get_client(sync_client=True) as client:
+        ids, active = block_ids(client), active_schedules(client)
+    made: list[RunnerDeployment] = []
+    for each in planned():
+        names = {"taisly-account": block, "tikmatrix-host": block}
+        parameters, missing = refer(with_block_names(each.parameters, names), ids)
+        for slug in missing:
+            print(f"{each.name}: no block {slug} is saved yet; choose one in the form.", file=sys.stderr)
+        deployment: Any = each.load().to_deployment(
             name=each.name,
             description=each.description,
-            tags=["reelflow"],
-            parameters=(defaults or {}).get(each.name, {}),
+            version=each.version,
+            tags=list(each.tags),
+            parameters={**parameters, **(forms or {}).get(each.name, {})},
+            schedules=[schedule(s, active=f"{each.name}/{s['slug']}" in active) for s in each.schedules],
+            concurrency_limit=ConcurrencyLimitConfig(**each.concurrency),
         )
-        for each in FLOWS
-    ]
+        made.append(deployment)
+    return made
+
+
+def schedule(given: dict[str, Any], *, active: bool) -> DeploymentScheduleCreate:
+    """A schedule of prefect.yaml, for Prefect; on only where the person has turned it on."""
+    cron = CronSchedule(cron=given["cron"], timezone=given["timezone"])
+    return DeploymentScheduleCreate(
+        schedule=cron,
+        active=active or bool(given["active"]),
+        slug=given["slug"],
+        parameters=given.get("parameters", {}),
+    )
+
+
+def block_ids(client: Any) -> dict[str, str]:
+    """The ids of all saved blocks by slug: "taisly-account/main"."""
+    found = client.read_block_documents(include_secrets=False)
+    return {f"{d.block_type.slug}/{d.name}": str(d.id) for d in found if d.block_type and d.name}
+
+
+def active_schedules(client: Any) -> set[str]:
+    """Schedules that a person has turned on: "deployment/schedule"."""
+    return {f"{d.name}/{s.slug}" for d in client.read_deployments(limit=200) for s in d.schedules if s.active}
 
 
 if __name__ == "__main__":
+    os.environ.update(HEARTBEAT)
     serve(*deployments(), limit=RUNS_AT_ONCE)

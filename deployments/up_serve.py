@@ -1,25 +1,31 @@
-"""What ``reelflow up`` starts to serve the flows: the deployments, with the sandbox's block and video preselected."""
+"""What ``reelflow up`` starts to serve the flows: the deployments, with the sandbox's blocks and video preselected."""
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from prefect import serve
 
-from blocks import TaislyAccount
-from deployments.serve import RUNS_AT_ONCE, deployments
-from reelflow.models import PostForm
+from deployments.serve import HEARTBEAT, RUNS_AT_ONCE, deployments
 
 
 def run(block: str, video: Path) -> None:
     """Serve until a signal."""
-    post = PostForm(video=str(video), accounts=["all"], caption="Sunset over the dunes #reelflow")
-    taisly = {"taisly": TaislyAccount.load(block)}
-    defaults = {
-        "publish-video": {**taisly, "post": post.model_dump(exclude_none=True)},
-        "finish-open-posts": taisly,
-        "cancel-scheduled-post": taisly,
+    os.environ.update(HEARTBEAT)
+    post = {"video": str(video), "accounts": ["all"], "caption": "Sunset over the dunes #reelflow"}
+    phones = {"devices": ["R58N01SANDBOX", "R58N02SANDBOX", "R58N03SANDBOX"]}
+    post_url = "https://www.tiktok.com/@mara.bakes/video/7231338487075638570"
+    forms: dict[str, dict[str, Any]] = {
+        "publish-video": {"post": post},
+        "publish-and-engage": {"post": post, "engage": {**phones, "comments": ["Lovely!"], "warm_up_seconds": 60}},
+        "warm-up-accounts": {"warm_up": {**phones, "duration_seconds": 60, "topics": ["baking"]}},
+        "comment-on-posts": {"comments": {**phones, "post_urls": [post_url], "comments": ["Lovely!"]}},
+        "follow-users": {"follows": {**phones, "users": ["mara.bakes"]}},
+        "unfollow-users": {"unfollows": {**phones, "users": ["mara.bakes"]}},
+        "post-from-phones": {"posts": {**phones, "captions": "Fresh bread"}},
     }
-    serve(*deployments(defaults), limit=RUNS_AT_ONCE)
+    serve(*deployments(block, forms), limit=RUNS_AT_ONCE)
 
 
 if __name__ == "__main__":

@@ -334,6 +334,16 @@ class WithdrawForm(BaseModel):
     )  # fmt: skip
 
 
+class HistoryForm(BaseModel):
+    """How far back to look."""
+
+    days: int = Field(7, title="Days", description="Of posts and phone tasks, until now.", ge=1, le=366)
+
+
+WEEK = HistoryForm()
+"""The form as it is when nobody fills it in, as in a schedule."""
+
+
 class PublishFailed(ReelflowError):
     """At least one platform did not publish the post. `report` has the outcome of each."""
 

@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from blocks import TaislyAccount
 from reelflow.errors import InputError
 from reelflow.models import UNDER_WAY, FinishForm, FinishReport, Outcome, ResolveForm, Send, State
+from tasks.announce import announce_outcome
 from tasks.record import open_ledger
 from tasks.step import step
 from tasks.watch import follow_sends
@@ -13,10 +14,15 @@ from tasks.watch import follow_sends
 @step("finish open posts")
 def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     """Follow every open post for some minutes; what ended, what is open, what waits for a person."""
-    news = follow_sends(taisly, None, minutes=form.minutes)
     ledger, service = open_ledger(), taisly.service
+    unclear_before = {s.id for s, _ in ledger.find(state=State.UNCONFIRMED)}
+    news = follow_sends(taisly, None, minutes=form.minutes)
     still = ledger.open_sends(service)
     unclear = [(s, o) for s, o in ledger.find(state=State.UNCONFIRMED) if s.service == service]
+    for send, outcomes in unclear:
+        for outcome in outcomes:
+            if send.id not in unclear_before:
+                announce_outcome(send, outcome)
     report = FinishReport(
         ended=[outcome for _, outcome in news],
         still_open=sum(o.state in UNDER_WAY for _, found in still for o in found),

@@ -21,6 +21,7 @@ from reelflow.phones.batches import Batch, BatchState
 from reelflow.phones.engagement import count, make_plan, make_wish, sentence
 from reelflow.phones.forms import UNFINISHED, PhoneForm, PhoneReport, PhonesFailed, TaskResult, TaskState
 from reelflow.publishing import too_late
+from tasks.announce import announce_task
 from tasks.progress import ProgressBar
 from tasks.record import open_ledger
 from tasks.report import plain_text
@@ -220,6 +221,8 @@ def watch_tasks(host: TikMatrixHost, form: PhoneForm, batch_ids: list[str]) -> N
 
     def tell(task: TaskResult) -> None:
         log.info("Task %d, %s: %s %s", task.task_id, task.who, task.state, task.remark)
+        if task.state in (TaskState.FAILED, TaskState.GONE):
+            announce_task(host.key, form.job, task)
 
     def may_retry() -> bool:
         return not guardrails.is_quiet(datetime.now(guardrails.zone).time())

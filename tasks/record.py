@@ -9,6 +9,7 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger, default_url
 from reelflow.models import UNDER_WAY, CheckedPost, Outcome, PostForm, PublishReport, State
 from reelflow.publishing import sentence
+from tasks.announce import announce_outcome
 
 
 def open_ledger() -> Ledger:
@@ -26,6 +27,10 @@ def report_on(taisly: TaislyAccount, post: CheckedPost, form: PostForm, *, sent_
     ids: list[str] = []
     try:
         found = open_ledger().outcomes(post, service=taisly.service, repeat=form.repeat)
+        if sent_now:  # what the watch reads is announced there; these two are nobody's reading
+            for outcome, send in found:
+                if outcome.state in (State.REFUSED, State.UNCONFIRMED):
+                    announce_outcome(send, outcome)
         shown = [_shown(outcome) for outcome, _ in found]
         ids = sorted({send.history_id for _, send in found if send.history_id})
     except ReelflowError as error:

@@ -5,6 +5,7 @@ from prefect import get_run_logger
 from blocks import TaislyAccount
 from reelflow.models import CheckedPost, Outcome, PostForm, Send
 from reelflow.watching import follow
+from tasks.announce import announce_outcome
 from tasks.record import open_ledger
 from tasks.step import step
 
@@ -24,7 +25,8 @@ def follow_sends(taisly: TaislyAccount, send_ids: list[str] | None, *, minutes: 
     """Follow these sends, or all open ones, with a log line for each outcome; the outcomes that were news."""
     log = get_run_logger()
 
-    def tell(_: Send, outcome: Outcome) -> None:
+    def tell(send: Send, outcome: Outcome) -> None:
+        announce_outcome(send, outcome)
         log.info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or outcome.detail)
 
     with taisly.get_metered(open_ledger()) as metered:

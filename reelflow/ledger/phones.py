@@ -306,6 +306,19 @@ class PhoneRecord(Database):
                 for row in connection.execute(query).mappings()
             ]
 
+    def task_counts(self, since: float) -> list[tuple[str, str, str, int]]:
+        """Phone tasks whose state changed since then: (host, script, state, how many)."""
+        b, t = phone_batches.c, phone_tasks.c
+        query = (
+            sa.select(b.host, b.script, t.state, sa.func.count())
+            .join(phone_batches, b.id == t.batch_id)
+            .where(t.changed_at >= since)
+            .group_by(b.host, b.script, t.state)
+            .order_by(b.host, b.script, t.state)
+        )
+        with self.transaction() as connection:
+            return [(host, script, state, number) for host, script, state, number in connection.execute(query)]
+
     def follow_again(self, batch_ids: Sequence[str]) -> None:
         """Let the finisher follow these requests' tasks, which have been set going again."""
         with self.transaction() as connection:

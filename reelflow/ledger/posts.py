@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from reelflow.errors import ClaimLost
 from reelflow.ledger.keys import KeyRecord
 from reelflow.ledger.phones import PhoneRecord
-from reelflow.ledger.schema import KEY, destinations, events, sends
+from reelflow.ledger.schema import KEY, destinations, events, phone_batches, sends
 from reelflow.models import UNDER_WAY, Account, CheckedPost, Claim, Outcome, Send, State
 
 GIVEN_BACK = (State.REFUSED, State.CANCELLED)
@@ -209,6 +209,26 @@ class Ledger(KeyRecord, PhoneRecord):
         with self.transaction() as connection:
             query = sa.select(sends.c.history_id).where(sends.c.service == service, sends.c.history_id.in_(history_ids))
             return {str(value) for value in connection.scalars(query)}
+
+    def post_counts(self, since: float) -> list[tuple[str, str, str, int]]:
+        """Destinations whose state changed since then: (platform, account, state, how many)."""
+        d = destinations.c
+        query = (
+            sa.select(d.platform, d.name, d.state, sa.func.count())
+            .where(d.changed_at >= since)
+            .group_by(d.platform, d.name, d.state)
+            .order_by(d.platform, d.name, d.state)
+        )
+        with self.transaction() as connection:
+            return [(p, name, state, number) for p, name, state, number in connection.execute(query)]
+
+    def runs_alive(self) -> set[str]:
+        """Flow runs that hold a lease now: they have shown within seconds that they are at work."""
+        now = self.now()
+        with self.transaction() as connection:
+            posting = sa.select(sends.c.flow_run).where(sends.c.lease_until > now)
+            phoning = sa.select(phone_batches.c.flow_run).where(phone_batches.c.lease_until > now)
+            return {run for run in (*connection.scalars(posting), *connection.scalars(phoning)) if run}
 
     def trail(self, send_id: str) -> list[dict[str, Any]]:
         """All that was seen of a send, oldest first. It is only ever added to."""
