@@ -279,10 +279,30 @@ def markdown(report: PhoneReport, lines: list[str]) -> str:
 
 def task_table(tasks: list[TaskResult]) -> list[str]:
     """Tasks as the lines of a Markdown table."""
-    lines = ["| Task | Phone | Account | Target | Outcome | Remark | Began | Ended | Repeated |", "|" + "---|" * 9]
-    for t in tasks:
-        repeated = t.repeated_by_tikmatrix + t.repeated_by_us
-        cells = [str(t.task_id), *map(plain_text, (t.serial, t.username, t.target)), _WORDS[t.state],
-                 *map(plain_text, (t.remark, t.started, t.ended)), str(repeated or "")]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    columns: dict[str, list[str]] = {
+        "Task": [str(t.task_id) for t in tasks],
+        "Phone": [plain_text(t.serial) for t in tasks],
+        "Account": [plain_text(t.username) for t in tasks],
+        "Target": [_target(t.target) for t in tasks],
+        "Outcome": [_WORDS[t.state] for t in tasks],
+        "Remark": [plain_text(t.remark) for t in tasks],
+        "When (PC's clock)": [_when(t) for t in tasks],
+        "Repeated": [str(t.repeated_by_tikmatrix + t.repeated_by_us or "") for t in tasks],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}  # an empty column only takes room
+    rows = zip(*shown.values(), strict=True)
+    return [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown), *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _target(target: str) -> str:
+    """A target, short; a post's address as a link."""
+    if not target.startswith("https://") or any(character in target for character in " |<>()[]"):
+        return plain_text(target)
+    parts = target.partition("?")[0].rstrip("/").split("/")
+    return f"[{plain_text('/'.join(parts[-2:]))}]({target})"
+
+
+def _when(task: TaskResult) -> str:
+    """From when to when, short: "12:35:10 – 12:35:24"."""
+    times = [text.rpartition(" ")[2] for text in (task.started, task.ended) if text]
+    return plain_text(" – ".join(times))

@@ -287,14 +287,14 @@ def make_plan(wish: Wish, guardrails: Guardrails, history: History, now: datetim
     budget = {key: guardrails.limits.get(wish.script, 0) - history.today.get(key, 0)
               for worker in wish.workers for key in worker.counted}  # fmt: skip
     taken: dict[Worker, list[tuple[str, str]]] = {}
-    left: dict[str, list[str]] = {}
+    left: dict[str, list[tuple[str, str]]] = {}
     for key, text in wish.targets.items() or [("", "")]:
         for worker in wish.workers:
             if any((account, key) in history.mine for account in worker.counted):
                 continue
             reason = _refusal(wish, worker, key, history, budget, guardrails)
             if reason:
-                left.setdefault(reason, []).append(f"{worker.name}: {text}" if text else worker.name)
+                left.setdefault(reason, []).append((worker.name, text))
                 continue
             for account in worker.counted:
                 budget[account] -= 1
@@ -328,8 +328,14 @@ NAMED = 5
 """How many of those that were left out for one reason are named."""
 
 
-def _left_words(wish: Wish, reason: str, what: list[str]) -> str:
-    names = ", ".join(what[:NAMED]) + (f" and {len(what) - NAMED} more" if len(what) > NAMED else "")
+def _left_words(wish: Wish, reason: str, what: list[tuple[str, str]]) -> str:
+    """One line: who, with what it is where that is one, and with how many where they are more."""
+    by_worker: dict[str, list[str]] = {}
+    for name, text in what:
+        by_worker.setdefault(name, []).append(text)
+    said = [f"{name} ({len(texts)})" if len(texts) > 1 else f"{name}: {texts[0]}" if texts[0] else name
+            for name, texts in by_worker.items()]  # fmt: skip
+    names = ", ".join(said[:NAMED]) + (f" and {len(said) - NAMED} more" if len(said) > NAMED else "")
     return f"{count(len(what), wish.job)} left out ({reason}): {names}"
 
 
