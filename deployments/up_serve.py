@@ -10,13 +10,12 @@ from prefect import serve
 from deployments.serve import HEARTBEAT, RUNS_AT_ONCE, deployments
 
 
-def run(block: str, video: Path) -> None:
-    """Serve until a signal."""
-    os.environ.update(HEARTBEAT)
+def forms(video: Path) -> dict[str, dict[str, Any]]:
+    """Filled-in forms by deployment, that work on the sandbox as they are."""
     post = {"video": str(video), "accounts": ["all"], "caption": "Sunset over the dunes #reelflow"}
     phones = {"devices": ["R58N01SANDBOX", "R58N02SANDBOX", "R58N03SANDBOX"]}
     post_url = "https://www.tiktok.com/@mara.bakes/video/7231338487075638570"
-    forms: dict[str, dict[str, Any]] = {
+    return {
         "publish-video": {"post": post},
         "publish-and-engage": {"post": post, "engage": {**phones, "comments": ["Lovely!"], "warm_up_seconds": 60}},
         "warm-up-accounts": {"warm_up": {**phones, "duration_seconds": 60, "topics": ["baking"]}},
@@ -25,7 +24,12 @@ def run(block: str, video: Path) -> None:
         "unfollow-users": {"unfollows": {**phones, "users": ["mara.bakes"]}},
         "post-from-phones": {"posts": {**phones, "captions": "Fresh bread"}},
     }
-    serve(*deployments(block, forms), limit=RUNS_AT_ONCE)
+
+
+def run(block: str, video: Path) -> None:
+    """Serve until a signal."""
+    os.environ.update(HEARTBEAT)
+    serve(*deployments(block, forms(video)), limit=RUNS_AT_ONCE)
 
 
 if __name__ == "__main__":

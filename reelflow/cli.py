@@ -1,4 +1,4 @@
-"""The command line: ``reelflow check``, ``sandbox``, ``publish``, ``doctor``, ``demo`` and ``up``.
+"""The command line: what ``reelflow`` does in a terminal.
 
 The engine never imports Prefect. So the commands that need it live in deployments/ and are started from here by
 their module's name; this file is only the door.
@@ -138,6 +138,8 @@ for _name, _help in (
     ("demo", "Publish a real video to an embedded sandbox, in a real Prefect server, and end."),
     ("up", "Start a sandbox and a Prefect server with everything ready, and stay until Ctrl-C."),
     ("publish", "Publish one video now, or at a time; --help says how."),
+    ("setup", "Make blocks, work pools, deployments and alarms on your Prefect server; safe to run again."),
+    ("teardown", "Take back what setup made."),
     ("doctor", "Say where everything is and whether it works: server, blocks, services, ledger, quota."),
 ):
     app.command(_behind(f"deployments.{_name}"), name=_name, help=_help, help_flags=[], version_flags=[])

@@ -1,0 +1,263 @@
+"""`reelflow setup` and `teardown`, and `prefect deploy`, against a Prefect server of their own."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pools import until
+
+from deployments.programs import start_server
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """A Prefect server, and commands that talk to it."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.api = f"{address}/api"
+        self.folder = folder
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        own = {"PREFECT_API_URL": self.api, "PREFECT_HOME": str(self.folder / "home"), "NO_COLOR": "1",
+               "COLUMNS": "200", "REELFLOW_LEDGER_URL": f"sqlite:///{self.folder / 'ledger.db'}"}  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-m", *words], cwd=ROOT, env={**os.environ, **own, **environment}, check=False,
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180,
+        )  # fmt: skip
+
+    def setup(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run("reelflow", "setup", *options, **environment)
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.post(f"{self.api}/{kind}/filter", json={}, trust_env=False).json()
+        return found
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("own")
+    program, address = start_server(folder, 0)
+    try:
+        program.wait_for(f"{address}/api/health")
+        yield Server(address, folder)
+    finally:
+        program.stop()
+
+
+class Sink:
+    """A place that notifications are sent to."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        got = self.got
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                got.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+                return
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/"
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    found = Sink()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+def _save_notification(server: Server, url: str) -> None:
+    code = (
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as B;"
+        f"B(name='sink', url={url!r}, json_data={{'subject': '{{{{subject}}}}', 'body': '{{{{body}}}}'}})"
+        ".save('sink', overwrite=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": server.api}, check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Server, sandbox: Any, sink: Sink) -> None:
+    """Dry, for real, again (nothing changes, what a person turned on stays on), an alarm that arrives, and back."""
+    _save_notification(own_server, sink.url)
+    options = ["--sandbox", sandbox.url, "--notify", "custom-webhook/sink", "--time-zone", "Europe/Berlin"]
+
+    dry = own_server.setup(*options, "--dry-run")
+    untouched = own_server.all("deployments")
+    first = own_server.setup(*options)
+    (finish,) = [d for d in own_server.all("deployments") if d["name"] == "finish-open-posts"]
+    (schedule,) = finish["schedules"]
+    httpx.patch(
+        f"{own_server.api}/deployments/{finish['id']}/schedules/{schedule['id']}", json={"active": True},
+        trust_env=False,
+    ).raise_for_status()  # fmt: skip
+    second = own_server.setup(*options)
+
+    deployments = {d["name"]: d for d in own_server.all("deployments")}
+    assert dry.returncode == 0, dry.stderr
+    assert "Dry run, nothing was done: 24 made" in dry.stdout
+    assert untouched == []
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "24 made, 3 left." in first.stdout
+    assert "27 left." in second.stdout, second.stdout
+    assert schedule["active"] is False
+    assert schedule["schedule"]["timezone"] == "Europe/Berlin"
+    assert deployments["finish-open-posts"]["schedules"][0]["active"] is True
+    assert [d["name"] for d in deployments.values() if any(s["active"] for s in d["schedules"])] == [
+        "finish-open-posts"
+    ]
+    assert "taisly_sandbox" not in dry.stdout + first.stdout + second.stdout
+    assert "block_document_id" in str(deployments["publish-video"]["parameters"])  # the form preselects it
+    assert {a["name"] for a in own_server.all("automations")} == {
+        "reelflow: a post failed or is unconfirmed",
+        "reelflow: a phone task failed",
+        "reelflow: the connection check failed",
+        "reelflow: a run is late or stuck",
+        "reelflow: a run's process died",
+    }
+
+    code = (
+        "from prefect.events import emit_event; from prefect.events.worker import EventsWorker;"
+        "emit_event('reelflow.post.failed', {'prefect.resource.id': 'reelflow.post.x.y',"
+        "'prefect.resource.name': 'bread.mp4 at TikTok'}, payload={'state': 'FAILED', 'detail': 'too loud'});"
+        "EventsWorker.drain_all(timeout=20)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": own_server.api}, check=True)
+    until("the alarm", lambda: sink.got, seconds=30)
+    assert json.loads(sink.got[0]) == {"subject": "reelflow: bread.mp4 at TikTok", "body": "FAILED: too loud"}
+
+    back = own_server.run("reelflow", "teardown")
+    assert "24 taken back." in back.stdout, back.stdout + back.stderr
+    assert own_server.all("deployments") == []
+    assert own_server.all("automations") == []
+    assert own_server.all("variables") == []
+    assert [d["name"] for d in own_server.all("block_documents")] == ["sink"]
+
+
+def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sandbox: Any) -> None:
+    """Named for the PC, so that publish-and-engage can hand its part to one of them."""
+    made = own_server.setup(
+        "--sandbox", sandbox.url, "--phone-pc", "attic", "--phone-pc", "cellar", "--folder", r"C:\reelflow"
+    )
+
+    flows = {f["id"]: f["name"] for f in own_server.all("flows")}
+    names = {f"{flows[d['flow_id']]}/{d['name']}": d for d in own_server.all("deployments")}
+    assert made.returncode == 0, made.stderr
+    assert names["warm-up-accounts/attic"]["work_pool_name"] == "phones-attic"
+    assert names["warm-up-accounts/cellar"]["work_pool_name"] == "phones-cellar"
+    assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
+    assert "publish-video/publish-video" in names
+    assert own_server.run("reelflow", "teardown").returncode == 0
+
+
+def test_prefect_deploy_all_twice_changes_nothing(own_server: Server, sandbox: Any) -> None:
+    """prefect.yaml works with Prefect's own command, and keeps the ids of its schedules."""
+    own_server.run("prefect", "work-pool", "create", "reelflow", "--type", "process")
+    own_server.run("prefect", "work-pool", "create", "phones-main", "--type", "process")
+    own_server.run("prefect", "block", "register", "-m", "blocks")
+    command = ("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+
+    first = own_server.run(*command)
+    before = _plain(own_server.all("deployments"))
+    second = own_server.run(*command)
+    after = _plain(own_server.all("deployments"))
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert len(before) == 15
+    assert before == after
+
+
+def _plain(deployments: list[dict[str, Any]]) -> dict[str, Any]:
+    """Deployments without the times at which they were touched."""
+    moving = {"updated", "version_id", "version_info", "branch", "status", "last_polled", "global_concurrency_limit"}
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: without(v) for k, v in value.items() if k not in moving}
+        return [without(v) for v in value] if isinstance(value, list) else value
+
+    return {d["name"]: without(d) for d in deployments}
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "words"),
+    [
+        ((), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "does not answer"),
+        (("--notify", "slack-webhook/none"), {}, "There is no block 'slack-webhook/none'"),
+        (("--time-zone", "Berlin"), {}, "There is no time zone 'Berlin'"),
+        (("--phone", "one two three"), {}, "cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_one_line(own_server: Server, options: Any, environment: Any, words: str) -> None:
+    """With the next step, and no traceback."""
+    done = own_server.setup(*options, "--dry-run", **environment)
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+class Other(http.server.BaseHTTPRequestHandler):
+    """A server that is not ours: of another version, or one that forbids everything."""
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/health"):
+            self._answer(200, True)
+        elif self.path.endswith("/version"):
+            self._answer(200, self.server.version)  # type: ignore[attr-defined]
+        else:
+            self._answer(403, {"detail": "forbidden"})
+
+    def do_POST(self) -> None:
+        self._answer(403, {"detail": "forbidden"})
+
+    def _answer(self, status: int, body: Any) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        return
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [("3.4.1", "runs Prefect 3.4.1, and this is 3.8"), ("3.8.8", "does not permit this (403")]
+)
+def test_a_server_that_is_not_right_is_said(own_server: Server, version: str, words: str) -> None:
+    """Of another version; or one, as Prefect Cloud may be, that does not permit it."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    server.version = version  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        done = own_server.setup(PREFECT_API_URL=f"http://127.0.0.1:{server.server_address[1]}/api")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,122 @@
+"""The watchdog, the history report and the events, against a real Prefect server."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.worker import EventsWorker
+from prefect.states import Running
+
+from blocks import TaislyAccount, TikMatrixHost
+from flows.history import history_report
+from flows.publish import publish_video
+from flows.warm_up import warm_up_accounts
+from flows.watch_runs import watch_runs
+from reelflow.models import CheckedPost, PostForm
+from reelflow.phones.forms import WarmUpForm
+from reelflow.runs import WatchdogForm
+from tasks.record import open_ledger
+
+pytestmark = pytest.mark.usefixtures("server")
+Clip = Callable[[str], Path]
+
+
+IMPATIENT = WatchdogForm.model_construct(dead_after_minutes=1 / 60, late_after_minutes=15, dry_run=False)
+"""A second where the form asks for two minutes at least."""
+
+
+def _running(*tags: str) -> UUID:
+    """A run that Prefect takes for running, and that no process executes."""
+
+    @flow(name="nobody-runs-it")
+    def nobody() -> None:
+        """Nothing."""
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(nobody, tags=tags, state=Running())
+    return run.id
+
+
+def _state(run: UUID) -> Any:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run).state
+
+
+def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., CheckedPost]) -> None:
+    """Only ours, and not while the ledger says that it is at work."""
+    dead, foreign, busy = _running("reelflow"), _running("theirs"), _running("reelflow")
+    open_ledger().claim(checked(), service="s", repeat=0, owner="me", flow_run=str(busy))
+    time.sleep(1.5)
+
+    dry = watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
+    before = _state(dead).type
+    state = watch_runs(IMPATIENT, return_state=True)
+
+    assert dry.message == "Dry run: 1 runs of dead processes, 0 late or stuck."
+    assert before is StateType.RUNNING
+    assert state.message == "1 runs of dead processes, 0 late or stuck."
+    assert _state(dead).type is StateType.CRASHED
+    assert "Starting it again is safe" in _state(dead).message
+    assert {_state(foreign).type, _state(busy).type} == {StateType.RUNNING}
+
+
+def _events(name: str) -> list[dict[str, Any]]:
+    EventsWorker.drain_all(timeout=20)
+    since = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
+    wanted = {"filter": {"event": {"name": [name]}, "occurred": {"since": since}}, "limit": 50}
+    with get_client(sync_client=True) as client:
+        for _ in range(50):
+            found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+            if found:
+                return list(found)
+            time.sleep(0.2)  # the server digests them in its own time
+    return []
+
+
+def test_what_became_of_a_post_is_an_event(sandbox: Any, clip: Clip) -> None:
+    """One for each account, with what others need to go on, and no secret."""
+    sandbox.fail_next(platform="YouTube", reason="quota of the channel")
+    taisly = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+    form = PostForm(video=str(clip("small.mp4")), accounts=["YouTube", "Instagram"], caption="ev", watch_minutes=1)
+
+    publish_video(taisly, form, return_state=True)
+
+    published, failed = _events("reelflow.post.published"), _events("reelflow.post.failed")
+    (good,) = [e for e in published if e["payload"]["caption"] == "ev"]
+    (bad,) = [e for e in failed if e["payload"]["caption"] == "ev"]
+    assert good["payload"]["link"].startswith("https://www.instagram.com/")
+    assert (good["payload"]["platform"], good["payload"]["account"]) == ("Instagram", "mara.bakes")
+    assert bad["payload"]["detail"] == "quota of the channel"
+    assert bad["resource"]["prefect.resource.name"] == "small.mp4 at YouTube Mara Bakes"
+    assert "taisly_sandbox" not in str(good) + str(bad)
+
+
+def test_a_phone_task_that_failed_is_an_event(sandbox: Any) -> None:
+    """With the phone and TikMatrix's own words."""
+    sandbox.world.auto_retry = 0
+    sandbox.fail_next(serial="R58N01SANDBOX", reason="not logged in")
+    host = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"], poll_seconds=0.01, auto_retry=False)
+
+    warm_up_accounts(host, WarmUpForm(devices=["all"], watch_minutes=1), return_state=True)
+
+    (event,) = [e for e in _events("reelflow.phone-task.failed") if e["payload"]["host"] == host.key]
+    assert (event["payload"]["serial"], event["payload"]["remark"]) == ("R58N01SANDBOX", "not logged in")
+
+
+def test_the_history_report_counts_posts_and_tasks(sandbox: Any, clip: Clip) -> None:
+    """Of the last days, by account."""
+    taisly = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+    host = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"], poll_seconds=0.01)
+    publish_video(taisly, PostForm(video=str(clip("small.mp4")), accounts=["Instagram"]), return_state=True)
+    warm_up_accounts(host, WarmUpForm(devices=["all"], watch_minutes=1), return_state=True)
+
+    state = history_report(return_state=True)
+
+    assert state.message == "In 7 days: 1 of 1 posts published, 1 of 1 phone tasks completed."
