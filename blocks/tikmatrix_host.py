@@ -38,6 +38,15 @@ class TikMatrixHost(Block):
     )
     _documentation_url = HttpUrl("https://www.tikmatrix.com")
 
+    # Required, for the owner's sake, and since a block without any required field is no flow parameter: Prefect's
+    # server finds a reference to it valid as a reference and as the block itself, and refuses the run for that.
+    phones: list[str] = Field(
+        min_length=1,
+        title="Your phones",
+        description="One row for each: SERIAL: username, username (Instagram). Nothing else is ever touched. "
+        "Usernames are TikTok's unless (Instagram) is behind them.",
+        examples=[["R58N01SANDBOX: ada.daily, ada.studio (Instagram)"]],
+    )
     base_url: str = Field(
         BASE_URL,
         title="Base URL",
@@ -52,15 +61,6 @@ class TikMatrixHost(Block):
         "controls the phones. Better run a worker on the PC itself.",
     )
 
-    # Required, for the owner's sake, and since a block without any required field is no flow parameter: Prefect's
-    # server finds a reference to it valid as a reference and as the block itself, and refuses the run for that.
-    phones: list[str] = Field(
-        min_length=1,
-        title="Your phones",
-        description="One row for each: SERIAL: username, username (Instagram). Nothing else is ever touched. "
-        "Usernames are TikTok's unless (Instagram) is behind them.",
-        examples=[["R58N01SANDBOX: ada.daily, ada.studio (Instagram)"]],
-    )
     warm_ups_per_day: int = Field(
         2, title="Warm-ups a day", description="At most, for each account.", ge=0, le=1000
     )  # fmt: skip

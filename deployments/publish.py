@@ -25,7 +25,7 @@ def publish(
     to: Annotated[list[str], Parameter(negative="")],
     caption: str = "",
     at: datetime | None = None,
-    time_zone: str | None = None,
+    time_zone: str = "",
     preview_second: float = 0,
     watch_minutes: float = 30,
     dry_run: Annotated[bool, Parameter(negative="")] = False,

@@ -53,8 +53,8 @@ class PostForm(BaseModel):
         description="When Taisly publishes it. None: now.",
         json_schema_extra={"position": 3},
     )
-    time_zone: str | None = Field(
-        None,
+    time_zone: str = Field(
+        "",
         title="Time zone of 'Publish at'",
         description="Only needed for a time without a zone, as a script may give: for example Europe/Berlin.",
         examples=["Europe/Berlin"],

@@ -82,7 +82,7 @@ def check_caption(caption: str, accounts: Sequence[Account]) -> None:
             )
 
 
-def publishing_time(when: datetime | None, time_zone: str | None, now: datetime) -> datetime | None:
+def publishing_time(when: datetime | None, time_zone: str, now: datetime) -> datetime | None:
     """`when` in UTC; a time without a zone is one of `time_zone`.
 
     Raises:

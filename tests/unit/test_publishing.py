@@ -80,8 +80,8 @@ def test_a_caption_is_checked_for_each_platform_and_never_cut(length: int, accou
 @pytest.mark.parametrize(
     ("when", "zone", "expected"),
     [
-        (None, None, None),
-        (datetime(2026, 7, 1, 15, tzinfo=UTC), None, datetime(2026, 7, 1, 15, tzinfo=UTC)),
+        (None, "", None),
+        (datetime(2026, 7, 1, 15, tzinfo=UTC), "", datetime(2026, 7, 1, 15, tzinfo=UTC)),
         (datetime(2026, 7, 1, 15), "Europe/Berlin", datetime(2026, 7, 1, 13, tzinfo=UTC)),  # noqa: DTZ001
         (datetime(2026, 12, 1, 15), "America/New_York", datetime(2026, 12, 1, 20, tzinfo=UTC)),  # noqa: DTZ001
         (datetime(2026, 7, 1, 15, tzinfo=timezone(timedelta(hours=2))), "Asia/Tokyo",
@@ -98,13 +98,13 @@ def test_a_time_without_a_zone_is_one_of_the_named_zone(
 @pytest.mark.parametrize(
     ("when", "zone", "words"),
     [
-        (datetime(2026, 7, 1, 15), None, "has no time zone"),  # noqa: DTZ001
+        (datetime(2026, 7, 1, 15), "", "has no time zone"),  # noqa: DTZ001
         (datetime(2026, 7, 1, 15), "Mars/Olympus", "no time zone 'Mars/Olympus'"),  # noqa: DTZ001
         (datetime(2026, 7, 1, 15), "../etc/passwd", "no time zone"),  # noqa: DTZ001
         (datetime(2027, 3, 28, 2, 30), "Europe/Berlin", "does not exist"),  # noqa: DTZ001
-        (NOW, None, "less than a minute in the past"),
-        (NOW - timedelta(minutes=1), None, "1 minute in the past"),
-        (NOW - timedelta(hours=3), None, "3 hours in the past"),
+        (NOW, "", "less than a minute in the past"),
+        (NOW - timedelta(minutes=1), "", "1 minute in the past"),
+        (NOW - timedelta(hours=3), "", "3 hours in the past"),
         (datetime(2026, 7, 1, 13, 59), "Europe/Berlin", "1 minute in the past"),  # noqa: DTZ001
     ],
 )

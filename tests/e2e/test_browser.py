@@ -1,0 +1,133 @@
+"""A person with a browser: real Chromium, a real Prefect server, the sandbox."""
+
+from typing import Any
+
+import pytest
+from pools import until
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.slow
+
+
+def _form(page: Any, up: Any, deployment: str) -> None:
+    page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment(deployment)}/run")
+    sync_api.expect(page.get_by_role("button", name="Submit")).to_be_enabled()
+    sync_api.expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()  # the block is preselected
+
+
+def _submit(page: Any) -> None:
+    for _ in range(3):  # a click that comes while the form still settles goes nowhere
+        page.get_by_role("button", name="Submit").click()
+        try:
+            page.wait_for_url("**tab=Runs**", timeout=15_000)
+        except sync_api.TimeoutError:
+            continue
+        return
+    raise AssertionError("the form was not taken")
+
+
+def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any) -> None:
+    """Deployments, Custom run, Submit; then the run with its report, and the post on the sandbox's page."""
+    expect = sync_api.expect
+    page.goto(f"{up.ui}/v2/deployments")
+    expect(page.get_by_text("publish-video", exact=True).first).to_be_visible()
+    page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment('publish-video')}")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    expect(page.get_by_text("Upright 9:16, 3 to 90 seconds, up to 500 MB.")).to_be_visible()
+    for title in ("Video file", "Accounts", "Caption", "Publish at", "Preview picture at second", "Dry run"):
+        expect(page.get_by_text(title, exact=False).first).to_be_visible()
+    expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()
+    _submit(page)
+
+    page.goto(f"{up.ui}/v2/runs")
+    page.get_by_text("dunes.mp4 to all").first.click()
+    expect(page.get_by_text("Completed").first).to_be_visible()
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("Published to 6 of 6 accounts.").last.click()
+    expect(page.get_by_role("img", name="preview picture")).to_be_visible()
+    expect(page.get_by_role("link", name="open the post")).to_have_count(6)
+
+    page.goto(up.address("Sandbox"))
+    expect(page.get_by_text("Sunset over the dunes #reelflow")).to_be_visible()
+    expect(page.locator(".pill.SUCCESS")).to_have_count(6)
+
+
+def test_a_person_saves_a_block_and_publishes_with_it(up: Any, page: Any) -> None:
+    """The block's own form, the key masked; then it is chosen in the run form."""
+    expect = sync_api.expect
+    page.goto(f"{up.ui}/v2/blocks/catalog/taisly-account/create")
+    page.get_by_label("Name").first.fill("mine")
+    page.locator("input[type=password]").fill("taisly_sandbox")
+    address = page.locator("textarea").first
+    expect(address).to_have_value("https://app.taisly.com/api/private")
+    address.fill(f"{up.address('Sandbox')}/api/private")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("mine").first).to_be_visible()
+    expect(page.get_by_text("taisly_sandbox", exact=True)).to_have_count(0)
+
+    _form(page, up, "publish-video")
+    page.get_by_text("sandbox", exact=True).first.click()
+    page.get_by_role("option", name="mine").click()
+    page.locator("textarea").nth(2).fill("with a block of my own")
+    _submit(page)
+
+    until("the post", lambda: [p for p in up.sandbox()["posts"] if p["caption"] == "with a block of my own"])
+    until("the run's end", lambda: up.runs("publish-video")[0]["state_type"] == "COMPLETED")
+
+
+def test_wrong_input_is_refused_at_the_field(up: Any, page: Any) -> None:
+    """A number beyond its bounds, and a field that is empty: said there, and no run is made."""
+    before = len(up.runs("publish-video"))
+    _form(page, up, "publish-video")
+    number = page.locator("input[type=number]").first
+    number.fill("120")
+    page.get_by_role("button", name="Submit").click()
+    assert "less than or equal to 90" in number.evaluate("field => field.validationMessage")
+
+    number.fill("0")
+    page.locator("textarea").first.fill("")
+    page.get_by_role("button", name="Submit").click()
+
+    sync_api.expect(page.get_by_text("'video' is a required property").first).to_be_visible()
+    assert len(up.runs("publish-video")) == before
+
+
+def test_a_person_cancels_a_run_on_phones(up: Any, page: Any) -> None:
+    """Menu, Cancel: the run ends as Cancelled, its tasks are taken back, and its log says so."""
+    _form(page, up, "follow-users")
+    _submit(page)
+    until("the tasks", lambda: len(up.sandbox()["phone_tasks"]) >= 3)
+    (run,) = up.runs("follow-users")
+
+    page.goto(f"{up.ui}/v2/runs/flow-run/{run['id']}")
+    page.locator("button:has(svg.lucide-ellipsis-vertical)").first.click()
+    page.get_by_role("menuitem", name="Cancel").click()
+    page.get_by_role("button", name="Cancel Flow Run").click()
+
+    until("the cancellation", lambda: up.runs("follow-users")[0]["state_type"] == "CANCELLED")
+    until("the clearing up", lambda: all(task["status"] == 2 for task in up.sandbox()["phone_tasks"]))
+    until("the words in its log", lambda: "The run was cancelled: " in up.log_of(run["id"]))
+
+
+@pytest.mark.parametrize("ui", ["v2", "v1"])
+def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
+    """With the titles of its fields, and nothing that asks for JSON."""
+    if ui == "v1":
+        page.goto(f"{up.ui}/v2/dashboard")
+        page.get_by_text("Switch to V1 UI").click()
+        page.wait_for_timeout(1000)
+    prefix = "/v2" if ui == "v2" else ""
+    for name, title in (
+        ("publish-and-engage", "Warm-up topics"),
+        ("warm-up-accounts", "Shortest look (seconds)"),
+        ("comment-on-posts", "Order of comments"),
+        ("follow-users", "Way to the profile"),
+        ("unfollow-users", "Only whom reelflow followed"),
+        ("post-from-phones", "Material from"),
+        ("manage-phone-tasks", "Only what reelflow made"),
+        ("watch-runs", "Dead after (minutes)"),
+    ):
+        page.goto(f"{up.ui}{prefix}/deployments/deployment/{up.deployment(name)}/run")
+        sync_api.expect(page.get_by_text(title).first).to_be_visible()
+        sync_api.expect(page.locator(".cm-editor")).to_have_count(0)
