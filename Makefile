@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test test-needs lint bench lock clean
+.PHONY: help install install-dev demo up test test-needs lint bench docs pictures lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,12 @@ lint: install-dev ## ruff and mypy
 
 bench: install-dev ## measured ratios against named rivals
 	@$(BIN)/python -m benchmarks
+
+docs: install-dev ## docs/flows.md, from the code
+	@$(BIN)/python -m deployments.reference
+
+pictures: install-dev ## docs/pictures, from the real thing in a browser
+	@$(BIN)/python -m deployments.pictures
 
 # Hashes and no registry host, so that the file is the same wherever it is made.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 import pytest
 from prefect.utilities.callables import parameter_schema
 
+from deployments import reference
 from deployments.plan import Planned, planned, slug_of
 from deployments.up_serve import forms
 
@@ -64,3 +65,8 @@ def test_every_field_of_a_form_has_a_title_and_help(each: Planned) -> None:
             assert field.get("type") != "object", (each.name, name)
             assert "oneOf" not in field, (each.name, name)
             assert len(field.get("anyOf", [])) in (0, 2), (each.name, name)
+
+
+def test_the_document_of_the_flows_is_that_of_the_code() -> None:
+    """`make docs` writes it."""
+    assert reference.FILE.read_text("utf-8") == reference.text()

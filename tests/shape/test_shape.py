@@ -183,7 +183,7 @@ def test_links_and_commands_in_the_documents_are_true(path: Path) -> None:
     assert [link for link in linked if not (path.parent / link).exists()] == []
     assert {a or b for a, b in made} <= targets
     assert {a or b for a, b in run} <= commands
-    assert commands >= {"check", "sandbox", "publish", "doctor", "demo", "up"}
+    assert commands >= {"check", "sandbox", "publish", "setup", "teardown", "doctor", "demo", "up"}
 
 
 def test_no_document_or_file_names_a_place_that_is_not_in_the_project() -> None:
