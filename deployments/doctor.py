@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
 from deployments.programs import QUIET, end
+from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def examine() -> Iterator[Finding]:
     """Look at one thing after the other; each failure is a finding, never the end."""
+    import prefect
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
@@ -37,15 +39,42 @@ def examine() -> Iterator[Finding]:
             client.api_healthcheck()
             version = client.api_version()
             names = our_blocks(client)
+            deployed = [d for d in client.read_deployments(limit=200) if "reelflow" in d.tags]
     except (httpx.HTTPError, OSError, RuntimeError) as error:
         yield Finding(
             "Prefect server", False, f"{server} does not answer ({error}). Start it, or correct PREFECT_API_URL."
         )
         return
-    yield Finding("Prefect server", True, f"{server}, version {version}")
+    ours = prefect.__version__
+    same = version.split(".")[:2] == ours.split(".")[:2]
+    differs = "" if same else f", and this is {ours}: use the same on both"
+    yield Finding("Prefect server", same, f"{server}, version {version}{differs}")
     if not names:
-        yield Finding("Blocks", False, 'none saved: in the UI, Blocks, +, "Taisly Account"')
+        yield Finding("Blocks", False, "none saved: run reelflow setup, or in the UI, Blocks, +, Taisly Account")
     yield from look_at_blocks(ledger, names)
+    yield from _deployments(deployed, {f"{slug}/{name}" for slug, name in names})
+
+
+def _deployments(deployed: Sequence[Any], blocks: set[str]) -> Iterator[Finding]:
+    """Whether every flow can be loaded, is deployed, and finds the blocks that it names."""
+    from deployments.plan import planned, slug_of
+    from tasks.health import Finding
+
+    for each in planned():
+        try:
+            each.load()
+        except ReelflowError as error:
+            yield Finding(f"Flow {each.name}", False, str(error))
+    if not deployed:
+        yield Finding("Deployments", True, "none on this server; reelflow setup makes them")
+        return
+    for deployment in deployed:
+        slugs = filter(None, map(slug_of, deployment.parameters.values()))
+        if missing := sorted(set(slugs) - blocks):
+            words = f"names the block {', '.join(missing)}, which is not saved. Save it, or run reelflow setup."
+            yield Finding(f"Deployment {deployment.name}", False, words)
+    on = sum(any(s.active for s in d.schedules) for d in deployed)
+    yield Finding("Deployments", True, f"{len(deployed)}, {on} of them with a schedule that is on")
 
 
 def main() -> int:

@@ -55,8 +55,9 @@ def phone_run_name(parameter: str) -> Callable[[], str]:
         given = flow_run.parameters[parameter]
         form: dict[str, Any] = given if isinstance(given, dict) else given.model_dump()
         devices, usernames = form.get("devices") or [], form.get("usernames") or []
-        named = devices or usernames
-        who = ", ".join(named) if len(named) < 3 else f"{len(named)} {'phones' if devices else 'accounts'}"
+        named, kind = devices or usernames, "phones" if devices else "accounts"
+        number = "all" if named == ["all"] else str(len(named))
+        who = ", ".join(named) if len(named) < 3 and number != "all" else f"{number} {kind}"
         what = "dry run: " if form.get("dry_run") else ""
         return f"{what}{parameter.replace('_', ' ')}, {who}"
 

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from typing import Any
 
+import prefect
+from prefect.client.orchestration import get_client
+
 from blocks import TaislyAccount, TikMatrixHost
+from flows.publish import publish_video
 
 
 def _doctor(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,6 +36,8 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
     assert lines["doctor-ill"].startswith("look")
     assert "Check the key in the block" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
+    assert f"version {prefect.__version__}" in done.stdout
+    assert "Deployments" in done.stdout
     assert "taisly_wrong" not in done.stdout
     assert done.stderr == ""
 
@@ -43,3 +49,19 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
     assert done.returncode == 1
     assert "does not answer" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_deployment_that_names_a_block_which_is_not_saved_is_said(server: str) -> None:
+    """With the block's name, and what to do."""
+    flow = publish_video.to_deployment(
+        name="doctor-orphan", tags=["reelflow"],
+        parameters={"taisly": {"$ref": {"block_document_slug": "taisly-account/gone"}}},
+    )  # fmt: skip
+    identity = flow.apply()
+
+    done = _doctor(PREFECT_API_URL=f"{server}/api", COLUMNS="300")
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(identity)
+
+    assert "names the block taisly-account/gone, which is not saved" in done.stdout
+    assert done.returncode == 1
