@@ -51,7 +51,7 @@ def look_at_blocks(ledger: Ledger, names: list[tuple[str, str]]) -> Iterator[Fin
         names: Slug and name of each block.
     """
     for slug, name in names:
-        title = BLOCKS[slug].get_block_type_slug() and BLOCKS[slug]._block_type_name
+        title = BLOCKS[slug]._block_type_name
         yield _tried(f"{title} {name!r}", lambda slug=slug, name=name: look_at(BLOCKS[slug].load(name), ledger))  # type: ignore[misc]
 
 
@@ -71,12 +71,12 @@ def look_at(block: Any, ledger: Ledger) -> str:
 def _taisly(block: TaislyAccount, ledger: Ledger) -> str:
     with block.get_client() as client:
         accounts = client.platforms()
-        clock = _clock(client)
+        check_clock(client)
     key = key_fingerprint(block.api_key.get_secret_value(), block.service)
     used = ledger.requests_in_last_hour(key)
     return (
         f"{block.base_url}: {len(accounts)} accounts connected; plan {block.plan}, "
-        f"{used} of {REQUESTS_PER_HOUR[block.plan]} requests used in the last hour{clock}"
+        f"{used} of {REQUESTS_PER_HOUR[block.plan]} requests used in the last hour"
     )
 
 
@@ -84,7 +84,7 @@ def _tikmatrix(block: TikMatrixHost) -> str:
     licence = block.check()
     with block.get_client() as client:
         devices = client.devices()
-        clock = _clock(client)
+        check_clock(client)
     listed = {phone.serial for phone in block.guardrails.phones}
     words = f"{block.base_url}: licence {licence.plan_name}, {licence.device_limit or 'some'} phones at once"
     if not listed:
@@ -95,13 +95,14 @@ def _tikmatrix(block: TikMatrixHost) -> str:
         words += f", {len(listed & online)} of them online"
         if away := sorted(listed - online):
             words += f" (not: {', '.join(away[:5])}{' …' if len(away) > 5 else ''})"
-    return words + clock
+    return words
 
 
-def _clock(client: ServiceClient) -> str:
+def check_clock(client: ServiceClient) -> None:
+    """Raise ReelflowError if the service's clock differs by more than a minute from ours."""
     ahead = client.clock_ahead
     if ahead is None or abs(ahead) < CLOCK_LIMIT:
-        return ""
+        return
     way = "ahead of" if ahead > 0 else "behind"
     raise ReelflowError(
         f"its clock is {abs(ahead) / 60:.0f} minutes {way} this machine's. Set both by network time: "

@@ -1,6 +1,7 @@
 """Every deployment of prefect.yaml is whole: Prefect deploys a flow whose import fails, and says "success"."""
 
 import ast
+import dataclasses
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -10,6 +11,7 @@ from prefect.utilities.callables import parameter_schema
 from deployments import reference
 from deployments.plan import Planned, planned, slug_of
 from deployments.up_serve import forms
+from reelflow.errors import ReelflowError
 
 ROOT = Path(__file__).parents[2]
 PLANNED = planned()
@@ -70,3 +72,15 @@ def test_every_field_of_a_form_has_a_title_and_help(each: Planned) -> None:
 def test_the_document_of_the_flows_is_that_of_the_code() -> None:
     """`make docs` writes it."""
     assert reference.FILE.read_text("utf-8") == reference.text()
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "words"),
+    [("flows/nothing.py:x", "ModuleNotFoundError"), ("flows/publish.py:nothing", "AttributeError")],
+)
+def test_a_flow_that_cannot_be_loaded_is_said(entrypoint: str, words: str) -> None:
+    """With its deployment; setup makes nothing of it."""
+    broken = dataclasses.replace(PLANNED[0], entrypoint=entrypoint)
+
+    with pytest.raises(ReelflowError, match=f"{entrypoint} of the deployment publish-video cannot be loaded .{words}"):
+        broken.load()

@@ -9,7 +9,9 @@ import pytest
 
 from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown, ReelflowError, UnreadableAnswer
 from reelflow.taisly import TaislyClient
+from reelflow.tikmatrix import TikMatrixClient
 from reelflow.transport import CountedBody, check_url, from_httpx, open_client, retry_after
+from tasks.health import check_clock
 
 URL = "https://app.taisly.com/api/private"
 
@@ -231,3 +233,20 @@ def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch) ->
 
     assert open_client("http://127.0.0.1:8099").trust_env is False
     assert open_client("https://app.taisly.com").trust_env is True
+
+
+@pytest.mark.parametrize(("ahead", "worth_a_word"), [(0, False), (30, False), (600, True), (-600, True)])
+def test_the_services_clock_is_compared_with_ours(ahead: float, worth_a_word: bool) -> None:
+    """By the Date header of its last answer; minutes of difference are said, for posts are looked up by time."""
+    date = formatdate(time.time() + ahead, usegmt=True)
+    answer = httpx.Response(200, headers={"Date": date}, json={"code": 0, "data": {"plan_name": "Pro"}})
+    client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(lambda request: answer))
+
+    client.license()
+
+    assert client.clock_ahead == pytest.approx(ahead, abs=2)
+    if worth_a_word:
+        with pytest.raises(ReelflowError, match=f"10 minutes {'ahead of' if ahead > 0 else 'behind'} this machine"):
+            check_clock(client)
+    else:
+        check_clock(client)
