@@ -72,6 +72,8 @@ def setup(
     read_zone(time_zone)
     read_phones(phone or [])
     pcs = tuple(phone_pc or [MAIN])
+    if phone and len(pcs) > 1:
+        raise InputError("--phone says whose phones? Run setup once for each --phone-pc, with its own phones.")
     wish = Wish(block, pcs, folder, time_zone, notify, ledger_url)
     with prefect_server() as client:
         changes = Changes(dry_run, remembered(client))
@@ -143,8 +145,10 @@ def _blocks(client: Any, changes: Changes, wish: Any, sandbox: str | None, plan:
             continue
         is_taisly = kind is TaislyAccount
         ask = not is_there and not changes.dry_run
-        values = _taisly(sandbox, key, plan, ask=ask) if is_taisly else _host(sandbox, phones)
         before: dict[str, Any] = kind.load(name).model_dump() if is_there else {}
+        values = _taisly(sandbox, key, plan, ask=ask) if is_taisly else _host(sandbox, phones)
+        if values and not sandbox and _is_sandbox(before):
+            values = {"base_url": kind.model_fields["base_url"].default, **values}  # from trying to the real thing
         if not values or (is_taisly and not is_there and "api_key" not in values):
             say(f"  not made {thing}: {_how(slug)}")
             continue
@@ -154,6 +158,15 @@ def _blocks(client: Any, changes: Changes, wish: Any, sandbox: str | None, plan:
             raise InputError(f"The block {slug}/{name} cannot be made: {error.errors()[0]['msg']}.") from None
         what: What = "made" if not is_there else "left" if block.model_dump() == before else "changed"
         changes.do(what, thing, _save, block, name)
+
+
+def _is_sandbox(values: dict[str, Any]) -> bool:
+    """Whether a block leads to a sandbox, by its key or its phones."""
+    from reelflow.sandbox.world import API_KEY, DEVICES
+
+    if "api_key" in values:
+        return bool(values["api_key"].get_secret_value() == API_KEY)
+    return bool(values) and all(phone.partition(":")[0] in DEVICES for phone in values["phones"])
 
 
 def _save(block: Any, name: str) -> None:

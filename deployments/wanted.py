@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +39,6 @@ class Wish:
     time_zone: str = "UTC"
     notify: str | None = None
     ledger_url: str | None = None
-    blocks: dict[str, Any] = field(default_factory=dict)
 
 
 def pools(wish: Wish) -> list[str]:

@@ -170,6 +170,21 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     assert own_server.run("reelflow", "teardown").returncode == 0
 
 
+def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) -> None:
+    """With a key and phones of one's own the same blocks lead to the real services, and nothing shows the key."""
+    own_server.setup("--sandbox", sandbox.url)
+    real = own_server.setup("--phone", "REAL1: mara.bakes", TAISLY_API_KEY="taisly_verysecret")
+
+    blocks = {f"{b['block_type']['slug']}": b["data"] for b in own_server.all("block_documents")}
+    assert real.returncode == 0, real.stderr
+    assert "2 changed" in real.stdout
+    assert blocks["taisly-account"]["base_url"] == "https://app.taisly.com/api/private"
+    assert blocks["tikmatrix-host"]["base_url"] == "http://localhost:50809/api/v1"
+    assert blocks["tikmatrix-host"]["phones"] == ["REAL1: mara.bakes"]
+    assert "verysecret" not in real.stdout + real.stderr + str(blocks)
+    assert own_server.run("reelflow", "teardown").returncode == 0
+
+
 def test_prefect_deploy_all_twice_changes_nothing(own_server: Server, sandbox: Any) -> None:
     """prefect.yaml works with Prefect's own command, and keeps the ids of its schedules."""
     own_server.run("prefect", "work-pool", "create", "reelflow", "--type", "process")
@@ -207,6 +222,7 @@ def _plain(deployments: list[dict[str, Any]]) -> dict[str, Any]:
         (("--notify", "slack-webhook/none"), {}, "There is no block 'slack-webhook/none'"),
         (("--time-zone", "Berlin"), {}, "There is no time zone 'Berlin'"),
         (("--phone", "one two three"), {}, "cannot be read"),
+        (("--phone", "A1", "--phone-pc", "attic", "--phone-pc", "cellar"), {}, "once for each --phone-pc"),
     ],
 )
 def test_what_is_wrong_is_one_line(own_server: Server, options: Any, environment: Any, words: str) -> None:
