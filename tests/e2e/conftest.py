@@ -95,9 +95,13 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     assert processes_of(f"REELFLOW_TEST={folder}") == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's or the user's own Chromium."""
+    """Debian's or the user's own Chromium.
+
+    No longer than a module: while it is open there is an event loop in this thread, in which Prefect's functions are
+    coroutines.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium on this machine: the browser tests need `chromium` or `google-chrome` on the PATH")
