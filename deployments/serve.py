@@ -15,6 +15,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 
 from deployments.plan import MAIN, planned, refer, with_block_names
+from deployments.programs import end
+from reelflow.errors import ReelflowError
 
 RUNS_AT_ONCE = 4
 """Each run is a process of its own with some 150 MB."""
@@ -27,8 +29,12 @@ def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = Non
     Args:
         block: The name of the saved blocks.
         forms: Filled-in forms by deployment, such as a video to begin with.
+
+    Raises:
+        ReelflowError: workers run them already.
     """
     with get_client(sync_client=True) as client:
+        _refuse_pools(client)
         ids, active = block_ids(client), active_schedules(client)
     made: list[RunnerDeployment] = []
     for each in planned():
@@ -47,6 +53,17 @@ def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = Non
         )
         made.append(deployment)
     return made
+
+
+def _refuse_pools(client: Any) -> None:
+    """Raise ReelflowError if workers run our deployments: both would take the same runs, and break them."""
+    ours = {each.name for each in planned()}
+    for deployment in client.read_deployments(limit=200):
+        if deployment.name in ours and deployment.work_pool_name:
+            raise ReelflowError(
+                f"{deployment.name} belongs to the work pool {deployment.work_pool_name}, as `reelflow setup` made it. "
+                "Start a worker for the pool; or run `reelflow teardown`, then `reelflow setup --serve`."
+            )
 
 
 def schedule(given: dict[str, Any], *, active: bool) -> DeploymentScheduleCreate:
@@ -71,6 +88,12 @@ def active_schedules(client: Any) -> set[str]:
     return {f"{d.name}/{s.slug}" for d in client.read_deployments(limit=200) for s in d.schedules if s.active}
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """Serve until a signal."""
     os.environ.update(HEARTBEAT)
     serve(*deployments(), limit=RUNS_AT_ONCE)
+    return 0
+
+
+if __name__ == "__main__":
+    end(run)

@@ -36,6 +36,7 @@ def setup(
     time_zone: str = "UTC",
     notify: str | None = None,
     ledger_url: str | None = None,
+    serve: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Make block types, blocks, work pools, deployments and alarms on the server that PREFECT_API_URL names.
@@ -63,6 +64,8 @@ def setup(
         The saved notification block for the alarms, as slug/name: slack-webhook/main.
     ledger_url
         For the workers, where they are on several machines: postgresql://user@host/reelflow.
+    serve
+        Make no work pools and deployments: `python -m deployments.serve` makes them itself.
     dry_run
         Only say what would be done.
     """
@@ -80,16 +83,20 @@ def setup(
         try:
             _register(changes)
             _blocks(client, changes, wish, sandbox, plan, phone or [])
-            _pools(client, changes, wish)
-            _deployments(client, changes, wish)
+            if not serve:
+                _pools(client, changes, wish)
+                _deployments(client, changes, wish)
             _alarms(client, changes, wish)
         finally:
             if not dry_run:
                 remember(client, changes.made)
     say(changes.sentence)
-    if not dry_run:
+    if serve and not dry_run:
+        say("\nNow serve every flow from one process:\n  " + f"{sys.executable} -m deployments.serve")
+    elif not dry_run:
         pools = [f"{sys.executable} -m prefect worker start --pool {name}" for name in _pool_names(wish)]
         say("\nNow start a worker for each pool, on the machine that shall do its work:\n  " + "\n  ".join(pools))
+    if not dry_run:
         say("Then `reelflow doctor`. Schedules are off: turn them on in the UI under Deployments.")
     return 0
 
@@ -245,6 +252,8 @@ def _seen(deployment: Any) -> dict[str, Any]:
         "version": deployment.version,
         "tags": list(deployment.tags),
         "entrypoint": deployment.entrypoint,
+        "path": deployment.path,
+        "paused": deployment.paused,
         "work_pool_name": deployment.work_pool_name,
         "job_variables": deployment.job_variables,
         "parameters": deployment.parameters,

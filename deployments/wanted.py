@@ -77,6 +77,8 @@ def fields(
         "version": each.version,
         "tags": list(each.tags),
         "entrypoint": each.entrypoint,
+        "paused": False,
+        "path": ".",
         "work_pool_name": pool,
         "job_variables": {**each.job_variables, "env": environment},
         "parameters": refer(parameters, ids)[0],

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -168,6 +169,41 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
     assert "publish-video/publish-video" in names
     assert own_server.run("reelflow", "teardown").returncode == 0
+
+
+def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> None:
+    """What setup made for workers is not served, and that is said; with --serve everything runs from one process."""
+    own_server.setup("--sandbox", sandbox.url)
+    refused = own_server.run("deployments.serve")
+    own_server.run("reelflow", "teardown")
+    own_server.setup("--sandbox", sandbox.url, "--serve")
+    environment = {**os.environ, "PREFECT_API_URL": own_server.api, "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+                   "REELFLOW_LEDGER_URL": f"sqlite:///{own_server.folder / 'ledger.db'}"}  # fmt: skip
+    with (own_server.folder / "serve.log").open("wb") as log:
+        serving = subprocess.Popen([sys.executable, "-m", "deployments.serve"], cwd=ROOT, env=environment, stdout=log,
+                                   stderr=log, start_new_session=True)  # fmt: skip
+    try:
+        until("the deployments", lambda: len(own_server.all("deployments")) == 15)
+        (check,) = [d for d in own_server.all("deployments") if d["name"] == "check-connections"]
+        path = f"{own_server.api}/deployments/{check['id']}/create_flow_run"
+        run = httpx.post(path, json={"state": {"type": "SCHEDULED"}}, trust_env=False).json()["id"]
+        until("the run", lambda: _run_state(own_server, run) in ("COMPLETED", "FAILED", "CRASHED"))
+        ended = _run_state(own_server, run)
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.wait(30)
+
+    assert refused.returncode == 1
+    assert "belongs to the work pool" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert ended == "COMPLETED"
+    for deployment in own_server.all("deployments"):
+        httpx.delete(f"{own_server.api}/deployments/{deployment['id']}", trust_env=False)
+    assert own_server.run("reelflow", "teardown").returncode == 0
+
+
+def _run_state(server: Server, run: str) -> str:
+    return str(httpx.get(f"{server.api}/flow_runs/{run}", trust_env=False).json()["state_type"])
 
 
 def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) -> None:
