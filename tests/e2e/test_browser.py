@@ -16,7 +16,8 @@ def _form(page: Any, up: Any, deployment: str) -> None:
 
 
 def _submit(page: Any) -> None:
-    for _ in range(3):  # a click that comes while the form still settles goes nowhere
+    page.wait_for_timeout(1000)  # a click that comes while the form still settles goes nowhere
+    for _ in range(4):
         page.get_by_role("button", name="Submit").click()
         try:
             page.wait_for_url("**tab=Runs**", timeout=15_000)
@@ -40,8 +41,10 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()
     _submit(page)
 
-    page.goto(f"{up.ui}/v2/runs")
-    page.get_by_text("dunes.mp4 to all").first.click()
+    until("the run's end", lambda: up.runs("publish-video")[0]["state_type"] == "COMPLETED", seconds=120)
+    run = up.runs("publish-video")[0]
+    page.goto(f"{up.ui}/v2/runs/flow-run/{run['id']}")  # the lists move while they are renewed, and cannot be clicked
+    expect(page.get_by_text("dunes.mp4 to all").first).to_be_visible()
     expect(page.get_by_text("Completed").first).to_be_visible()
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("Published to 6 of 6 accounts.").last.click()
