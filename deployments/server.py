@@ -104,16 +104,13 @@ def remembered(client: Any) -> list[str]:
     return [str(thing) for thing in found[0]["value"]] if found and isinstance(found[0]["value"], list) else []
 
 
-def remember(client: Any, made: list[str]) -> None:
+def remember(made: list[str]) -> None:
     """Remember what setup has made; nothing made, nothing left behind."""
     from prefect.variables import Variable
 
     if made:
         Variable.set(RECORD, made, overwrite=True, tags=["reelflow"])
-    elif (
-        remembered(client)
-        or client.request("POST", "/variables/filter", json={"variables": {"name": {"any_": [RECORD]}}}).json()
-    ):
+    else:
         Variable.unset(RECORD)
 
 

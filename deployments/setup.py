@@ -89,7 +89,7 @@ def setup(
             _alarms(client, changes, wish)
         finally:
             if not dry_run:
-                remember(client, changes.made)
+                remember(changes.made)
     say(changes.sentence)
     if serve and not dry_run:
         say("\nNow serve every flow from one process:\n  " + f"{sys.executable} -m deployments.serve")
@@ -118,7 +118,7 @@ def teardown(*, dry_run: Annotated[bool, Parameter(negative="")] = False) -> int
                 changes.do("taken back", thing, delete, client, kind, name)
         finally:
             if not dry_run:
-                remember(client, changes.made)
+                remember(changes.made)
     say(changes.sentence)
     return 0
 

@@ -4,12 +4,10 @@ When: from the form, or by schedule.
 Needs: saved blocks "Taisly Account" and "TikMatrix Host"; or, where the phones hang on another PC, a worker there.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State as RunState
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -17,9 +15,10 @@ from reelflow.errors import ReelflowError
 from reelflow.models import ENDED_BADLY, PostForm, PublishFailed
 from reelflow.phones.campaign import comment_parts, warm_up_parts
 from reelflow.phones.forms import EngageForm, PhonesFailed
-from reelflow.publishing import describe, too_late
+from reelflow.publishing import describe
 from tasks.check import check_post
 from tasks.engage import check_phones, do_part
+from tasks.late import too_late_now
 from tasks.phone_tidying import take_back
 from tasks.record import report_on
 from tasks.report import post_run_name, show_report
@@ -44,8 +43,7 @@ def publish_and_engage(
         engage: What the phones do then.
         host: The PC with TikMatrix, if it is this machine.
     """
-    first_try = (flow_run.run_count or 0) <= 1
-    if first_try and (late := too_late(flow_run.scheduled_start_time, datetime.now(UTC), post.max_lateness_minutes)):
+    if late := too_late_now(post.max_lateness_minutes):
         return Completed(name="Skipped", message=late)
 
     check_phones(host, engage)

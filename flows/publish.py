@@ -4,18 +4,17 @@ When: from the form in the Prefect UI, from ``reelflow publish``, or by a schedu
 Needs: a saved block "Taisly Account", and the video file on the machine that runs the flow.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State as RunState
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from blocks import TaislyAccount
 from reelflow.models import ENDED_BADLY, PostForm, PublishFailed, PublishReport, State
-from reelflow.publishing import describe, too_late
+from reelflow.publishing import describe
 from tasks.check import check_post
+from tasks.late import too_late_now
 from tasks.record import report_on
 from tasks.report import post_run_name, show_report
 from tasks.send import send_post
@@ -37,8 +36,7 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> RunState[Any]:
         taisly: The Taisly account to publish with.
         post: What to post, where and when.
     """
-    first_try = (flow_run.run_count or 0) <= 1  # a person who retries an old run knows that it is late
-    if first_try and (late := too_late(flow_run.scheduled_start_time, datetime.now(UTC), post.max_lateness_minutes)):
+    if late := too_late_now(post.max_lateness_minutes):
         return Completed(name="Skipped", message=late)
 
     checked = check_post(taisly, post)

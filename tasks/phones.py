@@ -20,8 +20,8 @@ from reelflow.phones import creating, watching
 from reelflow.phones.batches import Batch, BatchState
 from reelflow.phones.engagement import count, make_plan, make_wish, sentence
 from reelflow.phones.forms import UNFINISHED, PhoneForm, PhoneReport, PhonesFailed, TaskResult, TaskState
-from reelflow.publishing import too_late
 from tasks.announce import announce_task
+from tasks.late import too_late_now
 from tasks.progress import ProgressBar
 from tasks.record import open_ledger
 from tasks.report import plain_text
@@ -72,8 +72,7 @@ def run_on_phones(host: TikMatrixHost, form: PhoneForm, chatgpt: ChatGPTSettings
         ServiceError: TikMatrix cannot be asked; nothing was sent.
         PhonesFailed: a task failed or is gone, or a request was refused.
     """
-    first_try = (flow_run.run_count or 0) <= 1  # a person who retries an old run knows that it is late
-    if first_try and (late := too_late(flow_run.scheduled_start_time, datetime.now(UTC), form.max_lateness_minutes)):
+    if late := too_late_now(form.max_lateness_minutes):
         return Completed(name="Skipped", message=late)
     return ended(do_on_phones(host, form, chatgpt))
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
-from prefect.logging.handlers import APILogWorker
 from pydantic import ValidationError
+from seen import artifacts_of, logs_of
 
 from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
 from flows.comment import comment_on_posts
@@ -47,21 +46,6 @@ def host(sandbox: Any) -> TikMatrixHost:
     return TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=PHONES, poll_seconds=0.01, auto_retry=False)
 
 
-def _artifacts(state: Any) -> dict[str, Any]:
-    by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-    with get_client(sync_client=True) as client:
-        return {artifact.type: artifact for artifact in client.read_artifacts(artifact_filter=by_run)}
-
-
-def _logs(state: Any) -> str:
-    APILogWorker.drain_all(timeout=20)  # they are sent in batches
-    with get_client(sync_client=True) as client:
-        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id])))
-    text = "\n".join(log.message for log in logs)
-    assert "Beginning flow run" in text
-    return text
-
-
 def _form(kind: Any, **changes: Any) -> Any:
     return kind(**({"devices": SERIALS, "watch_minutes": 1} | changes))
 
@@ -70,7 +54,7 @@ def test_a_warm_up_runs_on_three_phones(host: TikMatrixHost, sandbox: Any) -> No
     """One request, three tasks, one line that says so; a progress bar and a table with each task."""
     state = warm_up_accounts(host, _form(WarmUpForm, topics=["bread"]), return_state=True)
 
-    report, shown = state.result(), _artifacts(state)
+    report, shown = state.result(), artifacts_of(state)
     assert (state.is_completed(), state.message) == (True, "3 of 3 warm-ups completed.")
     assert isinstance(report, PhoneReport)
     assert sandbox.asked("POST /api/v1/task") == 1
@@ -107,7 +91,7 @@ def test_a_comment_batch_hits_the_daily_limit(host: TikMatrixHost, sandbox: Any)
 
     assert state.is_completed()
     assert state.message.startswith("2 of 2 comments completed. 1 comment left out (daily limit of 2 comments")
-    assert "Left out" in _artifacts(state)["markdown"].data
+    assert "Left out" in artifacts_of(state)["markdown"].data
     assert len(sandbox.state["phone_tasks"]) == 2
 
 
@@ -119,7 +103,7 @@ def test_a_dry_run_sends_nothing_and_counts_nothing(host: TikMatrixHost, sandbox
 
     assert (state.name, sandbox.state["phone_tasks"]) == ("Dry run", [])
     assert state.message == "Dry run, nothing was sent. This would be: 9 comments."
-    assert f"- {SERIALS[0]}: {URLS[0]}" in _artifacts(state)["markdown"].data
+    assert f"- {SERIALS[0]}: {URLS[0]}" in artifacts_of(state)["markdown"].data
     assert open_ledger().batches() == []
 
 
@@ -137,7 +121,7 @@ def test_bad_input_sends_nothing(host: TikMatrixHost, sandbox: Any, form: Any, w
 
     assert state.is_failed()
     assert words in state.message
-    assert "Traceback" not in _logs(state)
+    assert "Traceback" not in logs_of(state)
     assert sandbox.asked("POST /api/v1/task") == 0
 
 
@@ -214,7 +198,7 @@ def test_the_chatgpt_key_is_nowhere_in_prefect(host: TikMatrixHost, sandbox: Any
         run = client.read_flow_run(state.state_details.flow_run_id)
     assert state.is_completed(), state.message
     assert sandbox.state["phone_tasks"][0]["script_args"]["chatgpt_settings"]["model"] == "gpt-3.5-turbo"
-    assert "sk-verysecret" not in _logs(state) + str(run.parameters) + str(state) + str(_artifacts(state))
+    assert "sk-verysecret" not in logs_of(state) + str(run.parameters) + str(state) + str(artifacts_of(state))
 
 
 def test_a_run_is_named_for_what_it_does(host: TikMatrixHost) -> None:
@@ -375,7 +359,7 @@ def test_check_connections_says_what_is_well_and_what_is_not(
     ill = check_connections(return_state=True)
 
     assert well.message == "All 3 are well: Ledger, Taisly Account 'health', TikMatrix Host 'health'."
-    table = _artifacts(well)["table"].data
+    table = artifacts_of(well)["table"].data
     assert "3 phones listed, 3 of them online" in table
     assert "6 accounts connected; plan PRO" in table
     assert ill.is_failed()

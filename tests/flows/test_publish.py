@@ -9,8 +9,7 @@ from typing import Any
 import prefect.runtime.flow_run
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
-from prefect.logging.handlers import APILogWorker
+from seen import artifacts_of, logs_of
 
 from blocks import TaislyAccount
 from flows.finish import finish_open_posts
@@ -46,27 +45,12 @@ def _publish(taisly: TaislyAccount, video: Path | str, **form: Any) -> Any:
     )
 
 
-def _logs(state: Any) -> str:
-    APILogWorker.drain_all(timeout=20)  # they are sent in batches
-    with get_client(sync_client=True) as client:
-        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id])))
-    text = "\n".join(log.message for log in logs)
-    assert "Beginning flow run" in text  # they have come: what is not in them was not logged
-    return text
-
-
-def _artifacts(state: Any) -> dict[str, Any]:
-    by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-    with get_client(sync_client=True) as client:
-        return {artifact.type: artifact for artifact in client.read_artifacts(artifact_filter=by_run)}
-
-
 def test_a_video_is_published_to_every_account(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """One post, six outcomes, one line that says so, and a report with picture, table and links."""
     state = _publish(taisly, clip("good.mp4"), caption="Fresh | *bread* <b>")
 
     (post,) = sandbox.posts
-    report, artifacts = state.result(), _artifacts(state)
+    report, artifacts = state.result(), artifacts_of(state)
 
     assert (state.is_completed(), state.message) == (True, "Published to 6 of 6 accounts.")
     assert isinstance(report, PublishReport)
@@ -115,7 +99,7 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would(taisly: TaislyAccount, s
     assert "X @marabakes" in state.message
     assert sandbox.posts == []
     assert sandbox.asked("POST /api/private/post") == 0
-    assert "nothing was sent" in _artifacts(state)["markdown"].data
+    assert "nothing was sent" in artifacts_of(state)["markdown"].data
 
 
 def test_a_scheduled_post_is_left_to_taisly(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -167,8 +151,8 @@ def test_bad_input_is_one_clear_line_and_sends_nothing(
     assert state.is_failed()
     assert words in state.message
     assert "\n" not in state.message
-    assert "Traceback" not in _logs(state)
-    assert "NoneType" not in _logs(state)
+    assert "Traceback" not in logs_of(state)
+    assert "NoneType" not in logs_of(state)
     assert sandbox.asked("POST /api/private/post") == 0
 
 
@@ -182,7 +166,7 @@ def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(
 
     assert (state.is_completed(), state.message) == (True, "Published to 1 of 1 account: X @marabakes.")
     assert sandbox.asked("POST /api/private/post") == 1
-    assert "The answer to the send was lost" in _logs(state)
+    assert "The answer to the send was lost" in logs_of(state)
 
 
 def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -310,6 +294,6 @@ def test_the_key_appears_nowhere_in_a_run(taisly: TaislyAccount, sandbox: Any, c
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(state.state_details.flow_run_id)
 
-    everything = _logs(state) + run.model_dump_json() + "".join(str(a.data) for a in _artifacts(state).values())
+    everything = logs_of(state) + run.model_dump_json() + "".join(str(a.data) for a in artifacts_of(state).values())
 
     assert "taisly_sandbox" not in everything
