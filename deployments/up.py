@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from deployments.plan import planned
 from deployments.programs import Program, end, say, wait_until
 from deployments.stage import BLOCK_NAME, stage
 from reelflow.errors import ReelflowError
@@ -28,42 +29,45 @@ def run() -> int:
             {"PREFECT_RUNNER_POLL_FREQUENCY": "3"},
         )
         at.programs.append(runner)
-        _wait_for_deployment(runner)
-        say(_welcome(at.server, at.sandbox, at.video))
+        say(_welcome(at.server, at.sandbox, at.video, _wait_for_deployments(runner)))
         while all(program.running for program in at.programs):
             time.sleep(0.5)
         dead = next(program for program in at.programs if not program.running)
         raise ReelflowError(f"{dead.name} has ended by itself; its words are in {dead.log}")
 
 
-def _wait_for_deployment(runner: Program) -> None:
+def _wait_for_deployments(runner: Program) -> str:
+    """Wait until every flow is served; the id of publish-video."""
     from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound
+
+    names = {each.name for each in planned()}
+    ready: dict[str, str] = {}
 
     def there() -> bool:
         if not runner.running:
             raise ReelflowError(f"The flow runner ended at its start; its words are in {runner.log}")
-        try:
-            deployment = client.read_deployment_by_name("publish-video/publish-video")
-        except ObjectNotFound:
-            return False
-        return str(deployment.status).endswith("READY")
+        found = client.read_deployments(limit=200)
+        ready.update({d.name: str(d.id) for d in found if str(d.status).endswith("READY")})
+        return names <= set(ready)
 
     with get_client(sync_client=True) as client:
         if not wait_until(there, SERVE_TIMEOUT):
-            raise ReelflowError(f"The flows are not being served; the runner's words are in {runner.log}")
+            missing = ", ".join(sorted(names - set(ready)))
+            raise ReelflowError(f"Not being served: {missing}; the runner's words are in {runner.log}")
+    return ready["publish-video"]
 
 
-def _welcome(server: str, sandbox: str, video: Path) -> str:
+def _welcome(server: str, sandbox: str, video: Path, first: str) -> str:
     return f"""
 Ready.
 
-  Prefect UI     {server}
-                 Deployments > publish-video > Run > Custom run
-                 Choose the block "{BLOCK_NAME}", keep the rest, and submit.
-  Sandbox        {sandbox}
-                 The posts and phones, as they would be at Taisly and TikMatrix.
-  A video to try {video}
+  Publish a video  {server}/v2/deployments/deployment/{first}/run
+                   The form is filled in: press Submit, then follow the run.
+  Prefect UI       {server}
+                   All {len(planned())} flows, under Deployments; tags: publishing, phones, upkeep.
+  Sandbox          {sandbox}
+                   The posts and phones, as they would be at Taisly and TikMatrix.
+  A video to try   {video}
 
 Everything is kept in {os.path.relpath(FOLDER)} until `make clean`. End with Ctrl-C.
 """

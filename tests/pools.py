@@ -84,7 +84,7 @@ class Pool:
                 except ProcessLookupError:
                     break
                 time.sleep(1)
-            worker.wait(20)
+            worker.wait(60)
         self.ledger.close()
 
 

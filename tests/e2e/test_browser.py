@@ -30,8 +30,12 @@ def _submit(page: Any) -> None:
 def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any) -> None:
     """Deployments, Custom run, Submit; then the run with its report, and the post on the sandbox's page."""
     expect = sync_api.expect
+    page.goto(up.address("Publish a video"))  # what `reelflow up` prints is the form
+    expect(page.get_by_role("button", name="Submit")).to_be_enabled()
     page.goto(f"{up.ui}/v2/deployments")
-    expect(page.get_by_text("publish-video", exact=True).first).to_be_visible()
+    expect(page.get_by_text("15 Deployments")).to_be_visible()
+    page.get_by_placeholder("Search deployments").fill("publish-video")
+    expect(page.get_by_role("link", name="publish-video", exact=True).first).to_be_visible()
     page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment('publish-video')}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()

@@ -144,7 +144,7 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
         "EventsWorker.drain_all(timeout=20)"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": own_server.api}, check=True)
-    until("the alarm", lambda: sink.got, seconds=30)
+    until("the alarm", lambda: sink.got)
     assert json.loads(sink.got[0]) == {"subject": "reelflow: bread.mp4 at TikTok", "body": "FAILED: too loud"}
 
     back = own_server.run("reelflow", "teardown")
@@ -191,7 +191,7 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
         ended = _run_state(own_server, run)
     finally:
         os.killpg(serving.pid, signal.SIGINT)
-        serving.wait(30)
+        serving.wait(60)
 
     assert refused.returncode == 1
     assert "belongs to the work pool" in refused.stderr

@@ -72,7 +72,7 @@ def test_a_worker_goes_in_the_middle_of_a_send(
     until("the post, whose answer is 5 s away", lambda: sandbox.posts)
 
     worker.send_signal(how)
-    worker.wait(20)
+    worker.wait(60)
     workers.start()
     workers.retry(run)
 
