@@ -52,6 +52,7 @@ test-needs:
 	  command -v chromium >/dev/null || need="$$need chromium"; \
 	  command -v curl >/dev/null || need="$$need curl"; \
 	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$$need postgresql"; \
+	  command -v redis-server >/dev/null || need="$$need redis-server"; \
 	  if [ -n "$$need" ]; then echo "Installing for the tests:$$need"; \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need) >/dev/null || exit 1; fi; \
 	fi

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from pools import until
+from sink import Sink, save_notification
 
 from deployments.programs import start_server
 
@@ -55,52 +56,16 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         program.stop()
 
 
-class Sink:
-    """A place that notifications are sent to."""
-
-    def __init__(self) -> None:
-        self.got: list[str] = []
-        got = self.got
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                got.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-                return
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/"
-
-
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     found = Sink()
     yield found
-    found.server.shutdown()
-    found.server.server_close()
-
-
-def _save_notification(server: Server, url: str) -> None:
-    code = (
-        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as B;"
-        f"B(name='sink', url={url!r}, json_data={{'subject': '{{{{subject}}}}', 'body': '{{{{body}}}}'}})"
-        ".save('sink', overwrite=True)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": server.api}, check=False,
-                          capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    found.close()
 
 
 def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Server, sandbox: Any, sink: Sink) -> None:
     """Dry, for real, again (nothing changes, what a person turned on stays on), an alarm that arrives, and back."""
-    _save_notification(own_server, sink.url)
+    save_notification(own_server.api, sink.url)
     options = ["--sandbox", sandbox.url, "--notify", "custom-webhook/sink", "--time-zone", "Europe/Berlin"]
 
     dry = own_server.setup(*options, "--dry-run")
