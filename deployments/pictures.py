@@ -36,7 +36,7 @@ def run() -> int:
     with tempfile.TemporaryDirectory() as folder, _up(Path(folder)) as (ui, sandbox), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1180, "height": 820})
-        _take(page, f"{ui}/v2/deployments", "deployments")
+        _take(page, f"{ui}/v2/deployments?limit=25", "deployments")
         _take(page, f"{ui}/v2/deployments/deployment/{_id(ui, 'publish-video')}/run", "form")
         run_id = _start(ui, "publish-and-engage")
         _take(page, f"{ui}/v2/runs/flow-run/{run_id}", "run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -26,6 +27,10 @@ from reelflow.sandbox.world import ACCOUNTS, API_KEY, World
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
 from reelflow.video.probe import fingerprint
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started in the background by a shell: what the tests start would inherit that, and not end when it is told to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

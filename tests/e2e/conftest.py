@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from api import ask
 from processes import processes_of
 
 REELFLOW = [sys.executable, "-m", "reelflow"]
@@ -36,19 +37,18 @@ class Up:
     def deployment(self, name: str) -> str:
         """The id of a deployment."""
         body = {"deployments": {"name": {"any_": [name]}}}
-        found = httpx.post(f"{self.ui}/api/deployments/filter", json=body, trust_env=False).json()
-        return str(found[0]["id"])
+        return str(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["id"])
 
     def runs(self, name: str) -> list[dict[str, Any]]:
         """The runs of a deployment, the newest first."""
         body = {"deployments": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"}
-        found: list[dict[str, Any]] = httpx.post(f"{self.ui}/api/flow_runs/filter", json=body, trust_env=False).json()
+        found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/flow_runs/filter", **body)
         return found
 
     def log_of(self, run: str) -> str:
         """The log of a run."""
         body = {"logs": {"flow_run_id": {"any_": [run]}}}
-        return str(httpx.post(f"{self.ui}/api/logs/filter", json=body, trust_env=False).json())
+        return str(ask("POST", f"{self.ui}/api/logs/filter", **body))
 
     def sandbox(self) -> dict[str, Any]:
         """What the sandbox has."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
+from api import ask
 from pools import until
 from sink import Sink, save_notification
 
@@ -77,10 +77,10 @@ class Server:
         return {"PREFECT_API_URL": self.api, "PREFECT_HOME": str(self.folder / "home"), "NO_COLOR": "1"}
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.api + path, trust_env=False, timeout=30).raise_for_status().json()
+        return ask("GET", self.api + path)
 
     def post(self, path: str, **body: Any) -> Any:
-        return httpx.post(self.api + path, json=body, trust_env=False, timeout=30).raise_for_status().json()
+        return ask("POST", self.api + path, **body)
 
     def deployment(self, name: str) -> Any:
         return self.get(f"/deployments/name/{name}/{name}")
@@ -151,9 +151,7 @@ def test_the_server_of_the_document(
     try:
         finisher = server.deployment("finish-open-posts")
         schedule = finisher["schedules"][0]["id"]
-        httpx.patch(
-            f"{server.api}/deployments/{finisher['id']}/schedules/{schedule}", json={"active": True}, trust_env=False
-        ).raise_for_status()
+        ask("PATCH", f"{server.api}/deployments/{finisher['id']}/schedules/{schedule}", active=True)
         publish = server.deployment("publish-video")
         sandbox.fault("slow", "POST", "/api/private/post", seconds=4)
         sandbox.fail_next(platform="X", reason="Duplicate content")

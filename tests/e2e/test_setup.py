@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from api import ask
 from pools import until
 from sink import Sink, save_notification
 
@@ -41,7 +41,7 @@ class Server:
         return self.run("reelflow", "setup", *options, **environment)
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.post(f"{self.api}/{kind}/filter", json={}, trust_env=False).json()
+        found: list[dict[str, Any]] = ask("POST", f"{self.api}/{kind}/filter")
         return found
 
 
@@ -73,10 +73,7 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
     first = own_server.setup(*options)
     (finish,) = [d for d in own_server.all("deployments") if d["name"] == "finish-open-posts"]
     (schedule,) = finish["schedules"]
-    httpx.patch(
-        f"{own_server.api}/deployments/{finish['id']}/schedules/{schedule['id']}", json={"active": True},
-        trust_env=False,
-    ).raise_for_status()  # fmt: skip
+    ask("PATCH", f"{own_server.api}/deployments/{finish['id']}/schedules/{schedule['id']}", active=True)
     second = own_server.setup(*options)
 
     deployments = {d["name"]: d for d in own_server.all("deployments")}
@@ -151,7 +148,7 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
         until("the deployments", lambda: len(own_server.all("deployments")) == 15)
         (check,) = [d for d in own_server.all("deployments") if d["name"] == "check-connections"]
         path = f"{own_server.api}/deployments/{check['id']}/create_flow_run"
-        run = httpx.post(path, json={"state": {"type": "SCHEDULED"}}, trust_env=False).json()["id"]
+        run = ask("POST", path, state={"type": "SCHEDULED"})["id"]
         until("the run", lambda: _run_state(own_server, run) in ("COMPLETED", "FAILED", "CRASHED"))
         ended = _run_state(own_server, run)
     finally:
@@ -163,12 +160,12 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     assert "Traceback" not in refused.stderr
     assert ended == "COMPLETED"
     for deployment in own_server.all("deployments"):
-        httpx.delete(f"{own_server.api}/deployments/{deployment['id']}", trust_env=False)
+        ask("DELETE", f"{own_server.api}/deployments/{deployment['id']}")
     assert own_server.run("reelflow", "teardown").returncode == 0
 
 
 def _run_state(server: Server, run: str) -> str:
-    return str(httpx.get(f"{server.api}/flow_runs/{run}", trust_env=False).json()["state_type"])
+    return str(ask("GET", f"{server.api}/flow_runs/{run}")["state_type"])
 
 
 def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) -> None:
