@@ -28,7 +28,7 @@ def check_everything() -> str:
         raise NotWell("No blocks are saved: in the UI, Blocks, +, Taisly Account.")
     bad = [finding for finding in findings if not finding.well]
     create_table_artifact(
-        table=[{"": "ok" if f.well else "LOOK", "What": f.what, "Found": f.found} for f in findings],
+        table=[{"State": "ok" if f.well else "LOOK", "What": f.what, "Found": f.found} for f in findings],
         description="Everything works." if not bad else f"{len(bad)} of {len(findings)} need a look.",
     )
     if bad:

@@ -227,7 +227,7 @@ class Post(Script):
     )
     sound_keyword: str = entry(20, "Sound keyword", "Needed with the added sound 'custom'.", "", max_length=200)
     original_volume: int = entry(21, "Volume of the video (percent)", "Its own sound.", 50, ge=0, le=100)
-    added_volume: int = entry(22, "Volume of the added sound (percent)", "", 50, ge=0, le=100)
+    added_volume: int = entry(22, "Volume of the added sound (percent)", "Beside the video's own.", 50, ge=0, le=100)
     upload_wait_seconds: int = entry(23, "Wait for the upload (seconds)", "Before going on.", 30, ge=0, le=3600)
     sound_wait_seconds: int = entry(24, "Wait for the sound (seconds)", "Before going on.", 10, ge=0, le=3600)
     add_product_link: bool = entry(25, "Product link", "TikTok only: add a product link.", False)

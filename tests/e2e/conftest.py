@@ -45,6 +45,15 @@ class Up:
         found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/flow_runs/filter", **body)
         return found
 
+    def start(self, name: str) -> None:
+        """Start a run of a deployment."""
+        ask("POST", f"{self.ui}/api/deployments/{self.deployment(name)}/create_flow_run", state={"type": "SCHEDULED"})
+
+    def artifacts(self) -> list[dict[str, Any]]:
+        """Everything that runs have left to be looked at."""
+        found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/artifacts/filter")
+        return found
+
     def log_of(self, run: str) -> str:
         """The log of a run."""
         body = {"logs": {"flow_run_id": {"any_": [run]}}}

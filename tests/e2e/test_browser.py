@@ -126,6 +126,13 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
         page.wait_for_timeout(1000)
     prefix = "/v2" if ui == "v2" else ""
     for name, title in (
+        ("publish-video", "Video file"),
+        ("cancel-scheduled-post", "History id"),
+        ("resolve-post", "What you found"),
+        ("finish-open-posts", "Go on for at most (minutes)"),
+        ("finish-phone-tasks", "Take back tasks of broken runs"),
+        ("check-connections", "Submit"),
+        ("history-report", "Days"),
         ("publish-and-engage", "Warm-up topics"),
         ("warm-up-accounts", "Shortest look (seconds)"),
         ("comment-on-posts", "Order of comments"),
@@ -138,3 +145,23 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
         page.goto(f"{up.ui}{prefix}/deployments/deployment/{up.deployment(name)}/run")
         sync_api.expect(page.get_by_text(title).first).to_be_visible()
         sync_api.expect(page.locator(".cm-editor")).to_have_count(0)
+
+
+def test_every_artifact_opens_in_both_uis(up: Any, page: Any) -> None:
+    """What the runs above left, and what the flows that look after everything write."""
+    for name in ("check-connections", "history-report", "manage-phone-tasks", "watch-runs", "finish-phone-tasks"):
+        up.start(name)
+    for name in ("check-connections", "history-report", "manage-phone-tasks", "watch-runs", "finish-phone-tasks"):
+        until(name, lambda name=name: up.runs(name)[0]["state_type"] == "COMPLETED", seconds=120)
+    artifacts = [each for each in up.artifacts() if each["description"]]
+    assert {each["type"] for each in artifacts} >= {"markdown", "table"}
+    for prefix in ("/v2", ""):
+        if not prefix:
+            page.goto(f"{up.ui}/v2/dashboard")
+            page.get_by_text("Switch to V1 UI").click()
+            page.wait_for_timeout(1000)
+        for each in artifacts:
+            page.goto(f"{up.ui}{prefix}/artifacts/artifact/{each['id']}")
+            sync_api.expect(page.get_by_text(each["description"], exact=False).first).to_be_visible()
+            page.wait_for_timeout(300)  # a page that breaks does so when its data has come
+            sync_api.expect(page.get_by_text("Something went wrong")).to_have_count(0)
