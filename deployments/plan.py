@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from reelflow.errors import ReelflowError
 
@@ -99,6 +101,34 @@ def refer(parameters: dict[str, Any], ids: dict[str, str]) -> tuple[dict[str, An
         else:
             missing.append(slug)
     return found, missing
+
+
+def kept(
+    each: Planned, before: dict[str, Any], wanted: dict[str, Any], ids: dict[str, str], *, blocks: bool = True
+) -> dict[str, Any]:
+    """Default parameters of a deployment that is there: what a person has set stays, where the flow still takes it.
+
+    Args:
+        each: From prefect.yaml.
+        before: The parameters on the server.
+        wanted: Ours, as `refer` gives them.
+        ids: Block ids by slug.
+        blocks: Whether the blocks that are chosen stay too; one that is gone never does.
+    """
+    hints = get_type_hints(each.load().fn)
+    found = dict(wanted)
+    for name, value in before.items():
+        if name not in hints:
+            continue
+        ref = value.get("$ref") if isinstance(value, dict) else None
+        if isinstance(ref, dict):
+            if blocks and ref.get("block_document_id") in ids.values():
+                found[name] = value
+            continue
+        with contextlib.suppress(ValidationError):
+            TypeAdapter(hints[name]).validate_python(value)
+            found[name] = value
+    return found
 
 
 def slug_of(value: Any) -> str | None:

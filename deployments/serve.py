@@ -14,8 +14,9 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 
-from deployments.plan import MAIN, planned, refer, with_block_names
+from deployments.plan import MAIN, Planned, kept, planned, refer, with_block_names
 from deployments.programs import end
+from deployments.server import deployment
 from reelflow.errors import ReelflowError
 
 RUNS_AT_ONCE = 4
@@ -34,58 +35,65 @@ def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = Non
         ReelflowError: workers run them already.
     """
     with get_client(sync_client=True) as client:
-        _refuse_pools(client)
-        ids, active = block_ids(client), active_schedules(client)
+        there = {each.name: deployment(client, f"{each.name}/{each.name}") for each in planned()}
+        ids = block_ids(client)
     made: list[RunnerDeployment] = []
     for each in planned():
+        before = there[each.name]
+        _refuse_pool(before)
         names = {"taisly-account": block, "tikmatrix-host": block}
         parameters, missing = refer(with_block_names(each.parameters, names), ids)
+        parameters |= (forms or {}).get(each.name, {})
         for slug in missing:
             print(f"{each.name}: no block {slug} is saved yet; choose one in the form.", file=sys.stderr)
-        deployment: Any = each.load().to_deployment(
+        served: Any = each.load().to_deployment(
             name=each.name,
             description=each.description,
             version=each.version,
-            tags=list(each.tags),
-            parameters={**parameters, **(forms or {}).get(each.name, {})},
-            schedules=[schedule(s, active=f"{each.name}/{s['slug']}" in active) for s in each.schedules],
-            concurrency_limit=ConcurrencyLimitConfig(**each.concurrency),
+            tags=list(dict.fromkeys([*(before.tags if before else ()), *each.tags])),
+            parameters=kept(each, before.parameters, parameters, ids) if before else parameters,
+            schedules=[schedule(given) for given in each.schedules] if before is None else _same(before.schedules),
+            concurrency_limit=_limit(each, before),
         )
-        made.append(deployment)
+        made.append(served)
     return made
 
 
-def _refuse_pools(client: Any) -> None:
-    """Raise ReelflowError if workers run our deployments: both would take the same runs, and break them."""
-    ours = {each.name for each in planned()}
-    for deployment in client.read_deployments(limit=200):
-        if deployment.name in ours and deployment.work_pool_name:
-            raise ReelflowError(
-                f"{deployment.name} belongs to the work pool {deployment.work_pool_name}, as `reelflow setup` made it. "
-                "Start a worker for the pool; or run `reelflow teardown`, then `reelflow setup --serve`."
-            )
+def _refuse_pool(before: Any) -> None:
+    """Raise ReelflowError if workers run a deployment: both would take the same runs, and break them."""
+    if before is not None and before.work_pool_name:
+        raise ReelflowError(
+            f"{before.name} belongs to the work pool {before.work_pool_name}, as `reelflow setup` made it. "
+            "Start a worker for the pool; or run `reelflow teardown`, then `reelflow setup --serve`."
+        )
 
 
-def schedule(given: dict[str, Any], *, active: bool) -> DeploymentScheduleCreate:
-    """A schedule of prefect.yaml, for Prefect; on only where the person has turned it on."""
+def _limit(each: Planned, before: Any) -> ConcurrencyLimitConfig:
+    """How many runs at once; as a person has set it."""
+    limit = before.global_concurrency_limit if before else None
+    return ConcurrencyLimitConfig(**{**each.concurrency, **({"limit": limit.limit} if limit else {})})
+
+
+def _same(schedules: list[Any]) -> list[DeploymentScheduleCreate]:
+    """The schedules that are there, a person's own too: Prefect deletes what is not served along."""
+    return [
+        DeploymentScheduleCreate.model_validate(
+            s.model_dump(include={"schedule", "active", "max_scheduled_runs", "parameters", "slug"})
+        )
+        for s in schedules
+    ]
+
+
+def schedule(given: dict[str, Any]) -> DeploymentScheduleCreate:
+    """A schedule of prefect.yaml, for Prefect; off."""
     cron = CronSchedule(cron=given["cron"], timezone=given["timezone"])
-    return DeploymentScheduleCreate(
-        schedule=cron,
-        active=active or bool(given["active"]),
-        slug=given["slug"],
-        parameters=given.get("parameters", {}),
-    )
+    return DeploymentScheduleCreate(schedule=cron, active=given["active"], slug=given["slug"])
 
 
 def block_ids(client: Any) -> dict[str, str]:
     """The ids of all saved blocks by slug: "taisly-account/main"."""
     found = client.read_block_documents(include_secrets=False)
     return {f"{d.block_type.slug}/{d.name}": str(d.id) for d in found if d.block_type and d.name}
-
-
-def active_schedules(client: Any) -> set[str]:
-    """Schedules that a person has turned on: "deployment/schedule"."""
-    return {f"{d.name}/{s.slug}" for d in client.read_deployments(limit=200) for s in d.schedules if s.active}
 
 
 def run() -> int:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import httpx
 
+from deployments.plan import PHONES
 from deployments.programs import QUIET, say
 from reelflow.errors import ReelflowError
 
@@ -36,6 +37,12 @@ class Changes:
             self.made.remove(thing)
         self.count[what] += 1
         say(f"  {'would be ' * (self.dry_run and what != 'left')}{what:8} {thing}")
+
+    @property
+    def phone_pcs(self) -> list[str]:
+        """The PCs with phones that setup has made a work pool for."""
+        pools = [thing.removeprefix("work-pool ") for thing in self.made if thing.startswith("work-pool ")]
+        return [pool.removeprefix(PHONES) for pool in pools if pool.startswith(PHONES)]
 
     @property
     def sentence(self) -> str:
@@ -96,6 +103,16 @@ def _check_version(client: Any, url: str) -> None:
             f"{url} runs Prefect {there}, and this is {prefect.__version__}. Use {OLDEST} for both: a server of "
             "another version takes deployments that it cannot run."
         )
+
+
+def deployment(client: Any, name: str) -> Any:
+    """The deployment "flow/name" as the server has it; None if there is none."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        return client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
 
 
 def remembered(client: Any) -> list[str]:

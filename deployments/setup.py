@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
-from deployments.plan import MAIN, ROOT
+from deployments.plan import MAIN
 from deployments.programs import end, say
 from deployments.server import Changes, What, delete, prefect_server, remember, remembered
 from reelflow.errors import InputError
@@ -28,12 +28,12 @@ app = App(name="reelflow setup", help="Make everything that reelflow needs on a 
 def setup(
     *,
     sandbox: str | None = None,
-    block: str = MAIN,
+    block: str | None = None,
     plan: Literal["STARTER", "INFLUENCER", "PRO"] | None = None,
     phone: Annotated[list[str] | None, Parameter(negative="")] = None,
     phone_pc: Annotated[list[str] | None, Parameter(negative="")] = None,
-    folder: str = str(ROOT),
-    time_zone: str = "UTC",
+    folder: str | None = None,
+    time_zone: str | None = None,
     notify: str | None = None,
     ledger_url: str | None = None,
     serve: Annotated[bool, Parameter(negative="")] = False,
@@ -49,17 +49,19 @@ def setup(
     sandbox
         The address of a sandbox, such as http://127.0.0.1:8099: the blocks lead there.
     block
-        The name of the Taisly block.
+        The name of the Taisly block; "main", if you do not say.
     plan
         Your plan at Taisly; for a new block.
     phone
         A phone of yours, as "SERIAL: username, username (Instagram)"; may be given several times.
     phone_pc
-        The name of a PC with phones, for its block, its work pool and its deployments; several times for several.
+        The name of a PC with phones, for its block, its work pool and its deployments; several times for several. If
+        you do not say, those that setup has made.
     folder
-        Where this project is on the machines whose workers run the flows.
+        Where this project is on the machines whose workers run the flows, if it is not where it is here; together
+        with --phone-pc, where it is on that PC.
     time_zone
-        Of the schedules, such as Europe/Berlin.
+        Of the schedules, such as Europe/Berlin; UTC, if you never say.
     notify
         The saved notification block for the alarms, as slug/name: slack-webhook/main.
     ledger_url
@@ -69,24 +71,26 @@ def setup(
     dry_run
         Only say what would be done.
     """
+    from deployments.making import make_alarms, make_deployments, make_pools
     from deployments.wanted import Wish
+    from deployments.wanted import pools as wanted_pools
     from reelflow.phones.engagement import read_phones, read_zone
 
-    read_zone(time_zone)
+    read_zone(time_zone or "UTC")
     read_phones(phone or [])
-    pcs = tuple(phone_pc or [MAIN])
-    if phone and len(pcs) > 1:
-        raise InputError("--phone says whose phones? Run setup once for each --phone-pc, with its own phones.")
-    wish = Wish(block, pcs, folder, time_zone, notify, ledger_url)
     with prefect_server() as client:
         changes = Changes(dry_run, remembered(client))
+        pcs = tuple(phone_pc or changes.phone_pcs or [MAIN])
+        if phone and len(pcs) > 1:
+            raise InputError("--phone says whose phones? Run setup once for each --phone-pc, with its own phones.")
+        wish = Wish(block, pcs, None if phone_pc else folder, folder, time_zone, notify, ledger_url)
         try:
             _register(changes)
             _blocks(client, changes, wish, sandbox, plan, phone or [])
             if not serve:
-                _pools(client, changes, wish)
-                _deployments(client, changes, wish)
-            _alarms(client, changes, wish)
+                make_pools(client, changes, wish)
+                make_deployments(client, changes, wish)
+            make_alarms(client, changes, wish)
         finally:
             if not dry_run:
                 remember(changes.made)
@@ -94,10 +98,10 @@ def setup(
     if serve and not dry_run:
         say("\nNow serve every flow from one process:\n  " + f"{sys.executable} -m deployments.serve")
     elif not dry_run:
-        pools = [f"{sys.executable} -m prefect worker start --pool {name}" for name in _pool_names(wish)]
+        pools = [f"{sys.executable} -m prefect worker start --pool {name}" for name in wanted_pools(wish)]
         say("\nNow start a worker for each pool, on the machine that shall do its work:\n  " + "\n  ".join(pools))
     if not dry_run:
-        say("Then `reelflow doctor`. Schedules are off: turn them on in the UI under Deployments.")
+        say("Then `reelflow doctor`. Schedules are off until you turn them on in the UI under Deployments.")
     return 0
 
 
@@ -142,7 +146,7 @@ def _blocks(client: Any, changes: Changes, wish: Any, sandbox: str | None, plan:
 
     there = block_ids(client)
     key = os.environ.get(KEY_VARIABLE, "").strip()
-    wanted: list[tuple[Any, str, bool]] = [(TaislyAccount, wish.block, bool(sandbox or key or plan))]
+    wanted: list[tuple[Any, str, bool]] = [(TaislyAccount, wish.block or MAIN, bool(sandbox or key or plan))]
     wanted += [(TikMatrixHost, pc, bool(sandbox or phones)) for pc in wish.phone_pcs]
     for kind, name, asked in wanted:
         slug = kind.get_block_type_slug()
@@ -204,129 +208,6 @@ def _host(sandbox: str | None, phones: list[str]) -> dict[str, Any] | None:
         phones = phones or [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
         return {"phones": phones, "base_url": f"{sandbox.rstrip('/')}/api/v1", "poll_seconds": 2}
     return {"phones": phones} if phones else None
-
-
-# Work pools, deployments, alarms
-
-
-def _pool_names(wish: Any) -> list[str]:
-    from deployments.wanted import pools
-
-    return pools(wish)
-
-
-def _pools(client: Any, changes: Changes, wish: Any) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-
-    there = {pool.name for pool in client.read_work_pools()}
-    for name in _pool_names(wish):
-        pool = WorkPoolCreate(name=name, type="process", description="Made by reelflow setup.")
-        changes.do("left" if name in there else "made", f"work-pool {name}", client.create_work_pool, pool)
-
-
-def _deployments(client: Any, changes: Changes, wish: Any) -> None:
-    from prefect.utilities.callables import parameter_schema
-
-    from deployments.serve import block_ids
-    from deployments.wanted import deployments, fields
-
-    ids = block_ids(client)
-    there = {(d.name, d.entrypoint): d for d in client.read_deployments(limit=200)}
-    for each, name, pool, parameters in deployments(wish):
-        flow = each.load()
-        before = there.get((name, each.entrypoint))
-        active = {s.slug for s in before.schedules if s.active and s.slug} if before else set()
-        wanted = fields(each, pool, parameters, ids, wish, active)
-        schema = parameter_schema(flow).model_dump()
-        what: What = "made" if before is None else "changed"
-        if before is not None and _seen(before) == {**wanted, "schema": schema}:
-            what = "left"
-        changes.do(what, f"deployment {flow.name}/{name}", _deploy, client, flow, name, wanted, schema)
-
-
-def _seen(deployment: Any) -> dict[str, Any]:
-    """A deployment as `wanted.fields` has it."""
-    limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
-    return {
-        "description": deployment.description,
-        "version": deployment.version,
-        "tags": list(deployment.tags),
-        "entrypoint": deployment.entrypoint,
-        "path": deployment.path,
-        "paused": deployment.paused,
-        "work_pool_name": deployment.work_pool_name,
-        "job_variables": deployment.job_variables,
-        "parameters": deployment.parameters,
-        "pull_steps": deployment.pull_steps,
-        "concurrency_limit": limit.limit if limit else None,
-        "collision_strategy": str(options.collision_strategy.value) if options else None,
-        "schedules": sorted(
-            (
-                {"cron": getattr(s.schedule, "cron", ""), "timezone": getattr(s.schedule, "timezone", ""),
-                 "slug": s.slug, "active": s.active}
-                for s in deployment.schedules
-            ),
-            key=lambda s: s["slug"] or "",
-        ),
-        "schema": deployment.parameter_openapi_schema,
-    }  # fmt: skip
-
-
-def _deploy(client: Any, flow: Any, name: str, wanted: dict[str, Any], schema: dict[str, Any]) -> None:
-    from prefect.client.schemas.objects import ConcurrencyOptions
-
-    from deployments.wanted import schedules
-
-    plain = {k: v for k, v in wanted.items() if k not in ("schedules", "collision_strategy")}
-    client.create_deployment(
-        flow_id=client.create_flow(flow),
-        name=name,
-        schedules=schedules(wanted["schedules"]),
-        concurrency_options=ConcurrencyOptions(collision_strategy=wanted["collision_strategy"]),
-        parameter_openapi_schema=schema,
-        enforce_parameter_schema=True,
-        **plain,
-    )
-
-
-def _alarms(client: Any, changes: Changes, wish: Any) -> None:
-    from deployments.serve import block_ids
-    from deployments.wanted import alarms
-
-    if wish.notify is None:
-        say("  not made the alarms: name your notification block with --notify slug/name (docs/operations.md)")
-        return
-    ids = block_ids(client)
-    if wish.notify not in ids:
-        known = ", ".join(sorted(slug for slug in ids if not slug.startswith(("taisly-", "tikmatrix-")))) or "none"
-        raise InputError(f"There is no block {wish.notify!r}. Saved are: {known}. Save one in the UI under Blocks.")
-    for alarm in alarms(ids[wish.notify]):
-        found = client.request("POST", "/automations/filter", json={"automations": {"name": {"any_": [alarm.name]}}})
-        there = found.json()
-        fresh = alarm.model_dump(mode="json")
-        if not there:
-            changes.do("made", f"automation {alarm.name}", _ask, client, "POST", "/automations/", fresh)
-            continue
-        same = all(_like(there[0].get(key), fresh[key]) for key in ("description", "trigger", "actions"))
-        path = f"/automations/{there[0]['id']}"
-        changes.do("left" if same else "changed", f"automation {alarm.name}", _ask, client, "PUT", path, fresh)
-
-
-def _ask(client: Any, method: str, path: str, body: dict[str, Any]) -> None:
-    client.request(method, path, json=body)
-
-
-def _like(there: Any, wanted: Any) -> bool:
-    """Whether the server's copy says what we want; it adds ids and defaults of its own."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(_like(there.get(k), v) for k, v in wanted.items() if k != "id")
-    if isinstance(wanted, list):
-        if not isinstance(there, list) or len(there) != len(wanted):
-            return False
-        if all(isinstance(value, str) for value in wanted):
-            return sorted(there) == sorted(wanted)
-        return all(_like(a, b) for a, b in zip(there, wanted, strict=True))
-    return bool(there == wanted)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from deployments.plan import MAIN, PHONES, Planned, planned, refer, with_block_names
+from deployments.plan import MAIN, PHONES, ROOT, Planned, kept, planned, refer, with_block_names
 
 ALARM = "reelflow: "
 """Names of our automations begin with it."""
@@ -25,18 +25,20 @@ class Wish:
     """What a person asks setup for.
 
     Attributes:
-        block: The name of the blocks that the deployments use.
+        block: The name of the Taisly block that the deployments use; None for "main", or what a person has chosen.
         phone_pcs: Names of the PCs with phones; each has its block, its pool and its deployments.
-        folder: Where the project is on the machines whose workers run the flows.
-        time_zone: Of the schedules.
+        folder: Where the project is on the machines of the pool `reelflow`; None for here, or as it was.
+        phones_folder: Where it is on these PCs with phones.
+        time_zone: Of our schedules; None for UTC, or as it was.
         notify: "slug/name" of the notification block for the alarms; None for none.
         ledger_url: For the workers; None for each machine's own.
     """
 
-    block: str = MAIN
+    block: str | None = None
     phone_pcs: tuple[str, ...] = (MAIN,)
-    folder: str = "."
-    time_zone: str = "UTC"
+    folder: str | None = None
+    phones_folder: str | None = None
+    time_zone: str | None = None
     notify: str | None = None
     ledger_url: str | None = None
 
@@ -50,16 +52,19 @@ def deployments(wish: Wish) -> Iterator[tuple[Planned, str, str, dict[str, Any]]
     """Each deployment with its name, its pool, and its parameters by slug: phone flows once for each PC."""
     for each in planned():
         for pc in wish.phone_pcs if each.for_phones else (None,):
-            names = {"taisly-account": wish.block, "tikmatrix-host": pc or wish.phone_pcs[0]}
+            names = {"taisly-account": wish.block or MAIN, "tikmatrix-host": pc or wish.phone_pcs[0]}
             pool = PHONES + pc if pc else SERVER_POOL
             name = each.name if pc in (None, MAIN) else pc
             yield each, name, pool, with_block_names(each.parameters, names)
 
 
 def fields(
-    each: Planned, pool: str, parameters: dict[str, Any], ids: dict[str, str], wish: Wish, active: set[str]
+    each: Planned, pool: str, parameters: dict[str, Any], ids: dict[str, str], wish: Wish, before: Any = None
 ) -> dict[str, Any]:
-    """What a deployment is, as the API takes it and gives it back.
+    """What a deployment is, as the API takes it and gives it back, without its schedules.
+
+    What a person has set on one that is there stays: default parameters, tags, variables of the environment, and the
+    folder and the ledger of an earlier setup.
 
     Args:
         each: From prefect.yaml.
@@ -67,44 +72,51 @@ def fields(
         parameters: Its defaults, with blocks by slug.
         ids: Block ids by slug.
         wish: What was asked for.
-        active: Slugs of the schedules that the person has turned on.
+        before: The deployment as the server has it; None for a new one.
     """
-    environment = dict(each.job_variables.get("env", {}))
+    variables = dict(before.job_variables or {}) if before else {}
+    environment = {**variables.get("env", {}), **each.job_variables.get("env", {})}
     if wish.ledger_url:
         environment["REELFLOW_LEDGER_URL"] = wish.ledger_url
+    tags = list(before.tags) if before else []
+    defaults = refer(parameters, ids)[0]
+    folder = wish.phones_folder if each.for_phones else wish.folder
+    steps = before.pull_steps if before and folder is None else None
     return {
         "description": each.description,
         "version": each.version,
-        "tags": list(each.tags),
+        "tags": [*tags, *(tag for tag in each.tags if tag not in tags)],
         "entrypoint": each.entrypoint,
-        "paused": False,
         "path": ".",
         "work_pool_name": pool,
-        "job_variables": {**each.job_variables, "env": environment},
-        "parameters": refer(parameters, ids)[0],
-        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": wish.folder}}],
-        "concurrency_limit": each.concurrency["limit"],
-        "collision_strategy": each.concurrency["collision_strategy"],
-        "schedules": [
-            {
-                "cron": schedule["cron"],
-                "timezone": wish.time_zone,
-                "slug": schedule["slug"],
-                "active": schedule["slug"] in active or bool(schedule["active"]),
-            }
-            for schedule in each.schedules
-        ],
+        "job_variables": {**variables, **each.job_variables, "env": environment},
+        "parameters": kept(each, before.parameters, defaults, ids, blocks=wish.block is None) if before else defaults,
+        "pull_steps": steps
+        or [{"prefect.deployments.steps.set_working_directory": {"directory": folder or str(ROOT)}}],
     }
 
 
-def schedules(found: list[dict[str, Any]]) -> list[DeploymentScheduleCreate]:
-    """Schedules for the API."""
+def schedules(each: Planned, wish: Wish, before: Any = None) -> list[DeploymentScheduleCreate]:
+    """The schedules of prefect.yaml that a deployment does not have yet. They are off."""
+    there = {schedule.slug for schedule in before.schedules} if before else set()
     return [
         DeploymentScheduleCreate.model_validate(
-            {"schedule": {"cron": s["cron"], "timezone": s["timezone"]}, "slug": s["slug"], "active": s["active"]}
+            {
+                "schedule": {"cron": given["cron"], "timezone": wish.time_zone or given["timezone"]},
+                "slug": given["slug"],
+                "active": given["active"],
+            }
         )
-        for s in found
+        for given in each.schedules
+        if given["slug"] not in there
     ]
+
+
+def moved(each: Planned, wish: Wish, before: Any) -> list[Any]:
+    """Our schedules on a deployment that are in another time zone than the one asked for."""
+    ours = {given["slug"] for given in each.schedules}
+    zoned = [s for s in before.schedules if s.slug in ours and hasattr(s.schedule, "timezone")]
+    return [s for s in zoned if wish.time_zone and s.schedule.timezone != wish.time_zone]
 
 
 def alarms(block_id: Any) -> list[AutomationCore]:

@@ -1,5 +1,6 @@
 """`reelflow setup` and `teardown`, and `prefect deploy`, against a Prefect server of their own."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from api import ask
 from pools import until
@@ -117,11 +119,68 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
     assert [d["name"] for d in own_server.all("block_documents")] == ["sink"]
 
 
-def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sandbox: Any) -> None:
-    """Named for the PC, so that publish-and-engage can hand its part to one of them."""
-    made = own_server.setup(
-        "--sandbox", sandbox.url, "--phone-pc", "attic", "--phone-pc", "cellar", "--folder", r"C:\reelflow"
+def _of(server: Server, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = ask("GET", f"{server.api}/deployments/name/{name}/{name}")
+    return found
+
+
+def _set_by_hand(server: Server) -> dict[str, Any]:
+    """What a person changes in the UI; and how it looks then."""
+    publish, warm_up = _of(server, "publish-video"), _of(server, "warm-up-accounts")
+    path = f"{server.api}/deployments"
+    own = {"schedule": {"cron": "0 18 * * 5", "timezone": "Europe/Rome"}, "active": True, "parameters": {}}
+    with httpx.Client(trust_env=False) as client:
+        client.post(f"{path}/{publish['id']}/schedules", json=[own]).raise_for_status()
+    morning = warm_up["schedules"][0]
+    earlier = {"schedule": {"cron": "30 7 * * *", "timezone": "Europe/Rome"}, "active": True}
+    ask("PATCH", f"{path}/{warm_up['id']}/schedules/{morning['id']}", **earlier)
+    parameters = {**warm_up["parameters"], "warm_up": {"devices": ["R58N01SANDBOX"], "duration_seconds": 90}}
+    ask("PATCH", f"{path}/{warm_up['id']}", parameters=parameters, tags=[*warm_up["tags"], "mine"])
+    return _by_hand(server)
+
+
+def _by_hand(server: Server) -> dict[str, Any]:
+    publish, warm_up = _of(server, "publish-video"), _of(server, "warm-up-accounts")
+    schedules = [*publish["schedules"], *warm_up["schedules"]]
+    return {
+        "ids": {s["id"] for s in schedules},
+        "schedules": [(s["schedule"]["cron"], s["schedule"]["timezone"], s["active"]) for s in schedules],
+        "parameters": warm_up["parameters"],
+        "tags": warm_up["tags"],
+    }
+
+
+def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
+    """Schedules, their times, default parameters, tags; and the ledger and the folder of an earlier setup."""
+    own_server.setup(
+        "--sandbox", sandbox.url, "--ledger-url", "postgresql://db.example/reelflow", "--folder", "/srv/rf"
     )
+    ours = _set_by_hand(own_server)
+
+    again = own_server.setup()
+    there = _of(own_server, "warm-up-accounts")
+
+    assert len(ours["schedules"]) == 2
+    assert _by_hand(own_server) == ours
+    assert again.returncode == 0, again.stderr
+    assert "changed" not in again.stdout, again.stdout
+    assert there["job_variables"]["env"]["REELFLOW_LEDGER_URL"] == "postgresql://db.example/reelflow"
+    assert "/srv/rf" in str(there["pull_steps"])
+
+    moved = own_server.setup("--time-zone", "Europe/Berlin", "--ledger-url", "postgresql://db.example/other")
+    zones = {s[0]: s[1] for s in _by_hand(own_server)["schedules"]}
+    assert zones == {"0 18 * * 5": "Europe/Rome", "30 7 * * *": "Europe/Berlin"}, moved.stdout
+    there = _of(own_server, "warm-up-accounts")
+    assert there["job_variables"]["env"]["REELFLOW_LEDGER_URL"] == "postgresql://db.example/other"
+    assert there["schedules"][0]["id"] in ours["ids"]
+    assert own_server.run("reelflow", "teardown").returncode == 0
+
+
+def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sandbox: Any) -> None:
+    """Named for the PC, so that publish-and-engage can hand its part to one of them; each with its own folder."""
+    made = own_server.setup("--sandbox", sandbox.url, "--phone-pc", "attic", "--phone-pc", "cellar")
+    own_server.setup("--phone-pc", "cellar", "--folder", r"C:\reelflow")
+    again = own_server.setup()
 
     flows = {f["id"]: f["name"] for f in own_server.all("flows")}
     names = {f"{flows[d['flow_id']]}/{d['name']}": d for d in own_server.all("deployments")}
@@ -129,8 +188,30 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     assert names["warm-up-accounts/attic"]["work_pool_name"] == "phones-attic"
     assert names["warm-up-accounts/cellar"]["work_pool_name"] == "phones-cellar"
     assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
-    assert "publish-video/publish-video" in names
+    assert str(ROOT) in str(names["warm-up-accounts/attic"]["pull_steps"])
+    assert str(ROOT) in str(names["publish-video/publish-video"]["pull_steps"])
+    assert "\n31 left." in again.stdout, again.stdout
+    assert len(names) == 22
     assert own_server.run("reelflow", "teardown").returncode == 0
+
+
+@contextlib.contextmanager
+def _serving(server: Server) -> Iterator[None]:
+    """`python -m deployments.serve`, until it has ended by Ctrl-C."""
+    environment = {**os.environ, "PREFECT_API_URL": server.api, "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+                   "REELFLOW_LEDGER_URL": f"sqlite:///{server.folder / 'ledger.db'}"}  # fmt: skip
+    with (server.folder / "serve.log").open("wb") as log:
+        serving = subprocess.Popen([sys.executable, "-m", "deployments.serve"], cwd=ROOT, env=environment, stdout=log,
+                                   stderr=log, start_new_session=True)  # fmt: skip
+    try:
+        yield
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.wait(60)
+
+
+def _ready(server: Server) -> int:
+    return sum(d["status"] == "READY" and not d["paused"] for d in server.all("deployments"))
 
 
 def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> None:
@@ -139,26 +220,23 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     refused = own_server.run("deployments.serve")
     own_server.run("reelflow", "teardown")
     own_server.setup("--sandbox", sandbox.url, "--serve")
-    environment = {**os.environ, "PREFECT_API_URL": own_server.api, "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-                   "REELFLOW_LEDGER_URL": f"sqlite:///{own_server.folder / 'ledger.db'}"}  # fmt: skip
-    with (own_server.folder / "serve.log").open("wb") as log:
-        serving = subprocess.Popen([sys.executable, "-m", "deployments.serve"], cwd=ROOT, env=environment, stdout=log,
-                                   stderr=log, start_new_session=True)  # fmt: skip
-    try:
-        until("the deployments", lambda: len(own_server.all("deployments")) == 15)
+    with _serving(own_server):
+        until("the deployments", lambda: _ready(own_server) == 15)
+        ours = _set_by_hand(own_server)
+    with _serving(own_server):  # from its start again
+        until("the deployments", lambda: _ready(own_server) == 15)
+        kept = _by_hand(own_server)
         (check,) = [d for d in own_server.all("deployments") if d["name"] == "check-connections"]
         path = f"{own_server.api}/deployments/{check['id']}/create_flow_run"
         run = ask("POST", path, state={"type": "SCHEDULED"})["id"]
         until("the run", lambda: _run_state(own_server, run) in ("COMPLETED", "FAILED", "CRASHED"))
         ended = _run_state(own_server, run)
-    finally:
-        os.killpg(serving.pid, signal.SIGINT)
-        serving.wait(60)
 
     assert refused.returncode == 1
     assert "belongs to the work pool" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert ended == "COMPLETED"
+    assert {**kept, "ids": 0} == {**ours, "ids": 0}  # Prefect makes those without a slug anew
     for deployment in own_server.all("deployments"):
         ask("DELETE", f"{own_server.api}/deployments/{deployment['id']}")
     assert own_server.run("reelflow", "teardown").returncode == 0
