@@ -64,7 +64,7 @@ Ready.
   Publish a video  {server}/v2/deployments/deployment/{first}/run
                    The form is filled in: press Submit, then follow the run.
   Prefect UI       {server}
-                   All {len(planned())} flows, under Deployments; tags: publishing, phones, upkeep.
+                   All {len(planned())} flows, under Deployments; tags: posts, phones, upkeep.
   Sandbox          {sandbox}
                    The posts and phones, as they would be at Taisly and TikMatrix.
   A video to try   {video}

@@ -26,7 +26,7 @@ def test_a_deployment_is_whole(each: Planned) -> None:
     assert each.description.endswith(".")
     assert each.version
     assert each.tags[0] == "reelflow"
-    assert each.tags[1:] in (("publishing",), ("phones",), ("upkeep",))
+    assert each.tags[1:] in (("posts",), ("phones",), ("upkeep",))
     assert each.concurrency["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
     assert each.job_variables["stream_output"] is False
     assert set(each.parameters) <= set(flow.parameters.properties)
