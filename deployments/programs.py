@@ -166,6 +166,7 @@ def start_server(folder: Path, port: int) -> tuple[Program, str]:
         **QUIET,
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_UI_URL": f"http://127.0.0.1:{port}",  # for the links in alarms
     }
     environment["PREFECT_API_URL"] = ""
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

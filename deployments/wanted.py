@@ -141,7 +141,7 @@ def alarms(block_id: Any) -> list[AutomationCore]:
         )
 
     what = "{{ event.resource.name }}"
-    message = "{{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+    message = "{{ flow_run.name }}: {{ flow_run.state.message }}\n{{ (flow_run|ui_url) or '' }}"
     return [
         AutomationCore(
             name=f"{ALARM}a post failed or is unconfirmed",

@@ -65,6 +65,24 @@ def sink() -> Iterator[Sink]:
     found.close()
 
 
+def _emit(server: Server, event: str, resource: str, name: str, **payload: str) -> None:
+    """What a run of ours tells Prefect."""
+    code = (
+        "from prefect.events import emit_event; from prefect.events.worker import EventsWorker;"
+        f"emit_event({event!r}, {{'prefect.resource.id': {resource!r}, 'prefect.resource.name': {name!r}}},"
+        f"payload={payload!r}); EventsWorker.drain_all(timeout=20)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": server.api}, check=True)
+
+
+def _set_state(server: Server, deployment: dict[str, Any], kind: str, message: str) -> None:
+    """A run of a deployment that ends so."""
+    path = f"{server.api}/deployments/{deployment['id']}/create_flow_run"
+    run = ask("POST", path, state={"type": "SCHEDULED"})["id"]
+    state = {"type": kind, "name": kind.capitalize(), "message": message}
+    ask("POST", f"{server.api}/flow_runs/{run}/set_state", state=state, force=True)
+
+
 def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Server, sandbox: Any, sink: Sink) -> None:
     """Dry, for real, again (nothing changes, what a person turned on stays on), an alarm that arrives, and back."""
     save_notification(own_server.api, sink.url)
@@ -101,15 +119,21 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
         "reelflow: a run's process died",
     }
 
-    code = (
-        "from prefect.events import emit_event; from prefect.events.worker import EventsWorker;"
-        "emit_event('reelflow.post.failed', {'prefect.resource.id': 'reelflow.post.x.y',"
-        "'prefect.resource.name': 'bread.mp4 at TikTok'}, payload={'state': 'FAILED', 'detail': 'too loud'});"
-        "EventsWorker.drain_all(timeout=20)"
-    )
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": own_server.api}, check=True)
-    until("the alarm", lambda: sink.got)
-    assert json.loads(sink.got[0]) == {"subject": "reelflow: bread.mp4 at TikTok", "body": "FAILED: too loud"}
+    _emit(own_server, "reelflow.post.failed", "reelflow.post.x.y", "bread.mp4 at TikTok", state="FAILED", detail="loud")
+    _emit(own_server, "reelflow.phone-task.failed", "reelflow.phone-task.main.7", "a comment on R1", remark="offline")
+    _emit(own_server, "reelflow.run.stuck", "prefect.flow-run.x", "bread.mp4 to all", words="Due an hour ago.")
+    _set_state(own_server, deployments["check-connections"], "FAILED", "The ledger cannot be used")
+    _set_state(own_server, deployments["watch-runs"], "FAILED", "This one has an alarm of its own")
+    _set_state(own_server, deployments["watch-runs"], "CRASHED", "No sign of life")
+    until("the alarms", lambda: len(sink.got) >= 5)
+    got = {each["subject"]: each["body"] for each in map(json.loads, sink.got)}
+    assert got["reelflow: bread.mp4 at TikTok"] == "FAILED: loud"
+    assert got["reelflow: a comment on R1 failed"] == "offline"
+    assert got["reelflow: bread.mp4 to all is late or stuck"] == "Due an hour ago."
+    assert "The ledger cannot be used" in got["reelflow: something does not work"]
+    assert "No sign of life" in got["reelflow: a run's process died"]
+    assert f"{own_server.api.removesuffix('/api')}/runs/flow-run/" in got["reelflow: a run's process died"]
+    assert len(sink.got) == 5
 
     back = own_server.run("reelflow", "teardown")
     assert "24 taken back." in back.stdout, back.stdout + back.stderr
