@@ -63,25 +63,17 @@ def _change(client: Any, before: Any, wanted: dict[str, Any], fresh: Any, late: 
         _ask(client, "PATCH", f"/deployments/{before.id}/schedules/{schedule.id}", {"schedule": moved})
 
 
-def make_alarms(client: Any, changes: Changes, wish: Wish) -> None:
-    """Make the automations that tell a person.
-
-    Raises:
-        InputError: the notification block is not saved.
-    """
+def make_alarms(client: Any, changes: Changes, block: str | None) -> None:
+    """Make the automations that tell a person through the notification block with the id `block`."""
     there = [thing for thing in changes.made if thing.startswith("automation ")]
-    if wish.notify is None and there:
+    if block is None and there:
         for thing in there:
             changes.do("left", thing)
         return
-    if wish.notify is None:
+    if block is None:
         say("  not made the alarms: name your notification block with --notify slug/name (docs/operations.md)")
         return
-    ids = block_ids(client)
-    if wish.notify not in ids:
-        known = ", ".join(sorted(slug for slug in ids if not slug.startswith(("taisly-", "tikmatrix-")))) or "none"
-        raise InputError(f"There is no block {wish.notify!r}. Saved are: {known}. Save one in the UI under Blocks.")
-    for alarm in alarms(ids[wish.notify]):
+    for alarm in alarms(block):
         found = client.request("POST", "/automations/filter", json={"automations": {"name": {"any_": [alarm.name]}}})
         same_name = found.json()
         fresh = alarm.model_dump(mode="json")
@@ -91,6 +83,23 @@ def make_alarms(client: Any, changes: Changes, wish: Wish) -> None:
         same = all(_like(same_name[0].get(key), fresh[key]) for key in ("description", "trigger", "actions"))
         path = f"/automations/{same_name[0]['id']}"
         changes.do("left" if same else "changed", f"automation {alarm.name}", _ask, client, "PUT", path, fresh)
+
+
+def notifier(client: Any, slug: str) -> str:
+    """The id of the notification block "slack-webhook/main".
+
+    Raises:
+        InputError: it is not saved, or cannot send notifications.
+    """
+    saved = client.read_block_documents(include_secrets=False)
+    able = [d for d in saved if d.block_schema and "notify" in d.block_schema.capabilities and d.block_type]
+    ids = {f"{d.block_type.slug}/{d.name}": str(d.id) for d in able}
+    if slug not in ids:
+        raise InputError(
+            f"There is no notification block {slug!r}. Saved are: {', '.join(sorted(ids)) or 'none'}. "
+            "Save one in the UI under Blocks: Slack, e-mail, Telegram, … ."
+        )
+    return ids[slug]
 
 
 def _ask(client: Any, method: str, path: str, body: Any) -> None:

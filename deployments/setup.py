@@ -71,7 +71,7 @@ def setup(
     dry_run
         Only say what would be done.
     """
-    from deployments.making import make_alarms, make_deployments, make_pools
+    from deployments.making import make_alarms, make_deployments, make_pools, notifier
     from deployments.wanted import Wish
     from deployments.wanted import pools as wanted_pools
     from reelflow.phones.engagement import read_phones, read_zone
@@ -83,14 +83,15 @@ def setup(
         pcs = tuple(phone_pc or changes.phone_pcs or [MAIN])
         if phone and len(pcs) > 1:
             raise InputError("--phone says whose phones? Run setup once for each --phone-pc, with its own phones.")
-        wish = Wish(block, pcs, None if phone_pc else folder, folder, time_zone, notify, ledger_url)
+        wish = Wish(block, pcs, None if phone_pc else folder, folder, time_zone, ledger_url)
+        told = notifier(client, notify) if notify else None
         try:
             _register(changes)
             _blocks(client, changes, wish, sandbox, plan, phone or [])
             if not serve:
                 make_pools(client, changes, wish)
                 make_deployments(client, changes, wish)
-            make_alarms(client, changes, wish)
+            make_alarms(client, changes, told)
         finally:
             if not dry_run:
                 remember(changes.made)

@@ -47,7 +47,8 @@ def _wait_for_deployments(runner: Program) -> str:
         if not runner.running:
             raise ReelflowError(f"The flow runner ended at its start; its words are in {runner.log}")
         found = client.read_deployments(limit=200)
-        ready.update({d.name: str(d.id) for d in found if str(d.status).endswith("READY")})
+        served = [d for d in found if str(d.status).endswith(".READY") and not d.paused]  # paused: since the last stop
+        ready.update({d.name: str(d.id) for d in served})
         return names <= set(ready)
 
     with get_client(sync_client=True) as client:

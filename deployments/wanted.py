@@ -30,7 +30,6 @@ class Wish:
         folder: Where the project is on the machines of the pool `reelflow`; None for here, or as it was.
         phones_folder: Where it is on these PCs with phones.
         time_zone: Of our schedules; None for UTC, or as it was.
-        notify: "slug/name" of the notification block for the alarms; None for none.
         ledger_url: For the workers; None for each machine's own.
     """
 
@@ -39,7 +38,6 @@ class Wish:
     folder: str | None = None
     phones_folder: str | None = None
     time_zone: str | None = None
-    notify: str | None = None
     ledger_url: str | None = None
 
 

@@ -89,7 +89,8 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
     options = ["--sandbox", sandbox.url, "--notify", "custom-webhook/sink", "--time-zone", "Europe/Berlin"]
 
     dry = own_server.setup(*options, "--dry-run")
-    untouched = own_server.all("deployments")
+    wrong = own_server.setup("--sandbox", sandbox.url, "--notify", "taisly-account/main")
+    untouched = own_server.all("deployments") + own_server.all("work_pools")
     first = own_server.setup(*options)
     (finish,) = [d for d in own_server.all("deployments") if d["name"] == "finish-open-posts"]
     (schedule,) = finish["schedules"]
@@ -99,6 +100,7 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
     deployments = {d["name"]: d for d in own_server.all("deployments")}
     assert dry.returncode == 0, dry.stderr
     assert "Dry run, nothing was done: 24 made" in dry.stdout
+    assert "no notification block 'taisly-account/main'. Saved are: custom-webhook/sink." in wrong.stderr
     assert untouched == []
     assert first.returncode == 0, first.stdout + first.stderr
     assert "24 made, 3 left." in first.stdout
@@ -319,7 +321,7 @@ def _plain(deployments: list[dict[str, Any]]) -> dict[str, Any]:
     ("options", "environment", "words"),
     [
         ((), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "does not answer"),
-        (("--notify", "slack-webhook/none"), {}, "There is no block 'slack-webhook/none'"),
+        (("--notify", "slack-webhook/none"), {}, "There is no notification block 'slack-webhook/none'"),
         (("--time-zone", "Berlin"), {}, "There is no time zone 'Berlin'"),
         (("--phone", "one two three"), {}, "cannot be read"),
         (("--phone", "A1", "--phone-pc", "attic", "--phone-pc", "cellar"), {}, "once for each --phone-pc"),
