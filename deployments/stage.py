@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deployments.programs import Program, say, start_sandbox, start_server, stopping, use_server
 
@@ -60,14 +61,17 @@ def _video(folder: Path) -> Path:
 
 
 def _save_blocks(sandbox: str) -> None:
+    """Save the blocks that lead to the sandbox; of one that is there only the address is changed."""
     from blocks import TaislyAccount, TikMatrixHost
     from reelflow.sandbox.world import API_KEY, DEVICES
 
-    TaislyAccount(api_key=API_KEY, base_url=f"{sandbox}/api/private", plan="INFLUENCER", first_look_seconds=1).save(
-        BLOCK_NAME, overwrite=True
-    )
-    TikMatrixHost(
-        base_url=f"{sandbox}/api/v1",
-        phones=[f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()],
-        poll_seconds=2,
-    ).save(BLOCK_NAME, overwrite=True)
+    phones = [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
+    taisly = {"api_key": API_KEY, "plan": "INFLUENCER", "first_look_seconds": 1}
+    _save(TaislyAccount, taisly, base_url=f"{sandbox}/api/private")
+    _save(TikMatrixHost, {"phones": phones, "poll_seconds": 2}, base_url=f"{sandbox}/api/v1")
+
+
+def _save(kind: Any, values: dict[str, Any], **address: str) -> None:
+    with contextlib.suppress(ValueError):  # Prefect's way to say that there is none
+        values = kind.load(BLOCK_NAME).model_dump()
+    kind(**{**values, **address}).save(BLOCK_NAME, overwrite=True)

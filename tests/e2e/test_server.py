@@ -160,11 +160,12 @@ def test_the_server_of_the_document(
             f"/deployments/{publish['id']}/create_flow_run",
             parameters={**publish["parameters"], "post": form}, state={"type": "SCHEDULED"},
         )["id"]  # fmt: skip
-        until("the post, whose answer is 4 s away", lambda: sandbox.posts)
+        until("the post, whose answer is 4 s away", lambda: sandbox.posts, seconds=120)
         server.kill()
         server.start()
-        until("the run's end", lambda: server.get(f"/flow_runs/{run}")["state_type"] in ("COMPLETED", "FAILED"))
-        until("the alarm", lambda: any("Duplicate content" in got for got in sink.got))
+        ended = ("COMPLETED", "FAILED")
+        until("the run's end", lambda: server.get(f"/flow_runs/{run}")["state_type"] in ended, seconds=180)
+        until("the alarm", lambda: any("Duplicate content" in got for got in sink.got), seconds=120)
         body = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [finisher["id"]]}}}
         until("scheduled runs", lambda: server.post("/flow_runs/filter", **body), seconds=120)
     finally:
