@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.utilities.callables import parameter_schema
+from prefect.variables import Variable
 
+from deployments.plan import planned
 from deployments.programs import say
 from deployments.serve import block_ids
-from deployments.server import Changes, deployment
+from deployments.server import ZONE, Changes, What, deployment, variable
 from deployments.wanted import Wish, alarms, deployments, fields, moved, pools, schedules
 from reelflow.errors import InputError
 
@@ -58,9 +61,30 @@ def _change(client: Any, before: Any, wanted: dict[str, Any], fresh: Any, late: 
     client.update_deployment(before.id, DeploymentUpdate(**wanted))
     if fresh:
         _ask(client, "POST", f"/deployments/{before.id}/schedules", [s.model_dump(mode="json") for s in fresh])
+    _move(client, before, late, zone)
+
+
+def _move(client: Any, before: Any, late: Any, zone: str | None) -> None:
     for schedule in late:
         moved = {**schedule.schedule.model_dump(mode="json"), "timezone": zone}
         _ask(client, "PATCH", f"/deployments/{before.id}/schedules/{schedule.id}", {"schedule": moved})
+
+
+def move_schedules(client: Any, changes: Changes, wish: Wish) -> None:
+    """Move our schedules on deployments that are served into the time zone that was asked for."""
+    for each in planned():
+        name = f"{each.name}/{each.name}"
+        before = deployment(client, name)
+        if before is not None and (late := moved(each, wish, before)):
+            changes.do("changed", f"schedules of {name}", _move, client, before, late, wish.time_zone)
+
+
+def keep_time_zone(client: Any, changes: Changes, zone: str | None) -> None:
+    """Keep the time zone of the schedules in a Prefect variable, for `python -m deployments.serve`."""
+    if zone:
+        before = variable(client, ZONE)
+        what: What = "made" if before is None else "left" if before == zone else "changed"
+        changes.do(what, f"variable {ZONE}", partial(Variable.set, ZONE, zone, overwrite=True, tags=["reelflow"]))
 
 
 def make_alarms(client: Any, changes: Changes, block: str | None) -> None:

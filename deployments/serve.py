@@ -16,7 +16,7 @@ from prefect.deployments.runner import RunnerDeployment
 
 from deployments.plan import MAIN, Planned, kept, planned, refer, with_block_names
 from deployments.programs import end
-from deployments.server import deployment
+from deployments.server import ZONE, deployment, variable
 from reelflow.errors import ReelflowError
 
 RUNS_AT_ONCE = 4
@@ -36,7 +36,7 @@ def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = Non
     """
     with get_client(sync_client=True) as client:
         there = {each.name: deployment(client, f"{each.name}/{each.name}") for each in planned()}
-        ids = block_ids(client)
+        ids, zone = block_ids(client), variable(client, ZONE)
     made: list[RunnerDeployment] = []
     for each in planned():
         before = there[each.name]
@@ -52,7 +52,7 @@ def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = Non
             version=each.version,
             tags=list(dict.fromkeys([*(before.tags if before else ()), *each.tags])),
             parameters=kept(each, before.parameters, parameters, ids) if before else parameters,
-            schedules=[schedule(given) for given in each.schedules] if before is None else _same(before.schedules),
+            schedules=_same(before.schedules) if before else [schedule(given, zone) for given in each.schedules],
             concurrency_limit=_limit(each, before),
         )
         made.append(served)
@@ -84,9 +84,9 @@ def _same(schedules: list[Any]) -> list[DeploymentScheduleCreate]:
     ]
 
 
-def schedule(given: dict[str, Any]) -> DeploymentScheduleCreate:
-    """A schedule of prefect.yaml, for Prefect; off."""
-    cron = CronSchedule(cron=given["cron"], timezone=given["timezone"])
+def schedule(given: dict[str, Any], zone: str | None) -> DeploymentScheduleCreate:
+    """A schedule of prefect.yaml, for Prefect; off, and in the time zone that setup was told."""
+    cron = CronSchedule(cron=given["cron"], timezone=zone or given["timezone"])
     return DeploymentScheduleCreate(schedule=cron, active=given["active"], slug=given["slug"])
 
 

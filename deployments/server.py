@@ -15,6 +15,8 @@ from reelflow.errors import ReelflowError
 
 RECORD = "reelflow_setup"
 """The Prefect variable that remembers what was made."""
+ZONE = "reelflow_time_zone"
+"""The Prefect variable with the time zone of the schedules, for serving."""
 OLDEST = "3.8"
 What = Literal["made", "changed", "left", "taken back"]
 
@@ -117,8 +119,14 @@ def deployment(client: Any, name: str) -> Any:
 
 def remembered(client: Any) -> list[str]:
     """What setup has made on this server before: "deployment publish-video/publish-video"."""
-    found = client.request("POST", "/variables/filter", json={"variables": {"name": {"any_": [RECORD]}}}).json()
-    return [str(thing) for thing in found[0]["value"]] if found and isinstance(found[0]["value"], list) else []
+    found = variable(client, RECORD)
+    return [str(thing) for thing in found] if isinstance(found, list) else []
+
+
+def variable(client: Any, name: str) -> Any:
+    """The value of a Prefect variable; None if there is none."""
+    found = client.request("POST", "/variables/filter", json={"variables": {"name": {"any_": [name]}}}).json()
+    return found[0]["value"] if found else None
 
 
 def remember(made: list[str]) -> None:
@@ -143,6 +151,8 @@ def delete(client: Any, kind: str, name: str) -> None:
         elif kind == "block":
             slug, _, document = name.partition("/")
             client.delete_block_document(client.read_block_document_by_name(document, slug).id)
+        elif kind == "variable":
+            client.delete_variable_by_name(name)
         elif kind == "automation":
             body = {"automations": {"name": {"any_": [name]}}}
             for found in client.request("POST", "/automations/filter", json=body).json():

@@ -61,7 +61,7 @@ def setup(
         Where this project is on the machines whose workers run the flows, if it is not where it is here; together
         with --phone-pc, where it is on that PC.
     time_zone
-        Of the schedules, such as Europe/Berlin; UTC, if you never say.
+        Of the schedules, of quiet hours and of the days that limits are for, such as Europe/Berlin; else UTC.
     notify
         The saved notification block for the alarms, as slug/name: slack-webhook/main.
     ledger_url
@@ -71,7 +71,14 @@ def setup(
     dry_run
         Only say what would be done.
     """
-    from deployments.making import make_alarms, make_deployments, make_pools, notifier
+    from deployments.making import (
+        keep_time_zone,
+        make_alarms,
+        make_deployments,
+        make_pools,
+        move_schedules,
+        notifier,
+    )
     from deployments.wanted import Wish
     from deployments.wanted import pools as wanted_pools
     from reelflow.phones.engagement import read_phones, read_zone
@@ -88,7 +95,10 @@ def setup(
         try:
             _register(changes)
             _blocks(client, changes, wish, sandbox, plan, phone or [])
-            if not serve:
+            keep_time_zone(client, changes, time_zone)
+            if serve:
+                move_schedules(client, changes, wish)
+            else:
                 make_pools(client, changes, wish)
                 make_deployments(client, changes, wish)
             make_alarms(client, changes, told)
@@ -148,7 +158,7 @@ def _blocks(client: Any, changes: Changes, wish: Any, sandbox: str | None, plan:
     there = block_ids(client)
     key = os.environ.get(KEY_VARIABLE, "").strip()
     wanted: list[tuple[Any, str, bool]] = [(TaislyAccount, wish.block or MAIN, bool(sandbox or key or plan))]
-    wanted += [(TikMatrixHost, pc, bool(sandbox or phones)) for pc in wish.phone_pcs]
+    wanted += [(TikMatrixHost, pc, bool(sandbox or phones or wish.time_zone)) for pc in wish.phone_pcs]
     for kind, name, asked in wanted:
         slug = kind.get_block_type_slug()
         thing, is_there = f"block {slug}/{name}", f"{slug}/{name}" in there
@@ -158,10 +168,10 @@ def _blocks(client: Any, changes: Changes, wish: Any, sandbox: str | None, plan:
         is_taisly = kind is TaislyAccount
         ask = not is_there and not changes.dry_run
         before: dict[str, Any] = kind.load(name).model_dump() if is_there else {}
-        values = _taisly(sandbox, key, plan, ask=ask) if is_taisly else _host(sandbox, phones)
-        if values and not sandbox and _is_sandbox(before):
+        values = _taisly(sandbox, key, plan, ask=ask) if is_taisly else _host(sandbox, phones, wish.time_zone)
+        if ("api_key" in values or "phones" in values) and not sandbox and _is_sandbox(before):
             values = {"base_url": kind.model_fields["base_url"].default, **values}  # from trying to the real thing
-        if not values or (is_taisly and not is_there and "api_key" not in values):
+        if not is_there and ("api_key" if is_taisly else "phones") not in values:
             say(f"  not made {thing}: {_how(slug)}")
             continue
         try:
@@ -202,13 +212,15 @@ def _taisly(sandbox: str | None, key: str, plan: str | None, *, ask: bool) -> di
     return {**({"api_key": key} if key else {}), **address, **({"plan": plan} if plan else {})}
 
 
-def _host(sandbox: str | None, phones: list[str]) -> dict[str, Any] | None:
+def _host(sandbox: str | None, phones: list[str], time_zone: str | None) -> dict[str, Any]:
     from reelflow.sandbox.world import DEVICES
 
+    address: dict[str, Any] = {}
     if sandbox:
         phones = phones or [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
-        return {"phones": phones, "base_url": f"{sandbox.rstrip('/')}/api/v1", "poll_seconds": 2}
-    return {"phones": phones} if phones else None
+        address = {"base_url": f"{sandbox.rstrip('/')}/api/v1", "poll_seconds": 2}
+    zone = {"time_zone": time_zone} if time_zone else {}
+    return {**({"phones": phones} if phones else {}), **address, **zone}
 
 
 if __name__ == "__main__":

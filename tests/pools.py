@@ -88,7 +88,7 @@ class Pool:
         self.ledger.close()
 
 
-def until(what: str, condition: Callable[[], object], seconds: float = 60) -> None:
+def until(what: str, condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait for `condition`, or fail with what was waited for."""
     end = time.monotonic() + seconds
     while not condition():

@@ -99,12 +99,12 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
 
     deployments = {d["name"]: d for d in own_server.all("deployments")}
     assert dry.returncode == 0, dry.stderr
-    assert "Dry run, nothing was done: 24 made" in dry.stdout
+    assert "Dry run, nothing was done: 25 made" in dry.stdout
     assert "no notification block 'taisly-account/main'. Saved are: custom-webhook/sink." in wrong.stderr
     assert untouched == []
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "24 made, 3 left." in first.stdout
-    assert "27 left." in second.stdout, second.stdout
+    assert "25 made, 3 left." in first.stdout
+    assert "28 left." in second.stdout, second.stdout
     assert schedule["active"] is False
     assert schedule["schedule"]["timezone"] == "Europe/Berlin"
     assert deployments["finish-open-posts"]["schedules"][0]["active"] is True
@@ -138,7 +138,7 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
     assert len(sink.got) == 5
 
     back = own_server.run("reelflow", "teardown")
-    assert "24 taken back." in back.stdout, back.stdout + back.stderr
+    assert "25 taken back." in back.stdout, back.stdout + back.stderr
     assert own_server.all("deployments") == []
     assert own_server.all("automations") == []
     assert own_server.all("variables") == []
@@ -245,9 +245,10 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     own_server.setup("--sandbox", sandbox.url)
     refused = own_server.run("deployments.serve")
     own_server.run("reelflow", "teardown")
-    own_server.setup("--sandbox", sandbox.url, "--serve")
+    own_server.setup("--sandbox", sandbox.url, "--serve", "--time-zone", "Europe/Berlin")
     with _serving(own_server):
         until("the deployments", lambda: _ready(own_server) == 15)
+        zones = {s["schedule"]["timezone"] for d in own_server.all("deployments") for s in d["schedules"]}
         ours = _set_by_hand(own_server)
     with _serving(own_server):  # from its start again
         until("the deployments", lambda: _ready(own_server) == 15)
@@ -262,6 +263,7 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     assert "belongs to the work pool" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert ended == "COMPLETED"
+    assert zones == {"Europe/Berlin"}
     assert {**kept, "ids": 0} == {**ours, "ids": 0}  # Prefect makes those without a slug anew
     for deployment in own_server.all("deployments"):
         ask("DELETE", f"{own_server.api}/deployments/{deployment['id']}")
@@ -275,9 +277,14 @@ def _run_state(server: Server, run: str) -> str:
 def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) -> None:
     """With a key and phones of one's own the same blocks lead to the real services, and nothing shows the key."""
     own_server.setup("--sandbox", sandbox.url)
+    own_server.setup("--plan", "PRO", "--time-zone", "Asia/Tokyo")  # the address stays with the sandbox's key
+    tried = {b["block_type"]["slug"]: b["data"] for b in own_server.all("block_documents")}
     real = own_server.setup("--phone", "REAL1: mara.bakes", TAISLY_API_KEY="taisly_verysecret")
 
     blocks = {f"{b['block_type']['slug']}": b["data"] for b in own_server.all("block_documents")}
+    assert (tried["taisly-account"]["plan"], tried["taisly-account"]["base_url"]) == ("PRO", sandbox.taisly_url)
+    assert tried["tikmatrix-host"]["time_zone"] == "Asia/Tokyo"
+    assert tried["tikmatrix-host"]["base_url"] == sandbox.tikmatrix_url
     assert real.returncode == 0, real.stderr
     assert "2 changed" in real.stdout
     assert blocks["taisly-account"]["base_url"] == "https://app.taisly.com/api/private"
