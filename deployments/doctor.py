@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.programs import QUIET, end
+from deployments.server import same_version
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 
@@ -45,9 +46,8 @@ def examine() -> Iterator[Finding]:
             "Prefect server", False, f"{server} does not answer ({error}). Start it, or correct PREFECT_API_URL."
         )
         return
-    ours = prefect.__version__
-    same = version.split(".")[:2] == ours.split(".")[:2]
-    differs = "" if same else f", and this is {ours}: use the same on both"
+    same = same_version(version)
+    differs = "" if same else f", and this is {prefect.__version__}: use the same on both"
     yield Finding("Prefect server", same, f"{server}, version {version}{differs}")
     if not names:
         yield Finding("Blocks", False, "none saved: run reelflow setup, or in the UI, Blocks, +, Taisly Account")

@@ -66,8 +66,8 @@ def _change(client: Any, before: Any, wanted: dict[str, Any], fresh: Any, late: 
 
 def _move(client: Any, before: Any, late: Any, zone: str | None) -> None:
     for schedule in late:
-        moved = {**schedule.schedule.model_dump(mode="json"), "timezone": zone}
-        _ask(client, "PATCH", f"/deployments/{before.id}/schedules/{schedule.id}", {"schedule": moved})
+        there = {**schedule.schedule.model_dump(mode="json"), "timezone": zone}
+        _ask(client, "PATCH", f"/deployments/{before.id}/schedules/{schedule.id}", {"schedule": there})
 
 
 def move_schedules(client: Any, changes: Changes, wish: Wish) -> None:
@@ -89,13 +89,12 @@ def keep_time_zone(client: Any, changes: Changes, zone: str | None) -> None:
 
 def make_alarms(client: Any, changes: Changes, block: str | None) -> None:
     """Make the automations that tell a person through the notification block with the id `block`."""
-    there = [thing for thing in changes.made if thing.startswith("automation ")]
-    if block is None and there:
+    if block is None:
+        there = [thing for thing in changes.made if thing.startswith("automation ")]
         for thing in there:
             changes.do("left", thing)
-        return
-    if block is None:
-        say("  not made the alarms: name your notification block with --notify slug/name (docs/operations.md)")
+        if not there:
+            say("  not made the alarms: name your notification block with --notify slug/name (docs/operations.md)")
         return
     for alarm in alarms(block):
         found = client.request("POST", "/automations/filter", json={"automations": {"name": {"any_": [alarm.name]}}})

@@ -103,25 +103,31 @@ def refer(parameters: dict[str, Any], ids: dict[str, str]) -> tuple[dict[str, An
     return found, missing
 
 
+def tags(each: Planned, before: Any) -> list[str]:
+    """Ours, behind those that the deployment has on the server; `before` is None for a new one."""
+    return list(dict.fromkeys([*(before.tags if before else ()), *each.tags]))
+
+
 def kept(
-    each: Planned, before: dict[str, Any], wanted: dict[str, Any], ids: dict[str, str], *, blocks: bool = True
+    each: Planned, before: Any, wanted: dict[str, Any], ids: dict[str, str], *, blocks: bool = True
 ) -> dict[str, Any]:
-    """Default parameters of a deployment that is there: what a person has set stays, where the flow still takes it.
+    """Default parameters: what a person has set on a deployment that is there stays, where the flow still takes it.
 
     Args:
         each: From prefect.yaml.
-        before: The parameters on the server.
+        before: The deployment as the server has it; None for a new one.
         wanted: Ours, as `refer` gives them.
         ids: Block ids by slug.
         blocks: Whether the blocks that are chosen stay too; one that is gone never does.
     """
-    hints = get_type_hints(each.load().fn)
     found = dict(wanted)
-    for name, value in before.items():
+    if before is None:
+        return found
+    hints = get_type_hints(each.load().fn)
+    for name, value in before.parameters.items():
         if name not in hints:
             continue
-        ref = value.get("$ref") if isinstance(value, dict) else None
-        if isinstance(ref, dict):
+        if (ref := _reference(value)) is not None:
             if blocks and ref.get("block_document_id") in ids.values():
                 found[name] = value
             continue
@@ -133,8 +139,14 @@ def kept(
 
 def slug_of(value: Any) -> str | None:
     """The slug that a parameter refers to, if it refers to a block by slug."""
+    ref = _reference(value) or {}
+    return str(ref["block_document_slug"]) if "block_document_slug" in ref else None
+
+
+def _reference(value: Any) -> dict[str, Any] | None:
+    """What a parameter says of the block that it refers to, if it refers to one."""
     ref = value.get("$ref") if isinstance(value, dict) else None
-    return str(ref["block_document_slug"]) if isinstance(ref, dict) and "block_document_slug" in ref else None
+    return ref if isinstance(ref, dict) else None
 
 
 def with_block_names(parameters: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 
-from deployments.plan import MAIN, Planned, kept, planned, refer, with_block_names
+from deployments.plan import MAIN, Planned, kept, planned, refer, tags, with_block_names
 from deployments.programs import end
 from deployments.server import ZONE, deployment, variable
 from reelflow.errors import ReelflowError
@@ -34,28 +34,27 @@ def deployments(block: str = MAIN, forms: dict[str, dict[str, Any]] | None = Non
     Raises:
         ReelflowError: workers run them already.
     """
-    with get_client(sync_client=True) as client:
-        there = {each.name: deployment(client, f"{each.name}/{each.name}") for each in planned()}
-        ids, zone = block_ids(client), variable(client, ZONE)
     made: list[RunnerDeployment] = []
-    for each in planned():
-        before = there[each.name]
-        _refuse_pool(before)
-        names = {"taisly-account": block, "tikmatrix-host": block}
-        parameters, missing = refer(with_block_names(each.parameters, names), ids)
-        parameters |= (forms or {}).get(each.name, {})
-        for slug in missing:
-            print(f"{each.name}: no block {slug} is saved yet; choose one in the form.", file=sys.stderr)
-        served: Any = each.load().to_deployment(
-            name=each.name,
-            description=each.description,
-            version=each.version,
-            tags=list(dict.fromkeys([*(before.tags if before else ()), *each.tags])),
-            parameters=kept(each, before.parameters, parameters, ids) if before else parameters,
-            schedules=_same(before.schedules) if before else [schedule(given, zone) for given in each.schedules],
-            concurrency_limit=_limit(each, before),
-        )
-        made.append(served)
+    with get_client(sync_client=True) as client:
+        ids, zone = block_ids(client), variable(client, ZONE)
+        for each in planned():
+            before = deployment(client, f"{each.name}/{each.name}")
+            _refuse_pool(before)
+            names = {"taisly-account": block, "tikmatrix-host": block}
+            parameters, missing = refer(with_block_names(each.parameters, names), ids)
+            parameters |= (forms or {}).get(each.name, {})
+            for slug in missing:
+                print(f"{each.name}: no block {slug} is saved yet; choose one in the form.", file=sys.stderr)
+            served: Any = each.load().to_deployment(
+                name=each.name,
+                description=each.description,
+                version=each.version,
+                tags=tags(each, before),
+                parameters=kept(each, before, parameters, ids),
+                schedules=_same(before.schedules) if before else [schedule(given, zone) for given in each.schedules],
+                concurrency_limit=_limit(each, before),
+            )
+            made.append(served)
     return made
 
 

@@ -100,11 +100,18 @@ def _check_version(client: Any, url: str) -> None:
     if "api.prefect.cloud" in url:
         return
     there = client.api_version()
-    if there.split(".")[:2] != prefect.__version__.split(".")[:2]:
+    if not same_version(there):
         raise ReelflowError(
             f"{url} runs Prefect {there}, and this is {prefect.__version__}. Use {OLDEST} for both: a server of "
             "another version takes deployments that it cannot run."
         )
+
+
+def same_version(there: str) -> bool:
+    """Whether a server of this version can run what this Prefect deploys."""
+    import prefect
+
+    return there.split(".")[:2] == prefect.__version__.split(".")[:2]
 
 
 def deployment(client: Any, name: str) -> Any:

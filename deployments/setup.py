@@ -79,8 +79,7 @@ def setup(
         move_schedules,
         notifier,
     )
-    from deployments.wanted import Wish
-    from deployments.wanted import pools as wanted_pools
+    from deployments.wanted import Wish, pools
     from reelflow.phones.engagement import read_phones, read_zone
 
     read_zone(time_zone or "UTC")
@@ -109,8 +108,8 @@ def setup(
     if serve and not dry_run:
         say("\nNow serve every flow from one process:\n  " + f"{sys.executable} -m deployments.serve")
     elif not dry_run:
-        pools = [f"{sys.executable} -m prefect worker start --pool {name}" for name in wanted_pools(wish)]
-        say("\nNow start a worker for each pool, on the machine that shall do its work:\n  " + "\n  ".join(pools))
+        workers = [f"{sys.executable} -m prefect worker start --pool {name}" for name in pools(wish)]
+        say("\nNow start a worker for each pool, on the machine that shall do its work:\n  " + "\n  ".join(workers))
     if not dry_run:
         say("Then `reelflow doctor`. Schedules are off until you turn them on in the UI under Deployments.")
     return 0
@@ -213,11 +212,11 @@ def _taisly(sandbox: str | None, key: str, plan: str | None, *, ask: bool) -> di
 
 
 def _host(sandbox: str | None, phones: list[str], time_zone: str | None) -> dict[str, Any]:
-    from reelflow.sandbox.world import DEVICES
+    from reelflow.sandbox.world import PHONES
 
     address: dict[str, Any] = {}
     if sandbox:
-        phones = phones or [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
+        phones = phones or PHONES
         address = {"base_url": f"{sandbox.rstrip('/')}/api/v1", "poll_seconds": 2}
     zone = {"time_zone": time_zone} if time_zone else {}
     return {**({"phones": phones} if phones else {}), **address, **zone}

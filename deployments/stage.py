@@ -63,12 +63,11 @@ def _video(folder: Path) -> Path:
 def _save_blocks(sandbox: str) -> None:
     """Save the blocks that lead to the sandbox; of one that is there only the address is changed."""
     from blocks import TaislyAccount, TikMatrixHost
-    from reelflow.sandbox.world import API_KEY, DEVICES
+    from reelflow.sandbox.world import API_KEY, PHONES
 
-    phones = [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
     taisly = {"api_key": API_KEY, "plan": "INFLUENCER", "first_look_seconds": 1}
     _save(TaislyAccount, taisly, base_url=f"{sandbox}/api/private")
-    _save(TikMatrixHost, {"phones": phones, "poll_seconds": 2}, base_url=f"{sandbox}/api/v1")
+    _save(TikMatrixHost, {"phones": PHONES, "poll_seconds": 2}, base_url=f"{sandbox}/api/v1")
 
 
 def _save(kind: Any, values: dict[str, Any], **address: str) -> None:

@@ -13,7 +13,8 @@ from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from deployments.plan import MAIN, PHONES, ROOT, Planned, kept, planned, refer, with_block_names
+from deployments.plan import MAIN, PHONES, ROOT, Planned, kept, planned, refer, tags, with_block_names
+from deployments.serve import schedule
 
 ALARM = "reelflow: "
 """Names of our automations begin with it."""
@@ -76,19 +77,17 @@ def fields(
     environment = {**variables.get("env", {}), **each.job_variables.get("env", {})}
     if wish.ledger_url:
         environment["REELFLOW_LEDGER_URL"] = wish.ledger_url
-    tags = list(before.tags) if before else []
-    defaults = refer(parameters, ids)[0]
     folder = wish.phones_folder if each.for_phones else wish.folder
     steps = before.pull_steps if before and folder is None else None
     return {
         "description": each.description,
         "version": each.version,
-        "tags": [*tags, *(tag for tag in each.tags if tag not in tags)],
+        "tags": tags(each, before),
         "entrypoint": each.entrypoint,
         "path": ".",
         "work_pool_name": pool,
         "job_variables": {**variables, **each.job_variables, "env": environment},
-        "parameters": kept(each, before.parameters, defaults, ids, blocks=wish.block is None) if before else defaults,
+        "parameters": kept(each, before, refer(parameters, ids)[0], ids, blocks=wish.block is None),
         "pull_steps": steps
         or [{"prefect.deployments.steps.set_working_directory": {"directory": folder or str(ROOT)}}],
     }
@@ -96,18 +95,8 @@ def fields(
 
 def schedules(each: Planned, wish: Wish, before: Any = None) -> list[DeploymentScheduleCreate]:
     """The schedules of prefect.yaml that a deployment does not have yet. They are off."""
-    there = {schedule.slug for schedule in before.schedules} if before else set()
-    return [
-        DeploymentScheduleCreate.model_validate(
-            {
-                "schedule": {"cron": given["cron"], "timezone": wish.time_zone or given["timezone"]},
-                "slug": given["slug"],
-                "active": given["active"],
-            }
-        )
-        for given in each.schedules
-        if given["slug"] not in there
-    ]
+    there = {s.slug for s in before.schedules} if before else set()
+    return [schedule(given, wish.time_zone) for given in each.schedules if given["slug"] not in there]
 
 
 def moved(each: Planned, wish: Wish, before: Any) -> list[Any]:

@@ -8,10 +8,10 @@ import httpx
 PATIENCE = 60.0
 
 
-def ask(method: str, url: str, **body: Any) -> Any:
-    """The answer of a Prefect server."""
+def ask(method: str, url: str, body: Any = None, /, **fields: Any) -> Any:
+    """The answer of a Prefect server to `body`, or to an object of these fields."""
     end = time.monotonic() + PATIENCE
-    more = {"json": body} if method in ("POST", "PATCH") else {}
+    more = {"json": fields if body is None else body} if method in ("POST", "PATCH") else {}
     while True:
         answer = httpx.request(method, url, trust_env=False, timeout=30, **more)
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:

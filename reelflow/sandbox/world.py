@@ -44,6 +44,8 @@ _NAMES = ["ada", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "ida", "jon
           "max", "nia", "ole", "pia", "quin", "rosa", "sam", "tess"]  # fmt: skip
 DEVICES = {f"R58N{i:02d}SANDBOX": [f"{name}.daily", f"{name}.studio"] for i, name in enumerate(_NAMES, 1)}
 """Twenty phones, as many as the licence Pro runs at once, with two usernames each."""
+PHONES = [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
+"""The same, as an owner lists them."""
 
 
 @dataclass

@@ -117,14 +117,20 @@ def test_a_person_cancels_a_run_on_phones(up: Any, page: Any) -> None:
     until("the words in its log", lambda: "The run was cancelled: " in up.log_of(run["id"]))
 
 
+def _prefix(up: Any, page: Any, ui: str) -> str:
+    """What the addresses of one of Prefect's two UIs begin with, once it is the one in use."""
+    if ui == "v2":
+        return "/v2"
+    page.goto(f"{up.ui}/v2/dashboard")
+    page.get_by_text("Switch to V1 UI").click()
+    page.wait_for_timeout(1000)
+    return ""
+
+
 @pytest.mark.parametrize("ui", ["v2", "v1"])
 def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
     """With the titles of its fields, and nothing that asks for JSON."""
-    if ui == "v1":
-        page.goto(f"{up.ui}/v2/dashboard")
-        page.get_by_text("Switch to V1 UI").click()
-        page.wait_for_timeout(1000)
-    prefix = "/v2" if ui == "v2" else ""
+    prefix = _prefix(up, page, ui)
     for name, title in (
         ("publish-video", "Video file"),
         ("cancel-scheduled-post", "History id"),
@@ -149,17 +155,15 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
 
 def test_every_artifact_opens_in_both_uis(up: Any, page: Any) -> None:
     """What the runs above left, and what the flows that look after everything write."""
-    for name in ("check-connections", "history-report", "manage-phone-tasks", "watch-runs", "finish-phone-tasks"):
+    names = ("check-connections", "history-report", "manage-phone-tasks", "watch-runs", "finish-phone-tasks")
+    for name in names:
         up.start(name)
-    for name in ("check-connections", "history-report", "manage-phone-tasks", "watch-runs", "finish-phone-tasks"):
+    for name in names:
         until(name, lambda name=name: up.runs(name)[0]["state_type"] == "COMPLETED", seconds=120)
     artifacts = [each for each in up.artifacts() if each["description"]]
     assert {each["type"] for each in artifacts} >= {"markdown", "table"}
-    for prefix in ("/v2", ""):
-        if not prefix:
-            page.goto(f"{up.ui}/v2/dashboard")
-            page.get_by_text("Switch to V1 UI").click()
-            page.wait_for_timeout(1000)
+    for ui in ("v2", "v1"):
+        prefix = _prefix(up, page, ui)
         for each in artifacts:
             page.goto(f"{up.ui}{prefix}/artifacts/artifact/{each['id']}")
             sync_api.expect(page.get_by_text(each["description"], exact=False).first).to_be_visible()

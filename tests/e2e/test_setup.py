@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from api import ask
 from pools import until
@@ -75,10 +74,14 @@ def _emit(server: Server, event: str, resource: str, name: str, **payload: str) 
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": server.api}, check=True)
 
 
+def _start_run(server: Server, deployment: dict[str, Any]) -> str:
+    path = f"{server.api}/deployments/{deployment['id']}/create_flow_run"
+    return str(ask("POST", path, state={"type": "SCHEDULED"})["id"])
+
+
 def _set_state(server: Server, deployment: dict[str, Any], kind: str, message: str) -> None:
     """A run of a deployment that ends so."""
-    path = f"{server.api}/deployments/{deployment['id']}/create_flow_run"
-    run = ask("POST", path, state={"type": "SCHEDULED"})["id"]
+    run = _start_run(server, deployment)
     state = {"type": kind, "name": kind.capitalize(), "message": message}
     ask("POST", f"{server.api}/flow_runs/{run}/set_state", state=state, force=True)
 
@@ -155,8 +158,7 @@ def _set_by_hand(server: Server) -> dict[str, Any]:
     publish, warm_up = _of(server, "publish-video"), _of(server, "warm-up-accounts")
     path = f"{server.api}/deployments"
     own = {"schedule": {"cron": "0 18 * * 5", "timezone": "Europe/Rome"}, "active": True, "parameters": {}}
-    with httpx.Client(trust_env=False) as client:
-        client.post(f"{path}/{publish['id']}/schedules", json=[own]).raise_for_status()
+    ask("POST", f"{path}/{publish['id']}/schedules", [own])
     morning = warm_up["schedules"][0]
     earlier = {"schedule": {"cron": "30 7 * * *", "timezone": "Europe/Rome"}, "active": True}
     ask("PATCH", f"{path}/{warm_up['id']}/schedules/{morning['id']}", **earlier)
@@ -253,9 +255,7 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     with _serving(own_server):  # from its start again
         until("the deployments", lambda: _ready(own_server) == 15)
         kept = _by_hand(own_server)
-        (check,) = [d for d in own_server.all("deployments") if d["name"] == "check-connections"]
-        path = f"{own_server.api}/deployments/{check['id']}/create_flow_run"
-        run = ask("POST", path, state={"type": "SCHEDULED"})["id"]
+        run = _start_run(own_server, _of(own_server, "check-connections"))
         until("the run", lambda: _run_state(own_server, run) in ("COMPLETED", "FAILED", "CRASHED"))
         ended = _run_state(own_server, run)
 
