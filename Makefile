@@ -12,9 +12,9 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test test-needs lint bench docs pictures lock clean
+.PHONY: help install install-dev demo up test test-needs soak coverage lint bench docs pictures lock clean
 
-help: ## this list
+help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/uv:
@@ -34,14 +34,14 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.lock
 	@touch $@
 
-install: $(VENV)/.installed ## reelflow and what it needs, in .venv
+install: $(VENV)/.installed ## install reelflow and its dependencies in .venv
 
 install-dev: $(VENV)/.installed-dev
 
-demo: install ## publish a real video to the sandbox, and end
+demo: install ## publish a real video to the sandbox, then exit
 	@$(BIN)/reelflow demo
 
-up: install ## sandbox and Prefect UI, ready to use; ends with Ctrl-C
+up: install ## start the sandbox and the Prefect UI; stop with Ctrl-C
 	@$(BIN)/reelflow up
 
 # What the tests use beside Python: installed where that can be done without asking (root with apt-get),
@@ -57,28 +57,39 @@ test-needs:
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need) >/dev/null || exit 1; fi; \
 	fi
 
-test: install-dev test-needs lint ## every test, and the linters
+test: install-dev test-needs lint ## run all tests and linters
 	@$(BIN)/python -m pytest
 
-lint: install-dev ## ruff and mypy
+soak: install-dev test-needs ## run the long random fault tests; with another seed: REELFLOW_SEED=7 make soak
+	@PREFECT_LOGGING_LEVEL=WARNING REELFLOW_SOAK=1 $(BIN)/python -m pytest -s tests/e2e/test_faults.py tests/e2e/test_phone_faults.py
+
+coverage: install-dev test-needs ## show the lines and branches of reelflow/ that no test reaches
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests/unit tests/contract tests/flows
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: install-dev ## check style, types and the house rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tests/shape/house_rules.py
 
-bench: install-dev ## measured ratios against named rivals
+bench: install-dev ## measure reelflow against named alternatives
 	@$(BIN)/python -m benchmarks
 
-docs: install-dev ## docs/flows.md, from the code
-	@$(BIN)/python -m deployments.reference
+docs: install-dev ## write docs/flows.md from the code
+	@$(BIN)/python docs/make_reference.py
 
-pictures: install-dev ## docs/pictures, from the real thing in a browser
-	@$(BIN)/python -m deployments.pictures
+pictures: install-dev ## take docs/pictures in a real browser
+	@$(BIN)/python docs/make_pictures.py
 
 # Hashes and no registry host, so that the file is the same wherever it is made.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
-lock: | $(BIN)/uv ## renew the pinned requirements
+lock: | $(BIN)/uv ## update the pinned requirements
 	@$(LOCK) pyproject.toml -o requirements.lock
 	@$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
-clean: ## everything that make made
-	rm -rf $(VENV) .reelflow .pytest_cache .mypy_cache .ruff_cache
+clean: ## delete everything that make created, also the data of `make up`
+	rm -rf $(VENV) .reelflow .coverage* .pytest_cache .mypy_cache .ruff_cache

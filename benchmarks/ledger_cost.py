@@ -8,7 +8,8 @@ from pathlib import Path
 
 from benchmarks.result import Result
 from reelflow.ledger import Ledger
-from reelflow.models import Account, CheckedPost, Outcome, State, Video
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account, Outcome, PostRequest, Video
 
 ROUNDS = 60
 BOUND_MS = 20.0
@@ -25,7 +26,7 @@ def measure() -> list[Result]:
         ledger = Ledger(f"sqlite:///{folder}/ledger.db")
         ledger.open_sends("warm")
         for n in range(ROUNDS):
-            post = CheckedPost(video=video, accounts=accounts, caption=str(n), scheduled_for=None, preview_second=0)
+            post = PostRequest(video=video, accounts=accounts, caption=str(n), scheduled_for=None, preview_second=0)
             start = time.perf_counter()
             ticket, _ = ledger.take_request("key", "send", 1000)
             claim = ledger.claim(post, service="s", repeat=0, owner="o", flow_run=str(datetime.now(UTC)))
@@ -34,7 +35,7 @@ def measure() -> list[Result]:
             ledger.seal(send, "o")
             ledger.accepted(send, f"h{n}")
             ledger.finish_request(ticket or "")
-            ledger.record(send, [Outcome(account=a, state=State.SUCCESS) for a in accounts])
+            ledger.record_outcomes(send, [Outcome(account=a, state=PostState.SUCCESS) for a in accounts])
             ledger.outcomes(post, service="s", repeat=0)
             times.append((time.perf_counter() - start) * 1000)
         ledger.close()

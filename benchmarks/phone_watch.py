@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import httpx
-
 from benchmarks.result import Result
-from benchmarks.sandbox import Sandbox, running_sandbox
+from benchmarks.sandbox import running_sandbox
 from reelflow.ledger import Ledger
 from reelflow.phones.creating import create_tasks
-from reelflow.phones.engagement import Guardrails, make_plan, make_wish, read_phones
-from reelflow.phones.forms import FollowForm, TaskState
-from reelflow.phones.watching import Watch, watch_tasks
-from reelflow.sandbox.world import DEVICES
+from reelflow.phones.form import FollowForm
+from reelflow.phones.limits import Guardrails, make_plan, read_phones
+from reelflow.phones.requests import make_request
+from reelflow.phones.watching import WatchSettings, watch_tasks
+from reelflow.records.phone_states import TaskState
+from reelflow.sandbox import SandboxControl
+from reelflow.sandbox.catalog import DEVICES
 from reelflow.tikmatrix import TikMatrixClient
 
 TASKS = 500
@@ -38,12 +39,12 @@ def measure() -> list[Result]:
     with (
         tempfile.TemporaryDirectory() as folder,
         running_sandbox("--realtime", "--license", "Pro") as box,
-        TikMatrixClient(f"{box.url}/api/v1") as client,
+        TikMatrixClient(box.tikmatrix_url) as client,
     ):
         return _watch(box, client, Path(folder))
 
 
-def _watch(box: Sandbox, client: TikMatrixClient, folder: Path) -> list[Result]:
+def _watch(box: SandboxControl, client: TikMatrixClient, folder: Path) -> list[Result]:
     clock = Offset()
     ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}", clock=clock)
     batch = _make(ledger, client)
@@ -51,10 +52,10 @@ def _watch(box: Sandbox, client: TikMatrixClient, folder: Path) -> list[Result]:
 
     def sleep(seconds: float) -> None:
         clock.ahead += seconds
-        httpx.post(f"{box.url}/sandbox/clock", json={"advance": seconds}, trust_env=False).raise_for_status()
+        box.advance_clock(seconds)
         looks.append((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.process_time()))
 
-    watched = watch_tasks(client, ledger, [batch], Watch(7200, INTERVAL), sleep=sleep)
+    watched = watch_tasks(client, ledger, [batch], WatchSettings(7200, INTERVAL), sleep=sleep)
     ended = clock()
     requests = box.requests() - made
     tasks = ledger.phone_tasks([batch])
@@ -103,11 +104,15 @@ def _make(ledger: Ledger, client: TikMatrixClient) -> str:
     rails = Guardrails(read_phones(list(DEVICES)), {"follow": TASKS}, ZoneInfo("UTC"))
     users = [f"user{n}" for n in range(TASKS // len(DEVICES))]
     form = FollowForm(devices=["all"], users=users, most_tasks=TASKS)
-    wish, now = make_wish(form, rails), datetime.now(UTC)
-    ledger.plan_phones(
-        wish, lambda history: make_plan(wish, rails, history, now), since=0, host="bench", config=form.config,
-        owner="bench", flow_run="bench",
-    )  # fmt: skip
-    (batch,) = ledger.batches()
+    request, now = make_request(form, rails), datetime.now(UTC)
+    ledger.plan_tasks(
+        request,
+        lambda history: make_plan(request, rails, history, now),
+        since=0,
+        host="bench",
+        owner="bench",
+        flow_run="bench",
+    )
+    (batch,) = ledger.task_requests()
     create_tasks(client, ledger, [batch], owner="bench")
     return batch.id

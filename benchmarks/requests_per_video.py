@@ -11,14 +11,15 @@ from pathlib import Path
 from benchmarks.result import Result
 from benchmarks.sandbox import running_sandbox
 from reelflow.ledger import Ledger
-from reelflow.metered import MeteredTaisly
-from reelflow.models import CheckedPost, State, Video
-from reelflow.sandbox.world import API_KEY
-from reelflow.sending import send_post
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.requests import read_video
+from reelflow.posts.sending import send_post
+from reelflow.posts.watching import watch_posts
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import PostRequest
+from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
-from reelflow.video.probe import fingerprint
 from reelflow.video.sample import make_sample
-from reelflow.watching import follow
 
 POSTS = 100
 RIVALS_POSTS = 10
@@ -50,15 +51,15 @@ def measure() -> list[Result]:
 
 def _ours(url: str, folder: Path, path: Path) -> int:
     service, ledger = f"{url}/api/private", Ledger(f"sqlite:///{folder / 'ledger.db'}")
-    sha256, (size, modified) = fingerprint(path)
-    video = Video(path=path, sha256=sha256, size_bytes=size, modified_ns=modified, width=540, height=960, duration=3)
-    with MeteredTaisly(TaislyClient(API_KEY, service), ledger, api_key=API_KEY, service=service, plan="PRO") as taisly:
-        account = taisly.connected()[0]
+    video = read_video(str(path))
+    client = TaislyClient(API_KEY, service)
+    with RateLimitedTaisly(client, ledger, api_key=API_KEY, service=service, plan="PRO") as taisly:
+        account = taisly.accounts()[0]
         for n in range(POSTS):
-            post = CheckedPost(video=video, accounts=[account], caption=str(n), scheduled_for=None, preview_second=0)
+            post = PostRequest(video=video, accounts=[account], caption=str(n), scheduled_for=None, preview_second=0)
             send_post(taisly, post)
-        follow(taisly, None, seconds=300)
-    done = len(ledger.find(state=State.SUCCESS))
+        watch_posts(taisly, None, seconds=300)
+    done = len(ledger.find(state=PostState.SUCCESS))
     ledger.close()
     return done
 

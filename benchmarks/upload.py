@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.result import Result
 from benchmarks.sandbox import running_sandbox
-from reelflow.sandbox.world import ACCOUNTS, API_KEY
+from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
 from reelflow.video.sample import make_sample
 
 SIZE = 400_000_000
@@ -54,7 +54,7 @@ def measure() -> list[Result]:
     with tempfile.TemporaryDirectory() as folder, running_sandbox() as box:
         video = make_sample(Path(folder) / "clip.mp4")
         _grow(video)
-        api = f"{box.url}/api/private"
+        api = box.taisly_url
         rival = [curl, "-sf", "--noproxy", "*", "-H", f"Authorization: Bearer {API_KEY}",
                  "-F", f"video=@{video};type=video/mp4", "-F", f"platforms={json.dumps([account])}",
                  "-F", "description=bench", "-o", "/dev/null", f"{api}/post"]  # fmt: skip
@@ -69,7 +69,7 @@ def measure() -> list[Result]:
             found = json.loads(done.stdout)
             ours.append(found["seconds"])
             memory.append(found["megabytes"])
-            box.ask("POST", "/sandbox/reset")
+            box.reset()
     mine, other = min(ours), min(theirs)
     return [
         Result(

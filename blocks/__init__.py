@@ -1,10 +1,17 @@
-"""Credentials and hosts. Each block holds a secret or an address and builds a client from it.
+"""Credentials and hosts: each block holds a secret or an address, and builds a client from it.
 
 ``prefect block register -m blocks`` registers all of them.
 """
+
+from typing import Any
 
 from blocks.chatgpt import ChatGPTSettings
 from blocks.taisly_account import TaislyAccount
 from blocks.tikmatrix_host import TikMatrixHost
 
 __all__ = ["ChatGPTSettings", "TaislyAccount", "TikMatrixHost"]
+
+BY_SLUG: dict[str, type[Any]] = {
+    block.get_block_type_slug(): block for block in (ChatGPTSettings, TaislyAccount, TikMatrixHost)
+}
+"""The block classes by the slug that Prefect knows them by."""

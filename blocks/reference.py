@@ -1,4 +1,4 @@
-"""From a reference to a saved block, as it stands in a run's parameters, to the block."""
+"""Load the block that a run's parameters refer to."""
 
 from typing import Any, TypeVar
 
@@ -8,13 +8,13 @@ B = TypeVar("B", bound=Block)
 
 
 def load_referred(kind: type[B], parameter: Any) -> B | None:
-    """The block that a run's parameter refers to, by id or by slug; None where it refers to none.
+    """The block that a run's parameter refers to, by id or by slug; None if it refers to none.
 
-    Hooks run in another process and have the parameters as they were stored. `Block.load_from_ref` knows ids only; a
-    schedule's parameters name the block by its slug.
+    Hooks run in another process and get the parameters as they were stored. `Block.load_from_ref` accepts ids only, but
+    the parameters of a schedule refer to the block by its slug.
 
     Raises:
-        ValueError: there is no such block any more.
+        ValueError: the block no longer exists.
     """
     ref = parameter.get("$ref") if isinstance(parameter, dict) else None
     if ref is None:

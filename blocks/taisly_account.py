@@ -6,17 +6,16 @@ from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
 from reelflow.ledger import Ledger
-from reelflow.metered import MeteredTaisly
-from reelflow.models import Account
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.watching import FIRST_PAUSE, GRACE
 from reelflow.taisly.client import BASE_URL, TaislyClient
-from reelflow.watching import FIRST_PAUSE, GRACE
 
 
 class TaislyAccount(Block):
-    """One Taisly account: its API key, and where Taisly is.
+    """One Taisly account: its API key, plan and API address.
 
     Example:
-        Load a block that was saved before, and list the connected accounts:
+        Load a saved block and list the connected accounts:
 
         ```python
         from blocks import TaislyAccount
@@ -29,8 +28,8 @@ class TaislyAccount(Block):
 
     _block_type_name = "Taisly Account"
     _block_type_slug = "taisly-account"
-    _description = "API key of a Taisly account, which posts one video to TikTok, Instagram, YouTube, X and Facebook."
-    # Prefect's own picture for this kind of block: one of ours would need a public address to be shown from.
+    _description = "A Taisly account, which posts videos to TikTok, Instagram, YouTube, X and Facebook."
+    # Prefect's own picture for this kind of block: one of ours would need a public address.
     _logo_url = HttpUrl(
         "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/secret.png"
     )
@@ -38,39 +37,45 @@ class TaislyAccount(Block):
 
     api_key: SecretStr = Field(
         title="API key",
-        description="From Taisly's settings; begins with 'taisly_'. The sandbox takes 'taisly_sandbox'.",
+        description="From Taisly's settings; it begins with 'taisly_'. For the sandbox: taisly_sandbox.",
         examples=["taisly_sandbox"],
     )
     base_url: str = Field(
         BASE_URL,
         title="Base URL",
-        description="Taisly's API. For the sandbox: http://127.0.0.1:8099/api/private.",
+        description="Address of Taisly's API. For the sandbox: http://127.0.0.1:8099/api/private.",
         examples=["http://127.0.0.1:8099/api/private"],
     )
     plan: Literal["STARTER", "INFLUENCER", "PRO"] = Field(
         "STARTER",
         title="Plan",
-        description="Your plan at Taisly: 50, 200 or 1000 requests an hour. The FREE plan has no API.",
+        description="Your Taisly plan: 50, 200 or 1000 requests an hour. The FREE plan does not include the API.",
     )
     first_look_seconds: float = Field(
         FIRST_PAUSE,
-        title="First look after (seconds)",
-        description="How soon a new post's outcome is looked up; the pauses grow from there.",
+        title="First check after (seconds)",
+        description="When to check a new post's outcome for the first time. Later checks are further apart.",
         gt=0,
         le=600,
     )
 
-    unclear_after_minutes: float = Field(
+    unconfirmed_after_minutes: float = Field(
         GRACE / 60,
-        title="Unclear after (minutes)",
-        description="A post whose answer was lost is looked for in Taisly's history for this long; then you are asked.",
+        title="Unconfirmed after (minutes)",
+        description="If Taisly's answer was lost: how long to look for the post in Taisly's history before you are "
+        "asked to check.",
         ge=0,
         le=1440,
     )
 
     @property
+    def grace_seconds(self) -> float:
+        """How long to look for a post whose answer was lost, in seconds."""
+        return self.unconfirmed_after_minutes * 60
+
+    @property
     def service(self) -> str:
-        """The name under which the ledger knows this service: its address."""
+        """The name of this service in the ledger: its address."""
         return self.base_url.rstrip("/")
 
     def get_client(self) -> TaislyClient:
@@ -81,21 +86,11 @@ class TaislyAccount(Block):
         """
         return TaislyClient(self.api_key.get_secret_value(), self.base_url)
 
-    def get_metered(self, ledger: Ledger) -> MeteredTaisly:
-        """The client within the plan: its requests are counted in `ledger`. Use it in a `with` statement.
+    def get_rate_limited(self, ledger: Ledger) -> RateLimitedTaisly:
+        """A client that stays within the plan, with requests counted in `ledger`. Use it in a `with` statement.
 
         Raises:
             InputError: the key or the base URL cannot be used.
         """
         key = self.api_key.get_secret_value()
-        return MeteredTaisly(self.get_client(), ledger, api_key=key, service=self.service, plan=self.plan)
-
-    def check(self) -> list[Account]:
-        """The connected accounts: proves in one request that address, key and plan are right.
-
-        Raises:
-            ServiceError: Taisly cannot be reached, or does not accept the key or the plan.
-        """
-        with self.get_client() as client:
-            found = client.platforms()
-        return [Account(id=a.id, platform=a.platform, name=a.display_name) for a in found]
+        return RateLimitedTaisly(self.get_client(), ledger, api_key=key, service=self.service, plan=self.plan)

@@ -8,18 +8,19 @@ from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from reelflow.errors import InputError, NotAllowed
-from reelflow.phones.engagement import Guardrails, read_phones, read_zone
+from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.tikmatrix.client import BASE_URL, SERVICE, TikMatrixClient
 from reelflow.tikmatrix.wire import License
+from reelflow.time_zones import read_zone
 
 T = TypeVar("T")
 
 
 class TikMatrixHost(Block):
-    """One PC with TikMatrix and the phones that hang on it.
+    """One PC with TikMatrix and the phones connected to it.
 
     Example:
-        Load a block that was saved before, and see what its licence permits:
+        Load a saved block and see what its licence includes:
 
         ```python
         from blocks import TikMatrixHost
@@ -32,94 +33,94 @@ class TikMatrixHost(Block):
     _block_type_name = "TikMatrix Host"
     _block_type_slug = "tikmatrix-host"
     _description = "A PC on which TikMatrix runs scripts on your own Android phones."
-    # Prefect's own picture for this kind of block: one of ours would need a public address to be shown from.
+    # Prefect's own picture for this kind of block: one of ours would need a public address.
     _logo_url = HttpUrl(
         "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/webhook.png"
     )
     _documentation_url = HttpUrl("https://www.tikmatrix.com")
 
-    # Required, for the owner's sake, and since a block without any required field is no flow parameter: Prefect's
-    # server finds a reference to it valid as a reference and as the block itself, and refuses the run for that.
+    # Required for the owner's sake, and because a block without a required field cannot be a flow parameter: Prefect's
+    # server accepts a reference to it both as a reference and as the block itself, and rejects the run for that.
     phones: list[str] = Field(
         min_length=1,
         title="Your phones",
-        description="One row for each: SERIAL: username, username (Instagram). Nothing else is ever touched. "
-        "Usernames are TikTok's unless (Instagram) is behind them.",
+        description="One row per phone: SERIAL: username, username (Instagram). Usernames without (Instagram) are "
+        "TikTok accounts. No other phones or accounts are ever used.",
         examples=[["R58N01SANDBOX: ada.daily, ada.studio (Instagram)"]],
     )
     base_url: str = Field(
         BASE_URL,
         title="Base URL",
-        description="TikMatrix's local API on the PC that runs the flow. "
+        description="Address of TikMatrix's local API on the PC that runs the flow. "
         "For the sandbox: http://127.0.0.1:8099/api/v1.",
         examples=["http://127.0.0.1:8099/api/v1"],
     )
     allow_remote: bool = Field(
         False,
-        title="Allow another machine",
-        description="Permit an address that is not this machine. The API has no password: whoever reaches it "
-        "controls the phones. Better run a worker on the PC itself.",
+        title="Allow remote address",
+        description="Allow a base URL on another machine. The API has no password: anyone who can reach it "
+        "controls the phones. Running a worker on the phone PC is safer.",
     )
 
     warm_ups_per_day: int = Field(
-        2, title="Warm-ups a day", description="At most, for each account.", ge=0, le=1000
+        2, title="Warm-ups per day", description="Limit for each account.", ge=0, le=1000
     )  # fmt: skip
     comments_per_day: int = Field(
-        10, title="Comments a day", description="At most, for each account.", ge=0, le=1000
+        10, title="Comments per day", description="Limit for each account.", ge=0, le=1000
     )  # fmt: skip
-    follows_per_day: int = Field(15, title="Follows a day", description="At most, for each account.", ge=0, le=1000)
-    unfollows_per_day: int = Field(15, title="Unfollows a day", description="At most, for each account.", ge=0, le=1000)
-    posts_per_day: int = Field(3, title="Posts a day", description="At most, for each account.", ge=0, le=1000)
+    follows_per_day: int = Field(15, title="Follows per day", description="Limit for each account.", ge=0, le=1000)
+    unfollows_per_day: int = Field(15, title="Unfollows per day", description="Limit for each account.", ge=0, le=1000)
+    posts_per_day: int = Field(3, title="Posts per day", description="Limit for each account.", ge=0, le=1000)
     time_zone: str = Field(
         "UTC",
         title="Time zone",
-        description="In which your days and quiet hours are counted, such as Europe/Berlin.",
+        description="For daily limits and quiet hours. Example: Europe/Berlin.",
         examples=["Europe/Berlin"],
     )
     quiet_from: str = Field(
-        "", title="Quiet from (HH:MM)", description="From then on nothing is started. Empty: no quiet hours.",
+        "", title="Quiet from (HH:MM)", description="No tasks start from this time on. Empty: no quiet hours.",
         pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"],
     )  # fmt: skip
     quiet_until: str = Field(
-        "", title="Quiet until (HH:MM)", description="May be the next morning.",
+        "", title="Quiet until (HH:MM)", description="When tasks may start again. May be the next morning.",
         pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["07:00"],
     )  # fmt: skip
     auto_retry: bool = Field(
         True,
-        title="TikMatrix repeats failed tasks",
-        description="Its setting Auto Retry. If it is on, a failure is final only after a minute without change.",
+        title="TikMatrix retries failed tasks",
+        description="Whether Auto Retry is on in TikMatrix. If so, a failure is final after a minute without change.",
     )
     poll_seconds: float = Field(
-        10, title="Look every (seconds)", description="How often running tasks are looked at.", gt=0, le=600
+        10, title="Check every (seconds)", description="How often to check running tasks.", gt=0, le=600
     )
 
     @field_validator("phones")
     @classmethod
     def _phones_can_be_read(cls, value: list[str]) -> list[str]:
-        return _said(value, read_phones)
+        return _readable(value, read_phones)
 
     @field_validator("time_zone")
     @classmethod
     def _zone_is_there(cls, value: str) -> str:
-        return _said(value, read_zone)
+        return _readable(value, read_zone)
 
     @model_validator(mode="after")
     def _quiet_hours_are_whole(self) -> Self:
         if bool(self.quiet_from) != bool(self.quiet_until):
-            raise ValueError("Quiet hours need both: from, and until.")
+            raise ValueError("Quiet hours need both times: from and until.")
         return self
 
     @property
     def key(self) -> str:
-        """The name under which the ledger knows this PC: the saved block's, or its address.
+        """The name of this PC in the ledger: that of the saved block, or its address.
 
-        All PCs have the same address, each for itself, so that the name is what tells them apart.
+        Every PC has the same local address, so only the name tells them apart.
         """
         return self._block_document_name or self.base_url.rstrip("/")
 
     @property
     def guardrails(self) -> Guardrails:
-        """What the owner permits."""
+        """The phones and limits that the owner has set."""
         quiet = (time.fromisoformat(self.quiet_from), time.fromisoformat(self.quiet_until)) if self.quiet_from else None
         return Guardrails(
             phones=read_phones(self.phones),
@@ -143,24 +144,24 @@ class TikMatrixHost(Block):
         return TikMatrixClient(self.base_url, allow_remote=self.allow_remote)
 
     def check(self) -> License:
-        """The licence: proves in one request that TikMatrix runs and permits its API.
+        """The licence; proves in one request that TikMatrix is running and that the licence includes the API.
 
         Raises:
-            ServiceError: it cannot be reached, or its licence has no API.
+            ServiceError: TikMatrix cannot be reached, or its licence does not include the API.
         """
         with self.get_client() as client:
             found = client.license()
         if not found.api_enabled:
             raise NotAllowed(
-                f"The TikMatrix licence {found.plan_name or '(unknown)'} does not include the API; "
-                "it needs Pro, Team or Business.",
+                f"The TikMatrix licence {found.plan_name or '(unknown)'} does not include the API. "
+                "You need Pro, Team or Business.",
                 service=SERVICE,
             )
         return found
 
 
-def _said(value: T, read: Callable[[T], object]) -> T:
-    """`value`, if it can be read; pydantic takes ValueError only, and shows its words at the field."""
+def _readable(value: T, read: Callable[[T], object]) -> T:
+    """`value` if it can be read; otherwise ValueError, whose message pydantic shows at the field."""
     try:
         read(value)
     except InputError as error:

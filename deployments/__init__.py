@@ -1,1 +1,1 @@
-"""Where and when the flows run."""
+"""Deployments and the command line: where and when the flows run."""

@@ -1,39 +1,52 @@
-"""``reelflow doctor``: where everything is, and whether it works. Changes nothing."""
+"""``reelflow doctor``: check everything that reelflow needs and show the results as a table. Changes nothing."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
+import prefect
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from deployments.programs import QUIET, end
-from deployments.server import same_version
+from deployments.prefect_api import is_compatible
+from deployments.spec import block_slug, deployment_specs
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
+from tasks.upkeep.health import Finding, check_blocks, check_ledger, our_blocks
 
-if TYPE_CHECKING:
-    from tasks.health import Finding
+
+def doctor() -> int:
+    """Print each finding as a line; the exit code is 1 if any check failed."""
+    table = Table("", "", "", show_header=False, box=None, pad_edge=False)
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        table.add_row("ok" if finding.ok else "[red]FAILED[/red]", escape(finding.what), escape(finding.found))
+    failed = sum(not finding.ok for finding in findings)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+    console.print(
+        f"\n{failed} of {len(findings)} checks failed." if failed else f"\nAll {len(findings)} checks passed."
+    )
+    return 1 if failed else 0
 
 
 def examine() -> Iterator[Finding]:
-    """Look at one thing after the other; each failure is a finding, never the end."""
-    import prefect
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
-
-    from tasks.health import Finding, look_at_blocks, look_at_ledger, our_blocks
-
+    """Run all checks, one after the other. A failed check does not stop the others."""
     yield Finding("Python", True, f"{sys.version.split()[0]} at {sys.executable}")
     ledger = Ledger()
-    yield look_at_ledger(ledger)
+    yield check_ledger(ledger)
     server = PREFECT_API_URL.value()
     if not server:
-        yield Finding("Prefect server", False, "none is set: export PREFECT_API_URL=http://127.0.0.1:4200/api")
+        yield Finding(
+            "Prefect server", False, "PREFECT_API_URL is not set. Run export PREFECT_API_URL=http://127.0.0.1:4200/api"
+        )
         return
     try:
         with get_client(sync_client=True) as client:
@@ -46,49 +59,34 @@ def examine() -> Iterator[Finding]:
             "Prefect server", False, f"{server} does not answer ({error}). Start it, or correct PREFECT_API_URL."
         )
         return
-    same = same_version(version)
-    differs = "" if same else f", and this is {prefect.__version__}: use the same on both"
+    same = is_compatible(version)
+    differs = "" if same else f", but {prefect.__version__} is installed here. Use the same minor version for both."
     yield Finding("Prefect server", same, f"{server}, version {version}{differs}")
     if not names:
-        yield Finding("Blocks", False, "none saved: run reelflow setup, or in the UI, Blocks, +, Taisly Account")
-    yield from look_at_blocks(ledger, names)
-    yield from _deployments(deployed, {f"{slug}/{name}" for slug, name in names})
+        yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
+    yield from check_blocks(ledger, names)
+    yield from _check_flows()
+    yield from _check_deployments(deployed, {f"{slug}/{name}" for slug, name in names})
 
 
-def _deployments(deployed: Sequence[Any], blocks: set[str]) -> Iterator[Finding]:
-    """Whether every flow can be loaded, is deployed, and finds the blocks that it names."""
-    from deployments.plan import planned, slug_of
-    from tasks.health import Finding
-
-    for each in planned():
+def _check_flows() -> Iterator[Finding]:
+    """Whether every flow can be loaded."""
+    for spec in deployment_specs():
         try:
-            each.load()
+            spec.load()
         except ReelflowError as error:
-            yield Finding(f"Flow {each.name}", False, str(error))
+            yield Finding(f"Flow {spec.name}", False, str(error))
+
+
+def _check_deployments(deployed: Sequence[Any], blocks: set[str]) -> Iterator[Finding]:
+    """Whether every deployment finds the blocks that it refers to."""
     if not deployed:
-        yield Finding("Deployments", True, "none on this server; reelflow setup makes them")
+        yield Finding("Deployments", True, "none on this server. reelflow setup creates them.")
         return
     for deployment in deployed:
-        slugs = filter(None, map(slug_of, deployment.parameters.values()))
+        slugs = filter(None, map(block_slug, deployment.parameters.values()))
         if missing := sorted(set(slugs) - blocks):
-            words = f"names the block {', '.join(missing)}, which is not saved. Save it, or run reelflow setup."
-            yield Finding(f"Deployment {deployment.name}", False, words)
-    on = sum(any(s.active for s in d.schedules) for d in deployed)
-    yield Finding("Deployments", True, f"{len(deployed)}, {on} of them with a schedule that is on")
-
-
-def main() -> int:
-    """Print the findings as a table; 0 if all is well."""
-    for setting, value in QUIET.items():
-        os.environ.setdefault(setting, value)
-    table = Table("", "", "", show_header=False, box=None, pad_edge=False)
-    well = True
-    for finding in examine():
-        well &= finding.well
-        table.add_row("ok" if finding.well else "[red]look[/red]", finding.what, finding.found)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
-    return 0 if well else 1
-
-
-if __name__ == "__main__":
-    end(main)
+            found = f"refers to the block {', '.join(missing)}, which is not saved. Save it, or run reelflow setup."
+            yield Finding(f"Deployment {deployment.name}", False, found)
+    active = sum(any(s.active for s in d.schedules) for d in deployed)
+    yield Finding("Deployments", True, f"{len(deployed)}, {active} of them with an active schedule")

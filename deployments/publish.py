@@ -1,4 +1,4 @@
-"""``reelflow publish``: start the flow publish_video from a terminal, in this process."""
+"""``reelflow publish``: run the flow publish_video from a terminal, in this process."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from pydantic import ValidationError
 
-from deployments.programs import QUIET, end
 from reelflow.errors import InputError, ReelflowError
 
-app = App(name="reelflow publish", help="Publish one video, and follow it until every platform has an outcome.")
 
-
-@app.default
 def publish(
     video: Path,
     /,
@@ -31,32 +27,32 @@ def publish(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     block: str = "main",
 ) -> int:
-    """Publish one video, and follow it until every platform has an outcome.
+    """Publish one video and watch it until every platform has an outcome.
 
     Parameters
     ----------
     video
-        The file: upright 9:16, 3 to 90 seconds, up to 500 MB.
+        The video file: vertical 9:16, 3 to 90 seconds, up to 500 MB.
     to
-        An account by name, id or platform; may be given several times; 'all' for every connected one.
+        A name or ID of an account, a platform with only one account, or 'all'. Repeat the option for several accounts.
     caption
         The text of the post.
     at
-        When Taisly publishes it, such as 2026-12-24T18:00+01:00; now, if left out.
+        When to publish, such as 2026-12-24T18:00+01:00. Omit it to publish now.
     time_zone
-        The zone of --at where it has none, such as Europe/Berlin.
+        The time zone of --at, if the time has none, such as Europe/Berlin.
     preview_second
-        The moment that platforms show as the preview.
+        The second of the video to use as its preview.
     watch_minutes
-        How long to wait for the outcomes.
+        How long to wait for outcomes.
     dry_run
-        Check everything, say what would be sent, and send nothing.
+        Check everything and show what would be sent, without sending it.
     block
         The name of the saved block "Taisly Account".
     """
-    _settle_environment()
+    _quieten_run_logs()
     from flows.publish import publish_video
-    from reelflow.models import PostForm, PublishFailed, PublishReport
+    from reelflow.posts.form import PostForm
 
     try:
         form = PostForm(
@@ -70,26 +66,34 @@ def publish(
             dry_run=dry_run,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise InputError(_first_problem(error)) from None
     state = publish_video(_load_block(block), form, return_state=True)
-    result = state.result(raise_on_failure=False)
-    report = result.report if isinstance(result, PublishFailed) else result
-    if isinstance(report, PublishReport):
-        for outcome in report.outcomes:
-            print(f"  {outcome.account.label:32} {outcome.state:8} {outcome.link or outcome.detail}")
+    _print_outcomes(state.result(raise_on_failure=False))
     if not state.is_completed():
-        raise ReelflowError(state.message or f"The run ended as {state.name}.")
+        raise ReelflowError(state.message or f"The run ended in state {state.name}.")
     print(state.message)
     return 0
 
 
-def _settle_environment() -> None:
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    # What went wrong is said in one line at the end; the run's own log lines would say it three times more.
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}."
+
+
+def _quieten_run_logs() -> None:
+    """Leave the failure to the last line, which the run's log would repeat three times; before Prefect is imported."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     logging.getLogger("reelflow").setLevel(logging.CRITICAL)
+
+
+def _print_outcomes(result: Any) -> None:
+    from reelflow.errors import PublishFailed
+    from reelflow.posts.report import PublishReport
+
+    report = result.report if isinstance(result, PublishFailed) else result
+    if isinstance(report, PublishReport):
+        for outcome in report.outcomes:
+            print(f"  {outcome.account.label:32} {outcome.state:8} {outcome.link or outcome.detail}")
 
 
 def _load_block(name: str) -> Any:
@@ -103,16 +107,12 @@ def _load_block(name: str) -> Any:
     try:
         return TaislyAccount.load(name)
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ReelflowError(
-            f"{server} does not answer ({words}). Start it, or set PREFECT_API_URL to one that runs."
+            f"{server} does not answer ({reason}). Start it, or set PREFECT_API_URL to a server that is running."
         ) from None
     except ValueError:
         raise InputError(
             f'There is no block "Taisly Account" named {name!r} on {server}. '
             "Create it in the UI under Blocks, or name another with --block."
         ) from None
-
-
-if __name__ == "__main__":
-    end(lambda: app(result_action="return_value") or 0)

@@ -1,1 +1,1 @@
-"""What people run: one file for each job, each a story in steps."""
+"""The flows that people start or schedule: one file per job, each told as a series of steps."""

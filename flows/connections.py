@@ -1,21 +1,19 @@
-"""Check everything that reelflow needs: both services, licence, plan, phones, quota, ledger, clocks.
+"""Check everything that reelflow needs: both services, licence, plan, phones, quota, ledger and clocks.
 
-When: every hour by schedule, or whenever something seems wrong. ``reelflow doctor`` says the same in a terminal.
-Needs: nothing but saved blocks. Changes nothing.
+When: every hour by schedule, or whenever something seems wrong. ``reelflow doctor`` runs the same checks in a terminal.
+Needs: saved blocks only. Changes nothing.
 """
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks.connections import check_everything
-from tasks.step import plainly
+from tasks.step import flow
+from tasks.upkeep.connections import check_everything
 
 
 @flow(name="check-connections", flow_run_name="check connections")
-@plainly
-def check_connections() -> RunState[Any]:
-    """Look at the ledger and at every saved block, and fail if anything is not well."""
+def check_connections() -> State[Any]:
+    """Check the ledger and every saved block, and fail if any check fails."""
     return Completed(message=check_everything())

@@ -1,29 +1,27 @@
-"""Finish what earlier runs left open: posts without an outcome, answers that were lost, uploads that died.
+"""Finish what earlier runs left open: posts without an outcome, lost answers, interrupted uploads.
 
-When: every few minutes by schedule, or whenever a run broke off.
-Needs: a saved block "Taisly Account". Reads Taisly's history at most a few times, and sends nothing.
+When: every few minutes by schedule, or after a run was interrupted.
+Needs: a saved block "Taisly Account". Reads Taisly's history a few times at most and sends nothing.
 """
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from blocks import TaislyAccount
-from reelflow.models import FINISH, FinishForm
-from tasks.finish import finish_posts
-from tasks.step import plainly
+from reelflow.posts.form import FINISH, FinishForm
+from tasks.posts.cleanup import finish_posts, summarize_finish
+from tasks.step import flow
 
 
 @flow(name="finish-open-posts", flow_run_name="finish open posts")
-@plainly
-def finish_open_posts(taisly: TaislyAccount, finish: FinishForm = FINISH) -> RunState[Any]:
-    """Look up every post that has no outcome yet, of any run, and put on record what became of it.
+def finish_open_posts(taisly: TaislyAccount, finish: FinishForm = FINISH) -> State[Any]:
+    """Look up every post that has no outcome yet, whichever run sent it, and record its outcome.
 
     Args:
         taisly: The Taisly account whose posts to finish.
-        finish: How long to go on.
+        finish: How long to watch open posts.
     """
-    done = finish_posts(taisly, finish)
-    return Completed(message=done.sentence, data=done)
+    report = finish_posts(taisly, finish)
+    return Completed(message=summarize_finish(report), data=report)

@@ -1,28 +1,26 @@
-"""Finish what earlier runs left open on phones: lost answers, tasks of broken runs, tasks left at a deadline.
+"""Finish what earlier runs left open on phones: lost answers, tasks of dead runs, tasks that outlasted their run.
 
-When: every few minutes by schedule, or whenever a run broke off.
+When: every few minutes by schedule, or after a run was interrupted.
 Needs: a saved block "TikMatrix Host", on the machine that runs TikMatrix.
 """
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from blocks import TikMatrixHost
-from reelflow.phones.forms import FINISH_PHONES, FinishPhonesForm
-from tasks.phone_tidying import finish_tasks
-from tasks.step import plainly
+from reelflow.phones.form import FINISH_PHONES, FinishPhonesForm
+from tasks.phones.cleanup import finish_phones
+from tasks.step import flow
 
 
 @flow(name="finish-phone-tasks", flow_run_name="finish phone tasks")
-@plainly
-def finish_phone_tasks(host: TikMatrixHost, finish: FinishPhonesForm = FINISH_PHONES) -> RunState[Any]:
-    """Put on record what became of phone tasks that no run watches, and take back those of broken runs.
+def finish_phone_tasks(host: TikMatrixHost, finish: FinishPhonesForm = FINISH_PHONES) -> State[Any]:
+    """Record the outcome of phone tasks that no run watches, and cancel the tasks of dead runs.
 
     Args:
         host: The PC whose tasks to finish.
-        finish: How long to go on.
+        finish: How long to watch open tasks, and whether to cancel those of dead runs.
     """
-    return Completed(message=finish_tasks(host, finish))
+    return Completed(message=finish_phones(host, finish))

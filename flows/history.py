@@ -1,26 +1,24 @@
-"""Report what was published and done on phones in the last days.
+"""Report the posts and phone tasks of recent days.
 
 When: every week by schedule, or from the form.
-Needs: nothing but the ledger. Asks no service.
+Needs: the ledger only. Sends no requests to Taisly or TikMatrix.
 """
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from reelflow.models import WEEK, HistoryForm
-from tasks.history import show_history
-from tasks.step import plainly
+from reelflow.upkeep.form import WEEK, HistoryForm
+from tasks.step import flow
+from tasks.upkeep.history import show_history
 
 
 @flow(name="history-report", flow_run_name="history report")
-@plainly
-def history_report(history: HistoryForm = WEEK) -> RunState[Any]:
-    """Show posts and phone tasks of the last days by account, with what became of them.
+def history_report(history: HistoryForm = WEEK) -> State[Any]:
+    """Show recent posts and phone tasks by account, with their outcomes.
 
     Args:
-        history: How many days.
+        history: How many days to report.
     """
     return Completed(message=show_history(history))

@@ -1,26 +1,24 @@
-"""Settle a post of which it is not known whether it went out.
+"""Resolve an unconfirmed post: one that may or may not have been published.
 
-When: a run ended with "Unconfirmed": Taisly's answer was lost, and its history cannot tell.
-Needs: you, having looked at the accounts. Sends nothing by itself.
+When: after a run reported "Unconfirmed": Taisly's answer was lost, and its history does not settle the question.
+Needs: you to check the accounts first. Sends nothing.
 """
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from reelflow.models import ResolveForm
-from tasks.finish import resolve_send
-from tasks.step import plainly
+from reelflow.posts.form import ResolveForm
+from tasks.posts import cleanup
+from tasks.step import flow
 
 
 @flow(name="resolve-post", flow_run_name="resolve {post.send_id}: {post.answer}")
-@plainly
-def resolve_post(post: ResolveForm) -> RunState[Any]:
-    """Record whether an unconfirmed post is out, or may be sent again.
+def resolve_post(post: ResolveForm) -> State[Any]:
+    """Record that an unconfirmed post was published, or that it may be sent again.
 
     Args:
-        post: Which post, and what you found.
+        post: The post, and what you found.
     """
-    return Completed(message=resolve_send(post))
+    return Completed(message=cleanup.resolve_post(post))

@@ -1,28 +1,26 @@
-"""Watch over the runs themselves: processes that died, runs that are late or stuck.
+"""Watch the flow runs themselves: find dead processes, and runs that are late or stuck.
 
 When: every few minutes by schedule.
-Needs: nothing. Touches only runs with the tag reelflow.
+Needs: nothing. Affects only runs with the tag reelflow.
 """
 
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from reelflow.runs import WATCHDOG, WatchdogForm
-from tasks.guard import look_at_runs
-from tasks.step import plainly
+from reelflow.upkeep.form import WATCHDOG, WatchdogForm
+from tasks.step import flow
+from tasks.upkeep.watchdog import check_runs
 
 
 @flow(name="watch-runs", flow_run_name="watch runs")
-@plainly
-def watch_runs(watchdog: WatchdogForm = WATCHDOG) -> RunState[Any]:
-    """Set runs whose process has died to Crashed, so that they can be started again, and report what is late.
+def watch_runs(watchdog: WatchdogForm = WATCHDOG) -> State[Any]:
+    """Set runs whose process has died to Crashed, so that they can be started again, and report late or stuck runs.
 
-    A run that is silent to Prefect is left alone while the ledger says that it is at work.
+    A run that sends Prefect no heartbeat is left alone while the ledger shows that it is active.
 
     Args:
-        watchdog: When a run is taken for dead, late or stuck.
+        watchdog: When a run counts as dead, late or stuck.
     """
-    return Completed(message=look_at_runs(watchdog))
+    return Completed(message=check_runs(watchdog))

@@ -1,30 +1,38 @@
-"""Every error of reelflow, sorted by what the caller can do about it.
+"""All of reelflow's errors, classified by what the caller can do about them.
 
     ReelflowError
-    ├── InputError             what was asked for is wrong; nothing was sent: correct it
-    ├── LedgerUnavailable      our own record cannot be used; nothing is sent without it
-    ├── ClaimLost              another run has taken a post over; this one sends nothing
-    └── ServiceError           a service was asked, and it did not go well
+    ├── InputError             the input is wrong; nothing was sent: correct it
+    │   └── VideoUnreadable    the file is not a video that can be used
+    ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
+    ├── ClaimLost              another run has taken over the post; this one sends nothing
+    ├── RunFailed              the run did its work, and part of it failed; `report` has the details
+    │   ├── PublishFailed      a platform did not publish the post
+    │   ├── PhonesFailed       a phone task failed, is gone, or could not be created
+    │   └── ChecksFailed       something that reelflow needs does not work
+    └── ServiceError           a request to a service failed
         ├── NothingSent        the request cannot have taken effect: safe to repeat
         │   └── Busy           too many requests (429): wait `retry_after` seconds, then repeat
         ├── OutcomeUnknown     it may or may not have taken effect: read before writing again
-        │   └── UnreadableAnswer   an answer came that makes no sense
-        └── Refused            the service said no: repeating it will not help
-            ├── NotAllowed     the key, the plan or the licence does not permit it
-            └── NotFound       the thing named is not there
+        │   └── UnreadableAnswer   the answer cannot be understood
+        └── Refused            the service refused it: repeating it will not help
+            ├── NotAllowed     the key, the plan or the licence does not allow it
+            └── NotFound       the service does not have it
 
 Errors are plain data: one sentence for a person and a few optional fields. They hold no request and no
 response (an ``httpx.HTTPStatusError`` cannot be unpickled and carries the Authorization header), so they can
-be stored, logged and sent between processes.
+be stored, logged and sent between processes. The sandbox has its own errors, since it stands in for other programs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class ReelflowError(Exception):
-    """One plain sentence that says what is wrong and what to do.
+    """One sentence that says what is wrong and what to do.
 
     Attributes:
         message: That sentence.
@@ -65,7 +73,25 @@ def _rebuild(cls: type[ReelflowError], message: str) -> ReelflowError:
 
 
 class InputError(ReelflowError):
-    """What was asked for is wrong. Nothing was sent."""
+    """The input is wrong. Nothing was sent."""
+
+
+class VideoUnreadable(InputError):
+    """The file is not a video that can be used.
+
+    Attributes:
+        problem: ``unreadable``, ``corrupt``, ``video`` or ``format``.
+        found: What was found, for the report.
+        hint: What to do.
+        facts: What could be read all the same: ``size_bytes``, ``container``.
+    """
+
+    def __init__(self, problem: str, found: str = "", hint: str = "", facts: dict[str, Any] | None = None) -> None:
+        super().__init__(f"{problem}: {found}. {hint}" if found else problem)
+        self.problem = problem
+        self.found = found
+        self.hint = hint
+        self.facts = facts or {}
 
 
 class LedgerUnavailable(ReelflowError):
@@ -73,11 +99,35 @@ class LedgerUnavailable(ReelflowError):
 
 
 class ClaimLost(ReelflowError):
-    """Another run has taken this post over, because this one gave no sign of life for too long."""
+    """Another run has taken over this post, because this one sent no heartbeat for too long."""
+
+
+class RunFailed(ReelflowError):
+    """The run did its work, and part of it failed.
+
+    Attributes:
+        report: The outcome of each part; None if there is no report.
+    """
+
+    def __init__(self, message: str, report: BaseModel | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class PublishFailed(RunFailed):
+    """At least one platform did not publish the post."""
+
+
+class PhonesFailed(RunFailed):
+    """At least one phone task failed, is gone, or could not be created."""
+
+
+class ChecksFailed(RunFailed):
+    """Something that reelflow needs does not work."""
 
 
 class ServiceError(ReelflowError):
-    """A service was asked, and it did not go well."""
+    """A request to a service failed."""
 
 
 class NothingSent(ServiceError):
@@ -93,16 +143,16 @@ class OutcomeUnknown(ServiceError):
 
 
 class UnreadableAnswer(OutcomeUnknown):
-    """An answer came that makes no sense, so what it says about the outcome is not known."""
+    """The answer cannot be understood, so the outcome is unknown."""
 
 
 class Refused(ServiceError):
-    """The service said no. The same request will be refused again."""
+    """The service refused the request, and will refuse it again."""
 
 
 class NotAllowed(Refused):
-    """The key, the plan or the licence does not permit it."""
+    """The key, the plan or the licence does not allow it."""
 
 
 class NotFound(Refused):
-    """The thing named is not there."""
+    """The service does not have what was requested."""

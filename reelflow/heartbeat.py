@@ -1,4 +1,4 @@
-"""Signs of life of a run, so that another one takes over only what is really left alone."""
+"""Heartbeats of a run, so that another run takes over only abandoned work."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def heartbeat(renew: Callable[[], object], every: float) -> Iterator[None]:
-    """Call `renew` every so many seconds, from a thread of its own: an upload or a wait has no time for it.
+    """Call `renew` every `every` seconds, in a separate thread, so that uploads and waits need not do it.
 
-    It ends by itself when `renew` raises ClaimLost; whoever works finds that out at its own next step.
+    It stops when `renew` raises ClaimLost. The code in the body notices the loss at its own next step.
     """
     done = threading.Event()
 
@@ -27,7 +27,7 @@ def heartbeat(renew: Callable[[], object], every: float) -> Iterator[None]:
             except ClaimLost:
                 return
             except ReelflowError as error:
-                log.warning("No sign of life could be given: %s", error)
+                log.warning("The heartbeat could not be recorded: %s", error)
 
     thread = threading.Thread(target=beat, name="reelflow-heartbeat", daemon=True)
     thread.start()

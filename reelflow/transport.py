@@ -1,7 +1,7 @@
-"""How reelflow speaks HTTP: timeouts, safe addresses, counted uploads, and one mapping from httpx to our errors.
+"""reelflow's HTTP layer: timeouts, safe addresses, counted uploads, and one mapping from httpx to our errors.
 
-No request is ever repeated here: whether a repetition is safe is for the caller to decide, by the class of the
-error (`reelflow.errors`). Redirects are not followed, since they would take the key to another place.
+No request is ever repeated here: the caller decides whether that is safe, by the class of the error
+(`reelflow.errors`). Redirects are not followed, since they would send the key to another address.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import email.utils
 import ipaddress
 import ssl
 import time
-from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from reelflow.counted_body import CountedBody
 from reelflow.errors import (
     Busy,
     InputError,
@@ -28,6 +28,7 @@ from reelflow.errors import (
     Refused,
     UnreadableAnswer,
 )
+from reelflow.wording import duration
 
 CONNECT_TIMEOUT = 10.0
 """Seconds. Nothing has been sent by then, so giving up early costs nothing."""
@@ -37,8 +38,6 @@ UPLOAD_READ_TIMEOUT = 300.0
 """Seconds. Taisly answers an upload only when it has taken the file; clients in the wild wait 180-300 s."""
 WRITE_TIMEOUT = 60.0
 """Seconds that one piece of 256 KiB may take to be accepted by the network."""
-PIECE = 256 * 1024
-"""Bytes handed to the network at a time. httpx makes pieces of 64 KiB, with which 400 MB take half as long again."""
 POOL_TIMEOUT = 10.0
 """Seconds for a free connection; we use one at a time, so this only catches a mistake of ours."""
 
@@ -58,69 +57,6 @@ M = TypeVar("M", bound=BaseModel)
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 # Mistakes in the address, or of ours: nothing can have been sent.
 _BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL)
-
-
-class CountedBody(httpx.SyncByteStream):
-    """A request body that knows how much of it the transport has taken.
-
-    `taken` counts a piece as soon as it is handed out, so ``taken < total`` proves that the service cannot
-    have the whole request. The last piece (for a multipart body the closing boundary) is handed out only after
-    `before_last` has returned: raising there leaves the service with a request it cannot use.
-
-    Args:
-        stream: The body as httpx built it; it is read once.
-        total: Its length in bytes, as announced in Content-Length.
-        progress: Called with (bytes taken, bytes in all) after each piece.
-        before_last: Called once, before the last piece.
-    """
-
-    def __init__(
-        self,
-        stream: httpx.SyncByteStream,
-        total: int,
-        progress: Callable[[int, int], None] | None = None,
-        before_last: Callable[[], None] | None = None,
-    ) -> None:
-        self._stream = stream
-        self._progress = progress
-        self._before_last = before_last
-        self.total = total
-        self.taken = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether the service may have the whole body."""
-        return self.taken >= self.total
-
-    def __iter__(self) -> Iterator[bytes]:
-        held: list[bytes] = []
-        last = b""
-        for piece in self._stream:
-            if last:
-                held.append(last)
-            last = piece
-            size = sum(map(len, held))
-            if self.taken + size + len(last) > self.total:
-                raise InputError("The file grew while it was being uploaded; nothing was posted. Start again later.")
-            if size >= PIECE:
-                yield self._hand_out(b"".join(held))
-                held.clear()
-        if held:
-            yield self._hand_out(b"".join(held))
-        if self._before_last is not None:
-            self._before_last()
-        if last:
-            yield self._hand_out(last)
-
-    def _hand_out(self, piece: bytes) -> bytes:
-        self.taken += len(piece)
-        if self._progress is not None:
-            self._progress(self.taken, self.total)
-        return piece
-
-    def close(self) -> None:
-        """Release the file behind the body."""
-        self._stream.close()
 
 
 def is_loopback(url: str) -> bool:
@@ -147,14 +83,14 @@ def check_url(url: str, *, service: str, plain_http_anywhere: bool = False) -> s
         raise InputError(f"{url!r} is not a web address ({error}).", service=service) from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise InputError(
-            f"{url!r} is not a web address. Give the base URL of {service}, beginning with https:// or http://.",
+            f"{url!r} is not a web address. Enter the base URL of {service}, beginning with https:// or http://.",
             service=service,
         )
     if parsed.userinfo:
         raise InputError(f"The base URL of {service} must not contain a user name or password.", service=service)
     if parsed.scheme == "http" and not plain_http_anywhere and not is_loopback(url):
         raise InputError(
-            f"{url} would send everything unencrypted over the network. Use https://, "
+            f"{url} is unencrypted, so your key and posts could be read on the network. Use https://, "
             "or an address on this machine (http://127.0.0.1:…).",
             service=service,
         )
@@ -240,7 +176,7 @@ def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> Ree
     if isinstance(body, CountedBody) and not body.complete:
         return NothingSent(
             f"The connection to {service} broke after {body.taken:,} of {body.total:,} bytes "
-            f"({_reason(error)}); the request was not complete, so nothing came of it.",
+            f"({_reason(error)}). The request was incomplete, so it had no effect.",
             service=service,
         )
     if isinstance(error, httpx.DecodingError):
@@ -256,14 +192,14 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {cause.verify_message}"
         if isinstance(cause, ConnectionRefusedError):
-            return "connection refused, nothing listens there"
+            return "connection refused; nothing is listening there"
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.ConnectTimeout):
         return f"no connection within {CONNECT_TIMEOUT:.0f} s"
     if isinstance(error, httpx.ReadTimeout):
-        return "it took too long to answer"
+        return "timed out waiting for the answer"
     if isinstance(error, httpx.WriteTimeout):
-        return "the network stopped taking data"
+        return "the network stopped accepting data"
     return (str(error).strip().rstrip(".") or type(error).__name__).replace("\n", " ")
 
 
@@ -283,24 +219,26 @@ def from_status(response: httpx.Response, *, service: str, code: str | None, wor
     fields: dict[str, Any] = {"service": service, "status": status, "code": code}
     if status == 429:
         wait = retry_after(response)
-        hint = f"; it asks to wait {wait:.0f} s" if wait is not None else ""
-        return Busy(f"{service} has had too many requests for now{hint}{said}.", retry_after=wait, **fields)
+        hint = f"; retry in {duration(wait)}" if wait is not None else ""
+        return Busy(f"{service}: rate limit reached{hint}{said}.", retry_after=wait, **fields)
     if status < 400:
         return Refused(
             f"{service} answered with a redirect ({status}), which reelflow does not follow. Check the base URL.",
             **fields,
         )
     if status == 401:
-        return NotAllowed(f"{service} does not accept the API key (401{said}). Check the key in the block.", **fields)
+        return NotAllowed(
+            f"{service} does not accept the API key (401{said}). Check the API key in the block.", **fields
+        )
     if status == 403:
-        return NotAllowed(f"{service} does not permit this (403{said}).", **fields)
+        return NotAllowed(f"{service} does not allow this (403{said}).", **fields)
     if status == 404:
-        return NotFound(f"{service} knows no such thing (404{said}).", **fields)
+        return NotFound(f"{service}: not found (404{said}).", **fields)
     if status < 500:
         return Refused(f"{service} refused the request ({status}{said}).", **fields)
     if isinstance(response.request.stream, CountedBody) and not response.request.stream.complete:
-        return NothingSent(f"{service} broke off the upload with an error ({status}{said}).", **fields)
-    return OutcomeUnknown(f"{service} failed inside ({status}{said}).", **fields)
+        return NothingSent(f"{service} aborted the upload with an error ({status}{said}).", **fields)
+    return OutcomeUnknown(f"Internal error at {service} ({status}{said}).", **fields)
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -346,5 +284,7 @@ def parse(value: Any, model: type[M], *, service: str) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) or "the whole" for e in error.errors()[:3])
-        raise UnreadableAnswer(f"{service}'s answer lacks what reelflow needs ({fields}).", service=service) from None
+        fields = ", ".join(".".join(map(str, e["loc"])) or "all of it" for e in error.errors()[:3])
+        raise UnreadableAnswer(
+            f"{service}'s answer lacks fields that reelflow needs ({fields}).", service=service
+        ) from None

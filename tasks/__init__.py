@@ -1,1 +1,1 @@
-"""The steps of the flows as Prefect tasks: retries, names, logs and artifacts around the engine."""
+"""The steps of the flows as Prefect tasks: names, logs and artifacts around one call to the engine."""

@@ -1,14 +1,27 @@
-"""Late is not now: Prefect starts missed runs in a burst after a downtime."""
+"""Skip a run that starts too late: after downtime, Prefect starts all missed runs at once."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
-from reelflow.publishing import too_late
+from reelflow.wording import duration
 
 
-def too_late_now(minutes: float) -> str | None:
-    """Why this run must not begin, if it is more than so many minutes late; a person who retries it knows that."""
+def skip_if_late(max_minutes: float) -> State[Any] | None:
+    """The final state of a run that started too late; None if it may continue.
+
+    Only a run's first attempt can be late: whoever retries an old run knows that it is old.
+    """
     if (flow_run.run_count or 0) > 1:
         return None
-    return too_late(flow_run.scheduled_start_time, datetime.now(UTC), minutes)
+    due = flow_run.scheduled_start_time
+    if due is None or (late := datetime.now(UTC) - due) <= timedelta(minutes=max_minutes):
+        return None
+    return Completed(
+        name="Skipped",
+        message=f"Skipped: nothing was sent. This run was due at {due:%Y-%m-%d %H:%M} UTC, {duration(late)} ago, and "
+        f"may be at most {max_minutes:g} minutes late. To run it now, start a new run.",
+    )

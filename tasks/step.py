@@ -1,11 +1,16 @@
-"""A step of a flow: a Prefect task whose failure is one plain sentence."""
+"""reelflow's flows and steps: Prefect flows and tasks that fail with one clear message.
+
+There is one path for failures: the engine raises a `ReelflowError`, the step's task run ends as Failed with its
+message, and the flow run ends the same way. Any other error is a bug in reelflow and keeps its traceback.
+"""
 
 import functools
 import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import get_run_logger, task
+from prefect import Flow, get_run_logger, task
+from prefect import flow as prefect_flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.states import Failed
@@ -16,8 +21,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _ToRun(logging.Handler):
-    """Shows what the engine logs in the run that it works for. The engine itself knows no Prefect."""
+class _RunLogHandler(logging.Handler):
+    """Shows the engine's log records in the current run's log. The engine itself does not import Prefect."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a record on to the run's own log, where there is a run."""
@@ -29,27 +34,34 @@ class _ToRun(logging.Handler):
 
 def _show_engine_logs() -> None:
     engine = logging.getLogger("reelflow")
-    if not any(isinstance(handler, _ToRun) for handler in engine.handlers):
+    if not any(isinstance(handler, _RunLogHandler) for handler in engine.handlers):
         engine.setLevel(logging.INFO)
-        engine.addHandler(_ToRun())
+        engine.addHandler(_RunLogHandler())
         engine.propagate = False  # the run's log is on the console already
 
 
-def plainly(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
-    """Let `run` end as Failed with the words of our own errors, in place of a traceback in the logs.
-
-    Errors that are not ours are mistakes in reelflow; they keep their traceback.
-    """
+def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
+    """Let `run` end as Failed with the message of our own errors, in place of a traceback."""
 
     @functools.wraps(run)
-    def said(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         _show_engine_logs()
         try:
             return run(*args, **kwargs)
         except ReelflowError as error:
             return Failed(message=str(error), data=error)
 
-    return said
+    return call
+
+
+def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
+    """Prefect's ``@flow``, with our own errors as the failure message. Takes the same options."""
+
+    def decorate(run: Callable[P, R]) -> Flow[P, R]:
+        made: Any = prefect_flow(**options)(_fail_with_message(run))
+        return made  # type: ignore[no-any-return]
+
+    return decorate
 
 
 def _never(_task: Any, _run: Any, _state: Any) -> bool:
@@ -64,13 +76,13 @@ def step(run_name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P
     """Make a function a Prefect task that returns its value or raises its `ReelflowError`.
 
     Args:
-        run_name: What the task run is called in the UI; ``{parameter}`` is filled in.
-        **options: As for `prefect.task`. The default repeats nothing, and keeps no results: what must survive a
-            crash is in our own record.
+        run_name: The name of the task run in the UI; ``{parameter}`` is filled in.
+        **options: As for `prefect.task`. By default nothing is retried and no result is stored: what must survive a
+            crash is in the ledger.
     """
 
     def decorate(run: Callable[P, R]) -> Callable[P, R]:
-        inner = task(task_run_name=run_name, **{**_DEFAULTS, **options})(plainly(run))
+        inner = task(task_run_name=run_name, **{**_DEFAULTS, **options})(_fail_with_message(run))
 
         @functools.wraps(run)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:

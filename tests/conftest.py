@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
-import uvicorn
-from clips import BY_NAME
+from support.clips import BY_NAME
+from support.clock import Clock
+from support.sandbox import SandboxWithClients
 
 from reelflow.ledger import Ledger
-from reelflow.metered import MeteredTaisly
-from reelflow.models import Account, CheckedPost, Video
-from reelflow.sandbox.faults import CuttableProtocol
-from reelflow.sandbox.server import bind, build_app
-from reelflow.sandbox.world import ACCOUNTS, API_KEY, World
-from reelflow.taisly import TaislyClient
-from reelflow.tikmatrix import TikMatrixClient
-from reelflow.video.probe import fingerprint
+from reelflow.posts.requests import read_video
+from reelflow.records.posts import Account, PostRequest
+from reelflow.sandbox.catalog import ACCOUNTS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background by a shell: what the tests start would inherit that, and not end when it is told to.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Prefect's own settings, for every process that the tests start: workers and served flows ask for runs every 10 s, and
+# logs are sent every 2 s.
+os.environ["PREFECT_WORKER_QUERY_SECONDS"] = "0.5"
+os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"
+os.environ["PREFECT_LOGGING_TO_API_BATCH_INTERVAL"] = "0.2"
 
 
 @pytest.fixture(scope="session")
@@ -92,103 +93,9 @@ def url(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[str]:
     engine.dispose()
 
 
-class Clock:
-    """Time that passes only by sleeping, beginning now."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-        self.start = self.now
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def __call__(self) -> float:
-        return self.now
-
-    @property
-    def passed(self) -> float:
-        return self.now - self.start
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-class Sandbox:
-    """A sandbox that runs in this process, and what a test wants from it."""
-
-    def __init__(self, world: World, url: str) -> None:
-        self.world = world
-        self.url = url
-        self.http = httpx.Client(base_url=url, trust_env=False)
-        self._clients: list[TaislyClient | TikMatrixClient] = []
-
-    @property
-    def taisly_url(self) -> str:
-        return f"{self.url}/api/private"
-
-    @property
-    def tikmatrix_url(self) -> str:
-        return f"{self.url}/api/v1"
-
-    def taisly(self, key: str = API_KEY) -> TaislyClient:
-        client = TaislyClient(key, self.taisly_url)
-        self._clients.append(client)
-        return client
-
-    def metered(self, ledger: Ledger, clock: Clock, *, key: str = API_KEY, plan: str = "PRO") -> MeteredTaisly:
-        return MeteredTaisly(
-            self.taisly(key), ledger, api_key=key, service=self.taisly_url, plan=plan, sleep=clock.sleep
-        )
-
-    def tikmatrix(self) -> TikMatrixClient:
-        client = TikMatrixClient(self.tikmatrix_url)
-        self._clients.append(client)
-        return client
-
-    def close_clients(self) -> None:
-        while self._clients:
-            self._clients.pop().close()
-
-    def fault(self, fault: str, method: str = "*", path: str = "*", **more: Any) -> None:
-        answer = self.http.post("/sandbox/faults", json={"fault": fault, "method": method, "path": path, **more})
-        assert answer.status_code == 200, answer.text
-
-    def fail_next(self, **what: Any) -> None:
-        assert self.http.post("/sandbox/fail-next", json=what).status_code == 200
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self.http.get("/sandbox/state").json()
-
-    @property
-    def posts(self) -> list[dict[str, Any]]:
-        return self.state["posts"]
-
-    def asked(self, name: str) -> int:
-        return self.state["requests"].get(name, 0)
-
-
-def _run(folder: Path, **options: Any) -> Iterator[Sandbox]:
-    world = World(folder, **options)
-    sock = bind("127.0.0.1", 0)
-    config = uvicorn.Config(
-        build_app(world), http=CuttableProtocol, log_level="error", access_log=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    sandbox = Sandbox(world, f"http://127.0.0.1:{sock.getsockname()[1]}")
-    yield sandbox
-    sandbox.http.close()
-    server.should_exit = True
-    thread.join(5)
-    sock.close()
 
 
 @pytest.fixture
@@ -200,35 +107,35 @@ def ledger(ledger_url: str, clock: Clock) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def checked(clip: Callable[[str], Path]) -> Callable[..., CheckedPost]:
+def checked(clip: Callable[[str], Path]) -> Callable[..., PostRequest]:
     """A post of a small video that has been checked, for a sandbox."""
-    path = clip("small.mp4")
-    sha256, (size, modified) = fingerprint(path)
-    video = Video(path=path, sha256=sha256, size_bytes=size, modified_ns=modified, width=270, height=480, duration=4)
+    video = read_video(str(clip("small.mp4")))
     accounts = [Account(id=a["id"], platform=a["platform"], name=a["displayName"]) for a in ACCOUNTS]
 
-    def make(caption: str = "one", accounts: list[Account] = accounts[::2], **changes: Any) -> CheckedPost:
+    def make(caption: str = "one", accounts: list[Account] = accounts[::2], **changes: Any) -> PostRequest:
         values = {"video": video, "scheduled_for": None, "preview_second": 0} | changes
-        return CheckedPost(caption=caption, accounts=accounts, **values)
+        return PostRequest(caption=caption, accounts=accounts, **values)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def _shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    yield from _run(tmp_path_factory.mktemp("sandbox"), plan="PRO")
+def _shared_sandbox() -> Iterator[SandboxWithClients]:
+    with SandboxWithClients(plan="PRO") as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def second_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+def second_sandbox() -> Iterator[SandboxWithClients]:
     """Another PC with TikMatrix, and its own tasks and numbers."""
-    yield from _run(tmp_path / "second", plan="PRO")
+    with SandboxWithClients(plan="PRO") as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def sandbox(_shared_sandbox: Sandbox) -> Iterator[Sandbox]:
+def sandbox(_shared_sandbox: SandboxWithClients) -> Iterator[SandboxWithClients]:
     """A sandbox on the plan PRO, as new."""
-    _shared_sandbox.http.post("/sandbox/reset")
+    _shared_sandbox.reset()
     _shared_sandbox.world.plan, _shared_sandbox.world.license_plan = "PRO", "Pro"
     _shared_sandbox.world.auto_retry, _shared_sandbox.world.realtime = 3, False
     yield _shared_sandbox
@@ -236,25 +143,40 @@ def sandbox(_shared_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _prefect(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def new_database(_prefect: Path, server: str) -> Path:
+    """Prefect's database as a server's first start leaves it: with a copy of it a server starts 5 s sooner."""
+    return _prefect / "new.db"
+
+
+@pytest.fixture(scope="session")
+def server(_prefect: Path) -> Iterator[str]:
     """The address of a real Prefect server with its UI; this process is its client."""
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 
-    from deployments.programs import start_server
+    from deployments.local.processes import start_prefect_server
 
-    folder = tmp_path_factory.mktemp("prefect")
-    program, address = start_server(folder, 0)
+    process, address = start_prefect_server(_prefect, 0)
     try:
-        program.wait_for(f"{address}/api/health")
+        process.wait_for(f"{address}/api/health")
+        with (
+            contextlib.closing(sqlite3.connect(_prefect / "prefect" / "prefect.db")) as source,
+            contextlib.closing(sqlite3.connect(_prefect / "new.db")) as copy,
+        ):
+            source.backup(copy)
         with temporary_settings(
             {
                 PREFECT_API_URL: f"{address}/api",
-                PREFECT_HOME: folder / "client",  # results of one session must not be found by the next
+                PREFECT_HOME: _prefect / "client",  # results of one session must not be found by the next
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a flow without heartbeats ends a second sooner
             }
         ):
             yield address
             APILogWorker.drain_all(timeout=20)  # else the process waits for a server that has gone
     finally:
-        program.stop()
+        process.stop()

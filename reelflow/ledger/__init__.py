@@ -1,24 +1,37 @@
 """The durable record of what was sent, and the only package with SQL.
 
 One row for each destination of each post, claimed before anything is sent, so that two runs, two workers or two
-machines cannot both send it. SQLite by default; PostgreSQL by URL where workers run on several machines.
-
-States of a destination::
-
-    CLAIMED ──► SENDING ──► ACCEPTED ──► SUCCESS | FAILED
-       ▲           │            └──────► CANCELLED
-       │           ├──► REFUSED
-       │           └──► UNCONFIRMED   (may be out; a person decides)
-       └── given back when it is certain that nothing was posted
+machines cannot both send it. SQLite by default; PostgreSQL by URL where workers run on several machines. What may
+follow what is drawn in `reelflow.records.post_states` and `reelflow.records.phone_states`.
 
 A send is *sealed* just before the last piece of its upload leaves. A send that died unsealed cannot have been
-posted, and is given back; one that died sealed may have been, and is looked for in Taisly's history.
+posted, and is released; one that died sealed may have been, and is looked for in Taisly's history.
 
-Times are Unix seconds of this machine's clock. Leases are long against the differences that clocks kept by NTP have.
+Times are Unix seconds of this machine's clock. Leases are long compared with the differences between clocks kept by
+NTP.
 """
 
+import sqlalchemy as sa
+
 from reelflow.ledger.database import URL_VARIABLE, default_url
-from reelflow.ledger.keys import key_fingerprint
-from reelflow.ledger.posts import Ledger
+from reelflow.ledger.keys import KeyLedger, key_fingerprint
+from reelflow.ledger.phones import PhoneLedger
+from reelflow.ledger.posts import PostLedger
+from reelflow.ledger.schema import phone_requests, sends
 
 __all__ = ["URL_VARIABLE", "Ledger", "default_url", "key_fingerprint"]
+
+
+class Ledger(PostLedger, PhoneLedger, KeyLedger):
+    """The record behind one URL. Cheap to make; the database is opened at the first use.
+
+    Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.
+    """
+
+    def runs_alive(self) -> set[str]:
+        """Flow runs that hold a lease now: they have shown within seconds that they are at work."""
+        now = self.now()
+        with self.transaction() as connection:
+            posting = sa.select(sends.c.flow_run).where(sends.c.lease_until > now)
+            phoning = sa.select(phone_requests.c.flow_run).where(phone_requests.c.lease_until > now)
+            return {run for run in (*connection.scalars(posting), *connection.scalars(phoning)) if run}

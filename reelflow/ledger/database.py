@@ -1,4 +1,4 @@
-"""The database behind the ledger: opened, migrated, and its errors said in one line."""
+"""The database behind the ledger: opened, migrated, and its errors in one line."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sqlalchemy.engine import Connection, Engine
 
 from reelflow.errors import InputError, LedgerUnavailable
 
-HEAD = "0002"
-"""The newest migration."""
 LEASE_SECONDS = 20.0
-"""How long a send stays its run's without a sign of life; a live run gives one every few seconds."""
+"""How long a send stays its run's without a heartbeat; a live run sends one every few seconds."""
 LEASE_VARIABLE = "REELFLOW_LEASE_SECONDS"
 BUSY_TIMEOUT_MS = 30_000
 WAL_TRIES = 200
 WAL_PAUSE = 0.05
 """Seconds between two tries to switch on write-ahead logging."""
 URL_VARIABLE = "REELFLOW_LEDGER_URL"
+MIGRATION_LOCK = 7263548
+"""PostgreSQL's advisory lock under which the schema is migrated."""
 
 
 def default_url() -> str:
@@ -42,7 +42,7 @@ class Database:
     Args:
         url: A SQLAlchemy URL; see `default_url`.
         clock: For tests: Unix seconds.
-        lease_seconds: How long a send stays its run's without a sign of life; REELFLOW_LEASE_SECONDS, or 20.
+        lease_seconds: How long a send stays its run's without a heartbeat; REELFLOW_LEASE_SECONDS, or 20.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Database:
 
 
 class Transaction:
-    """One transaction; what the database says against it becomes LedgerUnavailable."""
+    """One transaction; an error of the database becomes LedgerUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -122,10 +122,11 @@ class Transaction:
             raise self._unavailable(error) from None
 
     def _unavailable(self, error: Exception) -> LedgerUnavailable:
-        words = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+        lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         return LedgerUnavailable(
-            f"The ledger at {self._database.place} cannot be used ({words[0].rstrip('.')}). "
-            "Nothing is sent without it: make room, or make it writable, and start again."
+            f"The ledger at {self._database.place} cannot be used ({lines[0].rstrip('.')}). "
+            "Nothing is sent without it. Check that it can be reached and written, and that its disk is not full. Then "
+            "start the run again."
         )
 
 
@@ -134,7 +135,7 @@ def _url(text: str) -> sa.URL:
         return sa.make_url(text)
     except sa.exc.ArgumentError:
         raise InputError(
-            f"The ledger's URL cannot be read; it is like sqlite:////path/ledger.db ({URL_VARIABLE})."
+            f"The ledger's URL is not valid. Write it like sqlite:////path/ledger.db ({URL_VARIABLE})."
         ) from None
 
 
@@ -143,7 +144,7 @@ def _create_engine(url: sa.URL) -> Engine:
         raise InputError(f"The ledger can be SQLite or PostgreSQL, not {url.get_backend_name()!r} ({URL_VARIABLE}).")
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    if url.database:
+    if url.database and not url.database.startswith("file:"):
         Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url)
 
@@ -181,24 +182,28 @@ def _use_wal(connection: Any) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    """Bring the schema up to `HEAD`; whoever comes first does it, the others wait for the lock."""
+    """Bring the schema up to the newest migration; whoever comes first does it, the others wait for the lock."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(files("reelflow.migrations")))
+    scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7263548)"))
-        version = None
-        if sa.inspect(connection).has_table("alembic_version"):
-            version = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        if version == HEAD:
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        version = MigrationContext.configure(connection).get_current_revision()
+        if version == scripts.get_current_head():
             return
-        if version is not None and version > HEAD:
+        try:
+            scripts.get_revisions(version or ())
+        except CommandError:
             raise InputError(
-                f"The ledger was written by a newer reelflow (version {version}; this one knows {HEAD}). "
-                "Update reelflow."
-            )
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", str(files("reelflow.migrations")))
+                f"The ledger was written by a newer version of reelflow (its schema is {version}; this one supports "
+                f"{scripts.get_current_head()}). Update reelflow."
+            ) from None
         config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+        command.upgrade(config, "head")

@@ -1,4 +1,4 @@
-"""What is on record of an API key: its requests of the last hour, its one reader, its connected accounts."""
+"""What the ledger knows of an API key: its requests of the last hour, its one reader, its connected accounts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.ledger.database import Database
-from reelflow.ledger.schema import api_keys, requests
-from reelflow.models import Account
+from reelflow.ledger.schema import api_keys, api_requests
+from reelflow.records.posts import Account
 
 HOUR = 3600.0
 HOUR_SLACK = 60.0
@@ -24,13 +24,13 @@ def key_fingerprint(api_key: str, service: str) -> str:
     return hashlib.sha256(f"reelflow\0{service}\0{api_key}".encode()).hexdigest()
 
 
-class KeyRecord(Database):
+class KeyLedger(Database):
     """The part of the ledger that is about API keys, known by their fingerprints."""
 
     # The quota: requests of the last hour, counted for all runs on all machines
 
     def take_request(self, api_key: str, kind: str, most: int) -> tuple[str | None, float]:
-        """Room for one request: its ticket and 0, or None and the seconds until there may be room.
+        """Take room for one request: its ticket and 0, or None and the seconds until there may be room.
 
         Args:
             api_key: The key's fingerprint.
@@ -43,28 +43,30 @@ class KeyRecord(Database):
             if state["blocked_until"] > now:
                 return None, state["blocked_until"] - now
             since = now - HOUR - HOUR_SLACK
-            connection.execute(requests.delete().where(requests.c.api_key == api_key, requests.c.at <= since))
+            connection.execute(
+                api_requests.delete().where(api_requests.c.api_key == api_key, api_requests.c.at <= since)
+            )
             taken = list(
                 connection.scalars(
-                    sa.select(requests.c.at).where(requests.c.api_key == api_key).order_by(requests.c.at)
+                    sa.select(api_requests.c.at).where(api_requests.c.api_key == api_key).order_by(api_requests.c.at)
                 )
             )
             if len(taken) >= most:
                 return None, max(0.1, taken[len(taken) - most] - since)
             ticket = uuid.uuid4().hex
-            connection.execute(requests.insert().values(id=ticket, api_key=api_key, at=now, kind=kind))
+            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=now, kind=kind))
         return ticket, 0.0
 
     def finish_request(self, ticket: str) -> None:
         """Count the request from now on: Taisly may have counted it at any time until its answer."""
         with self.transaction() as connection:
-            connection.execute(requests.update().where(requests.c.id == ticket).values(at=self.now()))
+            connection.execute(api_requests.update().where(api_requests.c.id == ticket).values(at=self.now()))
 
     def requests_in_last_hour(self, api_key: str) -> int:
         """How many requests are counted now."""
         with self.transaction() as connection:
             since = self.now() - HOUR - HOUR_SLACK
-            query = sa.select(sa.func.count()).where(requests.c.api_key == api_key, requests.c.at > since)
+            query = sa.select(sa.func.count()).where(api_requests.c.api_key == api_key, api_requests.c.at > since)
             return int(connection.scalar(query) or 0)
 
     def block_key(self, api_key: str, seconds: float) -> None:
@@ -75,7 +77,7 @@ class KeyRecord(Database):
 
     # One reader of the history for each key
 
-    def lead(self, api_key: str, owner: str, seconds: float) -> tuple[bool, float, float]:
+    def become_reader(self, api_key: str, owner: str, seconds: float) -> tuple[bool, float, float]:
         """Become or stay the one reader for a key: (whether we are, when to look next, the last pause)."""
         now = self.now()
         with self.transaction() as connection:
@@ -87,13 +89,13 @@ class KeyRecord(Database):
             )
             return True, row["next_look"], row["pause"]
 
-    def plan_look(self, api_key: str, at: float, pause: float) -> None:
+    def plan_next_look(self, api_key: str, at: float, pause: float) -> None:
         """Set when the history is read next, whoever is the reader then."""
         with self.transaction() as connection:
             self._key_row(connection, api_key)
             connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(next_look=at, pause=pause))
 
-    def stop_leading(self, api_key: str, owner: str) -> None:
+    def stop_reading(self, api_key: str, owner: str) -> None:
         """Let another run read."""
         with self.transaction() as connection:
             connection.execute(

@@ -1,81 +1,73 @@
-"""What is on record of posts: claims, sends, outcomes, and the trail of all that was seen."""
+"""What the ledger knows of posts: claims, sends, outcomes, and the trail of all that was seen."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.errors import ClaimLost
-from reelflow.ledger.keys import KeyRecord
-from reelflow.ledger.phones import PhoneRecord
-from reelflow.ledger.schema import KEY, destinations, events, phone_batches, sends
-from reelflow.models import UNDER_WAY, Account, CheckedPost, Claim, Outcome, Send, State
-
-GIVEN_BACK = (State.REFUSED, State.CANCELLED)
-"""States in which it is certain that nothing is out: the destination may be claimed again."""
+from reelflow.ledger.database import Database
+from reelflow.ledger.schema import KEY, destinations, events, sends
+from reelflow.records.post_states import IN_FLIGHT, PostState, is_held, may_be_claimed
+from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, SendRecord
 
 
-class Ledger(KeyRecord, PhoneRecord):
-    """The record behind one URL. Cheap to make; the database is opened at the first use.
-
-    Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.
-    """
+class PostLedger(Database):
+    """The part of the ledger that is about posts."""
 
     # Claim and send
 
-    def claim(self, post: CheckedPost, *, service: str, repeat: int, owner: str, flow_run: str | None = None) -> Claim:
-        """Claim those destinations of `post` that nobody has sent to or is sending to.
+    def claim(
+        self, request: PostRequest, *, service: str, repeat: int, owner: str, flow_run: str | None = None
+    ) -> Claim:
+        """Claim those destinations of `request` that nobody has sent to or is sending to.
 
         A claim whose holder has died before its upload was complete is taken over.
         """
         now = self.now()
-        accounts = sorted(post.accounts, key=lambda a: a.id)  # one order everywhere: no two claims can deadlock
+        accounts = sorted(request.accounts, key=lambda a: a.id)  # one order everywhere: no two claims can deadlock
         send_id = uuid.uuid4().hex
         mine: list[Account] = []
         waiting: set[str] = set()
+        settled: set[str] = set()
         with self.transaction() as connection:
             connection.execute(
-                sends.insert().values(self._send_row(send_id, post, service, repeat, owner, flow_run, now))
+                sends.insert().values(self._send_row(send_id, request, service, repeat, owner, flow_run, now))
             )
             for account in accounts:
-                row = self._destination_row(send_id, post, account, service, repeat, now)
+                row = self._destination_row(send_id, request, account, service, repeat, now)
                 fresh = self.insert(destinations).values(row).on_conflict_do_nothing()
                 # What came back tells, not the row count, which PostgreSQL's driver does not know for this statement.
                 if connection.execute(fresh.returning(destinations.c.id)).first() is not None:
                     mine.append(account)
                     continue
                 other = self._locked(connection, row)
-                if self._can_be_taken(other, now):
+                held = {"lease_until": other["lease_until"], "now": now}
+                state = PostState(other["state"])
+                if may_be_claimed(state, sealed_at=other["sealed_at"], **held):
                     connection.execute(
                         destinations.update()
                         .where(destinations.c.id == other["id"])
-                        .values(send_id=send_id, state=State.CLAIMED, detail="", link=None, changed_at=now)
+                        .values(send_id=send_id, state=PostState.CLAIMED, detail="", link=None, changed_at=now)
                     )
                     mine.append(account)
-                elif other["state"] in (State.CLAIMED, State.SENDING) and other["lease_until"] > now:
+                elif is_held(state, **held):
                     waiting.add(other["send_id"])
+                else:
+                    settled.add(other["send_id"])
             if not mine:
                 connection.execute(sends.delete().where(sends.c.id == send_id))
-                return Claim(None, [], sorted(waiting))
+                return Claim(None, [], sorted(waiting), sorted(settled))
             ids = json.dumps(sorted(a.id for a in mine))
             connection.execute(sends.update().where(sends.c.id == send_id).values(accounts=ids))
-            self._note(connection, send_id, State.CLAIMED, f"claimed for {len(mine)} accounts")
-        return Claim(send_id, mine, sorted(waiting))
-
-    @staticmethod
-    def _can_be_taken(row: RowMapping, now: float) -> bool:
-        if row["state"] in GIVEN_BACK:
-            return True
-        lost: bool = row["lease_until"] <= now
-        if row["state"] == State.CLAIMED:
-            return lost
-        return bool(row["state"] == State.SENDING and lost and row["sealed_at"] is None)
+            self._note(connection, send_id, PostState.CLAIMED, f"claimed for {len(mine)} accounts")
+        return Claim(send_id, mine, sorted(waiting), sorted(settled))
 
     def renew(self, send_id: str, owner: str) -> None:
         """Show that the run which works on a send is alive.
@@ -95,7 +87,7 @@ class Ledger(KeyRecord, PhoneRecord):
         now = self.now()
         with self.transaction() as connection:
             self._own(connection, send_id, owner, lease_until=now + self.lease_seconds, begun_at=now, sealed_at=None)
-            self._move(connection, send_id, (State.CLAIMED,), State.SENDING, "upload begins")
+            self._move(connection, send_id, PostState.SENDING, "upload begins")
 
     def seal(self, send_id: str, owner: str) -> None:
         """Record that the last piece is about to leave: from now on the post may be out.
@@ -106,70 +98,63 @@ class Ledger(KeyRecord, PhoneRecord):
         now = self.now()
         with self.transaction() as connection:
             self._own(connection, send_id, owner, lease_until=now + self.lease_seconds, sealed_at=now)
-            self._note(connection, send_id, State.SENDING, "upload complete but for its last piece")
+            self._note(connection, send_id, PostState.SENDING, "upload complete but for its last piece")
 
-    def accepted(self, send_id: str, history_id: str, words: str = "accepted by Taisly") -> None:
+    def accepted(self, send_id: str, history_id: str, reason: str = "accepted by Taisly") -> None:
         """Record the id that Taisly gave the post."""
         with self.transaction() as connection:
             connection.execute(sends.update().where(sends.c.id == send_id).values(history_id=history_id, lease_until=0))
-            self._move(
-                connection,
-                send_id,
-                (State.CLAIMED, State.SENDING, State.UNCONFIRMED),
-                State.ACCEPTED,
-                f"{words}: history id {history_id}",
-            )
+            self._move(connection, send_id, PostState.ACCEPTED, f"{reason}: history ID {history_id}")
 
-    def give_back(self, send_id: str, words: str, *, keep_seconds: float = 0) -> None:
+    def release_claim(self, send_id: str, reason: str, *, keep_seconds: float = 0) -> None:
         """Record that it is certain that nothing was posted; others may claim it after `keep_seconds`."""
         lease = self.now() + keep_seconds
         with self.transaction() as connection:
             connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=lease, sealed_at=None))
-            self._move(connection, send_id, (State.CLAIMED, State.SENDING, State.UNCONFIRMED), State.CLAIMED, words)
+            self._move(connection, send_id, PostState.CLAIMED, reason)
 
-    def answer_lost(self, send_id: str, words: str) -> None:
+    def answer_lost(self, send_id: str, reason: str) -> None:
         """Record that the post may be out: nobody works on it any more, and it is looked for in the history."""
         with self.transaction() as connection:
             connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
-            self._note(connection, send_id, State.SENDING, f"answer lost: {words}")
+            self._note(connection, send_id, PostState.SENDING, f"answer lost: {reason}")
 
-    def settle(self, send_id: str, state: State, words: str) -> None:
-        """End all destinations of a send that are still under way: REFUSED, UNCONFIRMED, CANCELLED or SUCCESS."""
+    def settle(self, send_id: str, state: PostState, reason: str) -> None:
+        """End all destinations of a send that are not settled: REFUSED, UNCONFIRMED, CANCELLED or SUCCESS."""
         with self.transaction() as connection:
-            before = (State.CLAIMED, State.SENDING, State.ACCEPTED, State.UNCONFIRMED)
             connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
-            self._move(connection, send_id, before, state, words)
+            self._move(connection, send_id, state, reason)
 
-    def record(self, send_id: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
-        """Record what became of a send at each account; the outcomes that are news."""
+    def record_outcomes(self, send_id: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Record what became of a send at each account; the outcomes that are new."""
         news = []
         with self.transaction() as connection:
             for outcome in outcomes:
-                if outcome.state not in (State.SUCCESS, State.FAILED):
+                if outcome.state not in (PostState.SUCCESS, PostState.FAILED):
                     continue
                 changed = connection.execute(
                     destinations.update()
                     .where(
                         destinations.c.send_id == send_id,
                         destinations.c.account_id == outcome.account.id,
-                        destinations.c.state == State.ACCEPTED,
+                        destinations.c.state.in_(outcome.state.may_come_from),
                     )
                     .values(state=outcome.state, detail=outcome.detail, link=outcome.link, changed_at=self.now())
                 )
                 if changed.rowcount:
                     news.append(outcome)
-                    words = outcome.link or outcome.detail
-                    self._note(connection, send_id, outcome.state, words, account_id=outcome.account.id)
+                    reason = outcome.link or outcome.detail
+                    self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
         return news
 
     # Reading
 
-    def outcomes(self, post: CheckedPost, *, service: str, repeat: int) -> list[tuple[Outcome, Send]]:
-        """What is on record for each destination of `post`, in the order of its accounts."""
+    def outcomes(self, request: PostRequest, *, service: str, repeat: int) -> list[tuple[Outcome, Send]]:
+        """What is on record for each destination of `request`, in the order of its accounts."""
         with self.transaction() as connection:
             found = {}
-            for account in post.accounts:
-                key = self._destination_row("", post, account, service, repeat, 0)
+            for account in request.accounts:
+                key = self._destination_row("", request, account, service, repeat, 0)
                 row = (
                     connection.execute(
                         sa.select(destinations, *_prefixed(sends))
@@ -181,30 +166,30 @@ class Ledger(KeyRecord, PhoneRecord):
                 )
                 if row is not None:
                     found[account.id] = (_outcome(row), _send(row))
-        return [found[a.id] for a in post.accounts if a.id in found]
+        return [found[a.id] for a in request.accounts if a.id in found]
 
-    def sends(self, ids: Sequence[str]) -> list[tuple[Send, list[Outcome]]]:
+    def sends(self, ids: Collection[str]) -> list[SendRecord]:
         """Sends by id, each with its destinations."""
         return self._sends(sends.c.id.in_(ids))
 
-    def open_sends(self, service: str) -> list[tuple[Send, list[Outcome]]]:
+    def open_sends(self, service: str) -> list[SendRecord]:
         """Every send to `service` that has no outcome yet, by any run on any machine, with its open destinations."""
         with_open = sa.select(destinations.c.send_id).where(
-            destinations.c.service == service, destinations.c.state.in_(UNDER_WAY)
+            destinations.c.service == service, destinations.c.state.in_(IN_FLIGHT)
         )
         return self._sends(sends.c.id.in_(with_open))
 
-    def sends_of_flow_run(self, flow_run: str) -> list[tuple[Send, list[Outcome]]]:
+    def sends_of_flow_run(self, flow_run: str) -> list[SendRecord]:
         """What a flow run sent."""
         return self._sends(sends.c.flow_run == flow_run)
 
-    def find(self, *, history_id: str | None = None, state: State | None = None) -> list[tuple[Send, list[Outcome]]]:
+    def find(self, *, history_id: str | None = None, state: PostState | None = None) -> list[SendRecord]:
         """Sends by their history id, or those that have a destination in `state`."""
         if history_id is not None:
             return self._sends(sends.c.history_id == history_id)
         return self._sends(sends.c.id.in_(sa.select(destinations.c.send_id).where(destinations.c.state == state)))
 
-    def owned(self, service: str, history_ids: Sequence[str]) -> set[str]:
+    def owned_history_ids(self, service: str, history_ids: Sequence[str]) -> set[str]:
         """Those of `history_ids` that belong to a send on record."""
         with self.transaction() as connection:
             query = sa.select(sends.c.history_id).where(sends.c.service == service, sends.c.history_id.in_(history_ids))
@@ -222,21 +207,13 @@ class Ledger(KeyRecord, PhoneRecord):
         with self.transaction() as connection:
             return [(p, name, state, number) for p, name, state, number in connection.execute(query)]
 
-    def runs_alive(self) -> set[str]:
-        """Flow runs that hold a lease now: they have shown within seconds that they are at work."""
-        now = self.now()
-        with self.transaction() as connection:
-            posting = sa.select(sends.c.flow_run).where(sends.c.lease_until > now)
-            phoning = sa.select(phone_batches.c.flow_run).where(phone_batches.c.lease_until > now)
-            return {run for run in (*connection.scalars(posting), *connection.scalars(phoning)) if run}
-
     def trail(self, send_id: str) -> list[dict[str, Any]]:
         """All that was seen of a send, oldest first. It is only ever added to."""
         with self.transaction() as connection:
             query = sa.select(events).where(events.c.send_id == send_id).order_by(events.c.id)
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def _sends(self, condition: sa.ColumnElement[bool]) -> list[tuple[Send, list[Outcome]]]:
+    def _sends(self, condition: sa.ColumnElement[bool]) -> list[SendRecord]:
         query = (
             sa.select(destinations, *_prefixed(sends))
             .join(sends, sends.c.id == destinations.c.send_id)
@@ -272,42 +249,50 @@ class Ledger(KeyRecord, PhoneRecord):
         wanted = connection.scalar(sa.select(sends.c.accounts).where(sends.c.id == send_id)) or "[]"
         if ours != 1 or held != len(json.loads(wanted)):
             raise ClaimLost(
-                "Another run has taken this post over, because this one gave no sign of life for too long. "
+                "Another run has taken over this post, because this one sent no heartbeat for too long. "
                 "This run sends nothing."
             )
 
-    def _move(self, connection: Connection, send_id: str, before: Sequence[State], after: State, words: str) -> None:
-        detail = words if after in (State.REFUSED, State.UNCONFIRMED, State.CANCELLED) else ""
+    def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> None:
+        """Move those destinations of a send to a state that may follow theirs."""
+        detail = reason if after in (PostState.REFUSED, PostState.UNCONFIRMED, PostState.CANCELLED) else ""
         moved = connection.execute(
             destinations.update()
-            .where(destinations.c.send_id == send_id, destinations.c.state.in_(before))
+            .where(destinations.c.send_id == send_id, destinations.c.state.in_(after.may_come_from))
             .values(state=after, detail=detail, changed_at=self.now())
         )
         if moved.rowcount:
-            self._note(connection, send_id, after, words)
+            self._note(connection, send_id, after, reason)
 
     def _note(
-        self, connection: Connection, send_id: str, state: State, words: str, account_id: str | None = None
+        self, connection: Connection, send_id: str, state: PostState, reason: str, account_id: str | None = None
     ) -> None:
         who = sa.select(sends.c.flow_run, sends.c.owner).where(sends.c.id == send_id)
         row = connection.execute(who).mappings().one()
         connection.execute(
             events.insert().values(
-                at=self.now(), send_id=send_id, account_id=account_id, state=state, words=words, **row
+                at=self.now(), send_id=send_id, account_id=account_id, state=state, reason=reason, **row
             )
         )
 
     def _send_row(
-        self, send_id: str, post: CheckedPost, service: str, repeat: int, owner: str, flow_run: str | None, now: float
+        self,
+        send_id: str,
+        request: PostRequest,
+        service: str,
+        repeat: int,
+        owner: str,
+        flow_run: str | None,
+        now: float,
     ) -> dict[str, Any]:
         return {
             "id": send_id,
             "service": service,
-            "sha256": post.video.sha256,
-            "file": str(post.video.path),
-            "caption": post.caption,
+            "sha256": request.video.sha256,
+            "file": str(request.video.path),
+            "caption": request.caption,
             "accounts": "[]",
-            "scheduled_ms": _ms(post),
+            "scheduled_ms": request.scheduled_ms,
             "repeat": repeat,
             "flow_run": flow_run,
             "owner": owner,
@@ -317,26 +302,22 @@ class Ledger(KeyRecord, PhoneRecord):
 
     @staticmethod
     def _destination_row(
-        send_id: str, post: CheckedPost, account: Account, service: str, repeat: int, now: float
+        send_id: str, request: PostRequest, account: Account, service: str, repeat: int, now: float
     ) -> dict[str, Any]:
         return {
             "service": service,
-            "sha256": post.video.sha256,
+            "sha256": request.video.sha256,
             "account_id": account.id,
-            "caption_sha256": hashlib.sha256(post.caption.encode()).hexdigest(),
-            "scheduled_ms": _ms(post),
+            "caption_sha256": hashlib.sha256(request.caption.encode()).hexdigest(),
+            "scheduled_ms": request.scheduled_ms,
             "repeat": repeat,
             "platform": account.platform,
             "name": account.name,
-            "state": State.CLAIMED,
+            "state": PostState.CLAIMED,
             "detail": "",
             "send_id": send_id,
             "changed_at": now,
         }
-
-
-def _ms(post: CheckedPost) -> int:
-    return 0 if post.scheduled_for is None else round(post.scheduled_for.timestamp() * 1000)
 
 
 def _prefixed(table: sa.Table) -> list[sa.Label[Any]]:
@@ -351,4 +332,4 @@ def _send(row: RowMapping) -> Send:
 
 def _outcome(row: RowMapping) -> Outcome:
     account = Account(id=row["account_id"], platform=row["platform"], name=row["name"])
-    return Outcome(account=account, state=State(row["state"]), detail=row["detail"], link=row["link"])
+    return Outcome(account=account, state=PostState(row["state"]), detail=row["detail"], link=row["link"])

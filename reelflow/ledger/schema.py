@@ -58,17 +58,17 @@ events = sa.Table(
     sa.Column("flow_run", _S(36)),
     sa.Column("owner", _S(32), nullable=False),
     sa.Column("state", _S(20), nullable=False),
-    sa.Column("words", _T, nullable=False),
+    sa.Column("reason", _T, nullable=False),
     sa.Index("events_by_send", "send_id"),
 )
-requests = sa.Table(
-    "requests",
+api_requests = sa.Table(
+    "api_requests",
     metadata,
     sa.Column("id", _S(32), primary_key=True),
     sa.Column("api_key", _S(64), nullable=False),
     sa.Column("at", _F, nullable=False),
     sa.Column("kind", _S(10), nullable=False),
-    sa.Index("requests_by_key", "api_key", "at"),
+    sa.Index("api_requests_by_key", "api_key", "at"),
 )
 api_keys = sa.Table(
     "api_keys",
@@ -82,8 +82,8 @@ api_keys = sa.Table(
     sa.Column("accounts", _T, nullable=False),
     sa.Column("accounts_at", _F, nullable=False),
 )
-phone_batches = sa.Table(
-    "phone_batches",
+phone_requests = sa.Table(
+    "phone_requests",
     metadata,
     sa.Column("id", _S(32), primary_key=True),
     sa.Column("host", _S(200), nullable=False),
@@ -99,19 +99,19 @@ phone_batches = sa.Table(
     sa.Column("owner", _S(32), nullable=False),
     sa.Column("lease_until", _F, nullable=False),
     sa.Column("state", _S(20), nullable=False),
-    sa.Column("words", _T, nullable=False),
+    sa.Column("reason", _T, nullable=False),
     sa.Column("left_open", sa.Integer, nullable=False),
     sa.Column("planned_at", _F, nullable=False),
     sa.Column("begun_at", _F),
     sa.Column("highest_before", sa.BigInteger),
-    sa.Index("phone_batches_by_state", "host", "state"),
-    sa.Index("phone_batches_by_run", "flow_run"),
+    sa.Index("phone_requests_by_state", "host", "state"),
+    sa.Index("phone_requests_by_run", "flow_run"),
 )
 phone_tasks = sa.Table(
     "phone_tasks",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("batch_id", _S(32), sa.ForeignKey("phone_batches.id"), nullable=False),
+    sa.Column("request_id", _S(32), sa.ForeignKey("phone_requests.id"), nullable=False),
     sa.Column("task_id", sa.BigInteger, nullable=False),
     sa.Column("serial", _S(200), nullable=False),
     sa.Column("username", _S(200), nullable=False),
@@ -124,22 +124,22 @@ phone_tasks = sa.Table(
     sa.Column("ended", _S(40), nullable=False),
     sa.Column("failed_at", _F),
     sa.Column("changed_at", _F, nullable=False),
-    sa.UniqueConstraint("batch_id", "task_id", name="one_row_a_phone_task"),
+    sa.UniqueConstraint("request_id", "task_id", name="one_row_a_phone_task"),
     sa.Index("phone_tasks_by_state", "state"),
 )
 phone_actions = sa.Table(
     "phone_actions",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("batch_id", _S(32), sa.ForeignKey("phone_batches.id"), nullable=False),
+    sa.Column("request_id", _S(32), sa.ForeignKey("phone_requests.id"), nullable=False),
     sa.Column("account", _S(250), nullable=False),
-    sa.Column("worker", _S(250), nullable=False),
+    sa.Column("actor", _S(250), nullable=False),
     sa.Column("script", _S(50), nullable=False),
     sa.Column("target", _T, nullable=False),
     sa.Column("target_sent", _T, nullable=False),
     sa.Column("at", _F, nullable=False),
     sa.Index("phone_actions_by_account", "account", "script", "at"),
-    sa.Index("phone_actions_by_batch", "batch_id"),
+    sa.Index("phone_actions_by_request", "request_id"),
 )
 phone_hosts = sa.Table(
     "phone_hosts",

@@ -1,1 +1,1 @@
-"""Scripts on the user's own phones: what is asked for, what the owner's limits leave of it, and what came of it."""
+"""Scripts on the owner's phones: requests, limits, and the outcome of each task."""

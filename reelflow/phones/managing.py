@@ -1,92 +1,87 @@
-"""Listing, stopping, deleting and retrying phone tasks by hand: what is chosen, and what is left alone."""
+"""List, stop, delete and retry phone tasks by hand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reelflow.errors import InputError, NotFound, Refused
+from reelflow.errors import InputError, Refused
 from reelflow.ledger import Ledger
-from reelflow.phones.creating import fits, newest_first
-from reelflow.phones.engagement import Guardrails, count
-from reelflow.phones.forms import UNFINISHED, ManageForm, TaskResult, TaskState
+from reelflow.phones.form import ManageForm
+from reelflow.phones.limits import Guardrails
+from reelflow.phones.matching import is_still_ours, observed
+from reelflow.records.phone_states import TaskState, shown_state
+from reelflow.records.phones import TaskRecord, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.tikmatrix.scripts import target_of
-from reelflow.tikmatrix.wire import PhoneTask, TaskStatus
+from reelflow.tikmatrix.listing import find_task, newest_first
+from reelflow.tikmatrix.wire import PhoneTask
 
-_STATES = {
-    TaskStatus.PENDING: TaskState.PENDING,
-    TaskStatus.RUNNING: TaskState.RUNNING,
-    TaskStatus.COMPLETED: TaskState.COMPLETED,
-    TaskStatus.FAILED: TaskState.FAILED,
-}
+SINGLE_LOOKUPS = 3
+"""Up to so many tasks are asked for one by one: fewer requests than a listing may need."""
 
 
 @dataclass
-class Chosen:
-    """The tasks that fit, and why others with the wanted ids do not."""
+class Selection:
+    """The tasks that were chosen, and why others with the wanted ids were not."""
 
     tasks: list[TaskResult] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Acted:
+class ManageResult:
     """The ids of what was done, and what TikMatrix refused."""
 
     done: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
-def choose(client: TikMatrixClient, ledger: Ledger, host: str, form: ManageForm, guardrails: Guardrails) -> Chosen:
+def select_tasks(
+    client: TikMatrixClient, ledger: Ledger, host: str, form: ManageForm, guardrails: Guardrails
+) -> Selection:
     """Find the tasks that a form names, on the owner's phones only.
 
     Raises:
         InputError: the phone is not listed, or there are more tasks than the form permits.
         ServiceError: TikMatrix cannot be asked.
     """
-    listed = {phone.serial for phone in guardrails.phones}
+    known = {phone.serial for phone in guardrails.phones}
     device = form.device.strip()
-    if device and device not in listed:
-        raise InputError(f"{device} is not among the phones of the host block ({', '.join(sorted(listed)) or 'none'}).")
-    chosen, found = Chosen(), _find(client, form, chosen_ids=list(dict.fromkeys(form.task_ids)))
+    if device and device not in known:
+        raise InputError(f"{device} is not among the phones of the host block ({', '.join(sorted(known)) or 'none'}).")
+    selection, found = Selection(), _find(client, form, wanted=list(dict.fromkeys(form.task_ids)))
     ours = _ours(ledger, host, found)
     for task in found:
-        if task.serial not in listed:
+        if task.serial not in known:
             why = f"is on {task.serial or 'a phone'}, which the host block does not list"
         elif form.only_ours and task.id not in ours:
-            why = "was not made by reelflow"
-        elif not _fits_filters(task, form, device):
-            why = "does not fit the filters"
+            why = "was not created by reelflow"
+        elif not _passes_filters(task, form, device):
+            why = "does not match the filters"
         else:
-            chosen.tasks.append(_result(task))
+            selection.tasks.append(observed(task).model_copy(update={"state": shown_state(task.status)}))
             continue
         if form.task_ids:
-            chosen.left_alone.append(f"task {task.id} {why}")
+            selection.left_alone.append(f"task {task.id} {why}")
     missing = set(form.task_ids) - {task.id for task in found}
-    chosen.left_alone += [f"task {task_id} is not there" for task_id in sorted(missing)]
-    if len(chosen.tasks) > form.most_tasks:
+    selection.left_alone += [f"task {task_id} does not exist" for task_id in sorted(missing)]
+    if len(selection.tasks) > form.most_tasks:
         raise InputError(
-            f"{len(chosen.tasks)} tasks fit, more than the {form.most_tasks} of 'At most (tasks)'. Nothing was done."
+            f"{len(selection.tasks)} tasks match, more than the 'Task limit' of {form.most_tasks}. Nothing was changed."
         )
-    return chosen
+    return selection
 
 
-def _find(client: TikMatrixClient, form: ManageForm, chosen_ids: list[int]) -> list[PhoneTask]:
-    if chosen_ids and len(chosen_ids) <= 3:  # fewer requests than a listing may need
-        found = []
-        for task_id in chosen_ids:
-            try:
-                found.append(client.task(task_id))
-            except NotFound:
-                continue
-        return found
+def _find(client: TikMatrixClient, form: ManageForm, wanted: list[int]) -> list[PhoneTask]:
+    if wanted and len(wanted) <= SINGLE_LOOKUPS:
+        found = [find_task(client, task_id) for task_id in wanted]
+        return [task for task in found if task is not None]
     script = None if form.script == "any" else form.script
     pages = newest_first(client, script, source="api" if form.only_ours else None)
     tasks = {task.id: task for page in pages for task in page}
-    return [task for task_id, task in sorted(tasks.items()) if not chosen_ids or task_id in chosen_ids]
+    return [task for task_id, task in sorted(tasks.items()) if not wanted or task_id in wanted]
 
 
-def _fits_filters(task: PhoneTask, form: ManageForm, device: str) -> bool:
+def _passes_filters(task: PhoneTask, form: ManageForm, device: str) -> bool:
     status = task.status.name.lower() if task.status is not None else "running"
     return (
         form.status in ("any", status)
@@ -95,83 +90,51 @@ def _fits_filters(task: PhoneTask, form: ManageForm, device: str) -> bool:
     )
 
 
-def _ours(ledger: Ledger, host: str, tasks: list[PhoneTask]) -> dict[int, str]:
-    """The tasks that are on record as ours, with their request; the same number alone is not enough."""
+def _ours(ledger: Ledger, host: str, tasks: list[PhoneTask]) -> set[int]:
+    """The ids of the tasks that are on record as ours."""
     by_id = {task.id: task for task in tasks}
-    ours: dict[int, str] = {}
-    for batch, known in ledger.phone_records(host, list(by_id)):
-        seen = by_id[known.task_id]
-        same = (not known.serial or known.serial == seen.serial) and (
-            not known.target or known.target == target_of(seen.script_args)
-        )
-        if fits(batch, seen) and same:
-            ours.setdefault(known.task_id, batch.id)
-    return ours
+    records = ledger.records_of_tasks(host, list(by_id))
+    return {
+        record.task.task_id
+        for request, record in records
+        if is_still_ours(request, record.task, by_id[record.task.task_id])
+    }
 
 
-def _result(task: PhoneTask) -> TaskResult:
-    return TaskResult(
-        task_id=task.id,
-        serial=task.serial,
-        username=task.username or "",
-        target=target_of(task.script_args),
-        state=_STATES[task.status] if task.status is not None else TaskState.RUNNING,
-        remark=task.remark,
-        repeated_by_tikmatrix=task.retry_count,
-        started=task.start_time or "",
-        ended=task.end_time or "",
-    )
-
-
-def act(client: TikMatrixClient, ledger: Ledger, host: str, form: ManageForm, chosen: Chosen) -> Acted:
-    """Do it, task by task, and put it on record where a task is ours. A dry run and a listing do nothing.
+def manage_tasks(
+    client: TikMatrixClient, ledger: Ledger, host: str, form: ManageForm, selection: Selection
+) -> ManageResult:
+    """Do it, task by task, and record it where a task is ours. A dry run and a listing do nothing.
 
     Raises:
         ServiceError: TikMatrix cannot be asked.
     """
-    acted = Acted()
+    result = ManageResult()
     if form.dry_run or form.action == "list":
-        return acted
-    records = {known.task_id: (batch, known) for batch, known in
-               reversed(ledger.phone_records(host, [t.task_id for t in chosen.tasks]))}  # fmt: skip
-    for task in chosen.tasks:
+        return result
+    found = ledger.records_of_tasks(host, [t.task_id for t in selection.tasks])
+    records = {record.task.task_id: record for _, record in reversed(found)}
+    actions = {"stop": client.stop_task, "delete": client.delete_task, "retry": client.retry_task}
+    for task in selection.tasks:
         try:
-            if form.action == "stop":
-                client.stop_task(task.task_id)
-            elif form.action == "delete":
-                client.delete_task(task.task_id)
-            else:
-                client.retry_task(task.task_id)
+            actions[form.action](task.task_id)
         except Refused as error:
-            acted.refused.append(f"task {task.task_id}: {str(error).rstrip('.')}")
+            result.refused.append(f"task {task.task_id}: {str(error).rstrip('.')}")
             continue
-        acted.done.append(task.task_id)
-        if task.task_id not in records:
-            continue
-        batch, known = records[task.task_id]
-        if form.action == "delete" and known.state in UNFINISHED:
-            gone = known.model_copy(update={"state": TaskState.CANCELLED, "remark": "deleted by hand"})
-            ledger.record_tasks([(batch.id, gone, None)])
-        elif form.action == "retry":
-            ledger.record_tasks([(batch.id, known.model_copy(update={"state": TaskState.PENDING}), None)])
-            ledger.follow_again([batch.id])
-    return acted
+        result.done.append(task.task_id)
+        if record := records.get(task.task_id):
+            _record(ledger, record, form.action)
+    return result
 
 
-_DONE = {"stop": "stopped", "delete": "deleted", "retry": "set going again"}
-
-
-def sentence(form: ManageForm, chosen: Chosen, acted: Acted) -> str:
-    """What was found and done, in one line."""
-    fit = count(len(chosen.tasks), "task")
-    if form.action == "list":
-        words = f"{fit} found."
-    elif form.dry_run:
-        words = f"Dry run, nothing was done. {fit} would be {_DONE[form.action]}."
+def _record(ledger: Ledger, record: TaskRecord, action: str) -> None:
+    """Record what was done to a task of ours."""
+    if action == "delete" and not record.task.state.finished:
+        update = {"state": TaskState.CANCELLED, "remark": "deleted by hand"}
+    elif action == "retry":
+        update = {"state": TaskState.PENDING}
     else:
-        words = f"{len(acted.done)} of {fit} {_DONE[form.action]}."
-    if acted.refused:
-        words += f" TikMatrix refused: {'; '.join(acted.refused[:5])}."
-    if chosen.left_alone:
-        words += f" Left alone: {'; '.join(chosen.left_alone[:5])}."
-    return words
+        return
+    ledger.record_tasks([record._replace(task=record.task.model_copy(update=update), failed_at=None)])
+    if action == "retry":
+        ledger.resume_watch([record.request_id])

@@ -1,45 +1,36 @@
-"""Watching phone tasks until each has an end, by listing: one request for up to 100 of them.
+"""Watch phone tasks until each is finished, by listing them: one request for up to 100 tasks.
 
 Only our own ids are looked at, never the PC's counts. What a task is known by beside its id (script, phone, target) is
-put on record when it is first seen, so that an id which TikMatrix gives a second time is not taken for ours.
+recorded when it is first seen, so that an id which TikMatrix gives a second time is not taken for ours.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reelflow.errors import NotAllowed, NotFound, ReelflowError, ServiceError
+from reelflow.errors import NotAllowed, ReelflowError, ServiceError
 from reelflow.ledger import Ledger
-from reelflow.phones.batches import Batch
-from reelflow.phones.creating import fits, newest_first
-from reelflow.phones.forms import UNFINISHED, TaskResult, TaskState
+from reelflow.phones.matching import is_still_ours, observed
+from reelflow.records.phone_states import AUTO_RETRY_SECONDS, TaskState, task_state
+from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.tikmatrix.scripts import target_of
-from reelflow.tikmatrix.wire import PhoneTask, TaskStatus
+from reelflow.tikmatrix.listing import find_tasks
+from reelflow.tikmatrix.wire import PhoneTask
 
 log = logging.getLogger(__name__)
 
-AUTO_RETRY_SECONDS = 65.0
-"""TikMatrix repeats a failed task after 5 to 60 s, so a failure is final only after that, and 5 s for its clock."""
-AUTO_RETRY_MOST = 10
-"""The highest number of repeats that TikMatrix's setting takes: a failure after them is final at once."""
 RETRY_PAUSE = 60.0
 RETRY_GROWTH = 3.0
 """Our own repeats wait 1, 3, 9, … minutes."""
-PROOFS = 3
-"""How many of the tasks that are missing from a complete listing are asked for singly before all are taken for gone."""
 LONGEST_PAUSE = 60.0
 """Seconds between two looks while TikMatrix does not answer."""
 
-Row = tuple[str, TaskResult, float | None]
-"""A task on record: the request that made it, the task, and since when it has failed without a change."""
-
 
 @dataclass(frozen=True)
-class Watch:
+class WatchSettings:
     """How to watch.
 
     Attributes:
@@ -58,8 +49,8 @@ class Watch:
 
 
 @dataclass
-class Watched:
-    """What came of watching: what went wrong last, if the last look failed, and how many looks there were."""
+class WatchResult:
+    """What came of watching: what went wrong in the last look, if anything; how many looks there were; what ended."""
 
     trouble: ReelflowError | None = None
     looks: int = 0
@@ -69,156 +60,135 @@ class Watched:
 def watch_tasks(
     client: TikMatrixClient,
     ledger: Ledger,
-    batch_ids: Sequence[str],
-    how: Watch,
+    request_ids: Sequence[str],
+    settings: WatchSettings,
     *,
     on_news: Callable[[TaskResult], None] = lambda task: None,
-    on_progress: Callable[[int, int], None] = lambda ended, total: None,
+    on_progress: Callable[[int, int], None] = lambda finished, total: None,
     sleep: Callable[[float], None] = time.sleep,
-) -> Watched:
-    """Wait until the tasks of these requests have ended, or the time is over.
+) -> WatchResult:
+    """Wait until the tasks of these requests are finished, or the time is over.
 
     A look that fails is no reason to give up, since the phones go on without us: it is tried again until the deadline.
     Only a licence that no longer permits it ends it early. Never raises for what TikMatrix does.
     """
-    watched, end, pause = Watched(), ledger.now() + how.seconds, how.interval
-    batches = {batch.id: batch for batch in ledger.batches(ids=batch_ids)}
+    result, end, pause = WatchResult(), ledger.now() + settings.seconds, settings.interval
+    requests = {request.id: request for request in ledger.task_requests(ids=request_ids)}
     while True:
-        rows = ledger.phone_task_rows(batch_ids)
-        open_rows = [row for row in rows if row[1].state in UNFINISHED]
-        on_progress(len(rows) - len(open_rows), len(rows))
-        if not open_rows:
-            return watched
+        records = ledger.task_records(request_ids)
+        unfinished = [record for record in records if not record.task.state.finished]
+        on_progress(len(records) - len(unfinished), len(records))
+        if not unfinished:
+            return result
         try:
-            watched.looks += 1
-            changes = look(client, batches, open_rows, ledger.now(), how)
+            result.looks += 1
+            changes = look_at_tasks(client, requests, unfinished, ledger.now(), settings)
             ledger.record_tasks(changes)
-            _retry(client, ledger, changes_or(open_rows, changes), how)
+            _retry(client, ledger, updated(unfinished, changes), settings)
         except NotAllowed as error:
-            watched.trouble = error
-            log.warning("The tasks cannot be watched any more: %s", error)
-            return watched
+            result.trouble = error
+            log.warning("The tasks can no longer be watched: %s", error)
+            return result
         except ServiceError as error:
-            if watched.trouble is None:
-                log.warning("TikMatrix could not be asked, will ask again: %s", error)
-            watched.trouble, pause = error, min(LONGEST_PAUSE, pause * 2)
+            if result.trouble is None:
+                log.warning("TikMatrix does not answer. Trying again: %s", error)
+            result.trouble, pause = error, min(LONGEST_PAUSE, pause * 2)
         else:
-            if watched.trouble is not None:
+            if result.trouble is not None:
                 log.info("TikMatrix answers again.")
-            watched.trouble, pause = None, how.interval
-            for _, task, _ in changes:
-                if task.state not in UNFINISHED:
-                    watched.news.append(task)
-                    on_news(task)
-            if len(changes) == len(open_rows) and all(task.state not in UNFINISHED for _, task, _ in changes):
-                continue  # all have ended: no need to wait before saying so
+            result.trouble, pause = None, settings.interval
+            for change in changes:
+                if change.task.state.finished:
+                    result.news.append(change.task)
+                    on_news(change.task)
+            if len(changes) == len(unfinished) and all(change.task.state.finished for change in changes):
+                continue  # all are finished: no need to wait before saying so
         if ledger.now() >= end:
-            return watched
+            return result
         sleep(max(0.0, min(pause, end - ledger.now())))
 
 
-def changes_or(rows: Iterable[Row], changes: Iterable[Row]) -> list[Row]:
-    """`rows` as they are after `changes`."""
-    fresh = {(batch_id, task.task_id): (batch_id, task, since) for batch_id, task, since in changes}
-    return [fresh.get((row[0], row[1].task_id), row) for row in rows]
+def updated(records: Iterable[TaskRecord], changes: Iterable[TaskRecord]) -> list[TaskRecord]:
+    """`records` as they are after `changes`."""
+    fresh = {(change.request_id, change.task.task_id): change for change in changes}
+    return [fresh.get((record.request_id, record.task.task_id), record) for record in records]
 
 
-def look(client: TikMatrixClient, batches: dict[str, Batch], rows: Sequence[Row], now: float, how: Watch) -> list[Row]:
-    """Look at each open task once; those that have changed.
+def look_at_tasks(
+    client: TikMatrixClient,
+    requests: Mapping[str, TaskRequest],
+    records: Sequence[TaskRecord],
+    now: float,
+    settings: WatchSettings,
+) -> list[TaskRecord]:
+    """Look at each unfinished task once; those that have changed.
 
     Raises:
         ServiceError: as the client does.
     """
-    changes: list[Row] = []
-    for script in dict.fromkeys(batches[row[0]].script for row in rows):
-        mine = [row for row in rows if batches[row[0]].script == script]
-        seen = _listed(client, script, {row[1].task_id for row in mine})
-        for batch_id, task, failed_at in mine:
-            fresh = _changed(batches[batch_id], task, failed_at, seen[task.task_id], now, how)
-            if fresh != (task, failed_at):
-                changes.append((batch_id, *fresh))
+    changes: list[TaskRecord] = []
+    for script in dict.fromkeys(requests[record.request_id].script for record in records):
+        mine = [record for record in records if requests[record.request_id].script == script]
+        seen = find_tasks(client, script, {record.task.task_id for record in mine})
+        for record in mine:
+            request = requests[record.request_id]
+            fresh = _seen_now(request, record, seen[record.task.task_id], now, settings)
+            if fresh != record:
+                changes.append(fresh)
     return changes
 
 
-def _listed(client: TikMatrixClient, script: str, wanted: set[int]) -> dict[int, PhoneTask | None]:
-    """These tasks by id, from as few pages as have them; None for one that is not there any more."""
-    seen: dict[int, PhoneTask | None] = {}
-    for page in newest_first(client, script):
-        seen |= {task.id: task for task in page if task.id in wanted}
-        if len(seen) == len(wanted) or min((task.id for task in page), default=0) < min(wanted):
-            break
-    missing = sorted(wanted - set(seen))
-    for number, task_id in enumerate(missing):
-        if number >= PROOFS and all(seen[earlier] is None for earlier in missing[:PROOFS]):
-            seen[task_id] = None
-            continue
-        try:
-            seen[task_id] = client.task(task_id)
-        except NotFound:
-            seen[task_id] = None
-    return seen
-
-
-def _changed(
-    batch: Batch, task: TaskResult, failed_at: float | None, seen: PhoneTask | None, now: float, how: Watch
-) -> tuple[TaskResult, float | None]:
-    """A task as it is now, and since when it has failed without a change."""
+def _seen_now(
+    request: TaskRequest, record: TaskRecord, seen: PhoneTask | None, now: float, settings: WatchSettings
+) -> TaskRecord:
+    """A task as it is now."""
+    task = record.task
     if seen is None:
-        return task.model_copy(update={"state": TaskState.GONE, "remark": "TikMatrix does not have it any more"}), None
-    if not fits(batch, seen) or not _same(task, seen):
-        words = f"TikMatrix does not have it any more; the number {task.task_id} is another task's now"
-        return task.model_copy(update={"state": TaskState.GONE, "remark": words}), None
-    fresh = task.model_copy(
-        update={
-            "serial": seen.serial or task.serial,
-            "username": seen.username or task.username,
-            "target": target_of(seen.script_args) or task.target,
-            "remark": seen.remark.strip(),
-            "repeated_by_tikmatrix": max(seen.retry_count, task.repeated_by_tikmatrix),
-            "started": seen.start_time or "",
-            "ended": seen.end_time or "",
-        }
+        return _gone(record, "TikMatrix no longer has it")
+    if not is_still_ours(request, task, seen):
+        return _gone(record, f"TikMatrix no longer has it; the ID {task.task_id} now belongs to another task")
+    same_failure = (
+        task.state is TaskState.RETRYING
+        and seen.retry_count <= task.repeated_by_tikmatrix
+        and (seen.end_time or "") == task.ended
     )
-    if seen.status is TaskStatus.COMPLETED:
-        return fresh.model_copy(update={"state": TaskState.COMPLETED}), None
-    if seen.status is TaskStatus.FAILED:
-        unchanged = (
-            task.state is TaskState.RETRYING
-            and seen.retry_count <= task.repeated_by_tikmatrix
-            and (seen.end_time or "") == task.ended
-        )
-        since = failed_at if unchanged and failed_at is not None else now
-        over = not how.auto_retry or seen.retry_count >= AUTO_RETRY_MOST or now - since >= AUTO_RETRY_SECONDS
-        final = over and task.repeated_by_us >= how.retries
-        return fresh.model_copy(update={"state": TaskState.FAILED if final else TaskState.RETRYING}), since
-    running = seen.status is TaskStatus.RUNNING or seen.status is None
-    return fresh.model_copy(update={"state": TaskState.RUNNING if running else TaskState.PENDING}), None
+    state, failed_at = task_state(
+        seen.status,
+        failed_at=record.failed_at if same_failure else None,
+        repeated_by_tikmatrix=seen.retry_count,
+        repeated_by_us=task.repeated_by_us,
+        retries=settings.retries,
+        auto_retry=settings.auto_retry,
+        now=now,
+    )
+    return record._replace(task=observed(seen, task).model_copy(update={"state": state}), failed_at=failed_at)
 
 
-def _same(task: TaskResult, seen: PhoneTask) -> bool:
-    """Whether a task is still the one that was seen first under its id."""
-    known = ((task.serial, seen.serial), (task.username, seen.username), (task.target, target_of(seen.script_args)))
-    return all(not before or not now or before == now for before, now in known)
+def _gone(record: TaskRecord, remark: str) -> TaskRecord:
+    gone = record.task.model_copy(update={"state": TaskState.GONE, "remark": remark})
+    return record._replace(task=gone, failed_at=None)
 
 
-def _retry(client: TikMatrixClient, ledger: Ledger, rows: Iterable[Row], how: Watch) -> None:
+def _retry(client: TikMatrixClient, ledger: Ledger, records: Iterable[TaskRecord], settings: WatchSettings) -> None:
     """Repeat what failed for good and is due, by TikMatrix's own retry of that one task.
 
     It is counted before it is asked for, so that a lost answer cannot make it more than `retries`.
     """
     now = ledger.now()
-    for batch_id, task, failed_at in rows:
-        if task.state is not TaskState.RETRYING or failed_at is None or task.repeated_by_us >= how.retries:
+    for record in records:
+        task = record.task
+        failed = task.state is TaskState.RETRYING and record.failed_at is not None
+        if not failed or task.repeated_by_us >= settings.retries:
             continue
         pause = RETRY_PAUSE * RETRY_GROWTH**task.repeated_by_us
-        if how.auto_retry:
+        if settings.auto_retry:
             pause = max(pause, AUTO_RETRY_SECONDS)
-        if now - failed_at < pause or not how.may_retry():
+        if now - (record.failed_at or now) < pause or not settings.may_retry():
             continue
         again = task.model_copy(update={"repeated_by_us": task.repeated_by_us + 1})
-        ledger.record_tasks([(batch_id, again, now)])
-        log.info("Task %d on %s failed (%s): repeating it.", task.task_id, task.who, task.remark or "no reason given")
+        ledger.record_tasks([record._replace(task=again, failed_at=now)])
+        log.info("Task %d on %s failed (%s). Retrying it.", task.task_id, task.who, task.remark or "no reason given")
         try:
             client.retry_task(task.task_id)
         except ServiceError as error:
-            log.warning("Task %d could not be repeated: %s", task.task_id, error)
+            log.warning("Task %d could not be retried: %s", task.task_id, error)

@@ -1,7 +1,7 @@
-"""Faults to order: answers lost, connections cut, servers that fail, at any request one likes.
+"""Faults to order for any request: lost answers, cut connections, failing servers.
 
-An ASGI layer around the sandbox. Cutting a connection needs the socket itself, which ASGI does not show; so
-`CuttableProtocol`, an HTTP protocol for uvicorn, puts a function that closes it into each request's scope.
+An ASGI layer around the sandbox. ASGI has no way to cut a connection, so `CuttableProtocol`, an HTTP protocol for
+uvicorn, puts a function that does it into each request's scope.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _ABORT = "reelflow.abort"
 
 @dataclass
 class Fault:
-    """One fault that is waiting for its request.
+    """One ordered fault.
 
     Attributes:
         method: HTTP method, or ``*``.
-        path: Path, ``*`` stands for anything.
+        path: Path; ``*`` matches anything.
         fault: One of `KINDS`.
-        times: How many requests it still hits; None for all.
-        probability: Chance with which it hits a request that matches.
+        times: How many more requests it hits; None for all.
+        probability: The chance with which it hits a matching request.
         seconds: For ``slow``, how late the answer comes; for a status 429, its ``retryAfter``.
         status: For ``status_before`` and ``status_after``.
-        after: How many matching requests pass unharmed first.
+        after: How many matching requests pass first.
     """
 
     method: str
@@ -62,34 +62,38 @@ class Fault:
 
     @classmethod
     def from_json(cls, body: Any) -> Fault:
-        """A fault as ordered; ValueError says what is wrong with the order."""
+        """Read an order.
+
+        Raises:
+            ValueError: Something is wrong with it; the message says what.
+        """
         if not isinstance(body, dict):
-            raise ValueError("send one JSON object")  # noqa: TRY004 - what the caller catches
+            raise ValueError("Send a JSON object.")  # noqa: TRY004 - what the caller catches
         if unknown := set(body) - set(cls.__dataclass_fields__):
-            raise ValueError(f"unknown field: {', '.join(sorted(unknown))}")
+            raise ValueError(f"Unknown field: {', '.join(sorted(unknown))}.")
         if body.get("fault") not in KINDS:
-            raise ValueError(f"'fault' must be one of {', '.join(KINDS)}")
+            raise ValueError(f"'fault' must be one of {', '.join(KINDS)}.")
         fault = cls(**{"method": "*", "path": "*", **body})
         if fault.fault.startswith("status") and fault.status not in STATUSES:
-            raise ValueError(f"'status' must be one of {', '.join(map(str, STATUSES))}")
+            raise ValueError(f"'status' must be one of {', '.join(map(str, STATUSES))}.")
         for name, low in (("probability", 0), ("seconds", 0), ("after", 0)):
             value = getattr(fault, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < low:
-                raise ValueError(f"'{name}' must be a number from {low}")
+                raise ValueError(f"'{name}' must be a number of at least {low}.")
         if fault.times is not None and (isinstance(fault.times, bool) or not isinstance(fault.times, int)):
-            raise ValueError("'times' must be a whole number, or null for every time")
+            raise ValueError("'times' must be a whole number, or null for every time.")
         return fault
 
 
 class Faults:
-    """The faults on order, and the chance that decides about those with a probability."""
+    """The ordered faults, and the chance that decides about those with a probability."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - play, not secrets
         self.waiting: list[Fault] = []
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The fault that hits this request, if any; used up by it."""
+        """The fault that hits this request, if any; this uses it up."""
         for fault in self.waiting:
             if fault.method.upper() not in ("*", method) or not fnmatchcase(path, fault.path):
                 continue
@@ -110,7 +114,7 @@ class Faults:
 
 
 class CuttableProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, with a way to cut the connection in each request's scope."""
+    """uvicorn's HTTP protocol, with a function in each request's scope that cuts the connection."""
 
     def connection_made(self, transport: Any) -> None:
         """Remember how to cut this connection."""
@@ -124,7 +128,10 @@ class CuttableProtocol(H11Protocol):
 
 
 class FaultLayer:
-    """Counts every request to the two APIs, and does to it what was ordered."""
+    """Counts every request to the two APIs, and does to it what was ordered.
+
+    A request that still runs when the server stops loses its connection, as if the service had died.
+    """
 
     def __init__(self, app: App, faults: Callable[[], Faults], requests: Callable[[], dict[str, int]]) -> None:
         self._app = app
@@ -132,7 +139,7 @@ class FaultLayer:
         self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or harm it."""
+        """Pass the request on, or apply the fault ordered for it."""
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
@@ -140,23 +147,21 @@ class FaultLayer:
         counts, name = self._requests(), f"{method} {re.sub(r'/task/[0-9]+', '/task/{id}', path)}"
         counts[name] = counts.get(name, 0) + 1
         fault = self._faults().take(method, path)
-        if fault is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._harm(fault, scope, receive, send)
+        try:
+            if fault is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._apply(fault, scope, receive, send)
+        except asyncio.CancelledError:  # uvicorn would answer 500 and log a traceback
+            await _cut(scope, receive)
 
-    async def _harm(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        async def cut() -> None:
-            scope[_ABORT]()
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
+    async def _apply(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         if fault.fault == "drop_before":
-            await cut()
+            await _cut(scope, receive)
         elif fault.fault == "drop_mid_body":
-            await self._drop_in_the_middle(cut, scope, receive, send)
+            await self._drop_mid_body(scope, receive, send)
         elif fault.fault == "status_before":
-            while (await receive()).get("more_body"):  # taken whole, so that the answer is surely read
+            while (await receive()).get("more_body"):  # read to its end, so that the client reads the answer
                 pass
             await _answer(send, fault.status, _error_body(fault))
         elif fault.fault == "slow":
@@ -167,14 +172,16 @@ class FaultLayer:
         else:
             await self._run(scope, receive)
             if fault.fault == "drop_after":
-                await cut()
+                await _cut(scope, receive)
             elif fault.fault == "garbage_after":
                 await _answer(send, 200, ("application/json", b'{"success": tru'))
-            else:
+            elif fault.fault == "status_after":
                 await _answer(send, fault.status, _error_body(fault))
+            else:
+                raise NotImplementedError(fault.fault)
 
     async def _run(self, scope: Scope, receive: Receive) -> list[Message]:
-        """Let the request take its full effect, and keep its answer back."""
+        """Let the request take effect, and hold its answer back."""
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -183,9 +190,7 @@ class FaultLayer:
         await self._app(scope, receive, keep)
         return answer
 
-    async def _drop_in_the_middle(
-        self, cut: Callable[[], Awaitable[None]], scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _drop_mid_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = int(dict(scope["headers"]).get(b"content-length", b"0"))
         if length == 0:  # nothing on the way in: cut the answer in half
             for message in await self._run(scope, receive):
@@ -195,7 +200,7 @@ class FaultLayer:
                     break
                 await send(message)
             await asyncio.sleep(0.01)  # the half that was sent leaves before the cut
-            await cut()
+            await _cut(scope, receive)
             return
         taken = 0
         while taken < length // 2:
@@ -203,7 +208,14 @@ class FaultLayer:
             taken += len(message.get("body", b""))
             if not message.get("more_body"):
                 break
-        await cut()
+        await _cut(scope, receive)
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Cut the connection, and wait until uvicorn knows, which else would answer for us."""
+    scope[_ABORT]()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _error_body(fault: Fault) -> tuple[str, bytes]:

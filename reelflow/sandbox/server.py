@@ -1,4 +1,4 @@
-"""The sandbox as one HTTP server: both APIs, the control below ``/sandbox``, and the page at ``/``."""
+"""The sandbox as one HTTP server: both APIs, its control below ``/sandbox``, and a page at ``/``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,8 +16,12 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from reelflow.sandbox import taisly, tikmatrix
+from reelflow.sandbox.catalog import ACCOUNTS, DEVICES
 from reelflow.sandbox.faults import CuttableProtocol, Fault, FaultLayer, Faults
-from reelflow.sandbox.world import ACCOUNTS, DEVICES, World
+from reelflow.sandbox.world import World
+
+STOP_SECONDS = 1
+"""How long a running request may take to end once the server is told to stop."""
 
 
 def build_app(world: World) -> FaultLayer:
@@ -83,7 +88,7 @@ class _Control:
         try:
             self.faults.waiting.append(Fault.from_json(await request.json()))
         except (ValueError, TypeError) as error:
-            return _bad(str(error))
+            return _bad_request(str(error))
         return JSONResponse({"faults": self.faults.as_json()})
 
     async def clear_faults(self, request: Request) -> Response:
@@ -94,27 +99,25 @@ class _Control:
         body = await taisly.json_object(request)
         by = [name for name in ("platform", "script_name", "serial") if isinstance(body.get(name), str)]
         if len(by) != 1:
-            return _bad("name one of 'platform', 'script_name' or 'serial', with a 'reason'")
+            return _bad_request("Send exactly one of 'platform', 'script_name' and 'serial', and a 'reason'.")
         times = body.get("times", 1)
         if not isinstance(times, int) or times < 1:
-            return _bad("'times' must be a whole number from 1")
-        wish = {by[0]: body[by[0]], "reason": str(body.get("reason") or "made to fail by the sandbox"), "times": times}
-        self.world.data.fail_next.append(wish)
+            return _bad_request("'times' must be a whole number of at least 1.")
+        reason = str(body.get("reason") or "Failure ordered in the sandbox")
+        self.world.data.fail_next.append({by[0]: body[by[0]], "reason": reason, "times": times})
         self.world.save()
         return JSONResponse({"fail_next": self.world.data.fail_next})
 
     async def restart_phones(self, request: Request) -> Response:
-        """Restart TikMatrix: `lost` forgets its tasks, `ids_from_1` lets new numbers begin again."""
         body = await taisly.json_object(request)
         self.world.restart_phones(lost=body.get("lost") is True, ids_from_1=body.get("ids_from_1") is True)
         return JSONResponse({"phone_tasks": len(self.world.data.phone_tasks)})
 
     async def set_clock(self, request: Request) -> Response:
-        """Set the sandbox's clock `offset` seconds off the real one, or `advance` it by seconds."""
         body = await taisly.json_object(request)
         offset, advance = body.get("offset", self.world.data.clock_offset), body.get("advance", 0)
         if not isinstance(offset, int | float) or not isinstance(advance, int | float):
-            return _bad("'offset' and 'advance' are seconds")
+            return _bad_request("'offset' and 'advance' must be numbers of seconds.")
         self.world.data.clock_offset = offset + advance
         self.world.save()
         return JSONResponse({"offset": self.world.data.clock_offset, "now": round(self.world.now() * 1000)})
@@ -122,38 +125,30 @@ class _Control:
     async def video(self, request: Request) -> Response:
         path = self.world.videos / Path(request.path_params["name"]).name
         if not path.is_file():
-            return JSONResponse({"error": "no such video"}, 404)
+            return JSONResponse({"error": "Video not found."}, 404)
         return FileResponse(path)
 
 
-def _bad(words: str) -> Response:
-    return JSONResponse({"error": words}, 400)
+def _bad_request(reason: str) -> Response:
+    return JSONResponse({"error": reason}, 400)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket on `port`, or on a free one if that is taken (or 0)."""
-    # The protocol is named because asyncio turns Nagle's algorithm off only where it is; 40 ms an answer otherwise.
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    # A port in TIME_WAIT after the last run is free; Windows gives this option another, unwanted meaning.
-    if hasattr(socket, "SO_REUSEPORT"):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError:
-        sock.bind((host, 0))
-    sock.listen(2048)
-    return sock
+def make_server(world: World, **settings: Any) -> uvicorn.Server:
+    """The server around `world`, not yet started; `settings` are uvicorn's own."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            build_app(world),
+            http=CuttableProtocol,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            lifespan="on",
+            **settings,
+        )
+    )
 
 
 def serve(world: World, sock: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
-    config = uvicorn.Config(
-        build_app(world),
-        http=CuttableProtocol,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=2,
-        lifespan="on",
-    )
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[sock])
+        make_server(world).run(sockets=[sock])

@@ -13,20 +13,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reelflow.sandbox.uploads import BadForm, receive_form, sha256_of
-from reelflow.sandbox.world import ACCOUNTS, API_KEY, FREE_KEY, Post, World
+from reelflow.sandbox.catalog import ACCOUNTS, FREE_KEY
+from reelflow.sandbox.records import Post
+from reelflow.sandbox.uploads import BadForm, Form, receive_form, sha256_of
+from reelflow.sandbox.world import World
 from reelflow.video import check_video
 
 PREFIX = "/api/private"
 PAGE = 10
 
 
-def _no(message: str, error: str, status: int = 200, **more: Any) -> JSONResponse:
-    """A refusal: `message` is the machine code, `error` the text for people; HTTP 200 may be one too."""
+def _refusal(message: str, error: str, status: int = 200, **more: Any) -> JSONResponse:
+    """A refusal: `message` is the code, `error` the text for people. Taisly refuses with HTTP 200 too."""
     return JSONResponse({"success": False, "message": message, "error": error, **more}, status)
 
 
-def _yes(**fields: Any) -> JSONResponse:
+def _success(**fields: Any) -> JSONResponse:
     return JSONResponse({"success": True, **fields})
 
 
@@ -42,11 +44,11 @@ def routes(world: World) -> list[Route]:
     def route(method: str, path: str, endpoint: Any) -> Route:
         async def guarded(request: Request) -> Response:
             if _key(request) == FREE_KEY:
-                return _no("PLAN_REQUIRED", "Your plan has no access to the API. Please upgrade.", 403)
+                return _refusal("PLAN_REQUIRED", "Your plan has no access to the API. Please upgrade.", 403)
             if _key(request) not in world.data.keys:
-                return _no("UNAUTHORIZED", "Invalid API key", 401)
-            if (wait := world.over_quota()) is not None:
-                return _no("RATE_LIMIT", "Too many requests", 429, retryAfter=max(1, round(wait)))
+                return _refusal("UNAUTHORIZED", "Invalid API key", 401)
+            if (wait := world.use_quota()) is not None:
+                return _refusal("RATE_LIMIT", "Too many requests", 429, retryAfter=max(1, round(wait)))
             answer: Response = await endpoint(request)
             world.save()
             return answer
@@ -73,31 +75,33 @@ class _Taisly:
         self.world = world
 
     async def key_info(self, request: Request) -> Response:
-        return _yes(data={"plan": self.world.plan, "apiKey": f"{_key(request)[:7]}…", "active": True})
+        return _success(data={"plan": self.world.plan, "apiKey": f"{_key(request)[:7]}…", "active": True})
 
     async def generate_key(self, request: Request) -> Response:
         fresh = f"taisly_{secrets.token_hex(16)}"
         self.world.data.keys = [fresh]
-        return _yes(apiKey=fresh)
+        return _success(apiKey=fresh)
 
     async def revoke_key(self, request: Request) -> Response:
         self.world.data.keys = [k for k in self.world.data.keys if k != _key(request)]
-        return _yes()
+        return _success()
 
     async def platforms(self, request: Request) -> Response:
-        return _yes(data=ACCOUNTS)
+        return _success(data=ACCOUNTS)
 
     async def create_post(self, request: Request) -> Response:
         try:
-            form = await receive_form(request, self.world.videos)
+            async with receive_form(request, self.world.videos) as form:
+                return await self._accept_post(form)
         except BadForm as error:
-            return _no("INVALID_FORM", f"Send the post as multipart/form-data: {error}")
+            return _refusal("INVALID_FORM", f"Send the post as multipart/form-data: {error}")
+
+    async def _accept_post(self, form: Form) -> Response:
         fields, video = form.fields, form.video
         if video is None:
-            return _no("NO_VIDEO", "The field 'video' is missing")
-        refused = self._refuse(fields) or await run_in_threadpool(self._refuse_video, video)
+            return _refusal("NO_VIDEO", "The field 'video' is missing")
+        refused = self._check_fields(fields) or await run_in_threadpool(self._check_video, video)
         if refused is not None:
-            form.discard()
             return refused
         sha256 = await run_in_threadpool(sha256_of, video)
         scheduled = int(fields["scheduled"]) if fields.get("scheduled") else None
@@ -109,36 +113,37 @@ class _Taisly:
             accounts=json.loads(fields["platforms"]),
             scheduled=scheduled,
         )
-        return _yes(
+        form.keep_video = True
+        return _success(
             historyId=post.id,
             scheduled=scheduled is not None,
             date=scheduled or post.created,
             result=_results(post),
         )
 
-    def _refuse(self, fields: dict[str, str]) -> Response | None:
+    def _check_fields(self, fields: dict[str, str]) -> Response | None:
         try:
             ids = json.loads(fields.get("platforms", ""))
         except ValueError:
             ids = None
         if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
-            return _no("INVALID_PLATFORMS", "'platforms' must be a JSON array of ids in one string")
+            return _refusal("INVALID_PLATFORMS", "'platforms' must be a JSON array of account ids, sent as one string")
         known = {a["id"] for a in ACCOUNTS}
         if unknown := [i for i in ids if i not in known]:
-            return _no("PLATFORM_NOT_FOUND", f"Not connected: {', '.join(unknown)}")
+            return _refusal("PLATFORM_NOT_FOUND", f"Not connected: {', '.join(unknown)}")
         if fields.get("scheduled") and not fields["scheduled"].isdigit():
-            return _no("INVALID_DATE", "'scheduled' must be a Unix time in milliseconds")
+            return _refusal("INVALID_DATE", "'scheduled' must be a Unix time in milliseconds")
         try:
             float(fields.get("previewTime") or 0)
         except ValueError:
-            return _no("INVALID_PREVIEW", "'previewTime' must be a number of seconds")
+            return _refusal("INVALID_PREVIEW", "'previewTime' must be a number of seconds")
         return None
 
-    def _refuse_video(self, path: Path) -> Response | None:
+    def _check_video(self, path: Path) -> Response | None:
         report = check_video(path)
         if report.ok:
             return None
-        return _no("INVALID_VIDEO", "; ".join(f"{p.code}: {p.found}" for p in report.errors))
+        return _refusal("INVALID_VIDEO", "; ".join(f"{p.code}: {p.found}" for p in report.errors))
 
     async def history(self, request: Request) -> Response:
         query = request.query_params
@@ -147,30 +152,30 @@ class _Taisly:
             try:
                 start, end = int(query.get("startTime", 0)), int(query.get("endTime", 1 << 62))
             except ValueError:
-                return _no("INVALID_DATE", "'startTime' and 'endTime' are Unix times in milliseconds")
+                return _refusal("INVALID_DATE", "'startTime' and 'endTime' must be Unix times in milliseconds")
             shown = [p for p in newest_first if start <= (p.scheduled or p.created) <= end]
         else:
             page = max(1, int(query.get("page", "1") if query.get("page", "1").isdigit() else 1))
             shown = newest_first[(page - 1) * PAGE : page * PAGE]
         for post in shown:
-            self.world.read_post(post)
-        return _yes(data=[_item(post) for post in shown])
+            self.world.advance_post(post)
+        return _success(data=[_history_item(post) for post in shown])
 
     async def cancel(self, request: Request) -> Response:
         post_id = request.query_params.get("id", "")
         post = next((p for p in self.world.data.posts if p.id == post_id), None)
         if post is None:
-            return _no("NOT_FOUND", "No such scheduled post")
+            return _refusal("NOT_FOUND", "No such scheduled post")
         if post.scheduled is None or post.scheduled <= self.world.now() * 1000:
-            return _no("NOT_SCHEDULED", "This post is not waiting for its time any more")
+            return _refusal("NOT_SCHEDULED", "This post is not scheduled, or is already published")
         self.world.data.posts.remove(post)
-        return _yes()
+        return _success()
 
     async def reposts(self, request: Request) -> Response:
         accounts = {a["id"]: a for a in ACCOUNTS}
-        return _yes(
+        return _success(
             data=[{**rule, "from": accounts[rule["from"]], "to": [accounts[t] for t in rule["to"]]}
-                  for rule in self.world.data.rules]
+                  for rule in self.world.data.repost_rules]
         )  # fmt: skip
 
     async def add_repost(self, request: Request) -> Response:
@@ -178,34 +183,34 @@ class _Taisly:
         source, targets = body.get("from"), body.get("to")
         known = {a["id"] for a in ACCOUNTS}
         if source not in known or not isinstance(targets, list) or not targets or not set(targets) <= known:
-            return _no("INVALID_PLATFORMS", "'from' and 'to' must be ids of connected accounts", 400)
-        if self.world.closes_circle(str(source), targets):
-            return _no("CIRCULAR_REPOST", "This rule would close a circle", 400)
+            return _refusal("INVALID_PLATFORMS", "'from' and 'to' must be ids of connected accounts", 400)
+        if self.world.is_circular(str(source), targets):
+            return _refusal("CIRCULAR_REPOST", "This rule would close a circle", 400)
         rule = {"_id": self.world.new_id(), "from": source, "to": targets, "isPaused": False}
-        self.world.data.rules.append(rule)
-        return _yes(data=rule)
+        self.world.data.repost_rules.append(rule)
+        return _success(data=rule)
 
     async def delete_repost(self, request: Request) -> Response:
         rule = self._rule(await json_object(request))
         if rule is None:
-            return _no("NOT_FOUND", "No such rule")
-        self.world.data.rules.remove(rule)
-        return _yes()
+            return _refusal("NOT_FOUND", "No such repost rule")
+        self.world.data.repost_rules.remove(rule)
+        return _success()
 
     async def pause_repost(self, request: Request) -> Response:
         body = await json_object(request)
         rule = self._rule(body)
         if rule is None:
-            return _no("NOT_FOUND", "No such rule")
+            return _refusal("NOT_FOUND", "No such repost rule")
         rule["isPaused"] = bool(body.get("isPaused"))
-        return _yes(data=rule)
+        return _success(data=rule)
 
     def _rule(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        return next((r for r in self.world.data.rules if r["_id"] == body.get("id")), None)
+        return next((r for r in self.world.data.repost_rules if r["_id"] == body.get("id")), None)
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The JSON object that came with a request; an empty one where none did."""
+    """The JSON object in a request; an empty one if there is none."""
     try:
         body = await request.json()
     except ValueError:
@@ -226,7 +231,7 @@ def _results(post: Post) -> list[dict[str, Any]]:
     ]
 
 
-def _item(post: Post) -> dict[str, Any]:
+def _history_item(post: Post) -> dict[str, Any]:
     return {
         "id": post.id,
         "description": post.caption,
@@ -251,6 +256,3 @@ def as_state(post: Post) -> dict[str, Any]:
         "repostOf": post.repost_of,
         "video": f"/sandbox/videos/{quote(post.file)}",
     }
-
-
-__all__ = ["API_KEY", "PREFIX", "as_state", "routes"]

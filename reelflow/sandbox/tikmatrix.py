@@ -10,22 +10,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reelflow.sandbox.world import (
-    COMPLETED,
-    DEVICE_LIMIT,
-    DEVICES,
-    FAILED,
-    PENDING,
-    RUNNING,
-    PhoneTask,
-    World,
-)
+from reelflow.sandbox.catalog import DEVICE_LIMIT, DEVICES
+from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, PhoneTask
+from reelflow.sandbox.world import World
 
 PREFIX = "/api/v1"
 SCRIPTS = ("post", "follow", "unfollow", "account_warmup", "comment")
 ANNOUNCED = ("like", "message", "super_marketing", "profile", "scrape_user")
 _HTTP = {40301: 403, 40401: 404, 50001: 500}
-"""Errors come as HTTP >= 400 or as HTTP 200; the sandbox does both, so that clients meet both."""
+"""The HTTP status of an error code, 200 for all others: clients must understand both ways."""
 _POST_URL = re.compile(
     r"https://(www\.tiktok\.com/@[^/]+/video/\d+|vm\.tiktok\.com/\w+/?|www\.instagram\.com/(p|reel)/[\w-]+/?)(\?.*)?$"
 )
@@ -45,10 +38,10 @@ def routes(world: World) -> list[Route]:
     """The endpoints, acting on `world`."""
     api = _TikMatrix(world)
 
-    def route(method: str, path: str, endpoint: Any, *, licensed: bool = True) -> Route:
+    def route(method: str, path: str, endpoint: Any, *, needs_license: bool = True) -> Route:
         async def guarded(request: Request) -> Response:
             try:
-                if licensed:
+                if needs_license:
                     api.require_license()
                 answer = _ok(await endpoint(request))
             except _Refused as no:
@@ -59,13 +52,13 @@ def routes(world: World) -> list[Route]:
         return Route(PREFIX + path, guarded, methods=[method])
 
     return [
-        route("GET", "/license/check", api.license, licensed=False),
+        route("GET", "/license/check", api.license, needs_license=False),
         route("POST", "/task", api.create),
-        route("GET", "/task", api.listing),
+        route("GET", "/task", api.read_page),
         route("GET", "/task/stats", api.stats),
         route("POST", "/task/retry-all", api.retry_all),
         route("DELETE", "/task/batch", api.delete_batch),
-        route("GET", "/task/{id:int}", api.one),
+        route("GET", "/task/{id:int}", api.read),
         route("DELETE", "/task/{id:int}", api.delete),
         route("POST", "/task/{id:int}/stop", api.stop),
         route("POST", "/task/{id:int}/retry", api.retry),
@@ -106,18 +99,18 @@ class _TikMatrix:
         if not isinstance(config, dict):
             raise _Refused(40001, "script_config must be an object")
         targets = _targets(script, config)
-        if isinstance(settings := config.get("chatgpt_settings"), dict):  # a secret: checked, never kept
+        if isinstance(settings := config.get("chatgpt_settings"), dict):  # a secret: never stored
             config = {**config, "chatgpt_settings": {k: v for k, v in settings.items() if k != "api_key"}}
         config = {k: v for k, v in config.items() if k not in ("target_users", "target_post_urls")}
-        workers = self._workers(body)
+        actors = self._actors(body)
         made = [
             self.world.add_task(script, {**config, **target, **({"username": user} if user else {})}, serial)
-            for (serial, user), target in itertools.product(workers, targets)
+            for (serial, user), target in itertools.product(actors, targets)
         ]
         return {"task_ids": [t.id for t in made], "created_count": len(made)}
 
-    def _workers(self, body: dict[str, Any]) -> list[tuple[str, str | None]]:
-        """Who does it: (serial, username), the username None for the one that is logged in."""
+    def _actors(self, body: dict[str, Any]) -> list[tuple[str, str | None]]:
+        """Who runs the script: (serial, username); without a username, the account that is logged in."""
         serials, usernames = body.get("serials") or [], body.get("usernames") or []
         if not isinstance(serials, list) or not isinstance(usernames, list) or not (serials or usernames):
             raise _Refused(40001, "serials or usernames is required")
@@ -142,19 +135,19 @@ class _TikMatrix:
             raise _Refused(40401, f"task {wanted} not found")
         return found
 
-    async def one(self, request: Request) -> Any:
-        self.world.tick()
+    async def read(self, request: Request) -> Any:
+        self.world.advance_phones()
         return as_task(self._find(request))
 
-    async def listing(self, request: Request) -> Any:
+    async def read_page(self, request: Request) -> Any:
         query = request.query_params
         try:
             page = max(1, int(query.get("page", 1)))
             size = min(100, max(1, int(query.get("page_size", 20))))
             status = int(query["status"]) if "status" in query else None
         except ValueError:
-            raise _Refused(40001, "page, page_size and status are numbers") from None
-        self.world.tick()
+            raise _Refused(40001, "page, page_size and status must be numbers") from None
+        self.world.advance_phones()
         found = [
             t
             for t in reversed(self.tasks)
@@ -190,19 +183,19 @@ class _TikMatrix:
         task = self._find(request)
         if task.status in (PENDING, RUNNING):
             task.status, task.remark = FAILED, "stopped"
-            task.retry_count = max(task.retry_count, self.world.auto_retry)  # a stopped task is not begun again
+            task.retry_count = max(task.retry_count, self.world.auto_retry)  # not retried automatically
             task.end_time = self.world.local_time(self.world.now())
 
     async def retry(self, request: Request) -> Any:
         task = self._find(request)
         if task.status != FAILED:
             raise _Refused(40001, "only a failed task can be retried")
-        _again(task)
+        _requeue(task)
 
     async def retry_all(self, request: Request) -> Any:
         failed = [t for t in self.tasks if t.status == FAILED]
         for task in failed:
-            _again(task)
+            _requeue(task)
         return {"retried_count": len(failed)}
 
     async def devices(self, request: Request) -> Any:
@@ -210,12 +203,12 @@ class _TikMatrix:
         return [{"serial": serial, "busy": serial in busy} for serial in DEVICES]
 
 
-def _again(task: PhoneTask) -> None:
+def _requeue(task: PhoneTask) -> None:
     task.status, task.remark, task.end_time, task.retry_count = PENDING, "", None, 0
 
 
 def _targets(script: str, config: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each single task works on, after the script's own validation; one entry a task and device."""
+    """Check the script's configuration, and list the targets: each is one task on every phone."""
     if script in ("follow", "unfollow"):
         users = config.get("target_users") or re.split(r"[\n,]", str(config.get("target_user") or ""))
         users = [str(u).strip() for u in users if str(u).strip()]

@@ -1,141 +1,131 @@
-"""Takes a multipart form as it comes in: the file straight to disk, never whole in memory."""
+"""Receives a post as a multipart form: the video goes straight to disk, never whole into memory.
+
+python-multipart parses; what becomes of each part is decided here. Its FormParser, which stores files as well, does
+not keep two promises (0.0.34): a text field of a multipart form has no limit (`MAX_FIELD_SIZE` is for URL-encoded
+forms only), and the file of a form that breaks off is never handed out, so that it stays open, and on the disk,
+until the garbage collector comes by.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 FIELD_LIMIT = 64_000
-"""Bytes of one text field; a caption has 2200 characters."""
+"""Bytes in one text field; a caption has at most 2200 characters."""
+_SAFE_EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 class BadForm(Exception):
-    """The request is no multipart form that can be read, or it broke off."""
+    """The request is not a complete multipart form; the message says why."""
 
 
 class Form:
-    """What came in: the text fields, and where the file of the field ``video`` was put.
-
-    Args:
-        folder: Where to put the file.
-    """
+    """A form as it arrives: its text fields, and where the file of its field ``video`` is; other files are ignored."""
 
     def __init__(self, folder: Path) -> None:
         self.fields: dict[str, str] = {}
         self.video: Path | None = None
         self.complete = False
+        self.keep_video = False
         self._folder = folder
-        self._header = ""
-        self._headers: dict[str, bytes] = {}
+        self._header = self._value = self._disposition = b""
         self._name = ""
-        self._text = b""
+        self._text: bytes | None = None
         self._file: BinaryIO | None = None
 
-    def close(self) -> None:
-        """Close the file, and delete it unless the form is complete."""
-        if self._file is not None:
-            self._file.close()
-        if not self.complete:
-            self.discard()
-
-    def discard(self) -> None:
-        """Delete the file."""
-        if self.video is not None:
-            self.video.unlink(missing_ok=True)
-
-    # What the parser calls
-
-    def on_part_begin(self) -> None:
-        """A part begins."""
-        self._headers, self._text = {}, b""
-
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        """A piece of a header's name."""
-        self._header += data[start:end].decode("latin-1").lower()
+        """Take a piece of a header's name."""
+        self._header += data[start:end]
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        """A piece of a header's value."""
-        self._headers[self._header] = self._headers.get(self._header, b"") + data[start:end]
+        """Take a piece of a header's value."""
+        self._value += data[start:end]
 
     def on_header_end(self) -> None:
-        """A header is complete."""
-        self._header = ""
+        """Keep the one header that counts."""
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
 
     def on_headers_finished(self) -> None:
-        """The headers of a part are complete: its name is known, and whether it is a file."""
-        _, options = parse_options_header(self._headers.get("content-disposition", b""))
+        """Open a part. The video gets a random name; of the client's own only a plain extension is kept."""
+        _, options = parse_options_header(self._disposition)
+        self._disposition = b""
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if b"filename" in options and self._name == "video" and self.video is None:
-            ending = Path(options[b"filename"].decode("utf-8", "replace")).suffix.lower()
-            self.video = self._folder / f"{secrets.token_hex(8)}{ending or '.mp4'}"
-            self._file = self.video.open("wb")
+        if b"filename" not in options:
+            self._text = b""
+        elif self._name == "video" and self.video is None:
+            extension = Path(options[b"filename"].decode("utf-8", "replace")).suffix.lower()
+            safe = extension if _SAFE_EXTENSION.fullmatch(extension) else ".mp4"
+            self.video = self._folder / f"{secrets.token_hex(8)}{safe}"
+            self._file = self.video.open("xb")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """A piece of a part's content."""
+        """Write a piece of a part."""
         if self._file is not None:
             self._file.write(data[start:end])
-        elif len(self._text) + end - start <= FIELD_LIMIT:
+        elif self._text is not None:
+            if len(self._text) + end - start > FIELD_LIMIT:
+                raise BadForm(f"the field {self._name!r} is longer than {FIELD_LIMIT} bytes")
             self._text += data[start:end]
-        else:
-            raise BadForm(f"the field {self._name!r} is too long")
 
     def on_part_end(self) -> None:
-        """A part is complete."""
+        """Close a part."""
         if self._file is not None:
             self._file.close()
-            self._file = None
-        else:
+        elif self._text is not None:
             self.fields[self._name] = self._text.decode("utf-8", "replace")
+        self._file = self._text = None
 
     def on_end(self) -> None:
-        """The closing boundary has come: only now is it a form."""
+        """Note that the closing boundary has arrived: only now is it a form."""
         self.complete = True
 
-
-_CALLBACKS = (
-    "part_begin",
-    "header_field",
-    "header_value",
-    "header_end",
-    "headers_finished",
-    "part_data",
-    "part_end",
-    "end",
-)
+    def close(self) -> None:
+        """Close the file, and delete it unless it is to be kept."""
+        if self._file is not None:
+            self._file.close()
+        if self.video is not None and not self.keep_video:
+            self.video.unlink(missing_ok=True)
 
 
-async def receive_form(request: Request, folder: Path) -> Form:
-    """Read the form, its file into `folder`.
+@asynccontextmanager
+async def receive_form(request: Request, folder: Path) -> AsyncIterator[Form]:
+    """Receive a form, its video into `folder`, where it stays only if `keep_video` is set inside the block.
 
     Raises:
-        BadForm: it is not one, or breaks off. Nothing is left in `folder` then, nor when the client goes away.
+        BadForm: It is not a multipart form, or it breaks off.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or b"boundary" not in options:
-        raise BadForm("it is not multipart/form-data")
+        raise BadForm("the content type is not multipart/form-data")
     form = Form(folder)
-    callbacks: Any = {f"on_{name}": getattr(form, f"on_{name}") for name in _CALLBACKS}
-    parser = MultipartParser(options[b"boundary"], callbacks)
+    callbacks: Any = {name: getattr(form, name) for name in vars(Form) if name.startswith("on_")}
     try:
+        parser = MultipartParser(options[b"boundary"], callbacks)
         async for chunk in request.stream():
             parser.write(chunk)
-    except (FormParserError, ValueError) as error:
-        form.complete = False
+        if not form.complete:
+            raise BadForm("the closing boundary is missing")
+    except FormParserError as error:
         raise BadForm(str(error)) from None
     except ClientDisconnect:
-        form.complete = False
-        raise BadForm("the client went away") from None
+        raise BadForm("the client disconnected") from None
+    else:
+        yield form
     finally:
         form.close()
-    if not form.complete:
-        raise BadForm("its closing boundary is missing")
-    return form
 
 
 def sha256_of(path: Path) -> str:

@@ -1,136 +1,41 @@
-"""What the sandbox knows: accounts, posts, phones, phone tasks, and how they change.
+"""How the sandbox's posts and phone tasks change.
 
 Everything advances by being read, so that a test is exact and instant: a post or a phone task needs a few reads
-to finish. With `realtime` it takes seconds instead. Chance comes from the seed alone.
+to finish. With `realtime` it takes seconds instead. All chance comes from the seed.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-API_KEY = "taisly_sandbox"
-FREE_KEY = "taisly_free"
-"""A key as an account on the FREE plan would have it, if that plan had keys: always answered with 403."""
-REQUESTS_PER_HOUR = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
-DEVICE_LIMIT = {"Starter": 3, "Pro": 20, "Team": 50, "Business": 100}
+from reelflow.sandbox.catalog import ACCOUNTS, API_KEY, DEVICE_LIMIT, DEVICES, HANDLES, POST_LINKS, REQUESTS_PER_HOUR
+from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, Data, Destination, PhoneTask, Post
+
 HOUR = 3600.0
 READS_TO_FINISH = (1, 3)
 SECONDS_TO_FINISH = (4.0, 15.0)
 RETRY_AFTER_READS = 3
 RETRY_AFTER_SECONDS = (5.0, 60.0)
-PENDING, RUNNING, COMPLETED, FAILED = range(4)
-
-ACCOUNTS = [
-    {"id": "64f1c0de00000000000000a1", "platform": "TikTok", "displayName": "@mara.bakes"},
-    {"id": "64f1c0de00000000000000a2", "platform": "TikTok", "displayName": "@mara.behind.the.oven"},
-    {"id": "64f1c0de00000000000000b1", "platform": "Instagram", "displayName": "mara.bakes"},
-    {"id": "64f1c0de00000000000000c1", "platform": "YouTube", "displayName": "Mara Bakes"},
-    {"id": "64f1c0de00000000000000d1", "platform": "X", "displayName": "@marabakes"},
-    {"id": "64f1c0de00000000000000e1", "platform": "Facebook", "displayName": "Mara Bakes"},
-]
-_LINKS = {
-    "TikTok": "https://www.tiktok.com/@mara.bakes/video/{}",
-    "Instagram": "https://www.instagram.com/reel/{}/",
-    "YouTube": "https://www.youtube.com/shorts/{}",
-    "X": "https://x.com/marabakes/status/{}",
-    "Facebook": "https://www.facebook.com/reel/{}",
-}
-_NAMES = ["ada", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "ida", "jon", "kim", "lea",
-          "max", "nia", "ole", "pia", "quin", "rosa", "sam", "tess"]  # fmt: skip
-DEVICES = {f"R58N{i:02d}SANDBOX": [f"{name}.daily", f"{name}.studio"] for i, name in enumerate(_NAMES, 1)}
-"""Twenty phones, as many as the licence Pro runs at once, with two usernames each."""
-PHONES = [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
-"""The same, as an owner lists them."""
-
-
-@dataclass
-class Destination:
-    """One platform of one post."""
-
-    account: str
-    platform: str
-    reads_left: int
-    ready_at: float
-    status: str = "PENDING"
-    reason: str | None = None
-    fails_with: str | None = None
-    link: str | None = None
-
-
-@dataclass
-class Post:
-    """One post. Times are Unix milliseconds, as Taisly writes them."""
-
-    id: str
-    sha256: str
-    file: str
-    caption: str
-    preview: float
-    created: int
-    scheduled: int | None
-    destinations: list[Destination]
-    repost_of: str | None = None
-    reposted: bool = False
-
-
-@dataclass
-class PhoneTask:
-    """One script on one phone."""
-
-    id: int
-    script_name: str
-    script_args: dict[str, Any]
-    serial: str
-    steps_left: int
-    seconds: float
-    status: int = PENDING
-    remark: str = ""
-    source: str = "api"
-    retry_count: int = 0
-    created: float = 0.0
-    start_time: str | None = None
-    end_time: str | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
-    retry_in: float = 0.0
-    reads_since_failure: int = 0
-    fails_with: str | None = None
-    failures_left: int = 0
-
-
-@dataclass
-class Data:
-    """Everything that a reset forgets and a kept folder remembers."""
-
-    keys: list[str] = field(default_factory=lambda: [API_KEY])
-    posts: list[Post] = field(default_factory=list)
-    rules: list[dict[str, Any]] = field(default_factory=list)
-    phone_tasks: list[PhoneTask] = field(default_factory=list)
-    counter: int = 0
-    task_counter: int = 0
-    asked_at: list[float] = field(default_factory=list)
-    requests: dict[str, int] = field(default_factory=dict)
-    fail_next: list[dict[str, Any]] = field(default_factory=list)
-    clock_offset: float = 0.0
 
 
 class World:
     """The state of both services.
 
     Args:
-        folder: Where uploaded videos are kept, and the state itself when `keep`.
+        folder: Where uploaded videos are stored, and the state itself with `keep`.
         plan: Taisly's plan; sets the hourly quota.
         license_plan: TikMatrix's licence.
-        seed: Chance is the same for the same seed and the same requests.
-        realtime: Let things take seconds instead of reads.
-        auto_retry: How often TikMatrix repeats a failed task by itself.
-        keep: Remember everything in `folder` over a restart.
-        requests_per_hour: Another number than the plan's, for tests under load.
+        seed: The same seed and the same requests give the same outcomes.
+        realtime: Let posts and phone tasks take seconds instead of reads.
+        auto_retry: How often TikMatrix retries a failed task on its own.
+        keep: Remember everything in `folder` across restarts.
+        requests_per_hour: Overrides the plan's quota, for tests under load.
+
+    Raises:
+        ValueError: There is no such plan or licence.
     """
 
     def __init__(
@@ -145,7 +50,10 @@ class World:
         keep: bool = False,
         requests_per_hour: int | None = None,
     ) -> None:
-        self.folder = folder
+        if plan not in REQUESTS_PER_HOUR:
+            raise ValueError(f"There is no plan {plan!r} with an API at Taisly. Use {', '.join(REQUESTS_PER_HOUR)}.")
+        if license_plan not in DEVICE_LIMIT:
+            raise ValueError(f"There is no TikMatrix licence {license_plan!r}. Use {', '.join(DEVICE_LIMIT)}.")
         self.videos = folder / "videos"
         self.videos.mkdir(parents=True, exist_ok=True)
         self.plan = plan
@@ -155,14 +63,12 @@ class World:
         self.auto_retry = auto_retry
         self.requests_per_hour = requests_per_hour
         self._kept = folder / "state.json" if keep else None
-        self.data = _load(self._kept) if self._kept and self._kept.exists() else Data()
+        self.data = Data.read(self._kept) if self._kept and self._kept.exists() else Data()
         if API_KEY not in self.data.keys:
             self.data.keys.append(API_KEY)
 
-    # Time, chance and memory
-
     def now(self) -> float:
-        """The sandbox's clock in Unix seconds; tests may set it off (POST /sandbox/clock)."""
+        """The sandbox's clock in Unix seconds; `clock_offset` moves it away from the real one."""
         return time.time() + self.data.clock_offset
 
     def _chance(self, *what: object) -> random.Random:
@@ -170,8 +76,8 @@ class World:
 
     def new_id(self) -> str:
         """An id that looks like Taisly's."""
-        self.data.counter += 1
-        return f"{self.data.counter:08x}{self._chance('id', self.data.counter).getrandbits(64):016x}"
+        self.data.last_id += 1
+        return f"{self.data.last_id:08x}{self._chance('id', self.data.last_id).getrandbits(64):016x}"
 
     def reset(self) -> None:
         """Forget everything but the seed and the plan."""
@@ -181,22 +87,19 @@ class World:
         self.save()
 
     def save(self) -> None:
-        """Write the state down, if it is to be kept; in one move, so that a killed sandbox loses nothing."""
-        if self._kept is None:
-            return
-        fresh = self._kept.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(self.data)))
-        fresh.replace(self._kept)
+        """Write the state to the data folder, if there is one."""
+        if self._kept is not None:
+            self.data.write(self._kept)
 
     # Taisly
 
-    def over_quota(self) -> float | None:
-        """Count one request against the plan; seconds to wait if it is over the hourly number."""
+    def use_quota(self) -> float | None:
+        """Count one request against the hourly quota; the seconds to wait if it is used up."""
         now = self.now()
-        self.data.asked_at = [at for at in self.data.asked_at if at > now - HOUR]
-        if len(self.data.asked_at) >= (self.requests_per_hour or REQUESTS_PER_HOUR[self.plan]):
-            return self.data.asked_at[0] + HOUR - now
-        self.data.asked_at.append(now)
+        self.data.request_times = [at for at in self.data.request_times if at > now - HOUR]
+        if len(self.data.request_times) >= (self.requests_per_hour or REQUESTS_PER_HOUR[self.plan]):
+            return self.data.request_times[0] + HOUR - now
+        self.data.request_times.append(now)
         return None
 
     def add_post(
@@ -210,7 +113,7 @@ class World:
         scheduled: int | None,
         repost_of: str | None = None,
     ) -> Post:
-        """Take a post."""
+        """Accept a post."""
         post_id, now = self.new_id(), self.now()
         platforms = {a["id"]: a["platform"] for a in ACCOUNTS}
         post = Post(
@@ -235,19 +138,19 @@ class World:
             reads_left=chance.randint(*READS_TO_FINISH),
             ready_at=now + chance.uniform(*SECONDS_TO_FINISH),
             fails_with=self._take_failure("platform", platform),
-            link=_LINKS[platform].format(chance.randint(10**17, 10**18)),
+            link=POST_LINKS[platform].format(handle=HANDLES[account], id=chance.randint(10**17, 10**18)),
         )
 
     def _take_failure(self, by: str, *values: str) -> str | None:
-        for wish in self.data.fail_next:
-            if wish.get(by) in values and wish["times"] > 0:
-                wish["times"] -= 1
-                self.data.fail_next = [w for w in self.data.fail_next if w["times"] > 0]
-                return str(wish["reason"])
+        for failure in self.data.fail_next:
+            if failure.get(by) in values and failure["times"] > 0:
+                failure["times"] -= 1
+                self.data.fail_next = [f for f in self.data.fail_next if f["times"] > 0]
+                return str(failure["reason"])
         return None
 
-    def read_post(self, post: Post) -> None:
-        """Let one read of the history advance `post`."""
+    def advance_post(self, post: Post) -> None:
+        """Advance a post by one read of the history."""
         now = self.now()
         if post.scheduled is not None and now * 1000 < post.scheduled:
             return
@@ -261,14 +164,14 @@ class World:
         self._repost(post)
 
     def _repost(self, post: Post) -> None:
-        """Apply the repost rules to what came out; a repost is a post of its own, and makes no further one."""
+        """Apply the repost rules to what was published; a repost is a post of its own and is never reposted."""
         if post.repost_of or post.reposted or any(d.status == "PENDING" for d in post.destinations):
             return
         post.reposted = True
-        out = {d.account for d in post.destinations if d.status == "SUCCESS"}
-        for rule in self.data.rules:
+        published = {d.account for d in post.destinations if d.status == "SUCCESS"}
+        for rule in self.data.repost_rules:
             targets = [t for t in rule["to"] if t not in {d.account for d in post.destinations}]
-            if rule["from"] in out and not rule["isPaused"] and targets:
+            if rule["from"] in published and not rule["isPaused"] and targets:
                 self.add_post(
                     sha256=post.sha256,
                     file=post.file,
@@ -279,7 +182,7 @@ class World:
                     repost_of=post.id,
                 )
 
-    def closes_circle(self, source: str, targets: list[str]) -> bool:
+    def is_circular(self, source: str, targets: list[str]) -> bool:
         """Whether a rule from `source` to `targets` would lead back to `source`."""
         seen, todo = set(), list(targets)
         while todo:
@@ -288,15 +191,15 @@ class World:
                 return True
             if at not in seen:
                 seen.add(at)
-                todo += [t for rule in self.data.rules if rule["from"] == at for t in rule["to"]]
+                todo += [t for rule in self.data.repost_rules if rule["from"] == at for t in rule["to"]]
         return False
 
     # TikMatrix
 
     def add_task(self, script: str, args: dict[str, Any], serial: str) -> PhoneTask:
         """Queue one script on one phone."""
-        self.data.task_counter += 1
-        task_id = self.data.task_counter
+        self.data.last_task_id += 1
+        task_id = self.data.last_task_id
         chance = self._chance("task", task_id)
         fails = self._take_failure("script_name", script) or self._take_failure("serial", serial)
         task = PhoneTask(
@@ -315,18 +218,18 @@ class World:
         return task
 
     def restart_phones(self, *, lost: bool, ids_from_1: bool) -> None:
-        """Restart the desktop program: running tasks wait again, or all are lost; new ids may begin from 1."""
+        """Restart TikMatrix: running tasks return to pending, or all are `lost`; new ids may start from 1 again."""
         if lost:
             self.data.phone_tasks = []
         for task in self.data.phone_tasks:
             if task.status == RUNNING:
                 task.status, task.started_at, task.start_time = PENDING, None, None
         if ids_from_1:
-            self.data.task_counter = 0
+            self.data.last_task_id = 0
         self.save()
 
-    def tick(self) -> None:
-        """Let one read of the tasks advance the phones: one task at a time on each."""
+    def advance_phones(self) -> None:
+        """Advance the phones by one read of the tasks; a phone runs one task at a time."""
         now = self.now()
         for serial in DEVICES:
             mine = [t for t in self.data.phone_tasks if t.serial == serial]
@@ -367,12 +270,5 @@ class World:
 
     @staticmethod
     def local_time(now: float) -> str:
-        """A time as the desktop's task table writes it: the PC's clock, no zone."""
+        """A time as TikMatrix writes it: the PC's clock, without a time zone."""
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-
-
-def _load(kept: Path) -> Data:
-    raw = json.loads(kept.read_text())
-    raw["posts"] = [Post(**{**p, "destinations": [Destination(**d) for d in p["destinations"]]}) for p in raw["posts"]]
-    raw["phone_tasks"] = [PhoneTask(**t) for t in raw["phone_tasks"]]
-    return Data(**raw)

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel
 
+from reelflow.counted_body import CountedBody
 from reelflow.errors import InputError, NotAllowed, ReelflowError, Refused, UnreadableAnswer
 from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, RepostRule
 from reelflow.transport import (
     UPLOAD_TIMEOUT,
-    CountedBody,
     ServiceClient,
     check_url,
     exchange,
@@ -64,8 +64,8 @@ class TaislyClient(ServiceClient):
         key = api_key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
-                "The Taisly API key is empty or has characters that no key has. "
-                "Copy it from Taisly's settings into the block once more.",
+                "The Taisly API key is empty or contains invalid characters. "
+                "Copy it again from Taisly's settings into the block.",
                 service=SERVICE,
             )
         self._key = key
@@ -88,8 +88,8 @@ class TaislyClient(ServiceClient):
                 if isinstance(key := place.get(name), str) and key:
                     return key
         raise UnreadableAnswer(
-            "Taisly made a new key but did not show it where it was expected; the old key no longer works. "
-            "Make another one in Taisly's settings.",
+            "Taisly generated a new key but did not show it where expected; the old key no longer works. "
+            "Generate another one in Taisly's settings.",
             service=SERVICE,
         )
 
@@ -274,8 +274,7 @@ class TaislyClient(ServiceClient):
     def _explained(error: ReelflowError) -> ReelflowError:
         if isinstance(error, NotAllowed) and error.status == 403:
             error.message = (
-                f"{error.message} The API needs the plan STARTER, INFLUENCER or PRO; "
-                "a FREE account has no access to it."
+                f"{error.message} The API needs the plan STARTER, INFLUENCER or PRO; the FREE plan does not include it."
             )
         return error
 

@@ -36,13 +36,13 @@ MAX_PAGE_SIZE = 100
 M = TypeVar("M", bound=BaseModel)
 
 _CODES: dict[int, tuple[type[ServiceError], str]] = {
-    40001: (Refused, "TikMatrix finds the parameters invalid"),
-    40002: (Refused, "TikMatrix was given no script name"),
+    40001: (Refused, "TikMatrix rejected the parameters"),
+    40002: (Refused, "TikMatrix received no script name"),
     40003: (Refused, "TikMatrix does not run this script through its API"),
     40004: (Refused, "TikMatrix found no account for this task"),
     40301: (NotAllowed, "The TikMatrix licence does not include the API (it needs Pro, Team or Business)"),
-    40401: (NotFound, "TikMatrix knows no such task"),
-    50001: (OutcomeUnknown, "TikMatrix failed inside"),
+    40401: (NotFound, "TikMatrix has no such task"),
+    50001: (OutcomeUnknown, "Internal error at TikMatrix"),
 }
 """Its codes, by what the caller can do about each."""
 
@@ -95,7 +95,7 @@ class TikMatrixClient(ServiceClient):
             start_time: "HH:MM" by the PC's clock. What a time already past does is not documented.
         """
         if bool(serials) == bool(usernames):
-            raise InputError("Name either devices (serials) or accounts (usernames), one of the two.")
+            raise InputError("Name either devices (serials) or accounts (usernames), not both.")
         body: dict[str, Any] = {"script_name": script_name, "script_config": dict(script_config)}
         if serials:
             body |= {"serials": list(serials), "enable_multi_account": multi_account}

@@ -1,7 +1,7 @@
-"""The five scripts of TikMatrix: every setting, typed and bounded, in our words; and in the vendor's on the wire.
+"""The five TikMatrix scripts: every setting typed and bounded, with our names in the form and TikMatrix's on the wire.
 
-A script is part of a form, so a field's title and description are what people read in the Prefect UI. What a JSON
-schema cannot say (this needs that) is in `Script.check`, and is checked before anything is sent.
+A script is part of a form, so people read a field's title and description in the Prefect UI. Rules that a JSON schema
+cannot express (one setting needs another) are in `Script.check`, and are checked before anything is sent.
 
 Source: TikMatrix's API pages, "post", "follow", "unfollow", "account_warmup" and "comment".
 """
@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from reelflow.errors import InputError
+from reelflow.fields import entry
 
 Platform = Literal["TikTok", "Instagram"]
 Order = Literal["random", "sequential"]
@@ -31,11 +32,6 @@ _POST_URLS: dict[str, tuple[re.Pattern[str], str]] = {
 }
 
 
-def entry(position: int, title: str, description: str, default: Any = ..., **more: Any) -> Any:
-    """A field of a form: where it stands, what it is called, and its help."""
-    return Field(default, title=title, description=description, json_schema_extra={"position": position}, **more)
-
-
 class Script(BaseModel):
     """One script with its settings."""
 
@@ -43,66 +39,74 @@ class Script(BaseModel):
 
     script_name: ClassVar[str]
     job: ClassVar[str]
-    """What one task of it is, for people: "comment"."""
+    """The word for one of its tasks in messages: "comment"."""
+    target_field: ClassVar[str] = ""
+    """The name of its targets in ``script_config``; empty for a script without targets."""
 
     platform: Platform = entry(
-        0, "Platform", "The app that the phones do it in. Only accounts of this platform are used.", "TikTok"
+        0, "Platform", "The app to use on the phones. Only accounts of this platform are used.", "TikTok"
     )
 
     def check(self) -> None:
-        """Raise InputError for settings that do not go together."""
+        """Raise InputError for settings that contradict each other."""
 
     def targets(self) -> list[str]:
-        """What the script acts on, as it is sent: users or post addresses. Empty for a script without targets."""
+        """What the script acts on, as it is sent: users or post URLs. Empty for a script without targets."""
         return []
 
-    def config(self, targets: list[str]) -> dict[str, Any]:
-        """The ``script_config`` for these targets, in the vendor's spelling."""
+    def settings(self) -> dict[str, Any]:
+        """The ``script_config`` without the targets, in TikMatrix's spelling."""
         raise NotImplementedError
 
 
 class WarmUp(Script):
-    """Settings of ``account_warmup``: watch videos on a topic, and react to some of them."""
+    """Settings of ``account_warmup``: watch videos on a topic and react to some of them."""
 
     script_name: ClassVar[str] = "account_warmup"
     job: ClassVar[str] = "warm-up"
 
-    duration_seconds: int = entry(10, "Duration (seconds)", "How long each account watches.", 600, ge=10, le=14400)
+    duration_seconds: int = entry(
+        10, "Duration (seconds)", "How long each account watches videos.", 600, ge=10, le=14400
+    )  # fmt: skip
     topics: list[str] = entry(
-        11, "Topics", "Keywords to search videos by, one each. None: whatever the app shows.", [], max_length=100
+        11,
+        "Topics",
+        "Keywords to search for videos, one per row. Leave empty for the app's own feed.",
+        [],
+        max_length=100,
     )
-    min_seconds: int = entry(12, "Shortest look (seconds)", "Least time spent on one video.", 15, ge=1, le=3600)
-    max_seconds: int = entry(13, "Longest look (seconds)", "Most time spent on one video.", 30, ge=1, le=3600)
-    like_percent: int = entry(14, "Like (percent)", "Of the videos watched.", 0, ge=0, le=100)
+    min_seconds: int = entry(12, "Minimum view (seconds)", "Shortest time spent on one video.", 15, ge=1, le=3600)
+    max_seconds: int = entry(13, "Maximum view (seconds)", "Longest time spent on one video.", 30, ge=1, le=3600)
+    like_percent: int = entry(14, "Likes (percent)", "Share of watched videos to like.", 0, ge=0, le=100)
     follow_percent: int = entry(
-        15, "Follow (percent)", "Of the videos watched. The daily limit of follows does not count these.", 0,
-        ge=0, le=100,
+        15, "Follows (percent)", "Share of watched videos whose author to follow. These follows do not count towards "
+        "the daily limit.", 0, ge=0, le=100,
     )  # fmt: skip
-    collect_percent: int = entry(16, "Save to favourites (percent)", "Of the videos watched.", 0, ge=0, le=100)
+    collect_percent: int = entry(16, "Favourites (percent)", "Share of watched videos to save.", 0, ge=0, le=100)
     comment_percent: int = entry(
-        17, "Comment (percent)", "Of the videos watched; needs comments below, or ChatGPT. The daily limit of comments "
-        "does not count these.", 0, ge=0, le=100,
+        17, "Comments (percent)", "Share of watched videos to comment on. Needs texts below, or ChatGPT. These "
+        "comments do not count towards the daily limit.", 0, ge=0, le=100,
     )  # fmt: skip
-    comments: list[str] = entry(18, "Comments", "Texts to choose from, one each.", [], max_length=500)
-    comment_order: Order = entry(19, "Order of comments", "How a text is chosen.", "random")
-    insert_emoji: bool = entry(20, "Add emoji", "TikMatrix adds emoji to a comment.", False)
+    comments: list[str] = entry(18, "Comments", "Texts to choose from, one per row.", [], max_length=500)
+    comment_order: Order = entry(19, "Comment order", "How the next text is chosen.", "random")
+    insert_emoji: bool = entry(20, "Add emoji", "Let TikMatrix add emoji to the comments.", False)
     write_with_chatgpt: bool = entry(
-        21, "Comments by ChatGPT", "Let ChatGPT write them, with the settings of the block below.", False
+        21, "Comments by ChatGPT", "Let ChatGPT write the comments, using a ChatGPT Settings block.", False
     )
 
     def check(self) -> None:
         """Raise InputError for settings that do not go together."""
         if self.min_seconds > self.max_seconds:
             raise InputError(
-                f"The shortest look ({self.min_seconds} s) is longer than the longest ({self.max_seconds} s)."
+                f"The minimum view ({self.min_seconds} s) is longer than the maximum ({self.max_seconds} s)."
             )
         if self.comment_percent and not self.write_with_chatgpt and not texts(self.comments, "comment"):
             raise InputError(
-                f"Comments are wanted for {self.comment_percent} percent of the videos, but there is no text. "
-                "Give comments, or let ChatGPT write them."
+                f"Comments are set for {self.comment_percent} percent of the videos, but there are no comment texts. "
+                "Add some, or let ChatGPT write them."
             )
 
-    def config(self, targets: list[str]) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The ``script_config``; `floow_probable` is the vendor's own spelling."""
         return {
             "task_duration": self.duration_seconds,
@@ -125,17 +129,18 @@ class Comment(Script):
 
     script_name: ClassVar[str] = "comment"
     job: ClassVar[str] = "comment"
+    target_field: ClassVar[str] = "target_post_urls"
 
     post_urls: list[str] = entry(
-        10, "Posts", "Addresses of the posts: https://www.tiktok.com/@user/video/ID, https://vm.tiktok.com/CODE/, "
-        "https://www.instagram.com/reel/CODE/ or https://www.instagram.com/p/CODE/.",
+        10, "Posts", "URLs of the posts, one per row: https://www.tiktok.com/@user/video/ID, "
+        "https://vm.tiktok.com/CODE/, https://www.instagram.com/reel/CODE/ or https://www.instagram.com/p/CODE/.",
         min_length=1, max_length=500,
     )  # fmt: skip
-    comments: list[str] = entry(11, "Comments", "Texts to choose from, one each.", min_length=1, max_length=500)
-    comment_order: Order = entry(12, "Order of comments", "How a text is chosen.", "random")
-    insert_emoji: bool = entry(13, "Add emoji", "TikMatrix adds emoji to a comment.", False)
+    comments: list[str] = entry(11, "Comments", "Texts to choose from, one per row.", min_length=1, max_length=500)
+    comment_order: Order = entry(12, "Comment order", "How the next text is chosen.", "random")
+    insert_emoji: bool = entry(13, "Add emoji", "Let TikMatrix add emoji to the comments.", False)
     image_path: str = entry(
-        14, "Picture", "TikTok only: path of a picture on the TikMatrix PC to comment with.", ""
+        14, "Image", "TikTok only: path on the phone PC to an image to comment with.", ""
     )  # fmt: skip
 
     def check(self) -> None:
@@ -143,17 +148,16 @@ class Comment(Script):
         texts(self.comments, "comment", needed=True)
         self.targets()
         if self.image_path.strip() and self.platform != "TikTok":
-            raise InputError("A comment with a picture works on TikTok only. Leave 'Picture' empty.")
+            raise InputError("Comments with an image work on TikTok only. Leave 'Image' empty.")
 
     def targets(self) -> list[str]:
-        """The posts' addresses, each once."""
-        urls = texts(self.post_urls, "post address", needed=True)
+        """The URLs of the posts, without duplicates."""
+        urls = texts(self.post_urls, "post URL", needed=True)
         return _each_once(urls, lambda url: post_key(url, self.platform))
 
-    def config(self, targets: list[str]) -> dict[str, Any]:
-        """The ``script_config``."""
+    def settings(self) -> dict[str, Any]:
+        """The ``script_config`` without the posts."""
         return {
-            "target_post_urls": targets,
             "comment_content": "\n".join(texts(self.comments, "comment", needed=True)),
             "comment_order": self.comment_order,
             "insert_emoji": self.insert_emoji,
@@ -166,22 +170,23 @@ class Follow(Script):
 
     script_name: ClassVar[str] = "follow"
     job: ClassVar[str] = "follow"
+    target_field: ClassVar[str] = "target_users"
 
-    users: list[str] = entry(10, "Users", "Whom; names with or without @, one each.", min_length=1, max_length=500)
+    users: list[str] = entry(10, "Users", "Usernames with or without @, one per row.", min_length=1, max_length=500)
     access: Literal["direct", "search"] = entry(
-        11, "Way to the profile", "direct: by its address; search: through the app's search.", "direct"
+        11, "Open profiles by", "direct: the profile's URL. search: the app's search.", "direct"
     )
 
     def targets(self) -> list[str]:
-        """The users, without @, each once."""
+        """The users, without @ and without duplicates."""
         names = [name.removeprefix("@") for name in texts(self.users, "user", needed=True)]
         if wrong := next((name for name in names if not re.fullmatch(r"[\w.]+", name)), None):
-            raise InputError(f"{wrong!r} is not a user name: letters, digits, dots and underscores.")
+            raise InputError(f"{wrong!r} is not a username. Use letters, digits, dots and underscores only.")
         return _each_once(names, str.lower)
 
-    def config(self, targets: list[str]) -> dict[str, Any]:
-        """The ``script_config``."""
-        return {"target_users": targets, "access_method": self.access}
+    def settings(self) -> dict[str, Any]:
+        """The ``script_config`` without the users."""
+        return {"access_method": self.access}
 
 
 class Unfollow(Follow):
@@ -191,7 +196,7 @@ class Unfollow(Follow):
     job: ClassVar[str] = "unfollow"
 
     only_followed_here: bool = entry(
-        12, "Only whom reelflow followed", "Leave out users whom the account did not follow through reelflow.", True
+        12, "Only users followed by reelflow", "Skip users that the account did not follow through reelflow.", True
     )
 
 
@@ -201,57 +206,59 @@ _SOUNDS = {"default": "-1", "off": "0", "on": "1", "custom": "custom"}
 
 
 class Post(Script):
-    """Settings of ``post``: publish from the phone's own app. Every path is one on the TikMatrix PC."""
+    """Settings of ``post``: publish from the app on the phone. All paths are on the phone PC."""
 
     script_name: ClassVar[str] = "post"
     job: ClassVar[str] = "post"
 
     content: Literal["video", "images"] = entry(10, "Content", "What to post.", "video")
-    image_count: int = entry(11, "Images", "How many images, for image posts.", 1, ge=1, le=35)
-    captions: str = entry(12, "Captions", "Text of the post; {a|b} chooses one of several words.", "", max_length=2200)
+    image_count: int = entry(11, "Images", "Number of images in an image post.", 1, ge=1, le=35)
+    captions: str = entry(12, "Caption", "Text of the post. {a|b} picks one of several words.", "", max_length=2200)
     material_source: Literal["material library", "local folder"] = entry(
-        13, "Material from", "TikMatrix's material library, or a folder on its PC.", "material library"
+        13, "Material from", "TikMatrix's material library, or a folder on the phone PC.", "material library"
     )
-    material_folder: str = entry(14, "Folder", "On the TikMatrix PC; needed with 'local folder'.", "")
+    material_folder: str = entry(14, "Folder", "Path on the phone PC. Required for 'local folder'.", "")
     material_files: list[str] = entry(
-        15, "Files", "Absolute paths on the TikMatrix PC. If any are given, they count, and not the two before.", [],
+        15, "Files", "Absolute paths on the phone PC. If you list any, 'Material from' and 'Folder' are ignored.", [],
         max_length=500,
     )  # fmt: skip
     material_tags: list[str] = entry(16, "Tags", "Only material with these tags.", [], max_length=50)
     post_way: Literal["share", "add button", "use sound"] = entry(
-        17, "Way to post", "Through Android's share menu, the app's + button, or a sound's page.", "share"
+        17, "Post with", "Android's share menu, the app's + button, or the page of a sound.", "share"
     )
-    sound_name: str = entry(18, "Sound", "Its name; needed with 'use sound'.", "", max_length=200)
+    sound_name: str = entry(18, "Sound", "Name of the sound. Required for 'use sound'.", "", max_length=200)
     added_sound: Literal["default", "off", "on", "custom"] = entry(
-        19, "Added sound", "default: as the app does; custom: found by the keyword below.", "default"
+        19, "Added sound", "default: the app decides. custom: found by the sound keyword.", "default"
     )
-    sound_keyword: str = entry(20, "Sound keyword", "Needed with the added sound 'custom'.", "", max_length=200)
-    original_volume: int = entry(21, "Volume of the video (percent)", "Its own sound.", 50, ge=0, le=100)
-    added_volume: int = entry(22, "Volume of the added sound (percent)", "Beside the video's own.", 50, ge=0, le=100)
-    upload_wait_seconds: int = entry(23, "Wait for the upload (seconds)", "Before going on.", 30, ge=0, le=3600)
-    sound_wait_seconds: int = entry(24, "Wait for the sound (seconds)", "Before going on.", 10, ge=0, le=3600)
+    sound_keyword: str = entry(20, "Sound keyword", "Required if the added sound is 'custom'.", "", max_length=200)
+    original_volume: int = entry(21, "Video volume (percent)", "Volume of the video's own sound.", 50, ge=0, le=100)
+    added_volume: int = entry(22, "Added sound volume (percent)", "Volume of the added sound.", 50, ge=0, le=100)
+    upload_wait_seconds: int = entry(23, "Upload wait (seconds)", "How long the upload may take.", 30, ge=0, le=3600)
+    sound_wait_seconds: int = entry(
+        24, "Sound wait (seconds)", "How long the sound may take to load.", 10, ge=0, le=3600
+    )
     add_product_link: bool = entry(25, "Product link", "TikTok only: add a product link.", False)
-    placement: Literal["reel", "story"] = entry(26, "Placement", "Instagram only.", "reel")
+    placement: Literal["reel", "story"] = entry(26, "Placement", "Instagram only: post as a reel or a story.", "reel")
 
     def check(self) -> None:
         """Raise InputError for settings that do not go together."""
         files = texts(self.material_files, "file")
         if self.material_source == "local folder" and not self.material_folder.strip() and not files:
-            raise InputError("Material from 'local folder' needs the folder, as a path on the TikMatrix PC.")
+            raise InputError("Material from 'local folder' needs a folder: enter its path on the phone PC.")
         if self.post_way == "use sound" and not self.sound_name.strip():
-            raise InputError("The way 'use sound' needs the name of the sound.")
+            raise InputError("Posting with 'use sound' needs the name of the sound.")
         if self.added_sound == "custom" and not self.sound_keyword.strip():
-            raise InputError("The added sound 'custom' needs a keyword to find it by.")
+            raise InputError("The added sound 'custom' needs a sound keyword.")
         if self.add_product_link and self.platform != "TikTok":
-            raise InputError("A product link works on TikTok only.")
+            raise InputError("Product links work on TikTok only. Turn 'Product link' off.")
         if self.placement != "reel" and self.platform != "Instagram":
-            raise InputError("The placement 'story' is Instagram's only.")
+            raise InputError("The placement 'story' works on Instagram only. Choose 'reel'.")
         if tag := next((tag for tag in self.material_tags if "," in tag), None):
-            raise InputError(f"The tag {tag!r} has a comma in it; give one tag in each row.")
+            raise InputError(f"The tag {tag!r} contains a comma. Put each tag in its own row.")
         if file := next((f for f in files if not re.match(r"([A-Za-z]:)?[\\/]", f)), None):
-            raise InputError(f"{file!r} is not an absolute path, such as C:\\videos\\one.mp4.")
+            raise InputError(f"{file!r} is not an absolute path such as C:\\videos\\one.mp4.")
 
-    def config(self, targets: list[str]) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The ``script_config``."""
         files = texts(self.material_files, "file")
         config: dict[str, Any] = {
@@ -280,19 +287,19 @@ class Post(Script):
 
 
 def texts(lines: list[str], what: str, *, needed: bool = False) -> list[str]:
-    """The lines of a list field, trimmed; empty ones left out, unless that leaves none and some are needed.
+    """The lines of a list field, trimmed and without empty ones.
 
     Raises:
-        InputError: none is left of lines that are needed.
+        InputError: `needed` is set, and all lines are empty.
     """
     found = [line.strip() for text in lines for line in text.splitlines() if line.strip()]
     if needed and not found:
-        raise InputError(f"There is no {what}: only empty rows were given.")
+        raise InputError(f"Add at least one {what}: all rows are empty.")
     return found
 
 
 def _each_once(values: list[str], key: Callable[[str], str]) -> list[str]:
-    """The first of the values that mean the same, in their order."""
+    """The values in their order, without duplicates by `key`."""
     found: dict[str, str] = {}
     for value in values:
         found.setdefault(key(value), value)
@@ -300,24 +307,24 @@ def _each_once(values: list[str], key: Callable[[str], str]) -> list[str]:
 
 
 def post_key(url: str, platform: Platform) -> str:
-    """What a post's address names, whatever way it is written: "TikTok 7231…".
+    """The post that a URL points to, however it is written: "TikTok 7231…".
 
-    A short vm.tiktok.com address is known by its code alone; whether it is the post of another address is not known.
+    A short vm.tiktok.com URL is identified by its code alone, so it never equals the full URL of the same post.
 
     Raises:
-        InputError: it is no post's address on this platform.
+        InputError: it is not the URL of a post on this platform.
     """
     pattern, like = _POST_URLS[platform]
     if match := pattern.fullmatch(url.strip()):
         return f"{platform} {next(part for part in match.groups() if part)}"
     for other, (its, _) in _POST_URLS.items():
         if its.fullmatch(url.strip()):
-            raise InputError(f"{url} is a post on {other}, and this run is for {platform}.")
-    raise InputError(f"{url!r} is not the address of a post on {platform}; those are like {like}.")
+            raise InputError(f"{url} is a post on {other}, but this run is for {platform}.")
+    raise InputError(f"{url!r} is not the URL of a post on {platform}. Use {like}.")
 
 
 def target_of(script_args: Mapping[str, Any]) -> str:
-    """The target that a task's arguments name, as it was sent; empty where they name none."""
+    """The target in a task's arguments, as it was sent; empty if there is none."""
     for name in ("target_user", "target_post_url", "target_users", "target_post_urls"):
         value = script_args.get(name)
         if isinstance(value, list):

@@ -7,17 +7,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from reelflow.video.probe import VideoFacts, VideoUnreadable, probe
+from reelflow.errors import VideoUnreadable
+from reelflow.video.fingerprint import Fingerprint, fingerprint
+from reelflow.video.probe import VideoFacts, open_video, probe
 from reelflow.video.rules import Limits, Problem, ending_problem, problems, size_problem
 
 
 class VideoReport(BaseModel):
-    """What a file is and what is wrong with it. `facts` is None where the file could not be read."""
+    """What a file is and what is wrong with it.
+
+    `facts` is None where the file could not be read; `fingerprint` where it was not asked for, or the file has errors.
+    """
 
     file: str
     facts: VideoFacts | None
     known: dict[str, Any] = {}
     problems: list[Problem]
+    fingerprint: Fingerprint | None = None
 
     @property
     def errors(self) -> list[Problem]:
@@ -44,18 +50,32 @@ class VideoReport(BaseModel):
         }
 
 
-def check_video(path: Path, limits: Limits | None = None) -> VideoReport:
-    """Read the file at `path` and say what is wrong with it. Never raises for a bad file."""
+def check_video(path: Path, limits: Limits | None = None, *, with_fingerprint: bool = False) -> VideoReport:
+    """Read the file at `path` and say what is wrong with it. Never raises for a bad file.
+
+    Args:
+        path: Of the file, which is opened once by us and once by PyAV.
+        limits: What may be published; Taisly's documented limits if None.
+        with_fingerprint: Read all of a file without errors, for its sha256.
+    """
     limits = limits or Limits()
     try:
-        facts = probe(path)
+        with open_video(path) as file:
+            facts = probe(path, file)
+            report = VideoReport(file=str(path), facts=facts, problems=problems(path, facts, limits))
+            if with_fingerprint and report.ok:
+                report.fingerprint = fingerprint(file)
+            return report
     except VideoUnreadable as error:
-        reason = Problem(
-            code=error.code, level="error", found=error.found, allowed="a whole video file", hint=error.hint
-        )
-        size = error.facts.get("size_bytes")
-        # A folder or a missing file has one problem; its name and size are not worth a second line.
-        others = [ending_problem(path, limits), size_problem(size, limits)] if size else []
-        others = [p for p in others if p is not None and p.code != error.code]
-        return VideoReport(file=str(path), facts=None, known=error.facts, problems=[reason, *filter(None, others)])
-    return VideoReport(file=str(path), facts=facts, problems=problems(path, facts, limits))
+        return _unreadable(path, error, limits)
+
+
+def _unreadable(path: Path, error: VideoUnreadable, limits: Limits) -> VideoReport:
+    reason = Problem(
+        code=error.problem, level="error", found=error.found, allowed="a whole video file", hint=error.hint
+    )
+    size = error.facts.get("size_bytes")
+    # A folder or a missing file has one problem; its name and size are not worth a second line.
+    others = [ending_problem(path, limits), size_problem(size, limits)] if size else []
+    others = [p for p in others if p is not None and p.code != error.problem]
+    return VideoReport(file=str(path), facts=None, known=error.facts, problems=[reason, *filter(None, others)])

@@ -7,8 +7,8 @@ Sources: ISO/IEC 14496-12 section 4.2 (boxes), RFC 8794 (EBML variable-size inte
 
 from __future__ import annotations
 
+import os
 import struct
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -22,35 +22,32 @@ class Outline(NamedTuple):
     """The outermost structure of a file.
 
     Attributes:
+        size: Of the file, in bytes.
         kind: "mp4", "matroska", "riff", or None for anything else.
         missing_bytes: How far the structure reaches past the end of the file; 0 for a whole one.
         index_first: For MP4 and MOV, whether ``moov`` stands before ``mdat``; None for others.
         has_index: For MP4 and MOV, whether there is a ``moov`` at all; None for others.
     """
 
+    size: int
     kind: str | None
     missing_bytes: int = 0
     index_first: bool | None = None
     has_index: bool | None = None
 
 
-def outline(path: Path) -> Outline:
-    """Read the outline of the file at `path`, touching a few bytes of it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        file.seek(0)
-        if head[4:8] in _BOXES:
-            return _mp4(file, size)
-        if head[:4] == _EBML:
-            return _matroska(file, size)
-        if head[:4] == b"RIFF" and len(head) >= 8:
-            return Outline("riff", max(0, 8 + int.from_bytes(head[4:8], "little") - size))
-    return Outline(None)
+def outline(file: BinaryIO) -> Outline:
+    """Read the outline of an open file, touching a few bytes of it."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    head = file.read(12)
+    if head[4:8] in _BOXES:
+        return _mp4(file, size)
+    if head[:4] == _EBML:
+        return _matroska(file, size)
+    if head[:4] == b"RIFF" and len(head) >= 8:
+        return Outline(size, "riff", max(0, 8 + int.from_bytes(head[4:8], "little") - size))
+    return Outline(size, None)
 
 
 def _mp4(file: BinaryIO, size: int) -> Outline:
@@ -77,7 +74,7 @@ def _mp4(file: BinaryIO, size: int) -> Outline:
             missing = at - size
             break
     first = None if moov is None else mdat is None or moov < mdat
-    return Outline("mp4", missing, first, moov is not None)
+    return Outline(size, "mp4", missing, first, moov is not None)
 
 
 def _matroska(file: BinaryIO, size: int) -> Outline:
@@ -88,13 +85,13 @@ def _matroska(file: BinaryIO, size: int) -> Outline:
     file.seek(at)
     element, width = _vint(file.read(4), keep_marker=True)
     if element != _SEGMENT:
-        return Outline("matroska")
+        return Outline(size, "matroska")
     at += width
     file.seek(at)
     length, width = _vint(file.read(8), keep_marker=False)
     if length is None:  # "unknown size": written live
-        return Outline("matroska")
-    return Outline("matroska", max(0, at + width + length - size))
+        return Outline(size, "matroska")
+    return Outline(size, "matroska", max(0, at + width + length - size))
 
 
 def _vint(data: bytes, *, keep_marker: bool) -> tuple[int | None, int]:

@@ -8,13 +8,12 @@ is read here as a person would see it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import itertools
+import os
 import statistics
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +21,13 @@ import av
 from av.error import FFmpegError
 from pydantic import BaseModel, ConfigDict, Field
 
+from reelflow.errors import VideoUnreadable
 from reelflow.video.containers import Outline, outline
 
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that mean high dynamic range."""
 _DURATION_TRUST = 0.5
 """Seconds by which a header's duration may differ from the packets' before the packets are believed."""
-_READ_CHUNK = 1 << 20
-
-
-class VideoUnreadable(Exception):
-    """The file is no video that can be used.
-
-    Attributes:
-        code: ``unreadable``, ``corrupt``, ``video`` or ``format``.
-        found: What was found, for the report.
-        hint: What to do.
-        facts: What could be read all the same.
-    """
-
-    def __init__(self, code: str, found: str, hint: str, facts: dict[str, Any] | None = None) -> None:
-        super().__init__(code, found, hint, facts or {})
-        self.code = code
-        self.found = found
-        self.hint = hint
-        self.facts = facts or {}
 
 
 class VideoFacts(BaseModel):
@@ -69,34 +50,13 @@ class VideoFacts(BaseModel):
     faststart: bool | None = Field(description="MP4 and MOV: whether the index stands at the front; else None.")
 
 
-def probe(path: Path) -> VideoFacts:
-    """Read what the file at `path` is, from its index or else from every packet, and decode one frame.
+@contextlib.contextmanager
+def open_video(path: Path) -> Iterator[BufferedReader]:
+    """The file at `path`, opened once for all that needs its bytes.
 
     Raises:
-        VideoUnreadable: it is no file, no video, or a damaged one.
+        VideoUnreadable: it is not a file, empty, or cannot be read.
     """
-    size = _size(path)
-    shape = outline(path)
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            return _facts(container, size, shape)
-    except (FFmpegError, ValueError, OverflowError, EOFError) as error:
-        if shape.kind is not None:
-            raise VideoUnreadable(
-                "corrupt",
-                _cut_off(shape) or f"cannot be decoded ({_words(error)})",
-                "Export or copy the video again; the file is damaged or incomplete.",
-                {"size_bytes": size},
-            ) from None
-        raise VideoUnreadable(
-            "unreadable",
-            f"not a video file ({_words(error)})",
-            "Choose a video file: MP4 or MOV.",
-            {"size_bytes": size},
-        ) from None
-
-
-def _size(path: Path) -> int:
     if not path.exists():
         raise VideoUnreadable("unreadable", "no such file", "Check the path; it is read on the machine that runs this.")
     if path.is_dir():
@@ -104,20 +64,50 @@ def _size(path: Path) -> int:
     if not path.is_file():
         raise VideoUnreadable("unreadable", "not a regular file", "Give the path of one video file.")
     try:
-        with path.open("rb") as file:
-            file.read(1)
+        file = path.open("rb")
     except OSError as error:
         raise VideoUnreadable(
             "unreadable", error.strerror or str(error), "Make the file readable for the user that runs this."
         ) from None
-    size = path.stat().st_size
-    if size == 0:
-        raise VideoUnreadable("unreadable", "an empty file", "Export or copy the video again.", {"size_bytes": 0})
-    return size
+    with file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise VideoUnreadable("unreadable", "an empty file", "Export or copy the video again.", {"size_bytes": 0})
+        yield file
+
+
+def probe(path: Path, file: BufferedReader) -> VideoFacts:
+    """Read what the file at `path` is, from its index or else from every packet, and decode one frame.
+
+    Args:
+        path: Where PyAV opens it: through a Python file object it would take several times as long.
+        file: The same file, from `open_video`.
+
+    Raises:
+        VideoUnreadable: it is not a video, or a damaged one.
+    """
+    shape = outline(file)
+    size = shape.size
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            return _facts(container, size, shape)
+    except (FFmpegError, ValueError, OverflowError, EOFError) as error:
+        if shape.kind is not None:
+            raise VideoUnreadable(
+                "corrupt",
+                _cut_off(shape) or f"cannot be decoded ({reason_of(error)})",
+                "Export or copy the video again; the file is damaged or incomplete.",
+                {"size_bytes": size},
+            ) from None
+        raise VideoUnreadable(
+            "unreadable",
+            f"not a video file ({reason_of(error)})",
+            "Choose a video file: MP4 or MOV.",
+            {"size_bytes": size},
+        ) from None
 
 
 def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
-    pictures = [s for s in container.streams.video if not _is_cover(s)]
+    pictures = [s for s in container.streams.video if not is_cover(s)]
     known = {"size_bytes": size, "container": container.format.name}
     if not pictures:
         raise VideoUnreadable("video", "no moving picture", "Choose a file that has video, not only sound.", known)
@@ -145,7 +135,7 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
         raise VideoUnreadable("corrupt", lost, "Copy or export the video again; its end is missing.", known)
 
     context = stream.codec_context
-    width, height, rotation = _displayed(frame, stream)
+    width, height, rotation = displayed_size(frame, stream)
     audio = container.streams.audio
     return VideoFacts(
         size_bytes=size,
@@ -165,7 +155,8 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
     )
 
 
-def _is_cover(stream: Any) -> bool:
+def is_cover(stream: Any) -> bool:
+    """Whether a "video" stream is a picture attached to the file, such as cover art."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
@@ -267,7 +258,8 @@ def _lost_seconds(container: Any, span: tuple[float, float] | None) -> str | Non
     return f"cut off: {there:.1f} of {promised:.1f} s are there"
 
 
-def _displayed(frame: Any, stream: Any) -> tuple[int, int, int]:
+def displayed_size(frame: Any, stream: Any) -> tuple[int, int, int]:
+    """Width and height in pixels as a player shows a frame, and the degrees counter-clockwise that it turns it by."""
     pixel = stream.sample_aspect_ratio or Fraction(1)
     width = round(frame.width * pixel) if pixel > 0 else frame.width
     rotation = int(getattr(frame, "rotation", 0) or 0) % 360
@@ -306,59 +298,6 @@ def _cut_off(shape: Outline) -> str | None:
     return None
 
 
-def _words(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What FFmpeg says is wrong."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
-
-
-def fingerprint(path: Path) -> tuple[str, tuple[int, int]]:
-    """The sha256 of a file in hex, and its (size in bytes, modification time in ns) at that moment.
-
-    Kept by path, size and time, so that asking again costs nothing until the file changes.
-    """
-    stat = path.stat()
-    stamp = (stat.st_size, stat.st_mtime_ns)
-    return _sha256(path.resolve(), stamp), stamp
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, stamp: tuple[int, int]) -> str:
-    digest = hashlib.sha256()
-    for chunk in _chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_CHUNK):
-            yield chunk
-
-
-def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
-    """The picture at `at` seconds as a JPEG of `height` pixels, turned the right way up.
-
-    Raises:
-        VideoUnreadable: no such picture can be decoded.
-    """
-    try:
-        with av.open(str(path)) as container:
-            stream = next(s for s in container.streams.video if not _is_cover(s))
-            if at > 0:
-                container.seek(int(at * av.time_base))
-            chosen: Any = None
-            for frame in container.decode(stream):
-                chosen = frame
-                if frame.time is None or frame.time >= at:
-                    break
-            if chosen is None:
-                raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.")
-            width, tall, rotation = _displayed(chosen, stream)
-            image = chosen.to_image()
-            if rotation:
-                image = image.rotate(rotation, expand=True)
-            image = image.resize((max(1, round(height * width / tall)), height))
-            out = io.BytesIO()
-            image.save(out, "JPEG", quality=80)
-            return out.getvalue()
-    except (FFmpegError, StopIteration) as error:
-        raise VideoUnreadable("corrupt", _words(error), "Export the video again.") from None

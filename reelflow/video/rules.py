@@ -37,7 +37,7 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "mpeg": (".mpeg", ".mpg"),
     "mpegvideo": (".mpeg", ".mpg"),
 }
-"""The containers that Taisly takes, by FFmpeg's names, with the file endings that go with each."""
+"""The containers that Taisly accepts, by FFmpeg's names, with the file endings of each."""
 
 
 class Problem(BaseModel):
@@ -130,7 +130,7 @@ def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
 
 
 def _warnings(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
-    re_encode = "It works, but platforms will encode it anew; export as H.264 for full control."
+    re_encode = "It works, but platforms will re-encode it. Export as H.264 for full control."
     table: list[tuple[bool, str, str, str, str]] = [
         (
             facts.video_codec != "h264",
@@ -166,7 +166,7 @@ def _warnings(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
             "audio",
             "no sound",
             "a sound track",
-            "Platforms show silent videos less; add music or a silent track.",
+            "Platforms show silent videos less. Add music or a silent track.",
         ),
         (
             min(facts.width, facts.height) < limits.min_width or max(facts.width, facts.height) < limits.min_height,
@@ -186,9 +186,9 @@ def _warnings(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
             path.suffix.lower() in limits.endings
             and path.suffix.lower() not in CONTAINERS.get(facts.container, limits.endings),
             "ending",
-            f"{path.suffix.lower()}, but inside it is {facts.container.partition(',')[0]}",
-            "an ending that fits",
-            "Rename the file, so that it is announced as what it is.",
+            f"{path.suffix.lower()}, but the content is {facts.container.partition(',')[0]}",
+            "the matching ending",
+            "Rename the file so that its ending matches its content.",
         ),
     ]
     return [

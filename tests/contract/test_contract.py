@@ -10,7 +10,7 @@ import pytest
 
 import reelflow.errors
 from reelflow.errors import ReelflowError
-from reelflow.sandbox.world import API_KEY
+from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
 

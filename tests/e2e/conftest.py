@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
-from api import ask
-from processes import processes_of
+from support.api import ask
+from support.processes import processes_of
 
-REELFLOW = [sys.executable, "-m", "reelflow"]
+REELFLOW = [sys.executable, "-m", "deployments"]
 START_SECONDS = 150
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pools import until
+from support.pools import until
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
@@ -39,8 +39,8 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment('publish-video')}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
-    expect(page.get_by_text("Upright 9:16, 3 to 90 seconds, up to 500 MB.")).to_be_visible()
-    for title in ("Video file", "Accounts", "Caption", "Publish at", "Preview picture at second", "Dry run"):
+    expect(page.get_by_text("Vertical 9:16, 3 to 90 seconds, up to 500 MB.")).to_be_visible()
+    for title in ("Video file", "Accounts", "Caption", "Publish at", "Preview at (seconds)", "Dry run"):
         expect(page.get_by_text(title, exact=False).first).to_be_visible()
     expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()
     _submit(page)
@@ -52,7 +52,7 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     expect(page.get_by_text("Completed").first).to_be_visible()
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("Published to 6 of 6 accounts.").last.click()
-    expect(page.get_by_role("img", name="preview picture")).to_be_visible()
+    expect(page.get_by_role("img", name="preview")).to_be_visible()
     expect(page.get_by_role("link", name="open the post")).to_have_count(6)
 
     page.goto(up.address("Sandbox"))
@@ -135,17 +135,17 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
         ("publish-video", "Video file"),
         ("cancel-scheduled-post", "History id"),
         ("resolve-post", "What you found"),
-        ("finish-open-posts", "Go on for at most (minutes)"),
-        ("finish-phone-tasks", "Take back tasks of broken runs"),
+        ("finish-open-posts", "Watch for up to (minutes)"),
+        ("finish-phone-tasks", "Cancel tasks of dead runs"),
         ("check-connections", "Submit"),
         ("history-report", "Days"),
         ("publish-and-engage", "Warm-up topics"),
-        ("warm-up-accounts", "Shortest look (seconds)"),
-        ("comment-on-posts", "Order of comments"),
-        ("follow-users", "Way to the profile"),
-        ("unfollow-users", "Only whom reelflow followed"),
+        ("warm-up-accounts", "Minimum view (seconds)"),
+        ("comment-on-posts", "Comment order"),
+        ("follow-users", "Open profiles by"),
+        ("unfollow-users", "Only users followed by reelflow"),
         ("post-from-phones", "Material from"),
-        ("manage-phone-tasks", "Only what reelflow made"),
+        ("manage-phone-tasks", "Only tasks from reelflow"),
         ("watch-runs", "Dead after (minutes)"),
     ):
         page.goto(f"{up.ui}{prefix}/deployments/deployment/{up.deployment(name)}/run")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import processes_of
+from support.processes import processes_of
 
-REELFLOW = [sys.executable, "-m", "reelflow"]
+REELFLOW = [sys.executable, "-m", "deployments"]
 START_SECONDS = 150
 
 

@@ -1,6 +1,6 @@
 """Phone tasks made once, whatever breaks: real processes, real HTTP, killed and cut at random.
 
-The counts are printed (`pytest -s`) and stand in docs/reliability.md. Repeat one with REELFLOW_SEED.
+A short round in `make test`. `make soak` runs the long one and prints the counts that stand in docs/reliability.md.
 """
 
 import collections
@@ -14,20 +14,21 @@ import time
 from pathlib import Path
 
 import pytest
-from phone_runner import HOST, form_of
-from sandbox_process import SandboxProcess
+import support
+from support.phone_runner import HOST, form_of
+from support.rounds import SEED, rounds
+from support.sandbox_process import SandboxProcess
 
 from reelflow.ledger import Ledger
-from reelflow.phones.batches import BatchState
 from reelflow.phones.creating import settle_lost
+from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix import TikMatrixClient
 
 pytestmark = pytest.mark.slow
-RUNNER = str(Path(__file__).parents[1] / "phone_runner.py")
-SEED = int(os.environ.get("REELFLOW_SEED") or 20261122)
-BATCHES = 200
-TROUBLES = {"fault": 60, "kill": 10, "restart": 5}
-"""What breaks, in an order of chance; when all of it has happened, the rest is made in peace."""
+RUNNER = str(Path(support.__file__).parent / "phone_runner.py")
+BATCHES = rounds(40, 200)
+TROUBLES = {"fault": rounds(15, 60), "kill": rounds(4, 10), "restart": rounds(2, 5)}
+"""What breaks, in an order of chance: spread over the first three quarters of the batches, so that it always does."""
 STALLED_SECONDS = 120.0
 """A runner that makes no batch for so long hangs. A batch takes a tenth of a second, on a busy machine a few."""
 KINDS = ("drop_before", "drop_after", "status_before", "status_after", "garbage_after", "drop_mid_body")
@@ -61,7 +62,7 @@ class Runner:
 
 
 def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """200 batches by two processes, killed at random, with answers lost at random and TikMatrix restarted."""
+    """Made by two processes that are killed at random, with answers lost at random and TikMatrix restarted."""
     chance = random.Random(SEED)
     box = SandboxProcess(tmp_path / "sandbox")
     box.start()
@@ -76,25 +77,28 @@ def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) 
         request.addfinalizer(runner.kill)
     troubles = [kind for kind, number in TROUBLES.items() for _ in range(number)]
     chance.shuffle(troubles)
+    due = sorted(chance.randrange(BATCHES * 3 // 4) for _ in troubles)
     made_so_far, since = 0, time.monotonic()
     while any(runner.process.poll() != 0 for runner in runners):
-        time.sleep(chance.uniform(0.05, 0.5))
+        time.sleep(chance.uniform(0.005, 0.05))
         if (made_now := sum(len(runner.done) for runner in runners)) > made_so_far:
             made_so_far, since = made_now, time.monotonic()
         assert time.monotonic() < since + STALLED_SECONDS, [runner.log.read_text()[-2000:] for runner in runners]
-        trouble = troubles.pop() if troubles else None
+        trouble = troubles.pop() if troubles and made_so_far >= due[-len(troubles)] else None
         if trouble == "fault":
             kind, status = chance.choice(KINDS), chance.choice((500, 502))
             method = chance.choice(("POST", "POST", "POST", "GET"))
-            box.post("/sandbox/faults", fault=kind, method=method, path="/api/v1/task", status=status)
+            box.order_fault(fault=kind, method=method, path="/api/v1/task", status=status)
             counts["faults"] += 1
         elif trouble == "restart":
             box.stop(signal.SIGKILL)
             box.start()
             counts["restarts"] += 1
         elif trouble == "kill":
-            runner = chance.choice(runners)
-            if runner.process.poll() is None:
+            running = [runner for runner in runners if runner.process.poll() is None]
+            if running:
+                runner = chance.choice(running)
+                time.sleep(chance.uniform(0, 0.15))  # anywhere in a batch
                 runner.kill()
                 runner.start()
                 counts["kills"] += 1
@@ -102,21 +106,23 @@ def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) 
             if runner.process.poll() not in (None, 0):
                 counts["died"] += 1
                 runner.start()
-    box.clear()
+    box.clear_faults()
 
     later = Ledger(ledger_url, clock=lambda: time.time() + 1000)
     with TikMatrixClient(f"{box.url}/api/v1") as client:
         settle_lost(client, later, HOST)
-    made = collections.Counter(
-        (task["serial"], task["script_args"]["target_user"]) for task in box.state["phone_tasks"]
-    )
-    batches = later.batches()
+    made = collections.Counter((task["serial"], task["script_args"]["target_user"]) for task in box.phone_tasks)
+    batches = later.task_requests()
     states = collections.Counter(batch.state.value for batch in batches)
-    print(f"\nseed {SEED}: {BATCHES} batches, {sum(made.values())} tasks, {dict(states)}, {dict(counts)}")
+    print(
+        f"\nPhones (seed {SEED}): {BATCHES} batches by 2 processes, {sum(made.values())} tasks; "
+        + ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+        + f". Made twice: {sum(number > 1 for number in made.values())}. {dict(states)}"
+    )
 
     assert [pair for pair, number in made.items() if number > 1] == []
     assert not troubles, "the batches were made before all of it had happened"
-    assert counts["kills"] >= 5
+    assert counts["kills"] >= TROUBLES["kill"] // 2
     for number in range(BATCHES):
         form = form_of(number)
         mine = [batch for batch in batches if batch.flow_run == f"run-{number}"]
@@ -128,5 +134,5 @@ def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) 
         ids = [task.task_id for task in later.phone_tasks([b.id for b in mine])]
         assert len(ids) == len(out), (number, mine, out)  # what is out is on record, what is on record is out
         assert not on_record - {("", "")} - wanted
-        assert {b.state for b in mine} <= {BatchState.CREATED, BatchState.WITHDRAWN}, mine
+        assert {b.state for b in mine} <= {RequestState.CREATED, RequestState.NOT_CREATED}, mine
         assert out == wanted or not any(b.state == "CREATED" for b in mine)

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from api import ask
-from pools import until
-from sink import Sink, save_notification
+from support.api import ask
+from support.pools import until
+from support.sink import Sink, save_notification
 
-from deployments.programs import QUIET, Program, free_port
+from deployments.local.processes import PLAIN, LocalProcess
+from reelflow.ports import free_port
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -33,8 +34,8 @@ def _recipe() -> tuple[dict[str, str], list[list[str]]]:
     return dict(settings), commands
 
 
-class Mortal(Program):
-    """A program that can be killed."""
+class Mortal(LocalProcess):
+    """A process that can be killed."""
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
@@ -42,27 +43,27 @@ class Mortal(Program):
 
 
 class Server:
-    """The two programs of the recipe."""
+    """The two processes of the recipe."""
 
     def __init__(self, folder: Path, environment: dict[str, str], commands: list[list[str]]) -> None:
         self.folder = folder
         self.environment = environment
-        self.port = free_port(0)
+        self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.upgrade, self.services, self.server = commands
-        self.programs: list[Mortal] = []
+        self.processes: list[Mortal] = []
 
     def start(self) -> None:
         own = ["--host", "127.0.0.1", "--port", str(self.port)]
         for name, words in (("services", self.services), ("server", [*self.server[:-2], *own])):
             command = [sys.executable, "-m", *words]
-            self.programs.append(Mortal(name, command, self.folder / f"{name}.log", self.environment))
-        self.programs[-1].wait_for(f"{self.api}/health")
+            self.processes.append(Mortal(name, command, self.folder / f"{name}.log", self.environment))
+        self.processes[-1].wait_for(f"{self.api}/health")
 
     def kill(self) -> None:
-        for program in self.programs:
-            program.kill()
-        self.programs.clear()
+        for process in self.processes:
+            process.kill()
+        self.processes.clear()
 
     def run(self, *words: str) -> str:
         done = subprocess.run(
@@ -93,9 +94,9 @@ def redis(tmp_path: Path) -> Iterator[int]:
     if program is None:
         pytest.skip("Redis is not installed on this machine (redis-server not found)")
     pytest.importorskip("prefect_redis", reason="the package prefect-redis is not installed")
-    port = free_port(0)
+    port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    running = Program("Redis", command, tmp_path / "redis.log", {})
+    running = LocalProcess("Redis", command, tmp_path / "redis.log", {})
     yield port
     running.stop()
 
@@ -123,7 +124,7 @@ def server(postgres: str, redis: int, tmp_path: Path) -> Iterator[Server]:
     settings["PREFECT_REDIS_MESSAGING_HOST"] = "127.0.0.1"
     settings["PREFECT_REDIS_MESSAGING_PORT"] = str(redis)
     settings["PREFECT_SERVER_DOCKET_URL"] = f"redis://127.0.0.1:{redis}/1"
-    environment = {**QUIET, **settings, "PREFECT_HOME": str(tmp_path / "server"), "PREFECT_API_URL": ""}
+    environment = {**PLAIN, **settings, "PREFECT_HOME": str(tmp_path / "server"), "PREFECT_API_URL": ""}
     found = Server(tmp_path, environment, commands)
     subprocess.run([sys.executable, "-m", *found.upgrade], env={**os.environ, **environment}, check=True)
     found.start()
@@ -134,14 +135,14 @@ def server(postgres: str, redis: int, tmp_path: Path) -> Iterator[Server]:
 def test_the_server_of_the_document(
     server: Server, postgres: str, redis: int, sandbox: Any, clip: Any, tmp_path: Path
 ) -> None:
-    """Setup, worker, schedule, alarm; and both its programs killed while a run waits for its answer: one post."""
+    """Setup, worker, schedule, alarm; and both its processes killed while a run waits for its answer: one post."""
     sink = Sink()
     save_notification(server.api, sink.url)
     ledger = _database(postgres, "ledger")
     words = server.run(
-        "reelflow", "setup", "--sandbox", sandbox.url, "--ledger-url", ledger, "--notify", "custom-webhook/sink"
+        "deployments", "setup", "--sandbox", sandbox.url, "--ledger-url", ledger, "--notify", "custom-webhook/sink"
     )
-    assert "24 made" in words
+    assert "24 created" in words
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "reelflow"],
@@ -153,7 +154,7 @@ def test_the_server_of_the_document(
         schedule = finisher["schedules"][0]["id"]
         ask("PATCH", f"{server.api}/deployments/{finisher['id']}/schedules/{schedule}", active=True)
         publish = server.deployment("publish-video")
-        sandbox.fault("slow", "POST", "/api/private/post", seconds=4)
+        sandbox.order_fault("slow", "POST", "/api/private/post", seconds=4)
         sandbox.fail_next(platform="X", reason="Duplicate content")
         form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"], "caption": "away", "watch_minutes": 5}
         run = server.post(
@@ -176,5 +177,5 @@ def test_the_server_of_the_document(
     for number in (0, 1):  # the events, and the services' tasks
         assert _size(redis, number) > 0
     assert len(sandbox.posts) == 1
-    assert sandbox.asked("POST /api/private/post") == 1
+    assert sandbox.requests("POST /api/private/post") == 1
     assert "Duplicate content" in server.get(f"/flow_runs/{run}")["state"]["message"]

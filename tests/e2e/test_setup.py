@@ -8,16 +8,24 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api import ask
-from pools import until
-from sink import Sink, save_notification
+from prefect.automations import AutomationCore
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from support.api import ask
+from support.commands import Done, reelflow
+from support.pools import until
+from support.sink import Sink, save_notification
 
-from deployments.programs import start_server
+from deployments.local.processes import start_prefect_server
+from deployments.setup.blocks import register_block_types
+from deployments.setup.changes import Changes
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -30,16 +38,30 @@ class Server:
         self.api = f"{address}/api"
         self.folder = folder
 
-    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, **environment: str) -> Done:
+        """A command in a process of its own."""
         own = {"PREFECT_API_URL": self.api, "PREFECT_HOME": str(self.folder / "home"), "NO_COLOR": "1",
                "COLUMNS": "200", "REELFLOW_LEDGER_URL": f"sqlite:///{self.folder / 'ledger.db'}"}  # fmt: skip
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", *words], cwd=ROOT, env={**os.environ, **own, **environment}, check=False,
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180,
         )  # fmt: skip
+        return Done(done.returncode, done.stdout, done.stderr)
 
-    def setup(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.run("reelflow", "setup", *options, **environment)
+    def reelflow(self, *words: str, api: str = "", **environment: str) -> Done:
+        """A command of reelflow in this process."""
+        with self.as_client(api or self.api):
+            return reelflow(*words, **environment)
+
+    def as_client(self, api: str) -> Any:
+        """This process as a client of a server."""
+        return temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: self.folder / "home"})
+
+    def setup(self, *options: str, api: str = "", **environment: str) -> Done:
+        return self.reelflow("setup", *options, api=api, **environment)
+
+    def teardown(self) -> Done:
+        return self.reelflow("teardown")
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = ask("POST", f"{self.api}/{kind}/filter")
@@ -49,12 +71,12 @@ class Server:
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("own")
-    program, address = start_server(folder, 0)
+    process, address = start_prefect_server(folder, 0)
     try:
-        program.wait_for(f"{address}/api/health")
+        process.wait_for(f"{address}/api/health")
         yield Server(address, folder)
     finally:
-        program.stop()
+        process.stop()
 
 
 @pytest.fixture
@@ -66,12 +88,10 @@ def sink() -> Iterator[Sink]:
 
 def _emit(server: Server, event: str, resource: str, name: str, **payload: str) -> None:
     """What a run of ours tells Prefect."""
-    code = (
-        "from prefect.events import emit_event; from prefect.events.worker import EventsWorker;"
-        f"emit_event({event!r}, {{'prefect.resource.id': {resource!r}, 'prefect.resource.name': {name!r}}},"
-        f"payload={payload!r}); EventsWorker.drain_all(timeout=20)"
-    )
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": server.api}, check=True)
+    ask("POST", f"{server.api}/events", [{
+        "id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event, "payload": payload,
+        "resource": {"prefect.resource.id": resource, "prefect.resource.name": name}, "related": [],
+    }])  # fmt: skip
 
 
 def _start_run(server: Server, deployment: dict[str, Any]) -> str:
@@ -86,8 +106,8 @@ def _set_state(server: Server, deployment: dict[str, Any], kind: str, message: s
     ask("POST", f"{server.api}/flow_runs/{run}/set_state", state=state, force=True)
 
 
-def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Server, sandbox: Any, sink: Sink) -> None:
-    """Dry, for real, again (nothing changes, what a person turned on stays on), an alarm that arrives, and back."""
+def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Server, sandbox: Any, sink: Sink) -> None:
+    """Dry, for real, again (nothing changes, what a person turned on stays on); then notifications, and teardown."""
     save_notification(own_server.api, sink.url)
     options = ["--sandbox", sandbox.url, "--notify", "custom-webhook/sink", "--time-zone", "Europe/Berlin"]
 
@@ -102,12 +122,14 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
 
     deployments = {d["name"]: d for d in own_server.all("deployments")}
     assert dry.returncode == 0, dry.stderr
-    assert "Dry run, nothing was done: 25 made" in dry.stdout
-    assert "no notification block 'taisly-account/main'. Saved are: custom-webhook/sink." in wrong.stderr
+    assert "Dry run, nothing was changed: 25 to create" in dry.stdout
+    assert (
+        "no notification block 'taisly-account/main'. Saved notification blocks: custom-webhook/sink." in wrong.stderr
+    )
     assert untouched == []
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "25 made, 3 left." in first.stdout
-    assert "28 left." in second.stdout, second.stdout
+    assert "25 created, 3 unchanged." in first.stdout
+    assert "28 unchanged." in second.stdout, second.stdout
     assert schedule["active"] is False
     assert schedule["schedule"]["timezone"] == "Europe/Berlin"
     assert deployments["finish-open-posts"]["schedules"][0]["active"] is True
@@ -126,22 +148,32 @@ def test_setup_makes_everything_once_and_teardown_takes_it_back(own_server: Serv
 
     _emit(own_server, "reelflow.post.failed", "reelflow.post.x.y", "bread.mp4 at TikTok", state="FAILED", detail="loud")
     _emit(own_server, "reelflow.phone-task.failed", "reelflow.phone-task.main.7", "a comment on R1", remark="offline")
-    _emit(own_server, "reelflow.run.stuck", "prefect.flow-run.x", "bread.mp4 to all", words="Due an hour ago.")
+    _emit(own_server, "reelflow.run.stuck", "prefect.flow-run.x", "bread.mp4 to all", reason="Due an hour ago.")
     _set_state(own_server, deployments["check-connections"], "FAILED", "The ledger cannot be used")
-    _set_state(own_server, deployments["watch-runs"], "FAILED", "This one has an alarm of its own")
+    _set_state(own_server, deployments["watch-runs"], "FAILED", "This one has no automation")
     _set_state(own_server, deployments["watch-runs"], "CRASHED", "No sign of life")
-    until("the alarms", lambda: len(sink.got) >= 5)
+    until("the notifications", lambda: len(sink.got) >= 5)
     got = {each["subject"]: each["body"] for each in map(json.loads, sink.got)}
     assert got["reelflow: bread.mp4 at TikTok"] == "FAILED: loud"
     assert got["reelflow: a comment on R1 failed"] == "offline"
     assert got["reelflow: bread.mp4 to all is late or stuck"] == "Due an hour ago."
-    assert "The ledger cannot be used" in got["reelflow: something does not work"]
+    assert "The ledger cannot be used" in got["reelflow: a connection check failed"]
     assert "No sign of life" in got["reelflow: a run's process died"]
     assert f"{own_server.api.removesuffix('/api')}/runs/flow-run/" in got["reelflow: a run's process died"]
     assert len(sink.got) == 5
 
-    back = own_server.run("reelflow", "teardown")
-    assert "25 taken back." in back.stdout, back.stdout + back.stderr
+    with own_server.as_client(own_server.api), get_client(sync_client=True) as client:
+        (crashed,) = client.read_automations_by_name("reelflow: a run's process died")
+        changed = crashed.model_dump(exclude={"id", "owner_resource"}) | {"enabled": False, "description": "mine"}
+        client.update_automation(crashed.id, AutomationCore.model_validate(changed))
+    third = own_server.setup(*options)
+    (crashed,) = [a for a in own_server.all("automations") if a["name"] == "reelflow: a run's process died"]
+    assert "1 updated, 27 unchanged." in third.stdout, third.stdout
+    assert crashed["description"].endswith("It is safe to start the run again.")
+    assert crashed["enabled"] is False  # a person has turned it off
+
+    back = own_server.teardown()
+    assert "25 removed." in back.stdout, back.stdout + back.stderr
     assert own_server.all("deployments") == []
     assert own_server.all("automations") == []
     assert own_server.all("variables") == []
@@ -191,7 +223,7 @@ def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
     assert len(ours["schedules"]) == 2
     assert _by_hand(own_server) == ours
     assert again.returncode == 0, again.stderr
-    assert "changed" not in again.stdout, again.stdout
+    assert "updated" not in again.stdout, again.stdout
     assert there["job_variables"]["env"]["REELFLOW_LEDGER_URL"] == "postgresql://db.example/reelflow"
     assert "/srv/rf" in str(there["pull_steps"])
 
@@ -201,7 +233,8 @@ def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
     there = _of(own_server, "warm-up-accounts")
     assert there["job_variables"]["env"]["REELFLOW_LEDGER_URL"] == "postgresql://db.example/other"
     assert there["schedules"][0]["id"] in ours["ids"]
-    assert own_server.run("reelflow", "teardown").returncode == 0
+    assert there["schedules"][0]["active"] is True
+    assert own_server.teardown().returncode == 0
 
 
 def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sandbox: Any) -> None:
@@ -218,9 +251,9 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
     assert str(ROOT) in str(names["warm-up-accounts/attic"]["pull_steps"])
     assert str(ROOT) in str(names["publish-video/publish-video"]["pull_steps"])
-    assert "\n31 left." in again.stdout, again.stdout
+    assert "\n31 unchanged." in again.stdout, again.stdout
     assert len(names) == 22
-    assert own_server.run("reelflow", "teardown").returncode == 0
+    assert own_server.teardown().returncode == 0
 
 
 @contextlib.contextmanager
@@ -243,10 +276,10 @@ def _ready(server: Server) -> int:
 
 
 def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> None:
-    """What setup made for workers is not served, and that is said; with --serve everything runs from one process."""
+    """What setup created for workers is not served, and that is said; with --serve everything runs from one process."""
     own_server.setup("--sandbox", sandbox.url)
     refused = own_server.run("deployments.serve")
-    own_server.run("reelflow", "teardown")
+    own_server.teardown()
     own_server.setup("--sandbox", sandbox.url, "--serve", "--time-zone", "Europe/Berlin")
     with _serving(own_server):
         until("the deployments", lambda: _ready(own_server) == 15)
@@ -267,7 +300,7 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     assert {**kept, "ids": 0} == {**ours, "ids": 0}  # Prefect makes those without a slug anew
     for deployment in own_server.all("deployments"):
         ask("DELETE", f"{own_server.api}/deployments/{deployment['id']}")
-    assert own_server.run("reelflow", "teardown").returncode == 0
+    assert own_server.teardown().returncode == 0
 
 
 def _run_state(server: Server, run: str) -> str:
@@ -286,19 +319,20 @@ def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) ->
     assert tried["tikmatrix-host"]["time_zone"] == "Asia/Tokyo"
     assert tried["tikmatrix-host"]["base_url"] == sandbox.tikmatrix_url
     assert real.returncode == 0, real.stderr
-    assert "2 changed" in real.stdout
+    assert "2 updated" in real.stdout
     assert blocks["taisly-account"]["base_url"] == "https://app.taisly.com/api/private"
     assert blocks["tikmatrix-host"]["base_url"] == "http://localhost:50809/api/v1"
     assert blocks["tikmatrix-host"]["phones"] == ["REAL1: mara.bakes"]
     assert "verysecret" not in real.stdout + real.stderr + str(blocks)
-    assert own_server.run("reelflow", "teardown").returncode == 0
+    assert own_server.teardown().returncode == 0
 
 
 def test_prefect_deploy_all_twice_changes_nothing(own_server: Server, sandbox: Any) -> None:
     """prefect.yaml works with Prefect's own command, and keeps the ids of its schedules."""
-    own_server.run("prefect", "work-pool", "create", "reelflow", "--type", "process")
-    own_server.run("prefect", "work-pool", "create", "phones-main", "--type", "process")
-    own_server.run("prefect", "block", "register", "-m", "blocks")
+    for pool in ("reelflow", "phones-main"):
+        ask("POST", f"{own_server.api}/work_pools/", name=pool, type="process")
+    with own_server.as_client(own_server.api):
+        register_block_types(Changes([], dry_run=False))
     command = ("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
 
     first = own_server.run(*command)
@@ -325,18 +359,35 @@ def _plain(deployments: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "words"),
+    ("options", "words"),
     [
-        ((), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "does not answer"),
-        (("--notify", "slack-webhook/none"), {}, "There is no notification block 'slack-webhook/none'"),
-        (("--time-zone", "Berlin"), {}, "There is no time zone 'Berlin'"),
-        (("--phone", "one two three"), {}, "cannot be read"),
-        (("--phone", "A1", "--phone-pc", "attic", "--phone-pc", "cellar"), {}, "once for each --phone-pc"),
+        (("--notify", "slack-webhook/none"), "There is no notification block 'slack-webhook/none'"),
+        (("--time-zone", "Berlin"), "Unknown time zone 'Berlin'"),
+        (("--phone", "one two three"), "cannot be read"),
+        (("--phone", "A1", "--phone-pc", "attic", "--phone-pc", "cellar"), "once for each --phone-pc"),
     ],
 )
-def test_what_is_wrong_is_one_line(own_server: Server, options: Any, environment: Any, words: str) -> None:
+def test_what_is_wrong_is_one_line(own_server: Server, options: Any, words: str) -> None:
     """With the next step, and no traceback."""
-    done = own_server.setup(*options, "--dry-run", **environment)
+    done = own_server.setup(*options, "--dry-run")
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("deployments", "setup", "--dry-run"), "does not answer"),
+        (("deployments", "publish", "none.mp4", "--to", "all"), "does not answer"),
+        (("deployments.serve",), "does not answer"),
+    ],
+)
+def test_no_server_is_one_line(own_server: Server, command: Any, words: str) -> None:
+    """From a process of its own, as a person starts it: nothing of Prefect's own stands around it."""
+    done = own_server.run(*command, PREFECT_API_URL="http://127.0.0.1:9/api")
 
     assert done.returncode == 1
     assert words in done.stderr
@@ -370,7 +421,7 @@ class Other(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("version", "words"), [("3.4.1", "runs Prefect 3.4.1, and this is 3.8"), ("3.8.8", "does not permit this (403")]
+    ("version", "words"), [("3.4.1", "runs Prefect 3.4.1, but 3.8"), ("3.8.8", "does not allow this (403")]
 )
 def test_a_server_that_is_not_right_is_said(own_server: Server, version: str, words: str) -> None:
     """Of another version; or one, as Prefect Cloud may be, that does not permit it."""
@@ -378,7 +429,7 @@ def test_a_server_that_is_not_right_is_said(own_server: Server, version: str, wo
     server.version = version  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        done = own_server.setup(PREFECT_API_URL=f"http://127.0.0.1:{server.server_address[1]}/api")
+        done = own_server.setup(api=f"http://127.0.0.1:{server.server_address[1]}/api")
     finally:
         server.shutdown()
         server.server_close()

@@ -1,10 +1,7 @@
 """Runs under real workers of a real work pool: killed, stopped, executed twice at once, cancelled."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,127 +9,148 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pools import ROOT, Pool, until
 from prefect.client.orchestration import get_client
+from support.pools import ROOT, Pool, until
+from support.processes import processes_of
+from support.race import at_once
 
 from blocks import TaislyAccount
 from flows.publish import publish_video
 from reelflow.ledger import Ledger
-from reelflow.models import PostForm, State
+from reelflow.posts.form import PostForm
+from reelflow.records.post_states import PostState
 
 pytestmark = pytest.mark.slow
-POOL = "publish"
+FLOW = "flows/publish.py:publish_video"
 
 
-class Workers(Pool):
-    """A work pool with the deployment publish-video."""
-
-    def __init__(self, server: str, folder: Path, ledger_url: str, taisly: TaislyAccount) -> None:
-        super().__init__(server, folder, ledger_url, POOL)
-        self.taisly = taisly
-        self.deployment = self.deploy(publish_video, "flows/publish.py:publish_video", "worker-test")
-
-    def publish(self, *, stream_output: bool = False, **form: Any) -> UUID:
-        block = {"$ref": {"block_document_slug": "taisly-account/workers"}}  # as a schedule has it
-        post = PostForm(**form).model_dump(mode="json", exclude_none=True)
-        return self.run(self.deployment, stream_output=stream_output, taisly=block, post=post)
+@pytest.fixture(scope="module")
+def pools(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Pool]]:
+    found = [Pool(server, tmp_path_factory.mktemp(name), name) for name in ("publish", "publish-too")]
+    yield found
+    for pool in found:
+        pool.stop()
 
 
 @pytest.fixture
-def workers(server: str, sandbox: Any, tmp_path: Path, ledger_url: str) -> Iterator[Workers]:
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """The one that the runs use."""
+    found = Ledger(ledger_url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def publish(pools: list[Pool], sandbox: Any, ledger_url: str) -> Callable[..., UUID]:
+    """Start a run of publish-video in a pool."""
     taisly: Any = TaislyAccount(
         api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.2
     )
     taisly.save("workers", overwrite=True)
-    found = Workers(server, tmp_path, ledger_url, taisly)
-    yield found
-    found.stop()
+    deployments = {pool.name: pool.deploy(publish_video, FLOW, pool.name, ledger_url=ledger_url) for pool in pools}
+
+    def start(pool: Pool, *, stream_output: bool = False, **form: Any) -> UUID:
+        block = {"$ref": {"block_document_slug": "taisly-account/workers"}}  # as a schedule has it
+        post = PostForm(**form).model_dump(mode="json", exclude_none=True)
+        return pool.run(deployments[pool.name], stream_output=stream_output, taisly=block, post=post)
+
+    return start
 
 
-def _record(ledger: Ledger) -> list[State]:
-    return [o.state for s in State for _, found in ledger.find(state=s) for o in found if o.state == s]
+def _record(ledger: Ledger) -> Counter[tuple[str, PostState]]:
+    """Destinations by caption and state."""
+    return Counter(
+        (send.caption, o.state)
+        for s in PostState
+        for send, found in ledger.find(state=s)
+        for o in found
+        if o.state == s
+    )
 
 
-@pytest.mark.parametrize(
-    ("how", "stream_output"),
-    [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)],
-    ids=["killed", "killed, its run dies at a log line", "stopped"],
-)
 def test_a_worker_goes_in_the_middle_of_a_send(
-    workers: Workers, sandbox: Any, clip: Callable[[str], Path], how: signal.Signals, stream_output: bool
+    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any, clip: Callable[[str], Path]
 ) -> None:
-    """SIGKILL leaves the run's process behind, SIGTERM kills it; retried under a new worker: one post either way.
+    """SIGKILL leaves runs' processes behind, SIGTERM kills them; retried under a new worker: one post each.
 
-    After SIGKILL the run is executed twice at once, by the process left behind and by the retry.
+    After SIGKILL a run is executed twice at once, by the process left behind, unless that dies at its next log line,
+    and by the retry.
     """
-    sandbox.fault("slow", "POST", "/api/private/post", seconds=5)
-    worker = workers.start()
-    form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"], "caption": how.name}
-    run = workers.publish(stream_output=stream_output, **form)
-    until("the post, whose answer is 5 s away", lambda: sandbox.posts)
+    runs = {"killed": (pools[0], False), "killed, dies at a log line": (pools[0], True), "stopped": (pools[1], False)}
+    sandbox.order_fault("slow", "POST", "/api/private/post", seconds=10, times=len(runs))
+    form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"]}
+    for pool in pools:
+        pool.worker()
+    ids = {
+        caption: publish(pool, stream_output=streams, caption=caption, **form)
+        for caption, (pool, streams) in runs.items()
+    }
 
-    worker.send_signal(how)
-    worker.wait(60)
-    workers.start()
-    workers.retry(run)
+    def break_off(pool: Pool, how: signal.Signals) -> None:
+        mine = [caption for caption, (its, _) in runs.items() if its is pool]
+        until("the posts, whose answers are 10 s away", lambda: {p["caption"] for p in sandbox.posts} >= {*mine})
+        assert {_record(ledger)[caption, PostState.SENDING] for caption in mine} == {2}
+        worker = pool.worker()
+        worker.send_signal(how)
+        worker.wait(60)
+        pool.worker()
+        for caption in mine:
+            pool.retry(ids[caption])
 
-    def ended() -> bool:
-        state = workers.state(run)
-        if state == "CRASHED":  # the stopped process had the last word; its owner presses Retry once more
-            workers.retry(run)
+    def ended(pool: Pool, run: UUID) -> bool:
+        state = pool.state(run)
+        if state == "CRASHED":  # the process that died had the last word; its owner presses Retry once more
+            pool.retry(run)
         return state == "COMPLETED"
 
-    until("the run's end", ended)
-    until("the record", lambda: _record(workers.ledger) == [State.SUCCESS] * 2)
-    assert len(sandbox.posts) == 1
-    assert sandbox.asked("POST /api/private/post") == 1
+    at_once(2, lambda n: break_off(pools[n], (signal.SIGKILL, signal.SIGTERM)[n]))
+
+    for caption, (pool, _) in runs.items():
+        until("the run's end", lambda pool=pool, run=ids[caption]: ended(pool, run))  # type: ignore[misc]
+    out = dict.fromkeys(((caption, PostState.SUCCESS) for caption in runs), 2)
+    until("the record", lambda: _record(ledger) == out)
+    assert sorted(post["caption"] for post in sandbox.posts) == sorted(runs)
+    assert sandbox.requests("POST /api/private/post") == len(runs)
 
 
-def test_a_run_cancelled_before_the_send_sends_nothing(
-    workers: Workers, sandbox: Any, clip: Callable[[str], Path]
+def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
+    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any, clip: Callable[[str], Path]
 ) -> None:
-    """Cancelled while it checks the accounts."""
-    sandbox.fault("slow", "GET", "/api/private/platform/platforms", seconds=6)
-    workers.start()
-    run = workers.publish(video=str(clip("small.mp4")), accounts=["x"], caption="cancelled")
-    until("the check", lambda: sandbox.asked("GET /api/private/platform/platforms"))
+    """Cancelled before the send: nothing is sent. After it: a scheduled post is cancelled if the person chose so."""
+    pool = pools[0]
+    pool.worker()
+    later = {"scheduled_for": datetime.now(UTC) + timedelta(hours=2), "watch_minutes": 10}
+    form = {"video": str(clip("small.mp4")), "accounts": ["x"]}
+    sandbox.order_fault("slow", "GET", "/api/private/platform/platforms", seconds=15)
+    runs = {"not sent": publish(pool, caption="not sent", **form)}
+    until("the check", lambda: sandbox.requests("GET /api/private/platform/platforms"))
+    pool.cancel(runs["not sent"])
+    runs["cancelled"] = publish(pool, caption="cancelled", cancel_post_with_run=True, **form, **later)
+    runs["kept"] = publish(pool, caption="kept", cancel_post_with_run=False, **form, **later)
+    until("the posts", lambda: _record(ledger) == {(c, PostState.ACCEPTED): 1 for c in ("cancelled", "kept")})
 
-    workers.cancel(run)
+    pool.cancel(runs["cancelled"])
+    pool.cancel(runs["kept"])
 
-    until("the cancellation", lambda: workers.state(run) == "CANCELLED")
-    time.sleep(1)
-    assert sandbox.asked("POST /api/private/post") == 0
-    assert sandbox.posts == []
-
-
-@pytest.mark.parametrize("withdraw", [True, False], ids=["withdrawn", "kept"])
-def test_a_run_cancelled_after_the_send_withdraws_what_its_form_says(
-    workers: Workers, sandbox: Any, clip: Callable[[str], Path], withdraw: bool
-) -> None:
-    """A scheduled post is withdrawn only if the person chose so, and the ledger says what happened."""
-    workers.start()
-    run = workers.publish(
-        video=str(clip("small.mp4")), accounts=["x"], caption="later", withdraw_if_cancelled=withdraw,
-        scheduled_for=datetime.now(UTC) + timedelta(hours=2), watch_minutes=10,
-    )  # fmt: skip
-    until("the post", lambda: _record(workers.ledger) == [State.ACCEPTED])
-
-    workers.cancel(run)
-
-    until("the cancellation", lambda: workers.state(run) == "CANCELLED")
-    if withdraw:
-        until("the withdrawal", lambda: _record(workers.ledger) == [State.CANCELLED])
-    assert len(sandbox.posts) == (not withdraw)
-    ((send, _),) = workers.ledger.find(state=State.CANCELLED if withdraw else State.ACCEPTED)
-    assert (workers.ledger.trail(send.id)[-1]["state"] == "CANCELLED") is withdraw
-    assert send.flow_run == str(run)
+    for run in runs.values():
+        until("the cancellation", lambda run=run: pool.state(run) == "CANCELLED")  # type: ignore[misc]
+        until("the end of its process", lambda run=run: not processes_of(str(run)))  # type: ignore[misc]
+    after = {("cancelled", PostState.CANCELLED): 1, ("kept", PostState.ACCEPTED): 1}
+    until("the cancellation", lambda: _record(ledger) == after)
+    assert [post["caption"] for post in sandbox.posts] == ["kept"]
+    assert sandbox.requests("POST /api/private/post") == 2  # the two that were cancelled after it
+    for caption, state in after:
+        ((send, _),) = ledger.find(state=state)
+        assert ledger.trail(send.id)[-1]["state"] == state
+        assert send.flow_run == str(runs[caption])
 
 
-def test_a_cron_deployment_gets_runs(server: str) -> None:
+def test_a_cron_deployment_gets_runs(server: str, tmp_path: Path) -> None:
     """With a SQLAlchemy that is too new for Prefect the scheduler creates none, and says nothing."""
-    source: Any = publish_video.from_source(str(ROOT), "flows/publish.py:publish_video")
+    pool = Pool(server, tmp_path, "cron")  # without a worker
+    source: Any = publish_video.from_source(str(ROOT), FLOW)
     deployment = source.deploy(
-        name="cron-test", work_pool_name=_pool(server), cron="*/5 * * * *", print_next_steps=False, ignore_warnings=True
+        name="cron-test", work_pool_name=pool.name, cron="*/5 * * * *", print_next_steps=False, ignore_warnings=True
     )
 
     def scheduled() -> int:
@@ -141,11 +159,3 @@ def test_a_cron_deployment_gets_runs(server: str) -> None:
         return len(found)
 
     until("scheduled runs", scheduled, seconds=90)
-
-
-def _pool(server: str) -> str:
-    subprocess.run(
-        [sys.executable, "-m", "prefect", "work-pool", "create", "cron", "--type", "process", "--overwrite"],
-        env={**os.environ, "PREFECT_API_URL": f"{server}/api"}, check=True, capture_output=True,
-    )  # fmt: skip
-    return "cron"

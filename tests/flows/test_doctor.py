@@ -7,44 +7,45 @@ from typing import Any
 
 import prefect
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from support.commands import reelflow
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
 
 
-def _doctor(**environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "reelflow", "doctor"],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-
-
 def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any, ledger_url: str) -> None:
-    """Server, ledger, each block with accounts, plan and quota; exit 1 for what needs a look; no key in it."""
+    """Server, ledger, each block with accounts, plan and quota; exit 1 if a check failed; no key in it."""
     well = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO")
     well.save("doctor-well", overwrite=True)
     TaislyAccount(api_key="taisly_wrong", base_url=sandbox.taisly_url).save("doctor-ill", overwrite=True)
     TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"]).save("doctor-host", overwrite=True)
 
-    done = _doctor(PREFECT_API_URL=f"{server}/api", COLUMNS="300")
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments", "doctor"],
+        env={**os.environ, "PREFECT_API_URL": f"{server}/api", "COLUMNS": "300"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
 
     lines = {line.split("'")[1]: line for line in done.stdout.splitlines() if "'" in line}
     assert done.returncode == 1
     assert ledger_url.removeprefix("sqlite:///") in done.stdout.replace("\n", "")
     assert lines["doctor-well"].startswith("ok")
     assert "6 accounts connected; plan PRO, 0 of 1000 requests used" in lines["doctor-well"]
-    assert lines["doctor-ill"].startswith("look")
-    assert "Check the key in the block" in lines["doctor-ill"]
+    assert lines["doctor-ill"].startswith("FAILED")
+    assert "Check the API key in the block" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
     assert f"version {prefect.__version__}" in done.stdout
     assert "Deployments" in done.stdout
     assert "taisly_wrong" not in done.stdout
+    assert "checks failed." in done.stdout
     assert done.stderr == ""
 
 
 def test_a_server_that_is_not_there_is_one_line() -> None:
     """With what to do."""
-    done = _doctor(PREFECT_API_URL="http://127.0.0.1:1/api", COLUMNS="300")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        done = reelflow("doctor", COLUMNS="300")
 
     assert done.returncode == 1
     assert "does not answer" in done.stdout
@@ -59,9 +60,9 @@ def test_a_deployment_that_names_a_block_which_is_not_saved_is_said(server: str)
     )  # fmt: skip
     identity = flow.apply()
 
-    done = _doctor(PREFECT_API_URL=f"{server}/api", COLUMNS="300")
+    done = reelflow("doctor", COLUMNS="300")
     with get_client(sync_client=True) as client:
         client.delete_deployment(identity)
 
-    assert "names the block taisly-account/gone, which is not saved" in done.stdout
+    assert "refers to the block taisly-account/gone, which is not saved" in done.stdout
     assert done.returncode == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from pydantic import ValidationError
-from seen import artifacts_of, logs_of
+from support.seen import artifacts_of, logs_of
 
 from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
 from flows.comment import comment_on_posts
@@ -19,20 +19,20 @@ from flows.manage_phones import manage_phone_tasks
 from flows.phone_post import post_from_phones
 from flows.unfollow import unfollow_users
 from flows.warm_up import warm_up_accounts
-from reelflow.models import PostForm
-from reelflow.phones.forms import (
+from reelflow.errors import PhonesFailed
+from reelflow.phones.form import (
     CommentForm,
     EngageForm,
     FollowForm,
     ManageForm,
     PhonePostForm,
-    PhoneReport,
-    PhonesFailed,
-    TaskState,
     UnfollowForm,
     WarmUpForm,
 )
-from tasks.record import open_ledger
+from reelflow.phones.report import PhoneReport
+from reelflow.posts.form import PostForm
+from reelflow.records.phone_states import TaskState
+from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
@@ -57,8 +57,8 @@ def test_a_warm_up_runs_on_three_phones(host: TikMatrixHost, sandbox: Any) -> No
     report, shown = state.result(), artifacts_of(state)
     assert (state.is_completed(), state.message) == (True, "3 of 3 warm-ups completed.")
     assert isinstance(report, PhoneReport)
-    assert sandbox.asked("POST /api/v1/task") == 1
-    assert [task["script_args"]["topic"] for task in sandbox.state["phone_tasks"]] == ["bread"] * 3
+    assert sandbox.requests("POST /api/v1/task") == 1
+    assert [task["script_args"]["topic"] for task in sandbox.phone_tasks] == ["bread"] * 3
     assert shown["progress"].data == 100
     assert shown["markdown"].data.count("| completed |") == 3
 
@@ -78,8 +78,8 @@ def test_every_script_has_its_flow(host: TikMatrixHost, sandbox: Any, flow: Any,
     state = flow(host, form, return_state=True)
 
     assert state.is_completed(), state.message
-    assert {task["script_name"] for task in sandbox.state["phone_tasks"]} == {script}
-    assert {task["status"] for task in sandbox.state["phone_tasks"]} == {2}
+    assert {task["script_name"] for task in sandbox.phone_tasks} == {script}
+    assert {task["status"] for task in sandbox.phone_tasks} == {2}
 
 
 def test_a_comment_batch_hits_the_daily_limit(host: TikMatrixHost, sandbox: Any) -> None:
@@ -90,9 +90,9 @@ def test_a_comment_batch_hits_the_daily_limit(host: TikMatrixHost, sandbox: Any)
     )
 
     assert state.is_completed()
-    assert state.message.startswith("2 of 2 comments completed. 1 comment left out (daily limit of 2 comments")
-    assert "Left out" in artifacts_of(state)["markdown"].data
-    assert len(sandbox.state["phone_tasks"]) == 2
+    assert state.message.startswith("2 of 2 comments completed. 1 comment skipped (daily limit of 2 comments")
+    assert "Skipped:" in artifacts_of(state)["markdown"].data
+    assert len(sandbox.phone_tasks) == 2
 
 
 def test_a_dry_run_sends_nothing_and_counts_nothing(host: TikMatrixHost, sandbox: Any) -> None:
@@ -101,18 +101,18 @@ def test_a_dry_run_sends_nothing_and_counts_nothing(host: TikMatrixHost, sandbox
         host, _form(CommentForm, post_urls=URLS, comments=["yum"], dry_run=True), return_state=True
     )
 
-    assert (state.name, sandbox.state["phone_tasks"]) == ("Dry run", [])
-    assert state.message == "Dry run, nothing was sent. This would be: 9 comments."
+    assert (state.name, sandbox.phone_tasks) == ("Dry run", [])
+    assert state.message == "Dry run: nothing was sent. Would send 9 comments."
     assert f"- {SERIALS[0]}: {URLS[0]}" in artifacts_of(state)["markdown"].data
-    assert open_ledger().batches() == []
+    assert open_ledger().task_requests() == []
 
 
 @pytest.mark.parametrize(
     ("form", "words"),
     [
         (_form(WarmUpForm, devices=["NOTMINE"]), "NOTMINE is not among the phones"),
-        (_form(WarmUpForm, write_with_chatgpt=True), 'need a block "ChatGPT Settings"'),
-        (_form(WarmUpForm, devices=[]), "Name either phones or usernames"),
+        (_form(WarmUpForm, write_with_chatgpt=True), "need a block 'ChatGPT Settings'"),
+        (_form(WarmUpForm, devices=[]), "Choose either phones or usernames"),
     ],
 )
 def test_bad_input_sends_nothing(host: TikMatrixHost, sandbox: Any, form: Any, words: str) -> None:
@@ -122,7 +122,7 @@ def test_bad_input_sends_nothing(host: TikMatrixHost, sandbox: Any, form: Any, w
     assert state.is_failed()
     assert words in state.message
     assert "Traceback" not in logs_of(state)
-    assert sandbox.asked("POST /api/v1/task") == 0
+    assert sandbox.requests("POST /api/v1/task") == 0
 
 
 def test_starter_has_no_api(host: TikMatrixHost, sandbox: Any) -> None:
@@ -131,7 +131,7 @@ def test_starter_has_no_api(host: TikMatrixHost, sandbox: Any) -> None:
 
     state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
 
-    assert "licence Starter does not include the API; it needs Pro, Team or Business" in state.message
+    assert "licence Starter does not include the API. You need Pro, Team or Business" in state.message
 
 
 def test_tikmatrix_that_does_not_run_is_said(host: TikMatrixHost) -> None:
@@ -153,7 +153,7 @@ def test_a_failed_task_is_named_with_its_reason(host: TikMatrixHost, sandbox: An
     assert state.message == f"2 of 3 warm-ups completed. 1 failed: {SERIALS[1]}, app not logged in."
     assert isinstance(error, PhonesFailed)
     assert error.report is not None
-    assert [task.serial for task in error.report.having(TaskState.FAILED)] == [SERIALS[1]]
+    assert [task.serial for task in error.report.in_state(TaskState.FAILED)] == [SERIALS[1]]
 
 
 def test_tikmatrix_refuses_a_username_it_does_not_know(host: TikMatrixHost) -> None:
@@ -173,8 +173,8 @@ def test_a_run_with_nothing_left_to_do_is_skipped(host: TikMatrixHost, sandbox: 
     state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
 
     assert (state.is_completed(), state.name) == (True, "Skipped")
-    assert "Nothing was sent. 3 warm-ups left out (daily limit of 0" in state.message
-    assert sandbox.asked("POST /api/v1/task") == 0
+    assert "Nothing was sent. 3 warm-ups skipped (daily limit of 0" in state.message
+    assert sandbox.requests("POST /api/v1/task") == 0
 
 
 def test_a_deadline_leaves_tasks_to_the_finisher(host: TikMatrixHost, sandbox: Any) -> None:
@@ -183,9 +183,9 @@ def test_a_deadline_leaves_tasks_to_the_finisher(host: TikMatrixHost, sandbox: A
     finished = finish_phone_tasks(host, return_state=True)
 
     assert (state.is_completed(), state.name) == (True, "Still open")
-    assert "3 not ended yet, left to TikMatrix" in state.message
-    assert finished.message == "3 tasks ended, 0 still open."
-    assert {task["status"] for task in sandbox.state["phone_tasks"]} == {2}
+    assert "3 unfinished, continuing in TikMatrix" in state.message
+    assert finished.message == "3 tasks finished, 0 still open."
+    assert {task["status"] for task in sandbox.phone_tasks} == {2}
 
 
 def test_the_chatgpt_key_is_nowhere_in_prefect(host: TikMatrixHost, sandbox: Any) -> None:
@@ -197,7 +197,7 @@ def test_the_chatgpt_key_is_nowhere_in_prefect(host: TikMatrixHost, sandbox: Any
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(state.state_details.flow_run_id)
     assert state.is_completed(), state.message
-    assert sandbox.state["phone_tasks"][0]["script_args"]["chatgpt_settings"]["model"] == "gpt-3.5-turbo"
+    assert sandbox.phone_tasks[0]["script_args"]["chatgpt_settings"]["model"] == "gpt-3.5-turbo"
     assert "sk-verysecret" not in logs_of(state) + str(run.parameters) + str(state) + str(artifacts_of(state))
 
 
@@ -214,7 +214,7 @@ def test_a_run_is_named_for_what_it_does(host: TikMatrixHost) -> None:
     ("changes", "words"),
     [
         ({"phones": ["one two three"]}, "cannot be read"),
-        ({"time_zone": "Berlin"}, "There is no time zone 'Berlin'"),
+        ({"time_zone": "Berlin"}, "Unknown time zone 'Berlin'"),
         ({"quiet_from": "22:00"}, "Quiet hours need both"),
         ({"quiet_from": "25:00", "quiet_until": "07:00"}, "String should match pattern"),
     ],
@@ -240,12 +240,14 @@ def test_tasks_are_managed_by_hand(host: TikMatrixHost, sandbox: Any) -> None:
     named = _manage(host, action="delete", task_ids=[1, 4, 99], dry_run=False)
     done = _manage(host, action="delete", dry_run=False)
 
-    assert listed.message == "3 tasks found."
-    assert (dry.name, dry.message) == ("Dry run", "Dry run, nothing was done. 3 tasks would be deleted.")
-    assert everybody.message == "4 tasks found."
-    assert named.message == ("1 of 1 task deleted. Left alone: task 4 was not made by reelflow; task 99 is not there.")
+    assert listed.message == "Found 3 tasks."
+    assert (dry.name, dry.message) == ("Dry run", "Dry run: nothing was changed. 3 tasks would be deleted.")
+    assert everybody.message == "Found 4 tasks."
+    assert named.message == (
+        "1 of 1 task deleted. Ignored: task 4 was not created by reelflow; task 99 does not exist."
+    )
     assert done.message == "2 of 2 tasks deleted."
-    assert sorted(task["id"] for task in sandbox.state["phone_tasks"]) == [4, 5]
+    assert sorted(task["id"] for task in sandbox.phone_tasks) == [4, 5]
 
 
 def test_managing_more_than_was_meant_does_nothing(host: TikMatrixHost, sandbox: Any) -> None:
@@ -256,10 +258,10 @@ def test_managing_more_than_was_meant_does_nothing(host: TikMatrixHost, sandbox:
     stranger = _manage(host, device="R58N09SANDBOX")
     retried = _manage(host, action="retry", dry_run=False, task_ids=[1])
 
-    assert "3 tasks fit, more than the 2" in many.message
+    assert "3 tasks match, more than the 'Task limit' of 2" in many.message
     assert "R58N09SANDBOX is not among the phones" in stranger.message
     assert "only a failed task can be retried" in retried.message
-    assert len(sandbox.state["phone_tasks"]) == 3
+    assert len(sandbox.phone_tasks) == 3
 
 
 @pytest.fixture
@@ -279,7 +281,7 @@ def test_a_video_is_published_warmed_up_for_and_commented_on(
     """Both services in one run: the comment goes under the post that has just come out."""
     state = _engage(taisly, host, clip("small.mp4"), warm_up_seconds=60)
 
-    tasks = sandbox.state["phone_tasks"]
+    tasks = sandbox.phone_tasks
     (post,) = sandbox.posts
     url = next(r["url"] for r in post["result"] if r["platform"] == "TikTok")
     assert state.is_completed(), state.message
@@ -297,8 +299,8 @@ def test_what_depends_on_a_platform_that_failed_is_skipped(
     state = _engage(taisly, host, clip("small.mp4"))
 
     assert state.is_failed()
-    assert "No comments on TikTok: the post did not come out there (FAILED)." in state.message
-    assert sandbox.state["phone_tasks"] == []
+    assert "No comments on TikTok: the post was not published there (FAILED)." in state.message
+    assert sandbox.phone_tasks == []
 
 
 def test_a_phone_that_fails_does_not_undo_the_post(
@@ -317,7 +319,7 @@ def test_a_phone_that_fails_does_not_undo_the_post(
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"comments": []}, "The phones are to do nothing"),
+        ({"comments": []}, "Nothing for the phones to do"),
         ({"devices": ["NOTMINE"]}, "NOTMINE is not among the phones"),
         ({"phone_pc": "nowhere"}, "There is no deployment comment-on-posts/nowhere"),
     ],
@@ -342,23 +344,24 @@ def test_a_dry_run_of_both_sends_nothing(taisly: TaislyAccount, host: TikMatrixH
 
     assert state.name == "Dry run"
     assert "3 warm-ups" in state.message
-    assert (sandbox.posts, sandbox.state["phone_tasks"]) == ([], [])
+    assert (sandbox.posts, sandbox.phone_tasks) == ([], [])
 
 
-def test_check_connections_says_what_is_well_and_what_is_not(
-    taisly: Any, host: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_connections_says_what_is_well_and_what_is_not(taisly: Any, host: Any, sandbox: Any) -> None:
     """A table for people; the run fails when something needs a look, and says what."""
+    with get_client(sync_client=True) as client:
+        for block in client.read_block_documents():  # what other tests have saved
+            client.delete_block_document(block.id)
+    none = check_connections(return_state=True)
     taisly.save("health", overwrite=True)
     host.save("health", overwrite=True)
-    monkeypatch.setattr("tasks.connections.our_blocks", lambda client: [
-        ("taisly-account", "health"), ("tikmatrix-host", "health")])  # fmt: skip
 
     well = check_connections(return_state=True)
     sandbox.world.license_plan = "Starter"
     ill = check_connections(return_state=True)
 
-    assert well.message == "All 3 are well: Ledger, Taisly Account 'health', TikMatrix Host 'health'."
+    assert "No blocks are saved" in none.message
+    assert well.message == "All 3 checks passed: Ledger, Taisly Account 'health', TikMatrix Host 'health'."
     table = artifacts_of(well)["table"].data
     assert "3 phones listed, 3 of them online" in table
     assert "6 accounts connected; plan PRO" in table

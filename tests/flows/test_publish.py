@@ -6,29 +6,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import prefect.runtime.flow_run
 import pytest
 from prefect.client.orchestration import get_client
-from seen import artifacts_of, logs_of
+from prefect.flow_engine import run_flow
+from prefect.states import Pending, Scheduled
+from support.seen import artifacts_of, logs_of
 
 from blocks import TaislyAccount
+from flows.cancel_post import cancel_scheduled_post
 from flows.finish import finish_open_posts
 from flows.publish import publish_video
 from flows.resolve import resolve_post
-from flows.withdraw import cancel_scheduled_post
+from reelflow.errors import PublishFailed
 from reelflow.ledger import key_fingerprint
-from reelflow.models import (
-    Account,
-    FinishForm,
-    PostForm,
-    PublishFailed,
-    PublishReport,
-    ResolveForm,
-    State,
-    WithdrawForm,
-)
-from reelflow.sandbox.world import ACCOUNTS
-from tasks.record import open_ledger
+from reelflow.posts.form import CancelPostForm, FinishForm, PostForm, ResolveForm
+from reelflow.posts.report import PublishReport
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account
+from reelflow.sandbox.catalog import ACCOUNTS
+from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -55,8 +51,8 @@ def test_a_video_is_published_to_every_account(taisly: TaislyAccount, sandbox: A
     assert (state.is_completed(), state.message) == (True, "Published to 6 of 6 accounts.")
     assert isinstance(report, PublishReport)
     assert post["caption"] == "Fresh | *bread* <b>"
-    assert post["sha256"] == report.post.video.sha256
-    assert sandbox.asked("POST /api/private/post") == 1
+    assert post["sha256"] == report.request.video.sha256
+    assert sandbox.requests("POST /api/private/post") == 1
     assert artifacts["progress"].data == 100
     assert "data:image/jpeg;base64," in artifacts["markdown"].data
     assert r"Fresh \| \*bread\* \<b\>" in artifacts["markdown"].data
@@ -86,7 +82,7 @@ def test_a_platform_that_fails_fails_the_run_and_says_why(taisly: TaislyAccount,
     with pytest.raises(PublishFailed) as caught:
         state.result()
     assert caught.value.report is not None
-    assert [o.state for o in caught.value.report.outcomes] == [State.SUCCESS, State.FAILED]
+    assert [o.state for o in caught.value.report.outcomes] == [PostState.SUCCESS, PostState.FAILED]
 
 
 def test_a_dry_run_sends_nothing_and_says_what_it_would(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -98,7 +94,7 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would(taisly: TaislyAccount, s
     assert "good.mp4" in state.message
     assert "X @marabakes" in state.message
     assert sandbox.posts == []
-    assert sandbox.asked("POST /api/private/post") == 0
+    assert sandbox.requests("POST /api/private/post") == 0
     assert "nothing was sent" in artifacts_of(state)["markdown"].data
 
 
@@ -119,13 +115,13 @@ BAD = [
     ({"video": "clip:empty.mp4"}, "an empty file"),
     ({"video": "clip:list.mp4"}, "not a video file"),
     ({"video": "clip:landscape.mp4"}, "9:16"),
-    ({"accounts": ["MySpace"]}, "Connected are: TikTok"),
-    ({"accounts": ["TikTok"]}, "fits 2 accounts"),
+    ({"accounts": ["MySpace"]}, "Connected accounts: TikTok"),
+    ({"accounts": ["TikTok"]}, "matches 2 accounts"),
     ({"caption": "x" * 101}, "101 characters"),
     ({"scheduled_for": datetime(2020, 1, 1, tzinfo=UTC)}, "in the past"),
     ({"scheduled_for": datetime(2099, 1, 1)}, "no time zone"),  # noqa: DTZ001 - what is refused
     ({"preview_second": 60}, "the video ends at"),
-    ({"key": "taisly_wrong"}, "Check the key in the block"),
+    ({"key": "taisly_wrong"}, "Check the API key in the block"),
     ({"key": "taisly_free"}, "FREE"),
     ({"key": "  "}, "API key is empty"),
     ({"url": "http://127.0.0.1:1/api/private"}, "connection refused"),
@@ -153,35 +149,35 @@ def test_bad_input_is_one_clear_line_and_sends_nothing(
     assert "\n" not in state.message
     assert "Traceback" not in logs_of(state)
     assert "NoneType" not in logs_of(state)
-    assert sandbox.asked("POST /api/private/post") == 0
+    assert sandbox.requests("POST /api/private/post") == 0
 
 
 def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(
     taisly: TaislyAccount, sandbox: Any, clip: Clip
 ) -> None:
     """The run ends as if nothing had happened, with one post."""
-    sandbox.fault("drop_after", "POST", "/api/private/post")
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
 
     state = _publish(taisly, clip("small.mp4"), accounts=["x"])
 
     assert (state.is_completed(), state.message) == (True, "Published to 1 of 1 account: X @marabakes.")
-    assert sandbox.asked("POST /api/private/post") == 1
+    assert sandbox.requests("POST /api/private/post") == 1
     assert "The answer to the send was lost" in logs_of(state)
 
 
 def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """Said in plain words; freed by resolve-post; then sent by the same run again, once."""
-    sandbox.fault("status_before", "POST", "/api/private/post", status=500)
-    taisly.unclear_after_minutes = 0
+    sandbox.order_fault("status_before", "POST", "/api/private/post", status=500)
+    taisly.unconfirmed_after_minutes = 0
     state = _publish(taisly, clip("small.mp4"), accounts=["x"])
     again = _publish(taisly, clip("small.mp4"), accounts=["x"])
-    send_id = re.search(r"for the send (\w+)", state.message).group(1)
+    send_id = re.search(r"with the send ID (\w+)", state.message).group(1)
 
     freed = resolve_post(ResolveForm(send_id=send_id, answer="send it again"), return_state=True)
     last = _publish(taisly, clip("small.mp4"), accounts=["x"])
 
     assert state.is_failed()
-    assert state.message.startswith("Unconfirmed at X @marabakes: It is not known whether this went out")
+    assert state.message.startswith("Unconfirmed at X @marabakes: Taisly's answer was lost")
     assert again.is_failed()
     assert "start publish-video with the same parameters" in freed.message
     assert last.is_completed()
@@ -190,11 +186,11 @@ def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccoun
 
 def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """With Taisly's id its outcome is looked up; a wrong id is refused with what there is."""
-    sandbox.fault("status_after", "POST", "/api/private/post", status=500)
-    sandbox.fault("status_before", "GET", "*/history", status=500, times=None)
-    taisly.unclear_after_minutes = 0
+    sandbox.order_fault("status_after", "POST", "/api/private/post", status=500)
+    sandbox.order_fault("status_before", "GET", "*/history", status=500, times=None)
+    taisly.unconfirmed_after_minutes = 0
     assert not _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.001).is_failed()
-    sandbox.http.delete("/sandbox/faults")
+    sandbox.clear_faults()
     sandbox.world.data.posts[0].caption = "changed at Taisly by hand"
     finish_open_posts(taisly, FinishForm(minutes=0.01))
     (send_id,) = finish_open_posts(taisly, FinishForm(minutes=0.01)).unconfirmed
@@ -205,7 +201,7 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     done = finish_open_posts(taisly, FinishForm(minutes=1))
 
     assert send_id in wrong.message
-    assert [o.state for o in done.ended] == [State.SUCCESS]
+    assert [o.state for o in done.ended] == [PostState.SUCCESS]
 
 
 def test_the_same_run_again_posts_nothing_and_reports(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -217,7 +213,7 @@ def test_the_same_run_again_posts_nothing_and_reports(taisly: TaislyAccount, san
 
     assert first.message == "Published to 1 of 1 account: X @marabakes."
     assert (
-        second.message == "Published to 1 of 1 account: X @marabakes. It was sent before, and nothing was sent again."
+        second.message == "Published to 1 of 1 account: X @marabakes. It had been sent before; nothing was sent again."
     )
     assert wider.is_completed()
     assert repeated.is_completed()
@@ -240,15 +236,22 @@ def test_a_refusal_is_shown_and_may_be_tried_again(taisly: TaislyAccount, sandbo
     assert again.is_completed()
 
 
-def test_a_run_that_is_too_late_sends_nothing(
-    taisly: TaislyAccount, sandbox: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _publish_when_due(due: datetime, taisly: TaislyAccount, video: Path, **form: Any) -> Any:
+    """As a worker does it: a run that was to begin at `due` begins now."""
+    post = PostForm(video=str(video), **({"accounts": ["x"], "watch_minutes": 1} | form))
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(publish_video, state=Scheduled(scheduled_time=due))
+        client.set_flow_run_state(run.id, Pending())
+        run = client.read_flow_run(run.id)
+    return run_flow(publish_video, run, {"taisly": taisly, "post": post}, return_type="state")
+
+
+def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """Late is not now: after a weekend of downtime Prefect starts every missed run at once."""
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    monkeypatch.setattr(prefect.runtime.flow_run, "scheduled_start_time", hour_ago, raising=False)
 
-    skipped = _publish(taisly, clip("small.mp4"), accounts=["x"])
-    patient = _publish(taisly, clip("small.mp4"), accounts=["x"], max_lateness_minutes=90)
+    skipped = _publish_when_due(hour_ago, taisly, clip("small.mp4"))
+    patient = _publish_when_due(hour_ago, taisly, clip("small.mp4"), max_lateness_minutes=90)
 
     assert (skipped.name, skipped.is_completed()) == ("Skipped", True)
     assert "60 minutes ago" in skipped.message
@@ -263,10 +266,10 @@ def test_a_scheduled_post_can_be_withdrawn(taisly: TaislyAccount, sandbox: Any, 
     _publish(taisly, clip("small.mp4"), **form)
     history_id = sandbox.posts[0]["historyId"]
 
-    dry = cancel_scheduled_post(taisly, WithdrawForm(history_id=history_id, dry_run=True), return_state=True)
+    dry = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id, dry_run=True), return_state=True)
     assert len(sandbox.posts) == 1
-    done = cancel_scheduled_post(taisly, WithdrawForm(history_id=history_id), return_state=True)
-    twice = cancel_scheduled_post(taisly, WithdrawForm(history_id=history_id), return_state=True)
+    done = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id), return_state=True)
+    twice = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id), return_state=True)
 
     assert "small.mp4 for X @marabakes" in dry.message
     assert done.is_completed()
@@ -278,14 +281,14 @@ def test_a_scheduled_post_can_be_withdrawn(taisly: TaislyAccount, sandbox: Any, 
 
 def test_trouble_after_the_send_does_not_make_it_look_failed(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """The history cannot be read at all: the post is open, not failed; the finisher ends it later."""
-    sandbox.fault("status_before", "GET", "*/history", status=503, times=None)
+    sandbox.order_fault("status_before", "GET", "*/history", status=503, times=None)
 
     state = _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.01)
-    sandbox.http.delete("/sandbox/faults")
+    sandbox.clear_faults()
     done = finish_open_posts(taisly, FinishForm(minutes=1), return_state=True)
 
     assert (state.name, state.message) == ("Still open", "No outcome yet from X @marabakes.")
-    assert done.message == "1 outcome is new, 0 still open."
+    assert done.message == "1 new outcome, 0 still open."
 
 
 def test_the_key_appears_nowhere_in_a_run(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:

@@ -19,17 +19,18 @@ from flows.history import history_report
 from flows.publish import publish_video
 from flows.warm_up import warm_up_accounts
 from flows.watch_runs import watch_runs
-from reelflow.models import CheckedPost, PostForm
-from reelflow.phones.forms import WarmUpForm
-from reelflow.runs import WatchdogForm
-from tasks.record import open_ledger
+from reelflow.phones.form import WarmUpForm
+from reelflow.posts.form import PostForm
+from reelflow.records.posts import PostRequest
+from reelflow.upkeep.form import WatchdogForm
+from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
 
 
-IMPATIENT = WatchdogForm.model_construct(dead_after_minutes=1 / 60, late_after_minutes=15, dry_run=False)
-"""A second where the form asks for two minutes at least."""
+IMPATIENT = WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=15, dry_run=False)
+"""At once, where the form asks for two minutes at least."""
 
 
 def _running(*tags: str) -> UUID:
@@ -49,21 +50,20 @@ def _state(run: UUID) -> Any:
         return client.read_flow_run(run).state
 
 
-def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., CheckedPost]) -> None:
+def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., PostRequest]) -> None:
     """Only ours, and not while the ledger says that it is at work."""
     dead, foreign, busy = _running("reelflow"), _running("theirs"), _running("reelflow")
     open_ledger().claim(checked(), service="s", repeat=0, owner="me", flow_run=str(busy))
-    time.sleep(1.5)
 
     dry = watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
     before = _state(dead).type
     state = watch_runs(IMPATIENT, return_state=True)
 
-    assert dry.message == "Dry run: 1 runs of dead processes, 0 late or stuck."
+    assert dry.message == "Dry run: 1 dead run, 0 late or stuck."
     assert before is StateType.RUNNING
-    assert state.message == "1 runs of dead processes, 0 late or stuck."
+    assert state.message == "1 dead run, 0 late or stuck."
     assert _state(dead).type is StateType.CRASHED
-    assert "Starting it again is safe" in _state(dead).message
+    assert "It is safe to start the run again" in _state(dead).message
     assert {_state(foreign).type, _state(busy).type} == {StateType.RUNNING}
 
 
@@ -121,4 +121,4 @@ def test_the_history_report_counts_posts_and_tasks(sandbox: Any, clip: Clip) -> 
 
     state = history_report(return_state=True)
 
-    assert state.message == "In 7 days: 1 of 1 posts published, 1 of 1 phone tasks completed."
+    assert state.message == "Last 7 days: 1 of 1 post published, 1 of 1 phone task completed."

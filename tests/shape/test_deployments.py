@@ -2,44 +2,46 @@
 
 import ast
 import dataclasses
+import runpy
+import uuid
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 from prefect.utilities.callables import parameter_schema
 
-from deployments import reference
-from deployments.plan import Planned, planned, slug_of
-from deployments.up_serve import forms
+from deployments.local.up import example_forms
+from deployments.setup.desired import desired_automations
+from deployments.spec import DeploymentSpec, block_slug, deployment_specs
 from reelflow.errors import ReelflowError
 
 ROOT = Path(__file__).parents[2]
-PLANNED = planned()
+SPECS = deployment_specs()
 
 
-@pytest.mark.parametrize("each", PLANNED, ids=lambda p: p.name)
-def test_a_deployment_is_whole(each: Planned) -> None:
-    """Its flow loads and has its name; it has words for people, a tag, a version, a limit; its schedules are off."""
-    flow = each.load()
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_a_deployment_is_whole(spec: DeploymentSpec) -> None:
+    """Its flow loads and has its name; it has words for people, a tag, a version, a limit; its schedules are paused."""
+    flow = spec.load()
 
-    assert flow.name == each.name
-    assert each.description.endswith(".")
-    assert each.version
-    assert each.tags[0] == "reelflow"
-    assert each.tags[1:] in (("posts",), ("phones",), ("upkeep",))
-    assert each.concurrency["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
-    assert each.job_variables["stream_output"] is False
-    assert set(each.parameters) <= set(flow.parameters.properties)
-    assert all(schedule["active"] is False and schedule["slug"] for schedule in each.schedules)
-    assert all("timezone" in schedule for schedule in each.schedules)
+    assert flow.name == spec.name
+    assert spec.description.endswith(".")
+    assert spec.version
+    assert spec.tags[0] == "reelflow"
+    assert spec.tags[1:] in (("posts",), ("phones",), ("upkeep",))
+    assert spec.concurrency["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
+    assert spec.job_variables["stream_output"] is False
+    assert set(spec.parameters) <= set(flow.parameters.properties)
+    assert all(schedule["active"] is False and schedule["slug"] for schedule in spec.schedules)
+    assert all("timezone" in schedule for schedule in spec.schedules)
 
 
-@pytest.mark.parametrize("each", PLANNED, ids=lambda p: p.name)
-def test_default_parameters_are_valid_forms(each: Planned) -> None:
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_default_parameters_are_valid_forms(spec: DeploymentSpec) -> None:
     """What stands in prefect.yaml and what `reelflow up` fills in is what the flow takes; no secret in either."""
-    hints = get_type_hints(each.load().fn)
-    for name, value in {**each.parameters, **forms(Path("video.mp4")).get(each.name, {})}.items():
-        assert slug_of(value) or hints[name].model_validate(value)
+    hints = get_type_hints(spec.load().fn)
+    for name, value in {**spec.parameters, **example_forms(Path("video.mp4")).get(spec.name, {})}.items():
+        assert block_slug(value) or hints[name].model_validate(value)
 
 
 def test_every_flow_that_a_person_starts_is_deployed() -> None:
@@ -51,28 +53,30 @@ def test_every_flow_that_a_person_starts_is_deployed() -> None:
         if isinstance(node, ast.FunctionDef) and any("flow" in ast.dump(d) for d in node.decorator_list)
     }
 
-    assert flows == {each.entrypoint for each in PLANNED}
+    assert flows == {spec.entrypoint for spec in SPECS}
 
 
-@pytest.mark.parametrize("each", PLANNED, ids=lambda p: p.name)
-def test_every_field_of_a_form_has_a_title_and_help(each: Planned) -> None:
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_every_field_of_a_form_has_a_title_and_help(spec: DeploymentSpec) -> None:
     """And no type that needs JSON typed by hand: no untyped objects, no unions of models."""
-    schema: Any = parameter_schema(each.load()).model_dump()
+    schema: Any = parameter_schema(spec.load()).model_dump()
 
     for definition in schema["definitions"].values():
         if "block_type_slug" in definition:
             continue
         for name, field in definition.get("properties", {}).items():
-            assert field.get("title"), (each.name, name)
-            assert field.get("description"), (each.name, name)
-            assert field.get("type") != "object", (each.name, name)
-            assert "oneOf" not in field, (each.name, name)
-            assert len(field.get("anyOf", [])) in (0, 2), (each.name, name)
+            assert field.get("title"), (spec.name, name)
+            assert field.get("description"), (spec.name, name)
+            assert field.get("type") != "object", (spec.name, name)
+            assert "oneOf" not in field, (spec.name, name)
+            assert len(field.get("anyOf", [])) in (0, 2), (spec.name, name)
 
 
 def test_the_document_of_the_flows_is_that_of_the_code() -> None:
     """`make docs` writes it."""
-    assert reference.FILE.read_text("utf-8") == reference.text()
+    made = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
+
+    assert made["FILE"].read_text("utf-8") == made["reference"]()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,20 @@ def test_the_document_of_the_flows_is_that_of_the_code() -> None:
 )
 def test_a_flow_that_cannot_be_loaded_is_said(entrypoint: str, words: str) -> None:
     """With its deployment; setup makes nothing of it."""
-    broken = dataclasses.replace(PLANNED[0], entrypoint=entrypoint)
+    broken = dataclasses.replace(SPECS[0], entrypoint=entrypoint)
 
-    with pytest.raises(ReelflowError, match=f"{entrypoint} of the deployment publish-video cannot be loaded .{words}"):
+    with pytest.raises(
+        ReelflowError, match=f"Cannot load the flow {entrypoint} of the deployment publish-video .{words}"
+    ):
         broken.load()
+
+
+def test_every_automation_is_one_of_ours_and_sends_to_the_block_that_is_named() -> None:
+    """automations.yaml is what Prefect takes; its names begin alike, so that they are found together in the UI."""
+    block = uuid.uuid4()
+
+    automations = desired_automations(str(block))
+
+    assert len(automations) == 5
+    assert all(each.name.startswith("reelflow: ") and each.description.endswith(".") for each in automations)
+    assert {action.block_document_id for each in automations for action in each.actions} == {block}

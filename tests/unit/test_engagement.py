@@ -1,4 +1,4 @@
-"""What the owner of the phones permits, and how a wish becomes requests: pure decisions."""
+"""What the owner of the phones permits, and how a form becomes requests: pure decisions."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -7,16 +7,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reelflow.errors import InputError
-from reelflow.phones.engagement import Guardrails, History, make_plan, make_wish, read_phones, read_zone
-from reelflow.phones.forms import (
-    CommentForm,
-    FollowForm,
-    PhoneForm,
-    PhonePostForm,
-    UnfollowForm,
-    WarmUpForm,
-)
+from reelflow.phones.form import CommentForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.phones.limits import Guardrails, make_plan, read_phones
+from reelflow.phones.requests import make_request
+from reelflow.records.phones import PhoneHistory
 from reelflow.tikmatrix.scripts import post_key
+from reelflow.time_zones import read_zone
 
 PHONES = ["A1: ada, ada.two", "B2: ben, ben.pics (Instagram)", "C3"]
 URL = "https://www.tiktok.com/@x/video/{}"
@@ -32,13 +28,13 @@ def _comment(**changes: Any) -> CommentForm:
     return CommentForm(**({"devices": ["A1"], "post_urls": [URL.format(1)], "comments": ["nice"]} | changes))
 
 
-def _plan(form: PhoneForm, history: History | None = None, **rails: Any) -> Any:
+def _plan(form: PhoneForm, history: PhoneHistory | None = None, **rails: Any) -> Any:
     guardrails = _rails(**rails)
-    return make_plan(make_wish(form, guardrails), guardrails, history or History(), NOON)
+    return make_plan(make_request(form, guardrails), guardrails, history or PhoneHistory(), NOON)
 
 
 def _sent(plan: Any) -> set[tuple[str, str]]:
-    return {(w.name, text) for part in plan.parts for w in part.workers for _, text in part.targets or (("", ""),)}
+    return {(a.name, text) for part in plan.parts for a in part.actors for _, text in part.targets or (("", ""),)}
 
 
 @pytest.mark.parametrize(
@@ -46,36 +42,37 @@ def _sent(plan: Any) -> set[tuple[str, str]]:
     [
         (_comment(devices=["Z9"]), "Z9 is not among the phones of the host block"),
         (_comment(devices=[], usernames=["eve"]), "eve is not among the usernames of the host block"),
-        (_comment(devices=[]), "Name either phones or usernames"),
-        (_comment(usernames=["ada"]), "Name either phones or usernames"),
+        (_comment(devices=[]), "Choose either phones or usernames"),
+        (_comment(usernames=["ada"]), "Choose either phones or usernames"),
         (_comment(devices=[], usernames=["ben.pics"]), "ben.pics is an account on Instagram"),
-        (_comment(platform="Instagram"), "is a post on TikTok, and this run is for Instagram"),
+        (_comment(platform="Instagram"), "is a post on TikTok, but this run is for Instagram"),
         (_comment(platform="Instagram", devices=["A1"], post_urls=["https://www.instagram.com/reel/C/"]),
          "A1 has no Instagram account"),
-        (_comment(post_urls=["https://example.com/1"]), "is not the address of a post on TikTok"),
-        (_comment(post_urls=["  "]), "There is no post address"),
-        (_comment(comments=["   ", "\n"]), "There is no comment: only empty rows"),
+        (_comment(post_urls=["https://example.com/1"]), "is not the URL of a post on TikTok"),
+        (_comment(post_urls=["  "]), "Add at least one post URL"),
+        (_comment(comments=["   ", "\n"]), "Add at least one comment: all rows are empty"),
         (_comment(platform="Instagram", devices=["B2"], post_urls=["https://www.instagram.com/p/C/"], image_path="x"),
-         "works on TikTok only"),
+         "work on TikTok only"),
         (_comment(devices=["C3"], every_account=True), "lists no usernames for the phone C3"),
-        (_comment(devices=["all"], post_urls=[URL.format(n) for n in range(40)]), "make 120 tasks, more than the 100"),
-        (WarmUpForm(devices=["A1"], min_seconds=40), "The shortest look (40 s) is longer than the longest (30 s)"),
-        (WarmUpForm(devices=["A1"], comment_percent=5), "there is no text"),
-        (FollowForm(devices=["A1"], users=["two words"]), "'two words' is not a user name"),
-        (FollowForm(devices=["A1"], users=[" "]), "There is no user"),
-        (PhonePostForm(devices=["A1"], material_source="local folder"), "needs the folder"),
+        (_comment(devices=["all"], post_urls=[URL.format(n) for n in range(40)]),
+         "make 120 tasks, more than the 'Task limit' of 100"),
+        (WarmUpForm(devices=["A1"], min_seconds=40), "The minimum view (40 s) is longer than the maximum (30 s)"),
+        (WarmUpForm(devices=["A1"], comment_percent=5), "there are no comment texts"),
+        (FollowForm(devices=["A1"], users=["two words"]), "'two words' is not a username"),
+        (FollowForm(devices=["A1"], users=[" "]), "Add at least one user"),
+        (PhonePostForm(devices=["A1"], material_source="local folder"), "needs a folder"),
         (PhonePostForm(devices=["A1"], post_way="use sound"), "needs the name of the sound"),
-        (PhonePostForm(devices=["A1"], added_sound="custom"), "needs a keyword"),
-        (PhonePostForm(devices=["B2"], platform="Instagram", add_product_link=True), "works on TikTok only"),
-        (PhonePostForm(devices=["A1"], placement="story"), "Instagram's only"),
-        (PhonePostForm(devices=["A1"], material_tags=["a,b"]), "has a comma"),
+        (PhonePostForm(devices=["A1"], added_sound="custom"), "needs a sound keyword"),
+        (PhonePostForm(devices=["B2"], platform="Instagram", add_product_link=True), "work on TikTok only"),
+        (PhonePostForm(devices=["A1"], placement="story"), "works on Instagram only"),
+        (PhonePostForm(devices=["A1"], material_tags=["a,b"]), "contains a comma"),
         (PhonePostForm(devices=["A1"], material_files=["one.mp4"]), "not an absolute path"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_said_before_anything_is_sent(form: PhoneForm, words: str) -> None:
     """Each with what is wrong and where."""
     with pytest.raises(InputError) as caught:
-        make_wish(form, _rails())
+        make_request(form, _rails())
 
     assert words in str(caught.value)
 
@@ -83,7 +80,7 @@ def test_what_does_not_go_together_is_said_before_anything_is_sent(form: PhoneFo
 def test_nothing_is_touched_without_a_list_of_phones() -> None:
     """An empty list is not a permission for everything."""
     with pytest.raises(InputError, match="lists no phones"):
-        make_wish(_comment(), _rails(phones=()))
+        make_request(_comment(), _rails(phones=()))
 
 
 @pytest.mark.parametrize(
@@ -124,14 +121,14 @@ def test_a_post_is_known_by_its_number_whatever_its_address(url: str, platform: 
     assert post_key(url, platform) == key
 
 
-def test_every_target_is_for_every_worker_in_one_request() -> None:
+def test_every_target_is_for_every_actor_in_one_request() -> None:
     """3 posts on 2 phones are 6 tasks of one request; the same post given twice is one."""
     urls = [URL.format(n) for n in (1, 2, 3)]
 
     plan = _plan(_comment(devices=["A1", "C3"], post_urls=[*urls, urls[0] + "?lang=de"]))
 
     (part,) = plan.parts
-    assert (part.tasks, plan.tasks, plan.left_out) == (6, 6, ())
+    assert (part.task_count, plan.task_count, plan.left_out) == (6, 6, ())
     assert [text for _, text in part.targets] == urls
 
 
@@ -150,35 +147,35 @@ def test_a_daily_limit_leaves_the_rest_out_and_says_so() -> None:
     """The first targets are kept; what the account did today counts."""
     urls = [URL.format(n) for n in (1, 2, 3, 4)]
 
-    plan = _plan(_comment(devices=[], usernames=["ada"], post_urls=urls), History(today={"TikTok ada": 1}))
+    plan = _plan(_comment(devices=[], usernames=["ada"], post_urls=urls), PhoneHistory(today={"TikTok ada": 1}))
 
     assert _sent(plan) == {("ada", urls[0]), ("ada", urls[1])}
-    assert plan.left_out == ("2 comments left out (daily limit of 3 comments for each account): ada (2)",)
+    assert plan.left_out == ("2 comments skipped (daily limit of 3 comments for each account): ada (2)",)
 
 
 def test_a_phone_counts_for_each_account_that_may_be_logged_in() -> None:
     """Which of two it is cannot be known, so neither may go over its limit."""
-    plan = _plan(WarmUpForm(devices=["A1"]), History(today={"TikTok ada.two": 2}))
+    plan = _plan(WarmUpForm(devices=["A1"]), PhoneHistory(today={"TikTok ada.two": 2}))
 
     assert plan.parts == ()
     assert "daily limit of 2 warm-ups" in plan.left_out[0]
 
 
 def test_no_account_comments_twice_on_a_post() -> None:
-    """Workers with different targets go in different requests."""
+    """Actors with different targets go in different requests."""
     urls = [URL.format(1), URL.format(2)]
-    history = History(done=frozenset({("TikTok ada", "TikTok 1")}))
+    history = PhoneHistory(done=frozenset({("TikTok ada", "TikTok 1")}))
 
     plan = _plan(_comment(devices=[], usernames=["ada", "ben"], post_urls=urls), history)
 
     assert _sent(plan) == {("ada", urls[1]), ("ben", urls[0]), ("ben", urls[1])}
-    assert [part.tasks for part in plan.parts] == [2, 1]
-    assert plan.left_out == (f"1 comment left out (has commented on this post before): ada: {urls[0]}",)
+    assert [part.task_count for part in plan.parts] == [2, 1]
+    assert plan.left_out == (f"1 comment skipped (already commented on this post): ada: {urls[0]}",)
 
 
 def test_only_whom_reelflow_followed_is_unfollowed() -> None:
     """Unless the form says otherwise."""
-    history = History(followed=frozenset({("TikTok ada", "old.friend")}))
+    history = PhoneHistory(followed=frozenset({("TikTok ada", "old.friend")}))
     form = {"usernames": ["ada"], "users": ["@Old.Friend", "stranger"]}
 
     plan = _plan(UnfollowForm(**form), history)
@@ -216,6 +213,6 @@ def test_days_are_those_of_the_owners_zone() -> None:
 
 def test_what_the_same_run_has_asked_for_is_not_planned_again() -> None:
     """A run that is retried goes on where it was."""
-    plan = _plan(WarmUpForm(usernames=["ada", "ben"]), History(mine=frozenset({("TikTok ada", "")})))
+    plan = _plan(WarmUpForm(usernames=["ada", "ben"]), PhoneHistory(by_this_run=frozenset({("TikTok ada", "")})))
 
     assert _sent(plan) == {("ben", "")}

@@ -1,19 +1,20 @@
 """The ledger on SQLite, and on PostgreSQL where that is installed: the same tests for both."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import Clock
+from support.clock import Clock
+from support.race import at_once
 
 from reelflow.errors import ClaimLost, InputError, LedgerUnavailable
 from reelflow.ledger import Ledger, default_url, key_fingerprint
 from reelflow.ledger.schema import metadata
-from reelflow.models import CheckedPost, Outcome, State
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, PostRequest
 
-Post = Callable[..., CheckedPost]
+Post = Callable[..., PostRequest]
 SERVICE = "https://taisly.test/api"
 
 
@@ -24,31 +25,23 @@ def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
     found.close()
 
 
-def _claim(ledger: Ledger, post: CheckedPost, owner: str = "me", repeat: int = 0) -> tuple[str | None, int, int]:
+def _claim(ledger: Ledger, post: PostRequest, owner: str = "me", repeat: int = 0) -> tuple[str | None, int, int]:
     claim = ledger.claim(post, service=SERVICE, repeat=repeat, owner=owner, flow_run="run")
     return claim.send_id, len(claim.accounts), len(claim.waiting)
 
 
-def _states(ledger: Ledger, post: CheckedPost, repeat: int = 0) -> list[State]:
+def _states(ledger: Ledger, post: PostRequest, repeat: int = 0) -> list[PostState]:
     return [o.state for o, _ in ledger.outcomes(post, service=SERVICE, repeat=repeat)]
 
 
 def test_only_one_of_many_gets_a_claim(url: str, clock: Clock, checked: Post) -> None:
     """Eight at once, each with a connection of its own: every destination is claimed exactly once."""
-    post, got, start = checked(), [], threading.Barrier(8)
+    post, ledgers = checked(), [Ledger(url, clock=clock) for _ in range(8)]
 
-    def race(n: int) -> None:
-        mine = Ledger(url, clock=clock)
-        start.wait()
-        got.append(mine.claim(post, service=SERVICE, repeat=0, owner=str(n)))
-        mine.close()
+    got = at_once(8, lambda n: ledgers[n].claim(post, service=SERVICE, repeat=0, owner=str(n)))
 
-    threads = [threading.Thread(target=race, args=(n,)) for n in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-
+    for each in ledgers:
+        each.close()
     assert sorted(len(c.accounts) for c in got) == [0] * 7 + [3]
     assert all(c.waiting for c in got if not c.accounts)
 
@@ -76,7 +69,7 @@ def test_only_the_accounts_that_are_new_are_claimed(ledger: Ledger, checked: Pos
     claim = ledger.claim(both, service=SERVICE, repeat=0, owner="me")
 
     assert [a.id for a in claim.accounts] == sorted(a.id for a in both.accounts[1:])
-    assert _states(ledger, both) == [State.ACCEPTED, State.CLAIMED, State.CLAIMED]
+    assert _states(ledger, both) == [PostState.ACCEPTED, PostState.CLAIMED, PostState.CLAIMED]
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -107,21 +100,24 @@ def test_a_sealed_send_is_never_taken_over(ledger: Ledger, checked: Post, clock:
     clock.sleep(10_000)
 
     assert _claim(ledger, post, "next") == (None, 0, 0)
-    assert _states(ledger, post) == [State.SENDING] * 3
+    assert _states(ledger, post) == [PostState.SENDING] * 3
 
 
 @pytest.mark.parametrize(
     ("end", "again"),
-    [(State.REFUSED, 3), (State.CANCELLED, 3), (State.UNCONFIRMED, 0), (State.SUCCESS, 0)],
+    [(PostState.REFUSED, 3), (PostState.CANCELLED, 3), (PostState.UNCONFIRMED, 0), (PostState.SUCCESS, 0)],
 )
-def test_what_is_certainly_not_out_may_be_sent_again(ledger: Ledger, checked: Post, end: State, again: int) -> None:
-    """A refusal or a withdrawal leaves nothing behind; anything else is not repeated by itself."""
+def test_what_is_certainly_not_out_may_be_sent_again(ledger: Ledger, checked: Post, end: PostState, again: int) -> None:
+    """A refused or cancelled post leaves nothing behind; anything else is not repeated by itself."""
     post = checked()
     send, _, _ = _claim(ledger, post)
     assert send is not None
     ledger.begin(send, "me")
+    if end in (PostState.CANCELLED, PostState.SUCCESS):
+        ledger.accepted(send, "h1")
     ledger.settle(send, end, "because")
 
+    assert _states(ledger, post) == [end] * 3
     assert _claim(ledger, post)[1] == again
 
 
@@ -134,15 +130,18 @@ def test_outcomes_are_recorded_once_and_the_trail_keeps_all(ledger: Ledger, chec
     ledger.seal(send, "me")
     ledger.accepted(send, "h1")
     one, two, _ = post.accounts
-    said = [Outcome(account=one, state=State.SUCCESS, link="https://t/1"), Outcome(account=two, state=State.PENDING)]
+    said = [
+        Outcome(account=one, state=PostState.SUCCESS, link="https://t/1"),
+        Outcome(account=two, state=PostState.PENDING),
+    ]
 
-    assert ledger.record(send, said) == said[:1]
-    assert ledger.record(send, [Outcome(account=one, state=State.FAILED, detail="no")]) == []
+    assert ledger.record_outcomes(send, said) == said[:1]
+    assert ledger.record_outcomes(send, [Outcome(account=one, state=PostState.FAILED, detail="no")]) == []
 
-    assert _states(ledger, post) == [State.SUCCESS, State.ACCEPTED, State.ACCEPTED]
+    assert _states(ledger, post) == [PostState.SUCCESS, PostState.ACCEPTED, PostState.ACCEPTED]
     assert [row["state"] for row in ledger.trail(send)] == ["CLAIMED", "SENDING", "SENDING", "ACCEPTED", "SUCCESS"]
     assert {row["flow_run"] for row in ledger.trail(send)} == {"run"}
-    assert ledger.owned(SERVICE, ["h1", "h2"]) == {"h1"}
+    assert ledger.owned_history_ids(SERVICE, ["h1", "h2"]) == {"h1"}
 
 
 def test_the_quota_holds_in_any_hour_for_everybody(ledger: Ledger, clock: Clock) -> None:
@@ -176,12 +175,12 @@ def test_a_429_rests_the_key_for_everybody(ledger: Ledger, clock: Clock) -> None
 
 def test_there_is_one_reader_and_it_is_replaced_when_it_is_gone(ledger: Ledger, clock: Clock) -> None:
     """By lease; or at once when it says so."""
-    assert ledger.lead("k", "a", 60)[0]
-    assert not ledger.lead("k", "b", 60)[0]
+    assert ledger.become_reader("k", "a", 60)[0]
+    assert not ledger.become_reader("k", "b", 60)[0]
     clock.sleep(61)
-    assert ledger.lead("k", "b", 60)[0]
-    ledger.stop_leading("k", "b")
-    assert ledger.lead("k", "a", 60)[0]
+    assert ledger.become_reader("k", "b", 60)[0]
+    ledger.stop_reading("k", "b")
+    assert ledger.become_reader("k", "a", 60)[0]
 
 
 def test_the_migrations_make_the_schema_that_the_code_expects(ledger: Ledger) -> None:
@@ -199,49 +198,25 @@ def test_the_migrations_make_the_schema_that_the_code_expects(ledger: Ledger) ->
 
 def test_two_processes_may_start_on_a_new_ledger_at_once(url: str, checked: Post, clock: Clock) -> None:
     """One makes the schema, the others wait for it."""
-    errors: list[BaseException] = []
-    start = threading.Barrier(4)
+    ledgers = [Ledger(url, clock=clock) for _ in range(4)]
 
-    def begin() -> None:
-        mine = Ledger(url, clock=clock)
-        start.wait()
-        try:
-            mine.open_sends(SERVICE)
-        except BaseException as error:  # noqa: BLE001 - told below
-            errors.append(error)
-        mine.close()
+    found = at_once(4, lambda n: ledgers[n].open_sends(SERVICE))
 
-    threads = [threading.Thread(target=begin) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-
-    assert errors == []
+    for each in ledgers:
+        each.close()
+    assert found == [[]] * 4
 
 
 def test_many_may_open_a_new_sqlite_ledger_at_once(tmp_path: Path) -> None:
     """The switch to write-ahead logging is not covered by SQLite's busy timeout: it failed in every tenth round."""
-    errors: list[str] = []
-    for n in range(20):
-        start = threading.Barrier(8)
+    for round_ in range(20):
+        ledgers = [Ledger(f"sqlite:///{tmp_path}/{round_}.db") for _ in range(8)]
 
-        def begin(n: int = n, start: threading.Barrier = start) -> None:
-            mine = Ledger(f"sqlite:///{tmp_path}/{n}.db")
-            start.wait()
-            try:
-                mine.open_sends(SERVICE)
-            except LedgerUnavailable as error:
-                errors.append(str(error))
-            mine.close()
+        found = at_once(8, lambda n, ledgers=ledgers: ledgers[n].open_sends(SERVICE))  # type: ignore[misc]
 
-        threads = [threading.Thread(target=begin) for _ in range(8)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-
-    assert errors == []
+        for each in ledgers:
+            each.close()
+        assert found == [[]] * 8
 
 
 def test_a_ledger_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, checked: Post) -> None:
@@ -269,7 +244,7 @@ def test_a_ledger_from_the_future_is_not_touched(ledger_url: str, clock: Clock) 
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     first.close()
 
-    with pytest.raises(InputError, match="newer reelflow"):
+    with pytest.raises(InputError, match="newer version of reelflow"):
         Ledger(ledger_url).open_sends(SERVICE)
 
 

@@ -1,6 +1,5 @@
-"""Making, watching and taking back phone tasks: against the sandbox over HTTP, with a ledger, and time that is made."""
+"""Making, watching and cancelling phone tasks: against the sandbox over HTTP, with a ledger, and time that is made."""
 
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,15 +8,21 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from conftest import Clock
+from support.clock import Clock
+from support.race import at_once
 
 from reelflow.errors import ClaimLost, NothingSent, ServiceError
 from reelflow.ledger import Ledger
-from reelflow.phones import creating, tidying, watching
-from reelflow.phones.batches import Batch, BatchState
-from reelflow.phones.engagement import Guardrails, Plan, make_plan, make_wish, read_phones
-from reelflow.phones.forms import CommentForm, FollowForm, PhoneForm, TaskState, UnfollowForm, WarmUpForm
-from reelflow.tikmatrix import TikMatrixClient
+from reelflow.phones import cleanup, creating, watching
+from reelflow.phones.form import CommentForm, FollowForm, PhoneForm, UnfollowForm, WarmUpForm
+from reelflow.phones.limits import Guardrails, make_plan, read_phones
+from reelflow.phones.requests import make_request
+from reelflow.records.phone_states import RequestState, TaskState
+from reelflow.records.phones import PhonePlan, TaskRequest
+from reelflow.tikmatrix import TikMatrixClient, listing
+from tasks.phones.cancel import summarize_cancel
+from tasks.phones.cleanup import summarize_finish
+from tasks.phones.report import trouble_of
 
 HOST = "studio"
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 6)]
@@ -35,33 +40,37 @@ class Phones:
         self.client: TikMatrixClient = sandbox.tikmatrix()
         self.owner = uuid.uuid4().hex
 
-    def plan(self, form: PhoneForm, flow_run: str = "run-1", rails: Guardrails = RAILS) -> Plan:
-        wish, now = make_wish(form, rails), datetime.fromtimestamp(self.ledger.now(), UTC)
-        return self.ledger.plan_phones(
-            wish, lambda history: make_plan(wish, rails, history, now), since=rails.day_start(now).timestamp(),
-            host=HOST, config=form.config, owner=self.owner, flow_run=flow_run,
+    def plan(self, form: PhoneForm, flow_run: str = "run-1", rails: Guardrails = RAILS) -> PhonePlan:
+        request, now = make_request(form, rails), datetime.fromtimestamp(self.ledger.now(), UTC)
+        return self.ledger.plan_tasks(
+            request, lambda history: make_plan(request, rails, history, now), since=rails.day_start(now).timestamp(),
+            host=HOST, owner=self.owner, flow_run=flow_run,
         )  # fmt: skip
 
     def create(self, **more: Any) -> None:
         creating.create_tasks(
-            self.client, self.ledger, self.batches(), owner=self.owner, sleep=self.clock.sleep, **more
+            self.client, self.ledger, self.task_requests(), owner=self.owner, sleep=self.clock.sleep, **more
         )
 
-    def watch(self, seconds: float = 3600, **how: Any) -> watching.Watched:
-        ids = [batch.id for batch in self.batches()]
+    def watch(self, seconds: float = 3600, **how: Any) -> watching.WatchResult:
+        ids = [request.id for request in self.task_requests()]
         return watching.watch_tasks(
-            self.client, self.ledger, ids, watching.Watch(seconds, **({"interval": 10} | how)), sleep=self.clock.sleep
+            self.client,
+            self.ledger,
+            ids,
+            watching.WatchSettings(seconds, **({"interval": 10} | how)),
+            sleep=self.clock.sleep,
         )
 
-    def batches(self) -> list[Batch]:
-        return self.ledger.batches(host=HOST)
+    def task_requests(self) -> list[TaskRequest]:
+        return self.ledger.task_requests(host=HOST)
 
     def states(self) -> list[str]:
-        return [task.state.value for task in self.ledger.phone_tasks([batch.id for batch in self.batches()])]
+        return [task.state.value for task in self.ledger.phone_tasks([request.id for request in self.task_requests()])]
 
     @property
     def there(self) -> list[dict[str, Any]]:
-        return self.sandbox.state["phone_tasks"]
+        return self.sandbox.phone_tasks
 
 
 @pytest.fixture
@@ -83,8 +92,8 @@ def test_tasks_are_made_watched_and_recorded(phones: Phones) -> None:
     phones.create()
     watched = phones.watch()
 
-    tasks = phones.ledger.phone_tasks([batch.id for batch in phones.batches()])
-    assert phones.sandbox.asked("POST /api/v1/task") == 1
+    tasks = phones.ledger.phone_tasks([request.id for request in phones.task_requests()])
+    assert phones.sandbox.requests("POST /api/v1/task") == 1
     assert phones.states() == ["COMPLETED"] * 4
     assert {(t.serial, t.target) for t in tasks} == {(s, u) for s in SERIALS[:2] for u in URLS[:2]}
     assert all(t.started and t.ended for t in tasks)
@@ -96,14 +105,14 @@ def test_a_hundred_tasks_cost_one_request_a_look(phones: Phones) -> None:
     phones.client.create_task("follow", {"target_users": ["other"]}, serials=[SERIALS[4]])
     phones.plan(_follow(devices=SERIALS[:4], users=[f"user{n}" for n in range(24)]))
     phones.create()
-    before = phones.sandbox.asked("GET /api/v1/task")
+    before = phones.sandbox.requests("GET /api/v1/task")
 
     watched = phones.watch()
 
     assert phones.states() == ["COMPLETED"] * 96
-    assert phones.sandbox.asked("GET /api/v1/task") - before == watched.looks
-    assert phones.sandbox.asked("GET /api/v1/task/{id}") == 0
-    assert phones.sandbox.asked("GET /api/v1/task/stats") == 0
+    assert phones.sandbox.requests("GET /api/v1/task") - before == watched.looks
+    assert phones.sandbox.requests("GET /api/v1/task/{id}") == 0
+    assert phones.sandbox.requests("GET /api/v1/task/stats") == 0
 
 
 def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) -> None:
@@ -115,7 +124,7 @@ def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) ->
     phones.sandbox.world.data.phone_tasks[0].failures_left = 1
     phones.watch()
 
-    (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
+    (task,) = phones.ledger.phone_tasks([phones.task_requests()[0].id])
     assert (task.state, task.repeated_by_tikmatrix) == (TaskState.COMPLETED, 1)
 
 
@@ -128,7 +137,7 @@ def test_a_failure_that_stays_is_failed(phones: Phones, auto_retry: bool, least:
     phones.create()
     phones.watch(auto_retry=auto_retry)
 
-    (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
+    (task,) = phones.ledger.phone_tasks([phones.task_requests()[0].id])
     waited = phones.clock.now - phones.clock.start
     assert (task.state, task.remark) == (TaskState.FAILED, "account banned")
     assert least <= waited <= least + 60
@@ -143,10 +152,10 @@ def test_failed_tasks_are_repeated_as_often_as_asked_and_alone(phones: Phones) -
     phones.sandbox.world.data.phone_tasks[0].failures_left = 99
     phones.watch(retries=2, seconds=86400)
 
-    (task,) = phones.ledger.phone_tasks([phones.batches()[0].id])
+    (task,) = phones.ledger.phone_tasks([phones.task_requests()[0].id])
     assert (task.state, task.repeated_by_us) == (TaskState.FAILED, 2)
-    assert phones.sandbox.asked("POST /api/v1/task/{id}/retry") == 2
-    assert phones.sandbox.asked("POST /api/v1/task/retry-all") == 0
+    assert phones.sandbox.requests("POST /api/v1/task/{id}/retry") == 2
+    assert phones.sandbox.requests("POST /api/v1/task/retry-all") == 0
     assert phones.clock.now - phones.clock.start >= 65 + 180
 
 
@@ -159,7 +168,7 @@ def test_nothing_is_repeated_in_quiet_hours(phones: Phones) -> None:
     phones.watch(retries=1, seconds=900, may_retry=lambda: False)
 
     assert phones.states() == ["RETRYING"]
-    assert phones.sandbox.asked("POST /api/v1/task/{id}/retry") == 0
+    assert phones.sandbox.requests("POST /api/v1/task/{id}/retry") == 0
 
 
 def test_a_deadline_leaves_tasks_and_names_them(phones: Phones) -> None:
@@ -194,11 +203,11 @@ def test_tikmatrix_restarts(phones: Phones, lost: bool) -> None:
     phones.create()
     phones.watch(seconds=0)
 
-    phones.sandbox.http.post("/sandbox/restart-phones", json={"lost": lost})
+    phones.sandbox.restart_phones(lost=lost)
     phones.watch()
 
     assert set(phones.states()) == ({"GONE"} if lost else {"COMPLETED"})
-    assert phones.sandbox.asked("GET /api/v1/task/{id}") <= watching.PROOFS
+    assert phones.sandbox.requests("GET /api/v1/task/{id}") <= listing.PROOFS
 
 
 def test_an_id_that_is_given_a_second_time_is_not_taken_for_ours(phones: Phones) -> None:
@@ -206,11 +215,11 @@ def test_an_id_that_is_given_a_second_time_is_not_taken_for_ours(phones: Phones)
     phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.watch(seconds=0)
-    phones.sandbox.http.post("/sandbox/restart-phones", json={"lost": True, "ids_from_1": True})
+    phones.sandbox.restart_phones(lost=True, ids_from_1=True)
     phones.client.create_task("follow", {"target_users": ["theirs"]}, serials=[SERIALS[3]])
 
     phones.watch(seconds=0)
-    tidying.take_back(phones.client, phones.ledger, phones.batches())
+    cleanup.cancel_phone_tasks(phones.client, phones.ledger, phones.task_requests())
 
     assert phones.states() == ["GONE"]
     assert [task["script_args"]["target_user"] for task in phones.there] == ["theirs"]
@@ -221,7 +230,7 @@ def test_tikmatrix_stops_in_the_middle_and_comes_back(phones: Phones) -> None:
     phones.plan(_follow())
     phones.create()
 
-    phones.sandbox.fault("drop_before", "GET", "/api/v1/task", times=3)
+    phones.sandbox.order_fault("drop_before", "GET", "/api/v1/task", times=3)
     watched = phones.watch()
 
     assert phones.states() == ["COMPLETED"] * 4
@@ -244,7 +253,7 @@ def test_a_licence_that_ends_ends_the_watch(phones: Phones) -> None:
 def test_a_lost_answer_is_found_again(phones: Phones, fault: str) -> None:
     """TikMatrix made the tasks: they are ours, and no second set is asked for."""
     phones.plan(_comment())
-    phones.sandbox.fault(fault, "POST", "/api/v1/task")
+    phones.sandbox.order_fault(fault, "POST", "/api/v1/task")
 
     phones.create()
     phones.watch()
@@ -257,19 +266,38 @@ def test_a_lost_answer_is_found_again(phones: Phones, fault: str) -> None:
 def test_an_answer_that_is_lost_without_a_trace_is_not_repeated(phones: Phones, fault: str) -> None:
     """It is said; after ten minutes without a trace it does not count any more, and may be asked for again."""
     phones.plan(_comment())
-    phones.sandbox.fault(fault, "POST", "/api/v1/task")
+    phones.sandbox.order_fault(fault, "POST", "/api/v1/task")
 
     phones.create()
-    (batch,) = phones.batches()
+    (request,) = phones.task_requests()
     again = phones.plan(_comment(), "run-2")
     phones.clock.sleep(700)
     creating.settle_lost(phones.client, phones.ledger, HOST)
-    (later,) = phones.batches()
+    (later,) = phones.task_requests()
     free = phones.plan(_comment(), "run-3")
 
-    assert (batch.state, phones.sandbox.asked("POST /api/v1/task")) == (BatchState.SENDING, 1)
-    assert "Nothing was repeated" in str(creating.trouble_words(batch, phones.ledger.now()))
-    assert (again.tasks, later.state, free.tasks) == (0, BatchState.WITHDRAWN, 4)
+    assert (request.state, phones.sandbox.requests("POST /api/v1/task")) == (RequestState.SENDING, 1)
+    assert "Nothing was sent again" in str(trouble_of(request, 0, phones.ledger.now()))
+    assert (again.task_count, later.state, free.task_count) == (0, RequestState.NOT_CREATED, 4)
+
+
+def test_tasks_missing_after_a_lost_answer_are_said(phones: Phones) -> None:
+    """One of four is found when the time to wait is over: the run that wanted four has failed."""
+    phones.plan(_comment())
+    phones.sandbox.order_fault("drop_after", "POST", "/api/v1/task")
+    phones.sandbox.order_fault("drop_before", "GET", "/api/v1/task", times=None, after=1)
+    phones.create()
+    phones.sandbox.clear_faults()
+    for task in phones.there[1:]:
+        phones.client.delete_task(task["id"])
+    phones.clock.sleep(700)
+    creating.settle_lost(phones.client, phones.ledger, HOST)
+    (request,) = phones.task_requests()
+
+    trouble = trouble_of(request, len(phones.ledger.phone_tasks([request.id])), phones.ledger.now())
+
+    assert request.state is RequestState.CREATED
+    assert trouble == "The answer was lost; 1 of 4 tasks were found."
 
 
 def test_what_certainly_did_not_arrive_is_repeated(ledger: Ledger, sandbox: Any, clock: Clock) -> None:
@@ -286,22 +314,22 @@ def test_what_certainly_did_not_arrive_is_repeated(ledger: Ledger, sandbox: Any,
     phones.client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(refuse))
     phones.plan(_comment())
 
-    with pytest.raises(NothingSent, match="starting the run again is safe"):
+    with pytest.raises(NothingSent, match="it is safe to start the run again"):
         phones.create()
 
     assert len(tries) == 4
-    assert phones.batches()[0].state is BatchState.PLANNED
+    assert phones.task_requests()[0].state is RequestState.PLANNED
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (40001, "finds the parameters invalid (40001: no)"),
-        (40002, "was given no script name (40002"),
+        (40001, "rejected the parameters (40001: no)"),
+        (40002, "received no script name (40002"),
         (40003, "does not run this script"),
         (40004, "found no account"),
         (40301, "needs Pro, Team or Business"),
-        (40401, "knows no such task"),
+        (40401, "has no such task"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 400])
@@ -320,12 +348,12 @@ def test_each_refusal_is_said_and_counts_for_nothing(
     phones.plan(_comment())
 
     phones.create()
-    (batch,) = phones.batches()
+    (request,) = phones.task_requests()
     again = phones.plan(_comment(), "run-2")
 
-    assert batch.state is BatchState.REFUSED
-    assert words in str(creating.trouble_words(batch, 0))
-    assert again.tasks == 4
+    assert request.state is RequestState.REFUSED
+    assert words in str(trouble_of(request, 0, 0))
+    assert again.task_count == 4
 
 
 def test_the_limits_hold_across_runs(phones: Phones) -> None:
@@ -335,7 +363,7 @@ def test_the_limits_hold_across_runs(phones: Phones) -> None:
     first = phones.plan(_follow(), "run-1", rails)
     second = phones.plan(_follow(users=["three", "four"]), "run-2", rails)
 
-    assert (first.tasks, second.tasks) == (4, 2)
+    assert (sum(part.task_count for part in first.parts), second.task_count) == (4, 2)
     assert "daily limit of 3 follows" in second.left_out[0]
 
 
@@ -346,8 +374,8 @@ def test_a_second_comment_on_the_same_post_is_left_out(phones: Phones) -> None:
 
     second = phones.plan(_comment(post_urls=[URLS[0] + "/?lang=de", URLS[2]]), "run-2")
 
-    assert second.tasks == 2
-    assert "has commented on this post before" in second.left_out[0]
+    assert second.task_count == 2
+    assert "already commented on this post" in second.left_out[0]
 
 
 def test_whom_this_ledger_followed_may_be_unfollowed(phones: Phones) -> None:
@@ -356,7 +384,7 @@ def test_whom_this_ledger_followed_may_be_unfollowed(phones: Phones) -> None:
 
     plan = phones.plan(UnfollowForm(devices=SERIALS[:2], users=["friend", "stranger"]), "run-2")
 
-    assert [(part.workers[0].serial, part.targets) for part in plan.parts] == [(SERIALS[0], (("friend", "friend"),))]
+    assert [(part.actors[0].serial, part.targets) for part in plan.parts] == [(SERIALS[0], (("friend", "friend"),))]
 
 
 def test_a_run_that_is_started_again_asks_for_nothing_twice(phones: Phones) -> None:
@@ -367,7 +395,7 @@ def test_a_run_that_is_started_again_asks_for_nothing_twice(phones: Phones) -> N
     again = phones.plan(WarmUpForm(devices=SERIALS[:3]))
     phones.create()
 
-    assert again.tasks == 1
+    assert sum(part.task_count for part in again.parts) == 1
     assert sorted(task["serial"] for task in phones.there) == SERIALS[:3]
 
 
@@ -378,33 +406,39 @@ def test_cancelling_takes_back_what_has_not_ended(phones: Phones) -> None:
     while "COMPLETED" not in phones.states():
         phones.watch(seconds=0)
 
-    done = tidying.take_back_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
+    done = cleanup.cancel_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
     again = phones.plan(_comment(devices=SERIALS[:1], post_urls=URLS), "run-2")
 
     assert sorted(phones.states()) == ["CANCELLED", "CANCELLED", "COMPLETED"]
     assert [task["status"] for task in phones.there] == [2]
-    assert len(done.ended) == 1
-    assert 1 <= again.tasks <= 2
-    assert "taken back" in done.sentence
+    assert len(done.finished) == 1
+    assert 1 <= again.task_count <= 2
+    assert "cancelled" in summarize_cancel(done)
 
 
 def test_cancelling_a_request_in_flight_finds_its_tasks(phones: Phones) -> None:
     """The process died between the request and its answer: what it made is found, and taken back."""
     phones.plan(_comment())
-    (batch,) = phones.batches()
-    phones.ledger.begin_batch(batch.id, phones.owner, creating.highest_id(phones.client))
-    phones.client.create_task(batch.script, batch.config, serials=batch.serials)
+    (request,) = phones.task_requests()
+    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.client.create_task(request.script, request.config, serials=request.serials)
 
-    tidying.take_back_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
+    cleanup.cancel_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
 
     assert len(phones.states()) == 4
     assert phones.states().count("CANCELLED") >= 3  # the look itself may let one come to its end
     assert {task["status"] for task in phones.there} <= {2}
 
 
-def _finish(phones: Phones, broken: Callable[[str], bool] = lambda run: True, **more: Any) -> tidying.Finished:
-    return tidying.finish(
-        phones.client, phones.ledger, HOST, broken=broken, watch=watching.Watch(600), sleep=phones.clock.sleep, **more
+def _finish(phones: Phones, broken: Callable[[str], bool] = lambda run: True, **more: Any) -> cleanup.FinishResult:
+    return cleanup.finish_phone_tasks(
+        phones.client,
+        phones.ledger,
+        HOST,
+        run_has_ended=broken,
+        settings=watching.WatchSettings(600),
+        sleep=phones.clock.sleep,
+        **more,
     )
 
 
@@ -417,8 +451,8 @@ def test_the_finisher_takes_back_what_a_killed_run_left(phones: Phones) -> None:
     phones.clock.sleep(30)
     done = _finish(phones)
 
-    assert (alive.taken_back, alive.still_open) == ([], 4)
-    assert len(done.taken_back) == 4
+    assert (alive.cancelled, alive.still_open) == ([], 4)
+    assert len(done.cancelled) == 4
     assert phones.there == []
 
 
@@ -426,12 +460,12 @@ def test_the_finisher_follows_what_was_left_at_a_deadline(phones: Phones) -> Non
     """Those tasks were not broken off, so they are not taken back."""
     phones.plan(_follow())
     phones.create()
-    phones.ledger.drop_batches([b.id for b in phones.batches()], phones.owner, left_open=True)
+    phones.ledger.release_task_requests([b.id for b in phones.task_requests()], phones.owner, left_open=True)
 
     done = _finish(phones)
 
-    assert (len(done.news), done.taken_back, done.still_open) == (4, [], 0)
-    assert "4 tasks ended, 0 still open" in done.sentence
+    assert (len(done.news), done.cancelled, done.still_open) == (4, [], 0)
+    assert "4 tasks finished, 0 still open" in summarize_finish(done)
 
 
 def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None:
@@ -444,20 +478,20 @@ def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None
     phones.clock.sleep(700)
     late = _finish(phones, broken=lambda run: False)
 
-    assert (early.taken_back, len(late.taken_back)) == ([], 4)
+    assert (early.cancelled, len(late.cancelled)) == ([], 4)
 
 
 def test_the_finisher_finds_what_a_killed_run_asked_for(phones: Phones) -> None:
     """The request arrived, the answer did not: its tasks are found and taken back with the rest."""
     phones.plan(_comment())
-    (batch,) = phones.batches()
-    phones.ledger.begin_batch(batch.id, phones.owner, creating.highest_id(phones.client))
-    phones.client.create_task(batch.script, batch.config, serials=batch.serials)
+    (request,) = phones.task_requests()
+    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.client.create_task(request.script, request.config, serials=request.serials)
     phones.clock.sleep(60)
 
     done = _finish(phones)
 
-    assert len(done.taken_back) + len(phones.there) == 4
+    assert len(done.cancelled) + len(phones.there) == 4
     assert {task["status"] for task in phones.there} <= {2}
 
 
@@ -468,7 +502,7 @@ def test_one_run_at_a_time_makes_tasks_on_a_host(phones: Phones) -> None:
     phones.ledger.lease_seconds = 1e6
     phones.ledger.take_turn(HOST, "somebody else")
 
-    with pytest.raises(NothingSent, match="Another run is making tasks"):
+    with pytest.raises(NothingSent, match="Another run is creating tasks"):
         phones.create()
 
     assert phones.there == []
@@ -493,8 +527,8 @@ def test_the_order_of_the_listing_does_not_matter(
 
     client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
 
-    assert creating.highest_id(client) == 350
-    highest, newer = creating.newer_than(client, 340, "follow")
+    assert listing.highest_id(client) == 350
+    highest, newer = listing.newer_than(client, 340, "follow")
     assert (highest, sorted(task.id for task in newer)) == (350, list(range(341, 351)))
     assert len(asked) <= 6
 
@@ -518,68 +552,61 @@ def test_secrets_go_out_and_stay_nowhere(phones: Phones) -> None:
 def test_trouble_before_the_request_sends_nothing(phones: Phones) -> None:
     """The highest id cannot be read: so nothing is asked for."""
     phones.plan(_comment())
-    phones.sandbox.fault("status_before", "GET", "/api/v1/task", times=None, status=500)
+    phones.sandbox.order_fault("status_before", "GET", "/api/v1/task", times=None, status=500)
 
     with pytest.raises(ServiceError):
         phones.create()
 
-    assert phones.sandbox.asked("POST /api/v1/task") == 0
-    assert phones.batches()[0].state is BatchState.PLANNED
+    assert phones.sandbox.requests("POST /api/v1/task") == 0
+    assert phones.task_requests()[0].state is RequestState.PLANNED
 
 
 def test_limits_hold_for_runs_that_plan_at_once(url: str, clock: Clock) -> None:
     """On SQLite and on PostgreSQL: of eight runs that want two follows each, three follows are planned."""
     rails = Guardrails(read_phones(PHONES), {"follow": 3}, ZoneInfo("UTC"))
-    wish = make_wish(_follow(devices=SERIALS[:1]), rails)
-    barrier, plans = threading.Barrier(8), []
+    request = make_request(_follow(devices=SERIALS[:1]), rails)
+    ledgers = [Ledger(url, clock=clock) for _ in range(8)]
 
-    def one(number: int) -> None:
-        ledger = Ledger(url, clock=clock)
-        barrier.wait()
-        plans.append(
-            ledger.plan_phones(
-                wish, lambda history: make_plan(wish, rails, history, datetime.fromtimestamp(clock(), UTC)),
-                since=0, host=HOST, config=lambda targets: {}, owner="me", flow_run=f"run-{number}",
-            )
-        )  # fmt: skip
-        ledger.close()
+    plans = at_once(
+        8,
+        lambda n: ledgers[n].plan_tasks(
+            request, lambda history: make_plan(request, rails, history, datetime.fromtimestamp(clock(), UTC)),
+            since=0, host=HOST, owner="me", flow_run=f"run-{n}",
+        ),
+    )  # fmt: skip
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(plans) == 8
-    assert sum(plan.tasks for plan in plans) == 3
+    for each in ledgers:
+        each.close()
+    assert sum(plan.task_count for plan in plans) == 3
 
 
 def test_the_record_of_phones_is_the_same_on_both_databases(url: str, clock: Clock) -> None:
     """Planned, begun, made, watched, taken over and dropped."""
     ledger = Ledger(url, clock=clock)
-    wish = make_wish(_follow(), RAILS)
-    ledger.plan_phones(
-        wish, lambda history: make_plan(wish, RAILS, history, datetime.fromtimestamp(clock(), UTC)),
-        since=0, host=HOST, config=lambda targets: {"target_users": targets}, owner="me", flow_run="run-1",
+    request = make_request(_follow(), RAILS)
+    ledger.plan_tasks(
+        request, lambda history: make_plan(request, RAILS, history, datetime.fromtimestamp(clock(), UTC)),
+        since=0, host=HOST, owner="me", flow_run="run-1",
     )  # fmt: skip
-    (batch,) = ledger.batches(flow_run="run-1")
+    (request,) = ledger.task_requests(flow_run="run-1")
 
-    ledger.begin_batch(batch.id, "me", 7)
-    ledger.batch_created(batch.id, [9, 8, 9])
-    (row, _) = ledger.phone_task_rows([batch.id])
-    ledger.record_tasks([(batch.id, row[1].model_copy(update={"serial": "A1", "state": TaskState.COMPLETED}), 5.0)])
-    early = ledger.take_batches([batch.id], "another")
+    ledger.begin_task_request(request.id, "me", 7)
+    ledger.tasks_created(request.id, [9, 8, 9])
+    (row, _) = ledger.task_records([request.id])
+    done = row.task.model_copy(update={"serial": "A1", "state": TaskState.COMPLETED})
+    ledger.record_tasks([row._replace(task=done, failed_at=5.0)])
+    early = ledger.take_task_requests([request.id], "another")
     clock.sleep(60)
-    late = ledger.take_batches([batch.id], "another")
+    late = ledger.take_task_requests([request.id], "another")
 
-    assert [task.task_id for task in ledger.phone_tasks([batch.id])] == [8, 9]
-    assert ledger.phone_task_rows([batch.id])[0][1].serial == "A1"
-    assert (early, late) == (set(), {batch.id})
+    assert [task.task_id for task in ledger.phone_tasks([request.id])] == [8, 9]
+    assert ledger.task_records([request.id])[0].task.serial == "A1"
+    assert (early, late) == (set(), {request.id})
     assert ledger.tasks_on_record(HOST, [8, 9, 10], since=clock.now) == {9}
-    assert [found.task_id for _, found in ledger.phone_records(HOST, [9])] == [9]
-    assert [found.highest_before for found in ledger.open_batches(HOST)] == [7]
+    assert [found.task.task_id for _, found in ledger.records_of_tasks(HOST, [9])] == [9]
+    assert [found.highest_before for found in ledger.open_task_requests(HOST)] == [7]
     with pytest.raises(ClaimLost):
-        ledger.begin_batch(batch.id, "me", 7)
+        ledger.begin_task_request(request.id, "me", 7)
     ledger.close()
 
 
@@ -588,11 +615,11 @@ def test_older_tasks_that_look_the_same_are_never_adopted(phones: Phones) -> Non
     phones.client.create_task("follow", {"target_users": ["one"]}, serials=SERIALS[:1])
     phones.client.create_task("comment", {"target_post_urls": URLS, "comment_content": "x"}, serials=SERIALS[:1])
     phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
-    phones.sandbox.fault("drop_before", "POST", "/api/v1/task")
+    phones.sandbox.order_fault("drop_before", "POST", "/api/v1/task")
 
     phones.create()
 
-    assert phones.batches()[0].state is BatchState.SENDING
+    assert phones.task_requests()[0].state is RequestState.SENDING
     assert phones.states() == []
 
 
@@ -600,13 +627,13 @@ def test_a_lost_answer_is_found_though_ids_start_again_from_1(phones: Phones) ->
     """TikMatrix was restarted in between and begins to count anew: what is there now is newer than the request."""
     phones.client.create_task("follow", {"target_users": [f"u{n}" for n in range(9)]}, serials=SERIALS[:1])
     phones.plan(_comment())
-    (batch,) = phones.batches()
-    phones.ledger.begin_batch(batch.id, phones.owner, creating.highest_id(phones.client))
-    phones.sandbox.http.post("/sandbox/restart-phones", json={"lost": True, "ids_from_1": True})
-    phones.client.create_task(batch.script, batch.config, serials=batch.serials)
+    (request,) = phones.task_requests()
+    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.sandbox.restart_phones(lost=True, ids_from_1=True)
+    phones.client.create_task(request.script, request.config, serials=request.serials)
     phones.clock.sleep(60)
 
     creating.settle_lost(phones.client, phones.ledger, HOST)
 
-    assert phones.batches()[0].state is BatchState.CREATED
+    assert phones.task_requests()[0].state is RequestState.CREATED
     assert len(phones.states()) == 4

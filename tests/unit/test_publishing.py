@@ -5,8 +5,12 @@ from typing import Any
 import pytest
 
 from reelflow.errors import InputError
-from reelflow.models import Account, CheckedPost, Outcome, PublishReport, State, Video
-from reelflow.publishing import check_caption, choose_accounts, describe, outcomes, publishing_time, sentence
+from reelflow.posts.accounts import check_caption, choose_accounts
+from reelflow.posts.matching import outcomes_of
+from reelflow.posts.report import PublishReport, describe, summarize
+from reelflow.posts.schedule import publishing_time
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account, Outcome, PostRequest, Video
 from reelflow.taisly.wire import HistoryItem
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -18,13 +22,13 @@ TUBE = Account(id="c1", platform="YouTube", name="Mara Bakes")
 CONNECTED = [ONE, TWO, INSTA, TUBE, X]
 
 
-def make_post(**changes: Any) -> CheckedPost:
+def make_post(**changes: Any) -> PostRequest:
     video = Video(
         path=Path("/v/bread.mp4"), sha256="0" * 64, size_bytes=2_000_000, modified_ns=1, width=1080, height=1920,
         duration=12.5,
     )  # fmt: skip
     values = {"video": video, "accounts": [ONE, X], "caption": "", "scheduled_for": None, "preview_second": 0}
-    return CheckedPost(**(values | changes))
+    return PostRequest(**(values | changes))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_an_account_is_named_as_people_name_it(wanted: list[str], chosen: list[A
 
 def test_no_connected_account_is_said() -> None:
     """Before anything about names."""
-    with pytest.raises(InputError, match="No account is connected"):
+    with pytest.raises(InputError, match="No accounts are connected"):
         choose_accounts(["all"], [])
 
 
@@ -99,8 +103,8 @@ def test_a_time_without_a_zone_is_one_of_the_named_zone(
     ("when", "zone", "words"),
     [
         (datetime(2026, 7, 1, 15), "", "has no time zone"),  # noqa: DTZ001
-        (datetime(2026, 7, 1, 15), "Mars/Olympus", "no time zone 'Mars/Olympus'"),  # noqa: DTZ001
-        (datetime(2026, 7, 1, 15), "../etc/passwd", "no time zone"),  # noqa: DTZ001
+        (datetime(2026, 7, 1, 15), "Mars/Olympus", "Unknown time zone 'Mars/Olympus'"),  # noqa: DTZ001
+        (datetime(2026, 7, 1, 15), "../etc/passwd", "Unknown time zone"),  # noqa: DTZ001
         (datetime(2027, 3, 28, 2, 30), "Europe/Berlin", "does not exist"),  # noqa: DTZ001
         (NOW, "", "less than a minute in the past"),
         (NOW - timedelta(minutes=1), "", "1 minute in the past"),
@@ -125,32 +129,32 @@ def test_outcomes_are_told_apart_by_account_id() -> None:
         {"platform": "TikTok", "platformId": "a1", "status": "SUCCESS", "url": "https://t/1"},
     )
 
-    one, two = outcomes([ONE, TWO], item)
+    one, two = outcomes_of([ONE, TWO], item)
 
-    assert (one.state, one.link) == (State.SUCCESS, "https://t/1")
-    assert (two.state, two.detail) == (State.FAILED, "banned")
+    assert (one.state, one.link) == (PostState.SUCCESS, "https://t/1")
+    assert (two.state, two.detail) == (PostState.FAILED, "banned")
 
 
 def test_outcomes_without_ids_go_by_platform_in_order() -> None:
     """What clients in the wild get."""
     item = _item({"identifier": "x", "status": "SUCCESS"}, {"identifier": "TikTok", "status": "PENDING"})
 
-    assert [o.state for o in outcomes([ONE, X], item)] == [State.PENDING, State.SUCCESS]
+    assert [o.state for o in outcomes_of([ONE, X], item)] == [PostState.PENDING, PostState.SUCCESS]
 
 
 def test_another_accounts_result_is_not_taken_for_ours() -> None:
     """An id that is not ours is somebody else's outcome, whatever its platform."""
     item = _item({"platform": "TikTok", "platformId": "zz", "status": "SUCCESS"})
 
-    assert [o.state for o in outcomes([ONE], item)] == [State.PENDING]
+    assert [o.state for o in outcomes_of([ONE], item)] == [PostState.PENDING]
 
 
 def test_a_status_nobody_documented_is_not_an_outcome() -> None:
     """It stays open, and is shown."""
-    (outcome,) = outcomes([ONE], _item({"platform": "TikTok", "status": "REVIEW"}))
+    (outcome,) = outcomes_of([ONE], _item({"platform": "TikTok", "status": "REVIEW"}))
 
-    assert (outcome.state, outcome.detail) == (State.PENDING, "Taisly says 'REVIEW'")
-    assert outcomes([ONE], None)[0].state is State.PENDING
+    assert (outcome.state, outcome.detail) == (PostState.PENDING, "Taisly reports the status 'REVIEW'")
+    assert outcomes_of([ONE], None)[0].state is PostState.PENDING
 
 
 def test_a_dry_run_says_exactly_what_would_be_sent() -> None:
@@ -165,24 +169,24 @@ def test_a_dry_run_says_exactly_what_would_be_sent() -> None:
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        ([State.SUCCESS, State.SUCCESS], "Published to 2 of 2 accounts: TikTok @mara.bakes, X @marabakes."),
-        ([State.SUCCESS, State.FAILED], "Failed at X @marabakes: why. "
+        ([PostState.SUCCESS, PostState.SUCCESS], "Published to 2 of 2 accounts: TikTok @mara.bakes, X @marabakes."),
+        ([PostState.SUCCESS, PostState.FAILED], "Failed at X @marabakes: why. "
          "Published to 1 of 2 accounts: TikTok @mara.bakes."),
-        ([State.SUCCESS, State.PENDING], "Published to 1 of 2 accounts: TikTok @mara.bakes. "
+        ([PostState.SUCCESS, PostState.PENDING], "Published to 1 of 2 accounts: TikTok @mara.bakes. "
          "No outcome yet from X @marabakes."),
     ],
 )  # fmt: skip
-def test_what_became_of_a_post_fits_in_one_line(states: list[State], words: str) -> None:
+def test_what_became_of_a_post_fits_in_one_line(states: list[PostState], words: str) -> None:
     """Failures first: they are what a person must act on."""
     found = [Outcome(account=a, state=s, detail="why") for a, s in zip((ONE, X), states, strict=True)]
-    report = PublishReport(post=make_post(), outcomes=found)
+    report = PublishReport(request=make_post(), outcomes=found)
 
-    assert sentence(report) == words
+    assert summarize(report) == words
 
 
 def test_a_scheduled_post_is_not_called_late() -> None:
     """No outcome before its time is as it should be."""
     post = make_post(scheduled_for=NOW + timedelta(hours=5))
-    report = PublishReport(post=post, outcomes=[Outcome(account=ONE, state=State.PENDING)])
+    report = PublishReport(request=post, outcomes=[Outcome(account=ONE, state=PostState.PENDING)])
 
-    assert sentence(report) == "Scheduled for 2026-07-01 17:00 UTC at 1 account."
+    assert summarize(report) == "Scheduled for 2026-07-01 17:00 UTC at 1 account."

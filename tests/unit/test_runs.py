@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from reelflow.runs import RunSeen, WatchdogForm, verdict
+from reelflow.upkeep.form import WatchdogForm
+from reelflow.upkeep.watchdog import RunFacts, diagnose
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -14,9 +15,9 @@ def _ago(minutes: float) -> datetime:
     return NOW - timedelta(minutes=minutes)
 
 
-def _run(**changes: Any) -> RunSeen:
+def _run(**changes: Any) -> RunFacts:
     usual = {"state": "RUNNING", "since": _ago(60), "due": _ago(60), "heartbeat": _ago(1), "alive_in_ledger": False}
-    return RunSeen(**(usual | changes))
+    return RunFacts(**(usual | changes))
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,8 @@ def _run(**changes: Any) -> RunSeen:
         (_run(state="SCHEDULED", since=_ago(100), due=_ago(1)), None),
     ],
 )
-def test_a_run_is_judged_by_its_last_sign_of_life(run: RunSeen, kind: str | None) -> None:
+def test_a_run_is_judged_by_its_last_sign_of_life(run: RunFacts, kind: str | None) -> None:
     """To Prefect or in the ledger; a run that waits is judged by when it should have begun."""
-    found = verdict(run, WatchdogForm(), NOW)
+    found = diagnose(run, WatchdogForm(), NOW)
 
     assert (found[0] if found else None) == kind

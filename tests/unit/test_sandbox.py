@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from reelflow.errors import Busy, NotAllowed, NothingSent, OutcomeUnknown, Refused, UnreadableAnswer
-from reelflow.sandbox.world import ACCOUNTS, World
+from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.sandbox.world import World
 from reelflow.tikmatrix.wire import TaskStatus
 
 Clip = Callable[[str], Path]
@@ -41,7 +42,22 @@ def test_a_post_is_kept_and_finishes_by_being_read(sandbox: Any, clip: Clip) -> 
     assert (post["caption"], post["platforms"], post["previewTime"]) == ("Bread ✨", [TIKTOK, INSTAGRAM], 1.5)
     assert httpx.get(sandbox.url + post["video"], trust_env=False).content == video.read_bytes()
     assert reads[-1] is True
-    assert sandbox.asked("POST /api/private/post") == 1
+    assert sandbox.requests("POST /api/private/post") == 1
+
+
+def test_each_account_has_links_of_its_own(sandbox: Any, clip: Clip) -> None:
+    """Two accounts of one platform are told apart by them."""
+    client = sandbox.taisly()
+    client.create_post(clip("small.mp4"), [TIKTOK, TIKTOK2], "x")
+    while not (item := client.history_page(1)[0]).finished:
+        pass
+
+    links = {one.platform_id: (one.link or "").rpartition("/video/")[0] for one in item.result}
+
+    assert links == {
+        TIKTOK: "https://www.tiktok.com/@mara.bakes",
+        TIKTOK2: "https://www.tiktok.com/@mara.behind.the.oven",
+    }
 
 
 @pytest.mark.parametrize("name", ["landscape.mp4", "long.mp4", "list.mp4", "cut-tail.mp4", "sound.mp4"])
@@ -68,7 +84,7 @@ def test_keys_really_change(sandbox: Any) -> None:
     with pytest.raises(NotAllowed):
         sandbox.taisly(fresh).platforms()
 
-    sandbox.http.post("/sandbox/reset")
+    sandbox.reset()
 
     assert sandbox.taisly().platforms()
 
@@ -89,11 +105,11 @@ def test_the_hourly_quota_holds_and_renews(sandbox: Any, plan: str, quota: int) 
     with pytest.raises(Busy) as caught:
         client.reposts()
 
-    sandbox.http.post("/sandbox/clock", json={"advance": 3601})
+    sandbox.advance_clock(3601)
 
     assert 3500 < (caught.value.retry_after or 0) <= 3600
     assert client.reposts() == []
-    assert sandbox.asked("GET /api/private/reposts") == quota + 2
+    assert sandbox.requests("GET /api/private/reposts") == quota + 2
 
 
 def test_a_scheduled_post_waits_for_its_time_and_can_be_cancelled(sandbox: Any, clip: Clip) -> None:
@@ -105,7 +121,7 @@ def test_a_scheduled_post_waits_for_its_time_and_can_be_cancelled(sandbox: Any, 
         assert not client.history_page(1)[0].finished
     client.cancel_scheduled(first)
 
-    sandbox.http.post("/sandbox/clock", json={"advance": 3700})
+    sandbox.advance_clock(3700)
     for _ in range(3):
         (left,) = client.history_page(1)
 
@@ -176,7 +192,7 @@ def test_each_fault_does_to_a_post_what_it_says(
     sandbox: Any, clip: Clip, fault: str, more: dict, error: type[Exception], stored: bool
 ) -> None:
     """Before, in the middle or after: what the client sees, and what the service has."""
-    sandbox.fault(fault, "POST", "/api/private/post", **more)
+    sandbox.order_fault(fault, "POST", "/api/private/post", **more)
     # Bigger than the buffers between the two, so that a cut in the middle is one.
     video = clip("large.mp4")
 
@@ -191,23 +207,26 @@ def test_each_fault_does_to_a_post_what_it_says(
 def test_faults_wait_count_and_can_be_taken_back(sandbox: Any) -> None:
     """`after`, `times`, a pattern for the path, and DELETE."""
     client = sandbox.taisly()
-    sandbox.fault("status_before", path="/api/private/*", after=1, times=2)
+    sandbox.order_fault("status_before", path="/api/private/*", after=1, times=2)
     client.reposts()
     for _ in range(2):
         with pytest.raises(OutcomeUnknown):
             client.reposts()
     client.reposts()
-    sandbox.fault("status_before", times=None)
+    sandbox.order_fault("status_before", times=None)
 
-    sandbox.http.delete("/sandbox/faults")
+    sandbox.clear_faults()
 
     assert client.reposts() == []
-    assert sandbox.http.post("/sandbox/faults", json={"fault": "earthquake"}).status_code == 400
+    answer = httpx.post(f"{sandbox.url}/sandbox/faults", json={"fault": "earthquake"}, trust_env=False)
+    assert answer.status_code == 400
+    with pytest.raises(ValueError, match="drop_before"):
+        sandbox.order_fault("earthquake")
 
 
 def test_a_slow_answer_comes_late(sandbox: Any) -> None:
     """The work is done at once, its answer waits."""
-    sandbox.fault("slow", seconds=0.3)
+    sandbox.order_fault("slow", seconds=0.3)
 
     client = httpx.Client(base_url=sandbox.taisly_url, timeout=0.1, trust_env=False)
 
@@ -302,7 +321,7 @@ def test_a_chatgpt_key_is_not_kept(sandbox: Any) -> None:
     config = {"generate_by_chatgpt": True, "chatgpt_settings": {"api_key": "sk-secret", "model": "m"}}
     sandbox.tikmatrix().create_task("account_warmup", config, serials=[ADA])
 
-    assert "sk-secret" not in sandbox.http.get("/sandbox/state").text
+    assert "sk-secret" not in httpx.get(f"{sandbox.url}/sandbox/state", trust_env=False).text
     assert "sk-secret" not in repr(sandbox.world.data)
 
 
@@ -328,14 +347,14 @@ def test_the_page_and_state_do_not_count_as_reads(sandbox: Any, clip: Clip) -> N
     for _ in range(5):
         assert sandbox.posts[0]["result"][0]["status"] == "PENDING"
 
-    assert "reelflow" in sandbox.http.get("/").text
+    assert "reelflow" in httpx.get(sandbox.url, trust_env=False).text
 
 
 def test_the_command_says_where_it_is_and_takes_a_free_port(sandbox: Any) -> None:
     """`reelflow sandbox --port TAKEN`: another port, the key to use, and a clean end on SIGTERM."""
     taken = httpx.URL(sandbox.url).port
     process = subprocess.Popen(
-        [sys.executable, "-m", "reelflow", "sandbox", "--port", str(taken)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "deployments", "sandbox", "--port", str(taken)], stdout=subprocess.PIPE, text=True
     )
     killer = threading.Timer(20, process.kill)
     killer.start()

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from reelflow.phones.forms import CommentForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.phones.form import CommentForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.records.phones import PhoneRequest
 
 URL = "https://www.tiktok.com/@x/video/1"
 DOCUMENTED = {
@@ -50,11 +51,17 @@ FULL: list[tuple[PhoneForm, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+def make_config(form: PhoneForm) -> dict[str, Any]:
+    """The whole ``script_config`` of a form."""
+    return PhoneRequest(form.script_name, form.job, form.platform, (), settings=form.settings(),
+                        target_field=form.target_field).config(form.targets())  # fmt: skip
+
+
 @pytest.mark.parametrize(("form", "wire"), FULL, ids=lambda v: v.job if isinstance(v, PhoneForm) else "")
 def test_settings_go_out_as_tikmatrix_writes_them(form: PhoneForm, wire: dict[str, Any], sandbox: Any) -> None:
     """Nothing that is not documented, and the sandbox takes it."""
     form.check()
-    config = form.config(form.targets())
+    config = make_config(form)
 
     made = sandbox.tikmatrix().create_task(form.script_name, config, serials=["R58N01SANDBOX"])
 
@@ -67,7 +74,7 @@ def test_every_documented_setting_can_be_set() -> None:
     """None is forgotten."""
     sent: dict[str, set[str]] = {}
     for form, _ in FULL:
-        sent.setdefault(form.script_name, set()).update(form.config(form.targets()))
+        sent.setdefault(form.script_name, set()).update(make_config(form))
 
     assert sent == DOCUMENTED
 

@@ -1,7 +1,7 @@
 """Sending once, against the real sandbox with every fault it knows; the clock is the test's."""
 
 import os
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clock
+from support.clock import Clock
+from support.race import at_once
 
 from reelflow.errors import (
     Busy,
@@ -19,18 +20,19 @@ from reelflow.errors import (
     NotAllowed,
     NothingSent,
     OutcomeUnknown,
-    ReelflowError,
     Refused,
     UnreadableAnswer,
 )
 from reelflow.ledger import Ledger
-from reelflow.models import CheckedPost, Send, State, Video
-from reelflow.publishing import Seen, match, what_happened
-from reelflow.sending import send_post
+from reelflow.posts.matching import match_sends
+from reelflow.posts.sending import Seen, send_post, what_happened
+from reelflow.posts.watching import read_outcomes, watch_posts
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import PostRequest, Send, Video
 from reelflow.taisly.wire import AcceptedPost, HistoryItem
-from reelflow.watching import follow, look
+from tasks.posts.wording import detail_of
 
-Post = Callable[..., CheckedPost]
+Post = Callable[..., PostRequest]
 POST = "POST /api/private/post"
 
 
@@ -76,12 +78,12 @@ def large(clip: Callable[[str], Path], checked: Post) -> Video:
     )
 
 
-def _states(taisly: Any, post: CheckedPost, repeat: int = 0) -> Counter[State]:
+def _states(taisly: Any, post: PostRequest, repeat: int = 0) -> Counter[PostState]:
     return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service, repeat=repeat))
 
 
 def _finish(taisly: Any, seconds: float = 1800) -> None:
-    follow(taisly, None, seconds=seconds)
+    watch_posts(taisly, None, seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +105,13 @@ def test_each_fault_of_the_send_ends_with_one_post(
     sandbox: Any, taisly: Any, checked: Post, large: Video, fault: str, more: dict
 ) -> None:
     """Whether the post was stored or not: out once, everywhere, and known to be."""
-    sandbox.fault(fault, "POST", "/api/private/post", **more)
+    sandbox.order_fault(fault, "POST", "/api/private/post", **more)
     post = checked(video=large)
 
     send_post(taisly, post)
     _finish(taisly)
 
-    assert _states(taisly, post) == {State.SUCCESS: 3}
+    assert _states(taisly, post) == {PostState.SUCCESS: 3}
     assert len(sandbox.posts) == 1
 
 
@@ -118,14 +120,14 @@ def test_a_lost_answer_is_found_with_clocks_five_minutes_apart(
     sandbox: Any, taisly: Any, checked: Post, offset: int
 ) -> None:
     """Taisly's clock may be ahead of ours or behind."""
-    sandbox.http.post("/sandbox/clock", json={"offset": offset})
-    sandbox.fault("drop_after", "POST", "/api/private/post")
+    sandbox.set_clock(offset)
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
     post = checked()
 
     send_post(taisly, post)
     _finish(taisly)
 
-    assert _states(taisly, post) == {State.SUCCESS: 3}
+    assert _states(taisly, post) == {PostState.SUCCESS: 3}
     assert len(sandbox.posts) == 1
 
 
@@ -134,20 +136,20 @@ def test_a_failure_that_stored_nothing_is_left_to_a_person(
     sandbox: Any, taisly: Any, checked: Post, clock: Clock, status: int
 ) -> None:
     """The history does not show it, which proves nothing: no second send, and plain words."""
-    sandbox.fault("status_before", "POST", "/api/private/post", status=status)
+    sandbox.order_fault("status_before", "POST", "/api/private/post", status=status)
     post = checked()
 
     send_post(taisly, post)
     _finish(taisly, seconds=500)
-    assert _states(taisly, post) == {State.SENDING: 3}
+    assert _states(taisly, post) == {PostState.SENDING: 3}
     _finish(taisly)
     send_post(taisly, post)
 
     found = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
-    assert {o.state for o, _ in found} == {State.UNCONFIRMED}
+    assert {o.state for o, _ in found} == {PostState.UNCONFIRMED}
     assert "history does not show it" in found[0][0].detail
-    assert found[0][1].id in found[0][0].detail
-    assert sandbox.asked(POST) == 1
+    assert found[0][1].id in detail_of(found[0][1], found[0][0])
+    assert sandbox.requests(POST) == 1
 
 
 def test_a_server_that_is_not_there_is_tried_again_and_then_told(
@@ -155,14 +157,14 @@ def test_a_server_that_is_not_there_is_tried_again_and_then_told(
 ) -> None:
     """Three more tries with growing pauses; then a clear error, and the claim is free at once."""
     post = checked(video=large)
-    sandbox.fault("drop_before", times=4)
+    sandbox.order_fault("drop_before", times=4)
     taisly = sandbox.metered(ledger, clock)
 
-    with pytest.raises(NothingSent, match="starting the run again is safe"):
+    with pytest.raises(NothingSent, match="it is safe to start the run again"):
         send_post(taisly, post)
 
     assert clock.slept == [2, 10, 30]
-    assert _states(taisly, post) == {State.CLAIMED: 3}
+    assert _states(taisly, post) == {PostState.CLAIMED: 3}
     send_post(taisly, post)
     assert len(sandbox.posts) == 1
 
@@ -176,8 +178,8 @@ def test_a_refusal_is_recorded_in_the_services_words_and_not_repeated(
     send_post(taisly, post)
 
     ((outcome, _),) = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
-    assert (outcome.state, "Not connected: nobody" in outcome.detail) == (State.REFUSED, True)
-    assert sandbox.asked(POST) == 1
+    assert (outcome.state, "Not connected: nobody" in outcome.detail) == (PostState.REFUSED, True)
+    assert sandbox.requests(POST) == 1
 
 
 def test_the_plan_is_waited_for_and_never_broken(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
@@ -194,7 +196,7 @@ def test_the_plan_is_waited_for_and_never_broken(sandbox: Any, ledger: Ledger, c
 
     assert {
         o.state for n in range(60) for o, _ in ledger.outcomes(checked(str(n)), service=taisly.service, repeat=0)
-    } == {State.SUCCESS}
+    } == {PostState.SUCCESS}
     assert len(sandbox.posts) == 60
     assert clock.passed > 3600
 
@@ -206,11 +208,11 @@ def test_without_room_and_patience_it_is_said(sandbox: Any, ledger: Ledger, cloc
         ledger.take_request(taisly.key, "send", 50)
     post = checked()
 
-    with pytest.raises(Busy, match="room again in 61 minutes"):
+    with pytest.raises(Busy, match="more are available in 61 minutes"):
         send_post(taisly, post, patience=60)
 
-    assert sandbox.asked(POST) == 0
-    assert _states(taisly, post) == {State.CLAIMED: 3}
+    assert sandbox.requests(POST) == 0
+    assert _states(taisly, post) == {PostState.CLAIMED: 3}
 
 
 def test_a_file_that_changes_while_it_is_uploaded_is_not_posted(
@@ -239,7 +241,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_not_posted(
             send_post(taisly, post, progress=meddle)
 
         assert "nothing" in str(caught.value).lower()
-        assert _states(taisly, post) == {State.CLAIMED: 3}
+        assert _states(taisly, post) == {PostState.CLAIMED: 3}
     assert sandbox.posts == []
 
 
@@ -247,9 +249,39 @@ class Killed(BaseException):
     """As if the process had died: nothing after it is put on record."""
 
 
+class Dying(Ledger):
+    """The ledger of a process that dies in one of the steps of a send."""
+
+    def __init__(self, url: str, clock: Clock, dies_in: str) -> None:
+        super().__init__(url, clock=clock)
+        self._dies_in, self._dead = dies_in, False
+
+    def transaction(self) -> Any:
+        if self._dead:
+            raise Killed
+        return super().transaction()
+
+    def begin(self, *args: Any, **kwargs: Any) -> None:
+        self._dies("begin")
+        super().begin(*args, **kwargs)
+
+    def seal(self, *args: Any, **kwargs: Any) -> None:
+        self._dies("seal")
+        super().seal(*args, **kwargs)
+
+    def accepted(self, *args: Any, **kwargs: Any) -> None:
+        self._dies("accepted")
+        super().accepted(*args, **kwargs)
+
+    def _dies(self, step: str) -> None:
+        if step == self._dies_in:
+            self._dead = True
+            raise Killed
+
+
 @pytest.mark.parametrize(
     ("dies_in", "posts_before", "end"),
-    [("begin", 0, State.SUCCESS), ("seal", 0, State.SUCCESS), ("accepted", 1, State.SUCCESS)],
+    [("begin", 0, PostState.SUCCESS), ("seal", 0, PostState.SUCCESS), ("accepted", 1, PostState.SUCCESS)],
 )
 def test_a_run_that_dies_is_taken_up_by_the_next(
     sandbox: Any,
@@ -259,26 +291,12 @@ def test_a_run_that_dies_is_taken_up_by_the_next(
     checked: Post,
     dies_in: str,
     posts_before: int,
-    end: State,
+    end: PostState,
 ) -> None:
     """Before the upload, before its last piece, or before the answer is on record: one post in the end."""
     post = checked()
 
-    class Dying(Ledger):
-        dead = False
-
-        def transaction(self) -> Any:
-            if self.dead:
-                raise Killed
-            return super().transaction()
-
-    dying = Dying(ledger_url, clock=clock)
-
-    def die(*args: Any, **kwargs: Any) -> None:
-        dying.dead = True
-        raise Killed
-
-    setattr(dying, dies_in, die)
+    dying = Dying(ledger_url, clock, dies_in)
     with pytest.raises(Killed):
         send_post(sandbox.metered(dying, clock), post)
     dying.close()
@@ -293,29 +311,22 @@ def test_a_run_that_dies_is_taken_up_by_the_next(
     assert len(sandbox.posts) == 1
 
 
+class RealClock(Clock):
+    """The world's own time, as those need who wait for each other; a sleep is cut short."""
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("runners", [2, 4])
 def test_runs_that_race_for_a_post_send_it_once(sandbox: Any, ledger_url: str, checked: Post, runners: int) -> None:
     """At the same moment, each with its own ledger connection: one sends, the others wait for it."""
-    post, errors, start = checked(), [], threading.Barrier(runners)
+    post, ledgers = checked(), [Ledger(ledger_url) for _ in range(runners)]
 
-    def race() -> None:
-        ledger = Ledger(ledger_url)
-        taisly = sandbox.metered(ledger, Clock())
-        taisly.sleep = lambda seconds: threading.Event().wait(0.01)
-        start.wait()
-        try:
-            send_post(taisly, post)
-        except ReelflowError as error:
-            errors.append(error)
-        ledger.close()
+    at_once(runners, lambda n: send_post(sandbox.metered(ledgers[n], RealClock()), post))
 
-    threads = [threading.Thread(target=race) for _ in range(runners)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-
-    assert errors == []
+    for each in ledgers:
+        each.close()
     assert len(sandbox.posts) == 1
 
 
@@ -349,26 +360,29 @@ def test_without_a_ledger_nothing_is_sent(sandbox: Any, clock: Clock, checked: P
     with pytest.raises(LedgerUnavailable):
         send_post(sandbox.metered(Ledger(f"sqlite:///{blocked}/l.db", clock=clock), clock), checked())
 
-    assert sandbox.asked(POST) == 0
+    assert sandbox.requests(POST) == 0
+
+
+class Full(Ledger):
+    """A ledger on a disk that is full just when an answer is to be put on record."""
+
+    def accepted(self, *args: Any, **kwargs: Any) -> None:
+        raise LedgerUnavailable("database or disk is full")
 
 
 def test_a_ledger_that_fills_up_in_the_middle_loses_nothing(
-    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post
+    sandbox: Any, ledger: Ledger, ledger_url: str, clock: Clock, checked: Post
 ) -> None:
     """Full just when the answer comes: the post is found in the history when there is room again."""
-    post, taisly = checked(), sandbox.metered(ledger, clock)
-    accepted = ledger.accepted
+    post, full = checked(), Full(ledger_url, clock=clock)
 
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise LedgerUnavailable("database or disk is full")
-
-    ledger.accepted = full  # type: ignore[method-assign]
-    send_post(taisly, post)
-    ledger.accepted = accepted  # type: ignore[method-assign]
+    send_post(sandbox.metered(full, clock), post)
+    full.close()
     clock.sleep(60)
+    taisly = sandbox.metered(ledger, clock)
     _finish(taisly)
 
-    assert _states(taisly, post) == {State.SUCCESS: 3}
+    assert _states(taisly, post) == {PostState.SUCCESS: 3}
     assert len(sandbox.posts) == 1
 
 
@@ -426,17 +440,17 @@ def test_a_lost_answer_is_matched_only_where_the_history_can_tell(
     lost: list[Send], busy: list[Send], items: list[HistoryItem], matched: dict[str, str]
 ) -> None:
     """Same caption, same accounts, the same time; as many posts as sends; nobody at it who may own the post."""
-    assert match(lost, busy, items) == matched
+    assert match_sends(lost, busy, items) == matched
 
 
 def test_ids_of_other_sends_are_not_adopted(sandbox: Any, taisly: Any, checked: Post) -> None:
     """The first post looks the same and is known; the second, whose answer was lost, is the other one."""
     post = checked()
     send_post(taisly, post)
-    sandbox.fault("drop_after", "POST", "/api/private/post")
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
 
     send_post(taisly, post, repeat=1)
-    look(taisly)
+    read_outcomes(taisly)
 
     ids = {s.history_id for r in (0, 1) for _, s in taisly.ledger.outcomes(post, service=taisly.service, repeat=r)}
     assert ids == {p["historyId"] for p in sandbox.posts}

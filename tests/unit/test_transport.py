@@ -7,11 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reelflow.counted_body import CountedBody
 from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown, ReelflowError, UnreadableAnswer
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.transport import CountedBody, check_url, from_httpx, open_client, retry_after
-from tasks.health import check_clock
+from reelflow.transport import check_url, from_httpx, open_client, retry_after
+from tasks.upkeep.health import check_clock
 
 URL = "https://app.taisly.com/api/private"
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clips import RECIPES, Recipe
+from support.clips import RECIPES, Recipe
 
 from reelflow.video import Limits, VideoFacts, check_video, problems
-from reelflow.video.probe import fingerprint, poster
+from reelflow.video.fingerprint import fingerprint
+from reelflow.video.poster import poster
 
 Clip = Callable[[str], Path]
 
@@ -80,16 +81,18 @@ def test_limits_can_be_changed() -> None:
     assert not problems(Path("video.mp4"), facts, Limits(max_duration=180))
 
 
-def test_the_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
-    """It is kept by size and time, so a changed file is read anew."""
-    file = tmp_path / "a.mp4"
-    file.write_bytes(b"one")
-    first = fingerprint(file)
+def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+    """With the size and time that tell later whether the file has changed."""
+    path = tmp_path / "a.mp4"
+    found = []
+    for content in (b"one", b"other"):
+        path.write_bytes(content)
+        with path.open("rb") as file:
+            found.append(fingerprint(file))
 
-    file.write_bytes(b"other")
-
-    assert fingerprint(file)[0] != first[0]
-    assert first[0] == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+    assert found[0].sha256 != found[1].sha256
+    assert found[0].sha256 == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+    assert (found[1].size_bytes, found[1].modified_ns) == (5, path.stat().st_mtime_ns)
 
 
 def test_the_poster_stands_upright(clip: Clip) -> None:
@@ -106,7 +109,7 @@ def test_the_poster_stands_upright(clip: Clip) -> None:
 def test_check_prints_one_json_line_a_file_and_fails_for_a_bad_one(clip: Clip) -> None:
     """`reelflow check --json`: what other programs read."""
     done = subprocess.run(
-        [sys.executable, "-m", "reelflow", "check", "--json", str(clip("good.mp4")), str(clip("landscape.mp4"))],
+        [sys.executable, "-m", "deployments", "check", "--json", str(clip("good.mp4")), str(clip("landscape.mp4"))],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -122,8 +125,9 @@ def test_check_prints_one_json_line_a_file_and_fails_for_a_bad_one(clip: Clip) -
 def test_check_of_good_files_ends_well(clip: Clip) -> None:
     """Warnings do not make it fail."""
     done = subprocess.run(
-        [sys.executable, "-m", "reelflow", "check", str(clip("small.mp4"))], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "deployments", "check", str(clip("small.mp4"))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
     assert done.returncode == 0
     assert "warning: resolution" in done.stdout

@@ -5,16 +5,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import Clock
+from support.clock import Clock
 
 from reelflow.errors import Busy, NotAllowed, OutcomeUnknown
 from reelflow.ledger import Ledger
-from reelflow.models import CheckedPost, State
-from reelflow.sending import send_post
-from reelflow.watching import Followed, follow, look
+from reelflow.posts.sending import send_post
+from reelflow.posts.watching import WatchResult, read_outcomes, watch_posts
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import PostRequest
 
 HISTORY = "GET /api/private/post/history"
-Post = Callable[..., CheckedPost]
+Post = Callable[..., PostRequest]
 
 
 @pytest.fixture
@@ -34,13 +35,13 @@ def sent(taisly: Any, checked: Post) -> Callable[..., list[str]]:
     return send
 
 
-def _states(ledger: Ledger, ids: list[str]) -> list[State]:
+def _states(ledger: Ledger, ids: list[str]) -> list[PostState]:
     return [o.state for _, found in ledger.sends(ids) for o in found]
 
 
-def _follow(taisly: Any, ids: list[str] | None, seconds: float = 1800) -> Followed:
+def _follow(taisly: Any, ids: list[str] | None, seconds: float = 1800) -> WatchResult:
     taisly.sleep.__self__.slept.clear()
-    return follow(taisly, ids, seconds=seconds)
+    return watch_posts(taisly, ids, seconds=seconds)
 
 
 def test_a_post_is_followed_to_its_outcomes(taisly: Any, ledger: Ledger, sent: Any, sandbox: Any) -> None:
@@ -51,10 +52,10 @@ def test_a_post_is_followed_to_its_outcomes(taisly: Any, ledger: Ledger, sent: A
     followed = _follow(taisly, ids)
 
     told = {o.account.platform: (o.state, o.detail or o.link) for _, o in followed.news}
-    assert told["Instagram"] == (State.FAILED, "Too dark")
-    assert told["TikTok"][0] is State.SUCCESS
+    assert told["Instagram"] == (PostState.FAILED, "Too dark")
+    assert told["TikTok"][0] is PostState.SUCCESS
     assert told["TikTok"][1].startswith("https://")
-    assert sorted(_states(ledger, ids)) == [State.FAILED, State.SUCCESS, State.SUCCESS]
+    assert sorted(_states(ledger, ids)) == [PostState.FAILED, PostState.SUCCESS, PostState.SUCCESS]
     assert followed.trouble is None
 
 
@@ -75,8 +76,8 @@ def test_one_look_serves_every_post(sandbox: Any, taisly: Any, ledger: Ledger, s
 
     _follow(taisly, ids)
 
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
-    assert sandbox.asked(HISTORY) <= 3
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
+    assert sandbox.requests(HISTORY) <= 3
 
 
 def test_a_second_run_takes_its_news_from_the_ledger(
@@ -84,13 +85,13 @@ def test_a_second_run_takes_its_news_from_the_ledger(
 ) -> None:
     """While another run reads, this one does not; when the reader has gone, it takes over."""
     ids = sent()
-    ledger.lead(taisly.key, "another run", 30)
+    ledger.become_reader(taisly.key, "another run", 30)
 
     _follow(taisly, ids, seconds=20)
 
-    assert sandbox.asked(HISTORY) == 0
+    assert sandbox.requests(HISTORY) == 0
     _follow(taisly, ids, seconds=60)
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
 
 
 def test_a_reader_that_died_is_replaced_after_its_lease(
@@ -98,12 +99,12 @@ def test_a_reader_that_died_is_replaced_after_its_lease(
 ) -> None:
     """As soon as any dead run: nobody waits a minute for news that nobody reads."""
     ids = sent()
-    ledger.lead(taisly.key, "killed", ledger.lease_seconds)
+    ledger.become_reader(taisly.key, "killed", ledger.lease_seconds)
     before = clock.passed
 
     _follow(taisly, ids, seconds=300)
 
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
     assert clock.passed - before < ledger.lease_seconds + 40
 
 
@@ -114,7 +115,7 @@ def test_a_deadline_leaves_a_post_open(taisly: Any, ledger: Ledger, sent: Any, c
 
     followed = _follow(taisly, ids, seconds=60)
 
-    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
     assert followed.trouble is None
     assert clock.passed - before == pytest.approx(60)
 
@@ -136,24 +137,24 @@ def test_a_look_that_fails_is_tried_again(
 ) -> None:
     """The post is out there all the same."""
     ids = sent()
-    sandbox.fault(fault, "GET", "*/history", times=2, **more)
+    sandbox.order_fault(fault, "GET", "*/history", times=2, **more)
 
     followed = _follow(taisly, ids)
 
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
     assert followed.trouble is None
 
 
 def test_a_429_is_waited_for_by_everybody(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock) -> None:
     """As long as Taisly asks; no request of any run goes out before."""
     ids = sent()
-    sandbox.fault("status_before", "GET", "*/history", status=429, seconds=333)
+    sandbox.order_fault("status_before", "GET", "*/history", status=429, seconds=333)
 
     _follow(taisly, ids)
 
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
     assert clock.passed >= 333
-    assert sandbox.asked(HISTORY) <= 5
+    assert sandbox.requests(HISTORY) <= 5
 
 
 def test_a_revoked_key_ends_the_watch_and_not_the_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
@@ -163,7 +164,7 @@ def test_a_revoked_key_ends_the_watch_and_not_the_post(sandbox: Any, taisly: Any
 
     followed = _follow(taisly, ids)
 
-    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
     assert isinstance(followed.trouble, NotAllowed)
 
 
@@ -175,7 +176,7 @@ def test_pages_help_where_the_range_does_not(sandbox: Any, taisly: Any, ledger: 
 
     _follow(taisly, ids)
 
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
 
 
 @pytest.mark.parametrize("offset", [-300, 300])
@@ -183,19 +184,19 @@ def test_a_clock_five_minutes_off_does_not_lose_a_post(
     sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, offset: int
 ) -> None:
     """Ours and Taisly's may differ, either way."""
-    sandbox.http.post("/sandbox/clock", json={"offset": offset})
+    sandbox.set_clock(offset)
     ids = sent()
 
     _follow(taisly, ids)
 
-    assert set(_states(ledger, ids)) == {State.SUCCESS}
-    assert sandbox.asked(HISTORY) <= 3
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
+    assert sandbox.requests(HISTORY) <= 3
 
 
 def test_trouble_never_raises(sandbox: Any, taisly: Any, sent: Any) -> None:
     """What a service does after the send cannot make the send look failed."""
     ids = sent()
-    sandbox.fault("drop_after", "GET", "*/history", times=None)
+    sandbox.order_fault("drop_after", "GET", "*/history", times=None)
 
     followed = _follow(taisly, ids, seconds=100)
 
@@ -213,9 +214,9 @@ def test_reading_leaves_the_plan_room_to_send(sandbox: Any, ledger: Ledger, cloc
         except Busy:
             break
 
-    assert sandbox.asked(HISTORY) == 29  # and one post
+    assert sandbox.requests(HISTORY) == 29  # and one post
     with pytest.raises(Busy, match="used up"):
-        look(starter)
+        read_outcomes(starter)
     send_post(starter, checked("another"))
     assert len(sandbox.posts) == 2
 
@@ -225,21 +226,21 @@ def test_a_key_that_cannot_be_asked_for_its_accounts_is_trouble_and_no_error(
 ) -> None:
     """A finisher on another machine, with Taisly away: it waits, says so, and leaves everything open."""
     ids = sent()
-    sandbox.fault("drop_after", "GET", "*", times=None)
+    sandbox.order_fault("drop_after", "GET", "*", times=None)
 
     followed = _follow(taisly, None, seconds=60)
 
     assert isinstance(followed.trouble, OutcomeUnknown)
-    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
 
 
 def test_posts_of_another_taisly_account_are_left_alone(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
     """This key cannot see them, and so must not judge them."""
     ids = sent()
-    only_x = [a for a in taisly.connected() if a.platform == "X"]
+    only_x = [a for a in taisly.accounts() if a.platform == "X"]
     ledger.remember_accounts(taisly.key, only_x)
 
     _follow(taisly, None, seconds=60)
 
-    assert sandbox.asked(HISTORY) == 0
-    assert set(_states(ledger, ids)) == {State.ACCEPTED}
+    assert sandbox.requests(HISTORY) == 0
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}

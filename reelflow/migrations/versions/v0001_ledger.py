@@ -1,4 +1,4 @@
-"""The first ledger: sends, their destinations, the audit trail, the requests of the last hour."""
+"""The first ledger: posts, API keys, phones."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -65,17 +65,17 @@ def upgrade() -> None:
         sa.Column("flow_run", sa.String(36)),
         sa.Column("owner", sa.String(32), nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
-        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
     )
     op.create_index("events_by_send", "events", ["send_id"])
     op.create_table(
-        "requests",
+        "api_requests",
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("api_key", sa.String(64), nullable=False),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("kind", sa.String(10), nullable=False),
     )
-    op.create_index("requests_by_key", "requests", ["api_key", "at"])
+    op.create_index("api_requests_by_key", "api_requests", ["api_key", "at"])
     op.create_table(
         "api_keys",
         sa.Column("api_key", sa.String(64), primary_key=True),
@@ -86,4 +86,66 @@ def upgrade() -> None:
         sa.Column("pause", sa.Float, nullable=False),
         sa.Column("accounts", sa.Text, nullable=False),
         sa.Column("accounts_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "phone_requests",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("host", sa.String(200), nullable=False),
+        sa.Column("script", sa.String(50), nullable=False),
+        sa.Column("platform", sa.String(20), nullable=False),
+        sa.Column("config", sa.Text, nullable=False),
+        sa.Column("serials", sa.Text, nullable=False),
+        sa.Column("usernames", sa.Text, nullable=False),
+        sa.Column("targets", sa.Text, nullable=False),
+        sa.Column("start_at", sa.String(5), nullable=False),
+        sa.Column("expected", sa.Integer, nullable=False),
+        sa.Column("flow_run", sa.String(36)),
+        sa.Column("owner", sa.String(32), nullable=False),
+        sa.Column("lease_until", sa.Float, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("left_open", sa.Integer, nullable=False),
+        sa.Column("planned_at", sa.Float, nullable=False),
+        sa.Column("begun_at", sa.Float),
+        sa.Column("highest_before", sa.BigInteger),
+    )
+    op.create_index("phone_requests_by_state", "phone_requests", ["host", "state"])
+    op.create_index("phone_requests_by_run", "phone_requests", ["flow_run"])
+    op.create_table(
+        "phone_tasks",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("request_id", sa.String(32), sa.ForeignKey("phone_requests.id"), nullable=False),
+        sa.Column("task_id", sa.BigInteger, nullable=False),
+        sa.Column("serial", sa.String(200), nullable=False),
+        sa.Column("username", sa.String(200), nullable=False),
+        sa.Column("target", sa.Text, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("remark", sa.Text, nullable=False),
+        sa.Column("repeated_by_tikmatrix", sa.Integer, nullable=False),
+        sa.Column("repeated_by_us", sa.Integer, nullable=False),
+        sa.Column("started", sa.String(40), nullable=False),
+        sa.Column("ended", sa.String(40), nullable=False),
+        sa.Column("failed_at", sa.Float),
+        sa.Column("changed_at", sa.Float, nullable=False),
+        sa.UniqueConstraint("request_id", "task_id", name="one_row_a_phone_task"),
+    )
+    op.create_index("phone_tasks_by_state", "phone_tasks", ["state"])
+    op.create_table(
+        "phone_actions",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("request_id", sa.String(32), sa.ForeignKey("phone_requests.id"), nullable=False),
+        sa.Column("account", sa.String(250), nullable=False),
+        sa.Column("actor", sa.String(250), nullable=False),
+        sa.Column("script", sa.String(50), nullable=False),
+        sa.Column("target", sa.Text, nullable=False),
+        sa.Column("target_sent", sa.Text, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+    )
+    op.create_index("phone_actions_by_account", "phone_actions", ["account", "script", "at"])
+    op.create_index("phone_actions_by_request", "phone_actions", ["request_id"])
+    op.create_table(
+        "phone_hosts",
+        sa.Column("host", sa.String(200), primary_key=True),
+        sa.Column("turn_of", sa.String(32), nullable=False),
+        sa.Column("turn_until", sa.Float, nullable=False),
     )

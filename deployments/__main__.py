@@ -1,0 +1,5 @@
+"""``python -m deployments``: the command ``reelflow``."""
+
+from deployments.cli import main
+
+main()

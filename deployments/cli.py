@@ -1,0 +1,196 @@
+"""The command line ``reelflow``: all its commands, and the one place where a failure becomes an exit code.
+
+Commands that need Prefect are registered as "module:function" and imported when they run, with their help text here:
+``reelflow --help`` and ``reelflow check`` must not wait two seconds for Prefect to be imported.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from cyclopts import App, Parameter, validators
+
+from deployments.settings import use_quiet_defaults
+from reelflow.errors import ReelflowError
+
+INTERRUPTED = 130
+"""The exit code of a program that was stopped with Ctrl-C, as in shells."""
+BROKEN_PIPE = 141
+"""That of a program whose reader has gone, as in `reelflow check *.mp4 | head -1`."""
+
+app = App(
+    name="reelflow",
+    help="Publish short vertical videos exactly once, and run scripts on your own phones.",
+    version=lambda: importlib.metadata.version("reelflow"),
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # main() does it, for every command in the same way
+)
+
+
+@app.command
+def check(files: list[Path], /, *, json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Describe each video file and list what keeps it from being published.
+
+    The exit code is 1 if any file has an error. Warnings do not count.
+
+    Parameters
+    ----------
+    files
+        The video files.
+    json_lines
+        Print one JSON object per line, one for each file.
+    """
+    from reelflow.video import check_video
+
+    reports = [check_video(file) for file in files]
+    for report in reports:
+        if json_lines:
+            print(json.dumps(report.as_json(), ensure_ascii=False), flush=True)
+            continue
+        print(f"{'ok   ' if report.ok else 'ERROR'} {report.file}")
+        if report.facts:
+            f = report.facts
+            print(f"      {f.width}x{f.height}, {f.duration:.1f} s, {f.video_codec}, {f.size_bytes / 1e6:.1f} MB")
+        for problem in report.problems:
+            print(f"      {problem.level}: {problem}")
+    return 0 if all(report.ok for report in reports) else 1
+
+
+@app.command
+def sandbox(
+    *,
+    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8099,
+    host: Literal["127.0.0.1", "localhost"] = "127.0.0.1",
+    plan: Literal["STARTER", "INFLUENCER", "PRO"] = "STARTER",
+    license_plan: Annotated[Literal["Starter", "Pro", "Team", "Business"], Parameter(name="--license")] = "Pro",
+    seed: int = 0,
+    realtime: Annotated[bool, Parameter(negative="")] = False,
+    auto_retry: int = 3,
+    data: Path | None = None,
+    requests_per_hour: int | None = None,
+) -> int:
+    """Run stand-ins for Taisly and TikMatrix on this machine, until Ctrl-C.
+
+    Parameters
+    ----------
+    port
+        The port. If it is in use, the sandbox uses a free one.
+    host
+        The address. Only this machine can reach the sandbox.
+    plan
+        The Taisly plan: 50, 200 or 1000 requests an hour.
+    license_plan
+        The TikMatrix licence. Starter does not include the API.
+    seed
+        The same seed gives the same random results.
+    realtime
+        Let posts and phone tasks take seconds. By default they advance each time they are read.
+    auto_retry
+        How many times TikMatrix automatically retries a failed task.
+    data
+        A folder that keeps everything across restarts.
+    requests_per_hour
+        Replace the plan's quota, for load tests.
+    """
+    from reelflow.ports import listen
+    from reelflow.sandbox.catalog import API_KEY
+    from reelflow.sandbox.server import serve
+    from reelflow.sandbox.world import World
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="reelflow-sandbox-") if data is None else nullcontext(data) as folder:
+        world = World(
+            Path(folder),
+            plan=plan,
+            license_plan=license_plan,
+            seed=seed,
+            realtime=realtime,
+            auto_retry=auto_retry,
+            keep=data is not None,
+            requests_per_hour=requests_per_hour,
+        )
+        sock = listen(host, port)
+        print(_addresses(sock.getsockname()[1], API_KEY, plan, license_plan), flush=True)
+        serve(world, sock)
+    return 0
+
+
+def _addresses(port: int, key: str, plan: str, license_plan: str) -> str:
+    address = f"http://127.0.0.1:{port}"
+    return (
+        f"reelflow sandbox: {address}\n"
+        f"  Taisly     {address}/api/private   API key: {key}   plan: {plan}\n"
+        f"  TikMatrix  {address}/api/v1   licence: {license_plan}\n"
+        f"  Open {address}/ to see posts and phones. Press Ctrl-C to stop."
+    )
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+app.command(
+    "deployments.publish:publish",
+    name="publish",
+    help="Publish one video, now or later, and watch it until every platform has an outcome.",
+)
+app.command(
+    "deployments.setup.cli:setup",
+    name="setup",
+    help=(
+        "Create blocks, work pools, deployments and automations on your Prefect server. Safe to run again.\n\n"
+        "Setup reads the Taisly API key from TAISLY_API_KEY or asks for it, and never shows it. Schedules are created "
+        "paused; turn them on in the UI. Setup keeps what you have changed there."
+    ),
+)
+app.command(
+    "deployments.setup.cli:teardown",
+    name="teardown",
+    help="Remove what setup created on your Prefect server. Everything else there is kept, and so is the ledger.",
+)
+app.command(
+    "deployments.doctor:doctor",
+    name="doctor",
+    help="Check the Prefect server, blocks, services, ledger and quota. Changes nothing.",
+)
+app.command(
+    "deployments.local.demo:demo",
+    name="demo",
+    help="Publish a real video to a sandbox, in a real Prefect server, and exit.",
+)
+app.command(
+    "deployments.local.up:up",
+    name="up",
+    help="Start a sandbox and a Prefect server with everything ready to use, until Ctrl-C.",
+)
+app.command(
+    "deployments.serve:serve_flows",
+    name="serve",
+    help="Serve every flow from one process, without workers, until Ctrl-C.",
+    show=False,  # people know it as `python -m deployments.serve`
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code. A ReelflowError is printed as one line on standard error."""
+    use_quiet_defaults()
+    try:
+        code = app(arguments, result_action="return_value")
+    except ReelflowError as error:
+        print(f"reelflow: {error}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit itself fails, on flushing
+        code = BROKEN_PIPE
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,164 @@
+"""Local processes that the demo starts and always stops: the sandbox and a Prefect server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from deployments.settings import QUIET
+from reelflow.errors import ReelflowError
+from reelflow.ports import free_port
+
+START_TIMEOUT = 180.0
+"""Seconds; a first start, which creates a database, takes 20 s on two slow cores."""
+STOP_TIMEOUT = 10.0
+REMIND_SECONDS = 5.0
+PLAIN = {**QUIET, "NO_COLOR": "1"}
+"""Prefect's settings for processes whose output goes to a log file."""
+
+
+class LocalProcess:
+    """A process in a process group of its own, with its output in a file."""
+
+    def __init__(self, name: str, command: list[str], log: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still running."""
+        return self._process.poll() is None
+
+    def wait_for(self, url: str) -> None:
+        """Return when `url` answers with a success; while waiting, print for how long.
+
+        Raises:
+            ReelflowError: the process exited, or does not answer in time; the message ends with its last lines.
+        """
+        start = reminded = time.monotonic()
+        while time.monotonic() - start < START_TIMEOUT:
+            if not self.running:
+                raise ReelflowError(f"{self.name} exited while starting. Log: {self.log}\n{self._tail()}")
+            with contextlib.suppress(urllib.error.URLError, OSError), _opener().open(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+            if time.monotonic() - reminded >= REMIND_SECONDS:
+                reminded = time.monotonic()
+                seconds = f"{reminded - start:.0f} s"
+                print(f"  waiting for {self.name} ({seconds}; the first start takes up to a minute)", flush=True)
+            time.sleep(0.2)
+        raise ReelflowError(f"{self.name} does not answer at {url}. Log: {self.log}\n{self._tail()}")
+
+    def stop(self) -> None:
+        """Stop it and everything that it started."""
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT)
+        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))  # what is left of its group, in any case
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT)
+
+    def _signal(self, which: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "posix":
+                os.killpg(self._process.pid, which)
+            else:
+                self._process.terminate()
+
+    def _tail(self) -> str:
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-15:]) or "    (empty)"
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy to this machine
+
+
+@contextlib.contextmanager
+def stop_on_exit(processes: list[LocalProcess]) -> Iterator[None]:
+    """Stop all `processes` on the way out, whether by the end, an error, Ctrl-C or SIGTERM."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the stopping short
+        threads = [threading.Thread(target=process.stop) for process in processes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def start_sandbox(folder: Path, port: int, *options: str) -> tuple[LocalProcess, str]:
+    """Start the sandbox with `reelflow sandbox`'s `options`; the process and its address."""
+    port = free_port(port)
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "deployments", "sandbox", "--port", str(port), *options]
+    return LocalProcess("the sandbox", command, folder / "sandbox.log", {}), address
+
+
+def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
+    """Start a Prefect server with its UI, which keeps everything in `folder`; the process and its address."""
+    port = free_port(port)
+    address = f"http://127.0.0.1:{port}"
+    environment = {
+        **PLAIN,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "PREFECT_UI_URL": address,  # for the links in notifications
+        "PREFECT_API_URL": "",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    return LocalProcess("the Prefect server", command, folder / "server.log", environment), address
+
+
+def use_prefect_server(address: str, folder: Path) -> None:
+    """Make this process, and those that it starts, clients of a server. Call it before Prefect is imported."""
+    os.environ.update(
+        {
+            **PLAIN,
+            "PREFECT_API_URL": f"{address}/api",
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_PROFILE": "ephemeral",
+            "REELFLOW_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
+        }
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, every: float = 0.2) -> bool:
+    """Whether `condition` became true within `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(every)
+    return True

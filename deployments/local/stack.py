@@ -1,0 +1,83 @@
+"""The local stack of ``reelflow demo`` and ``reelflow up``: a sandbox, a Prefect server, a video, the blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deployments.local.processes import (
+    LocalProcess,
+    start_prefect_server,
+    start_sandbox,
+    stop_on_exit,
+    use_prefect_server,
+)
+
+SANDBOX_PORT = 8099
+SERVER_PORT = 4200
+BLOCK_NAME = "sandbox"
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """Where everything is."""
+
+    folder: Path
+    sandbox: str
+    server: str
+    video: Path
+    processes: list[LocalProcess]
+
+
+@contextlib.contextmanager
+def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
+    """Start everything in `folder`, save the blocks, and stop everything on the way out.
+
+    From the first line of the body on, this process is a client of that Prefect server; so nothing may have imported
+    Prefect before.
+    """
+    processes: list[LocalProcess] = []
+    with stop_on_exit(processes):
+        print("Starting the sandbox (stand-ins for Taisly and TikMatrix) …", flush=True)
+        sandbox, sandbox_url = start_sandbox(folder, SANDBOX_PORT, *sandbox_options)
+        processes.append(sandbox)
+        print("Starting a Prefect server (the first start creates its database: 10 to 40 s) …", flush=True)
+        server, server_url = start_prefect_server(folder, SERVER_PORT)
+        processes.append(server)
+        print("Making a video (6 s, 720x1280) …", flush=True)
+        video = _make_video(folder)
+        sandbox.wait_for(f"{sandbox_url}/sandbox/state")
+        server.wait_for(f"{server_url}/api/health")
+        use_prefect_server(server_url, folder)
+        save_sandbox_blocks(sandbox_url)
+        yield LocalStack(folder, sandbox_url, server_url, video, processes)
+        print("Stopping …", flush=True)
+
+
+def _make_video(folder: Path) -> Path:
+    from reelflow.video.sample import make_sample
+
+    video = folder / "dunes.mp4"
+    if not video.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        make_sample(video)
+    return video
+
+
+def save_sandbox_blocks(sandbox: str) -> None:
+    """Save the blocks that lead to the sandbox. Of blocks that exist, only the address is changed."""
+    from blocks import TaislyAccount, TikMatrixHost
+    from reelflow.sandbox.catalog import API_KEY, PHONES
+
+    taisly = {"api_key": API_KEY, "plan": "INFLUENCER", "first_look_seconds": 1}
+    _save(TaislyAccount, taisly, base_url=f"{sandbox}/api/private")
+    _save(TikMatrixHost, {"phones": PHONES, "poll_seconds": 2}, base_url=f"{sandbox}/api/v1")
+
+
+def _save(block_class: Any, values: dict[str, Any], **address: str) -> None:
+    with contextlib.suppress(ValueError):  # Prefect's way to say that there is none
+        values = block_class.load(BLOCK_NAME).model_dump()
+    block_class(**{**values, **address}).save(BLOCK_NAME, overwrite=True)

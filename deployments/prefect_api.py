@@ -1,0 +1,89 @@
+"""Connect to a Prefect server, check it and read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import prefect
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+from reelflow.errors import ReelflowError
+
+TIME_ZONE_VARIABLE = "reelflow_time_zone"
+"""The Prefect variable with the time zone of the schedules: written by setup, read by serving."""
+
+
+@contextmanager
+def checked_client() -> Iterator[SyncPrefectClient]:
+    """A client of the server that PREFECT_API_URL names, once it has answered and has the right version.
+
+    Raises:
+        ReelflowError: no server is set, it does not answer, has another version, or refuses a request; one sentence.
+    """
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise ReelflowError(
+            "No Prefect server is set. Start one (prefect server start) and "
+            "export PREFECT_API_URL=http://127.0.0.1:4200/api, or log in to Prefect Cloud (prefect cloud login)."
+        )
+    try:
+        with get_client(sync_client=True) as client:
+            _check_server(client, url)
+            yield client
+    except PrefectHTTPStatusError as error:
+        status, path = error.response.status_code, error.request.url.path
+        if status in (401, 403):
+            raise ReelflowError(
+                f"{url} does not allow this ({status} at {path}). Use an API key or an account that may change "
+                "blocks, work pools, deployments and automations."
+            ) from None
+        raise ReelflowError(f"{url} refused {path} ({status}): {error.response.text[:300]}") from None
+    except httpx.HTTPError as error:
+        raise ReelflowError(
+            f"{url} does not answer ({error or type(error).__name__}). Start the server, or correct PREFECT_API_URL."
+        ) from None
+
+
+def _check_server(client: SyncPrefectClient, url: str) -> None:
+    if error := client.api_healthcheck():
+        if isinstance(error, httpx.HTTPError):
+            raise error
+        raise ReelflowError(f"{url} reports that it is unhealthy: {error}")
+    if "api.prefect.cloud" in url:
+        return
+    version = client.api_version()
+    if not is_compatible(version):
+        raise ReelflowError(
+            f"{url} runs Prefect {version}, but {prefect.__version__} is installed here. Use the same minor version "
+            "for both: a server of another version accepts deployments that it cannot run."
+        )
+
+
+def is_compatible(server_version: str) -> bool:
+    """Whether a server of this version can run what this Prefect deploys: the minor versions are the same."""
+    return server_version.split(".")[:2] == prefect.__version__.split(".")[:2]
+
+
+def read_deployment(client: SyncPrefectClient, name: str) -> Any:
+    """The deployment "flow/name" as the server has it; None if there is none."""
+    try:
+        return client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
+
+
+def read_variable(client: SyncPrefectClient, name: str) -> Any:
+    """The value of a Prefect variable; None if there is none."""
+    variable = client.read_variable_by_name(name)
+    return variable.value if variable else None
+
+
+def read_block_ids(client: SyncPrefectClient) -> dict[str, str]:
+    """The ids of all saved blocks by slug: "taisly-account/main"."""
+    documents = client.read_block_documents(include_secrets=False)
+    return {f"{d.block_type.slug}/{d.name}": str(d.id) for d in documents if d.block_type and d.name}

@@ -1,0 +1,79 @@
+"""Preserve what a person has set on a deployment, in both setup and serving.
+
+Prefect's own methods do not: creating a deployment again deletes its schedules, and so does serving it. Each function
+takes the spec from prefect.yaml and the deployment on the server (None if it is new), and returns what to send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, get_type_hints
+
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.schedules import CronSchedule
+from pydantic import TypeAdapter, ValidationError
+
+from deployments.spec import DeploymentSpec, block_reference
+
+
+def merge_tags(spec: DeploymentSpec, actual: Any) -> list[str]:
+    """The tags that the deployment has, followed by ours."""
+    return list(dict.fromkeys([*(actual.tags if actual else ()), *spec.tags]))
+
+
+def merge_parameters(
+    spec: DeploymentSpec, actual: Any, desired: dict[str, Any], block_ids: dict[str, str], *, keep_blocks: bool = True
+) -> dict[str, Any]:
+    """Default parameters: those set on the server win, as long as the flow still takes them.
+
+    Args:
+        spec: From prefect.yaml.
+        actual: The deployment as the server has it; None if it is new.
+        desired: Ours, with blocks by id.
+        block_ids: Block ids by slug. A reference to a block that is gone is replaced.
+        keep_blocks: Whether the blocks chosen on the server win too.
+    """
+    merged = dict(desired)
+    if actual is None:
+        return merged
+    hints = get_type_hints(spec.load().fn)
+    for name, value in actual.parameters.items():
+        if name not in hints:
+            continue
+        if (reference := block_reference(value)) is not None:
+            if keep_blocks and reference.get("block_document_id") in block_ids.values():
+                merged[name] = value
+            continue
+        with contextlib.suppress(ValidationError):
+            TypeAdapter(hints[name]).validate_python(value)
+            merged[name] = value
+    return merged
+
+
+def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[DeploymentScheduleCreate]:
+    """The schedules of prefect.yaml that the deployment does not have yet, paused."""
+    present = {schedule.slug for schedule in actual.schedules} if actual else set()
+    return [
+        DeploymentScheduleCreate(
+            schedule=CronSchedule(cron=given["cron"], timezone=time_zone or given["timezone"]),
+            active=given["active"],
+            slug=given["slug"],
+        )
+        for given in spec.schedules
+        if given["slug"] not in present
+    ]
+
+
+def schedules_to_serve(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[DeploymentScheduleCreate]:
+    """The schedules that the deployment has, a person's own included: Prefect deletes those not served along."""
+    if actual is None:
+        return new_schedules(spec, None, time_zone)
+    kept = {"schedule", "active", "max_scheduled_runs", "parameters", "slug"}
+    return [DeploymentScheduleCreate.model_validate(s.model_dump(include=kept)) for s in actual.schedules]
+
+
+def merge_concurrency(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConfig:
+    """How many runs may be active at once: the number set on the server wins."""
+    limit = actual.global_concurrency_limit if actual else None
+    return ConcurrencyLimitConfig(**{**spec.concurrency, **({"limit": limit.limit} if limit else {})})

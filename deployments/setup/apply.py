@@ -1,0 +1,218 @@
+"""Apply the desired state to a Prefect server, and remove it again. Anything already correct is left unchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.automations import AutomationCore
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.callables import parameter_schema
+from prefect.variables import Variable
+
+from deployments.prefect_api import TIME_ZONE_VARIABLE
+from deployments.preserve import merge_parameters, merge_tags, new_schedules
+from deployments.setup.actual import RECORD_VARIABLE, ActualState
+from deployments.setup.changes import Change, Changes
+from deployments.setup.desired import DesiredDeployment
+from deployments.spec import ROOT, DeploymentSpec, with_block_ids
+
+
+def apply_work_pools(client: SyncPrefectClient, changes: Changes, desired: list[str], actual: ActualState) -> None:
+    """Create the work pools that are missing."""
+    for name in desired:
+        pool = WorkPoolCreate(name=name, type="process", description="Created by reelflow setup.")
+        change = Change.UNCHANGED if name in actual.work_pools else Change.CREATED
+        changes.make(change, f"work-pool {name}", client.create_work_pool, pool)
+
+
+def apply_deployments(
+    client: SyncPrefectClient,
+    changes: Changes,
+    desired: list[DesiredDeployment],
+    actual: ActualState,
+    block_ids: dict[str, str],
+    time_zone: str | None,
+) -> None:
+    """Create the deployments that are missing, and update what is ours of the others.
+
+    Args:
+        client: Of the server.
+        changes: The report.
+        desired: All of them.
+        actual: The server as it was.
+        block_ids: Block ids by slug, those of blocks just created included.
+        time_zone: Of our schedules; None for UTC, or as it is.
+    """
+    for each in desired:
+        thing, before = f"deployment {each.full_name}", actual.deployments.get(each.full_name)
+        fields = deployment_fields(each, before, block_ids)
+        missing = new_schedules(each.spec, before, time_zone)
+        if before is None:
+            changes.make(Change.CREATED, thing, _create_deployment, client, each, fields, missing)
+            continue
+        misplaced = misplaced_schedules(each.spec, before, time_zone)
+        same = all(getattr(before, name) == value for name, value in fields.items()) and not missing and not misplaced
+        change = Change.UNCHANGED if same else Change.UPDATED
+        changes.make(change, thing, _update_deployment, client, before, fields, missing, misplaced, time_zone)
+
+
+def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[str, str]) -> dict[str, Any]:
+    """A deployment as the API takes it and returns it, without its schedules.
+
+    What a person has set on the server stays: default parameters, tags, variables of the environment, and the folder
+    and the ledger of an earlier setup.
+
+    Args:
+        desired: What it should be.
+        actual: The deployment as the server has it; None if it is new.
+        block_ids: Block ids by slug.
+    """
+    spec = desired.spec
+    variables = dict(actual.job_variables or {}) if actual else {}
+    environment = {**variables.get("env", {}), **spec.job_variables.get("env", {})}
+    if desired.ledger_url:
+        environment["REELFLOW_LEDGER_URL"] = desired.ledger_url
+    directory = {"directory": desired.folder or str(ROOT)}
+    pull_steps = actual.pull_steps if actual and desired.folder is None else None
+    parameters = with_block_ids(desired.parameters, block_ids)[0]
+    return {
+        "description": spec.description,
+        "version": spec.version,
+        "tags": merge_tags(spec, actual),
+        "entrypoint": spec.entrypoint,
+        "path": ".",
+        "work_pool_name": desired.pool,
+        "job_variables": {**variables, **spec.job_variables, "env": environment},
+        "parameters": merge_parameters(spec, actual, parameters, block_ids, keep_blocks=desired.keep_blocks),
+        "pull_steps": pull_steps or [{"prefect.deployments.steps.set_working_directory": directory}],
+        "parameter_openapi_schema": parameter_schema(spec.load()).model_dump(),
+    }
+
+
+def _create_deployment(
+    client: SyncPrefectClient,
+    desired: DesiredDeployment,
+    fields: dict[str, Any],
+    schedules: list[DeploymentScheduleCreate],
+) -> None:
+    limit = desired.spec.concurrency
+    client.create_deployment(
+        flow_id=client.create_flow(desired.spec.load()),
+        name=desired.name,
+        paused=False,
+        schedules=schedules,
+        concurrency_limit=limit["limit"],
+        concurrency_options=ConcurrencyOptions(collision_strategy=limit["collision_strategy"]),
+        enforce_parameter_schema=True,
+        **fields,
+    )
+
+
+def _update_deployment(
+    client: SyncPrefectClient,
+    actual: Any,
+    fields: dict[str, Any],
+    missing: list[DeploymentScheduleCreate],
+    misplaced: list[Any],
+    time_zone: str | None,
+) -> None:
+    """Update without sending schedules along: Prefect would delete those that a person made."""
+    client.update_deployment(actual.id, DeploymentUpdate(**fields))
+    if missing:
+        client.create_deployment_schedules(actual.id, missing)
+    _move_schedules(client, actual, misplaced, time_zone)
+
+
+def misplaced_schedules(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[Any]:
+    """Our schedules on a deployment that are in another time zone than `time_zone`; none if that is None."""
+    ours = {given["slug"] for given in spec.schedules}
+    zoned = [s for s in actual.schedules if s.slug in ours and hasattr(s.schedule, "timezone")]
+    return [s for s in zoned if time_zone and s.schedule.timezone != time_zone]
+
+
+def _move_schedules(client: SyncPrefectClient, actual: Any, misplaced: list[Any], time_zone: str | None) -> None:
+    for each in misplaced:
+        moved = each.schedule.model_copy(update={"timezone": time_zone})
+        client.update_deployment_schedule(actual.id, each.id, schedule=moved)
+
+
+def apply_time_zone_to_schedules(
+    client: SyncPrefectClient,
+    changes: Changes,
+    desired: list[DesiredDeployment],
+    actual: ActualState,
+    time_zone: str | None,
+) -> None:
+    """Move our schedules on deployments that are served; the rest of those deployments belongs to serving."""
+    for each in desired:
+        before = actual.deployments.get(each.full_name)
+        if before is not None and (misplaced := misplaced_schedules(each.spec, before, time_zone)):
+            thing = f"schedules of {each.full_name}"
+            changes.make(Change.UPDATED, thing, _move_schedules, client, before, misplaced, time_zone)
+
+
+def apply_time_zone(changes: Changes, desired: str | None, actual: ActualState) -> None:
+    """Store the time zone of the schedules in a Prefect variable, for `python -m deployments.serve`."""
+    if desired:
+        before = actual.time_zone
+        change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
+        changes.make(change, f"variable {TIME_ZONE_VARIABLE}", _set_variable, TIME_ZONE_VARIABLE, desired)
+
+
+def apply_automations(
+    client: SyncPrefectClient, changes: Changes, desired: list[AutomationCore], actual: ActualState
+) -> None:
+    """Create the automations that are missing, and update those that differ. One that is turned off stays off."""
+    for each in desired:
+        thing, before = f"automation {each.name}", actual.automations.get(each.name)
+        if before is None:
+            changes.make(Change.CREATED, thing, client.create_automation, each)
+            continue
+        same = all(getattr(before, name) == getattr(each, name) for name in ("description", "trigger", "actions"))
+        after = each.model_copy(update={"enabled": before.enabled})
+        changes.make(Change.UNCHANGED if same else Change.UPDATED, thing, client.update_automation, before.id, after)
+
+
+def report_existing_automations(changes: Changes) -> None:
+    """Report the automations of an earlier setup, or how to have them: no notification block was named."""
+    present = [thing for thing in changes.record if thing.startswith("automation ")]
+    for thing in present:
+        changes.make(Change.UNCHANGED, thing)
+    if not present:
+        changes.skip("automations", "name a notification block with --notify slug/name (docs/operations.md)")
+
+
+def remove(client: SyncPrefectClient, thing: str) -> None:
+    """Delete one thing that setup created, such as "work-pool reelflow". If it is gone already, nothing happens."""
+    kind, _, name = thing.partition(" ")
+    try:
+        match kind:
+            case "deployment":
+                client.delete_deployment(client.read_deployment_by_name(name).id)
+            case "work-pool":
+                client.delete_work_pool(name)
+            case "block":
+                slug, _, document = name.partition("/")
+                client.delete_block_document(client.read_block_document_by_name(document, slug).id)
+            case "variable":
+                client.delete_variable_by_name(name)
+            case "automation":
+                for automation in client.read_automations_by_name(name):
+                    client.delete_automation(automation.id)
+    except ObjectNotFound:
+        return
+
+
+def save_record(record: list[str]) -> None:
+    """Store what setup has created; if that is nothing, leave no variable behind."""
+    if record:
+        _set_variable(RECORD_VARIABLE, record)
+    else:
+        Variable.unset(RECORD_VARIABLE)
+
+
+def _set_variable(name: str, value: Any) -> None:
+    Variable.set(name, value, overwrite=True, tags=["reelflow"])

@@ -1,0 +1,193 @@
+"""The commands ``reelflow setup`` and ``reelflow teardown``.
+
+Setup is safe to run again: it updates what differs and leaves the rest. It records what it created in the Prefect
+variable ``reelflow_setup``, so that teardown removes that and nothing else.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from prefect.automations import AutomationCore
+from prefect.client.orchestration import SyncPrefectClient
+
+from deployments.prefect_api import checked_client, read_block_ids
+from deployments.setup.actual import find_notification_block, read_actual_state, read_record, recorded_phone_pcs
+from deployments.setup.apply import (
+    apply_automations,
+    apply_deployments,
+    apply_time_zone,
+    apply_time_zone_to_schedules,
+    apply_work_pools,
+    remove,
+    report_existing_automations,
+    save_record,
+)
+from deployments.setup.blocks import KEY_VARIABLE, apply_blocks, register_block_types
+from deployments.setup.changes import Change, Changes
+from deployments.setup.desired import (
+    SetupOptions,
+    desired_automations,
+    desired_blocks,
+    desired_deployments,
+    desired_work_pools,
+)
+from deployments.spec import MAIN
+from reelflow.errors import InputError
+from reelflow.phones.limits import read_phones
+from reelflow.time_zones import read_zone
+
+
+def setup(
+    *,
+    sandbox: str | None = None,
+    block: str | None = None,
+    plan: Literal["STARTER", "INFLUENCER", "PRO"] | None = None,
+    phone: Annotated[list[str] | None, Parameter(negative="")] = None,
+    phone_pc: Annotated[list[str] | None, Parameter(negative="")] = None,
+    folder: str | None = None,
+    time_zone: str | None = None,
+    notify: str | None = None,
+    ledger_url: str | None = None,
+    serve: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Create block types, blocks, work pools, deployments and automations on the server at PREFECT_API_URL.
+
+    Parameters
+    ----------
+    sandbox
+        The address of a sandbox, such as http://127.0.0.1:8099, for the blocks to use instead of the real services.
+    block
+        The name of the Taisly block. The default is "main".
+    plan
+        Your Taisly plan.
+    phone
+        One of your phones, as "SERIAL: username, username (Instagram)". Repeat it for several phones.
+    phone_pc
+        A PC with phones; it gets its own block, work pool and deployments. Repeat it for several PCs. The default is
+        the PCs of earlier setups.
+    folder
+        The folder of this project on the machines that run the workers, if it differs from this one. Together with
+        --phone-pc, the folder on that PC.
+    time_zone
+        The time zone of schedules, quiet hours and daily limits, such as Europe/Berlin. The default is UTC.
+    notify
+        The saved notification block for the automations, as slug/name: slack-webhook/main.
+    ledger_url
+        The ledger that workers on several machines share: postgresql://user@host/reelflow.
+    serve
+        Create no work pools and deployments, because `python -m deployments.serve` does.
+    dry_run
+        Show what would change, without changing it.
+    """
+    options = SetupOptions(
+        sandbox=sandbox,
+        plan=plan,
+        phones=tuple(phone or ()),
+        block=block,
+        phone_pcs=tuple(phone_pc or ()),
+        folder=None if phone_pc else folder,
+        phones_folder=folder,
+        time_zone=time_zone,
+        ledger_url=ledger_url,
+    )
+    return _setup(options, notify=notify, serve=serve, dry_run=dry_run)
+
+
+def _setup(options: SetupOptions, *, notify: str | None, serve: bool, dry_run: bool) -> int:
+    read_zone(options.time_zone or "UTC")
+    read_phones(options.phones)
+    with checked_client() as client:
+        changes = Changes(read_record(client), dry_run=dry_run)
+        phone_pcs = options.phone_pcs or recorded_phone_pcs(changes.record) or (MAIN,)
+        if options.phones and len(phone_pcs) > 1:
+            raise InputError(
+                "--phone needs a single --phone-pc. Run setup once for each --phone-pc, with its own phones."
+            )
+        options = replace(options, phone_pcs=phone_pcs)
+        automations = desired_automations(find_notification_block(client, notify)) if notify else []
+        try:
+            _apply(client, changes, options, automations, serve=serve)
+        finally:
+            if not dry_run:
+                save_record(changes.record)
+    print(changes.summary)
+    if not dry_run:
+        print(_next_steps(options, serve=serve))
+    return 0
+
+
+def _apply(
+    client: SyncPrefectClient,
+    changes: Changes,
+    options: SetupOptions,
+    automations: list[AutomationCore],
+    *,
+    serve: bool,
+) -> None:
+    """Make the differences, blocks first: deployments refer to them by id."""
+    # Served deployments have the names of prefect.yaml, whatever the PCs are called.
+    deployments = desired_deployments(replace(options, phone_pcs=(MAIN,)) if serve else options)
+    actual = read_actual_state(client, [d.full_name for d in deployments], [a.name for a in automations])
+    register_block_types(changes)
+    options = replace(options, api_key=_taisly_key(options, actual.block_ids, ask=not changes.dry_run))
+    apply_blocks(changes, desired_blocks(options), actual.block_ids)
+    apply_time_zone(changes, options.time_zone, actual)
+    if serve:
+        apply_time_zone_to_schedules(client, changes, deployments, actual, options.time_zone)
+    else:
+        apply_work_pools(client, changes, desired_work_pools(options), actual)
+        block_ids = read_block_ids(client)
+        apply_deployments(client, changes, deployments, actual, block_ids, options.time_zone)
+    if automations:
+        apply_automations(client, changes, automations, actual)
+    else:
+        report_existing_automations(changes)
+
+
+def _taisly_key(options: SetupOptions, block_ids: dict[str, str], *, ask: bool) -> str | None:
+    """The key in the environment; or one that a person types, if there is no block yet but a terminal."""
+    if key := os.environ.get(KEY_VARIABLE, "").strip():
+        return key
+    exists = f"taisly-account/{options.block or MAIN}" in block_ids
+    if options.sandbox or exists or not ask or not sys.stdin.isatty():
+        return None
+    return getpass.getpass("Taisly API key (hidden; press Enter to skip): ").strip() or None
+
+
+def _next_steps(options: SetupOptions, *, serve: bool) -> str:
+    if serve:
+        start = f"\nNext, serve every flow from one process:\n  {sys.executable} -m deployments.serve"
+    else:
+        pools = desired_work_pools(options)
+        workers = [f"{sys.executable} -m prefect worker start --pool {name}" for name in pools]
+        start = "\nNext, start a worker for each pool, on the machine that does its work:\n  " + "\n  ".join(workers)
+    return (
+        f"{start}\nThen run `reelflow doctor`. Schedules are created paused; turn them on in the UI under Deployments."
+    )
+
+
+def teardown(*, dry_run: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Remove what setup created on the server at PREFECT_API_URL, newest first.
+
+    Parameters
+    ----------
+    dry_run
+        Show what would be removed, without removing it.
+    """
+    with checked_client() as client:
+        changes = Changes(read_record(client), dry_run=dry_run)
+        try:
+            for thing in reversed(list(changes.record)):
+                changes.make(Change.REMOVED, thing, remove, client, thing)
+        finally:
+            if not dry_run:
+                save_record(changes.record)
+    print(changes.summary)
+    return 0

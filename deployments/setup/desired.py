@@ -1,0 +1,165 @@
+"""The desired state of a Prefect server, computed from prefect.yaml, automations.yaml and the options of setup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.automations import AutomationCore
+
+from deployments.spec import MAIN, PHONE_POOL_PREFIX, DeploymentSpec, deployment_specs, with_block_names
+from reelflow.sandbox.catalog import API_KEY, PHONES
+
+AUTOMATIONS = Path(__file__).parents[1] / "automations.yaml"
+SERVER_POOL = "reelflow"
+"""The work pool for everything but phones."""
+
+
+@dataclass(frozen=True)
+class SetupOptions:
+    """What a person asks setup for. None means: as it is, or the default where there is nothing yet.
+
+    Attributes:
+        sandbox: The address of a sandbox for the blocks to lead to.
+        api_key: The key at Taisly.
+        plan: The plan at Taisly.
+        phones: The phones of the one PC, as "SERIAL: username, username".
+        block: The name of the Taisly block that the deployments use.
+        phone_pcs: Names of the PCs with phones; each has its block, its work pool and its deployments.
+        folder: Where the project is on the machines of the pool `reelflow`.
+        phones_folder: Where it is on the PCs with phones.
+        time_zone: The time zone of our schedules, and of the phones' days.
+        ledger_url: The ledger for the workers.
+    """
+
+    sandbox: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    plan: str | None = None
+    phones: tuple[str, ...] = ()
+    block: str | None = None
+    phone_pcs: tuple[str, ...] = (MAIN,)
+    folder: str | None = None
+    phones_folder: str | None = None
+    time_zone: str | None = None
+    ledger_url: str | None = None
+
+
+@dataclass(frozen=True)
+class DesiredBlock:
+    """A block, with the fields that the options give.
+
+    Attributes:
+        block_type: The slug of its type.
+        name: Its name.
+        values: Fields to set.
+        identity: The field without which it cannot be created: the key, or the phones.
+        for_sandbox: Whether it leads to a sandbox.
+    """
+
+    block_type: str
+    name: str
+    values: dict[str, Any] = field(repr=False)
+    identity: str
+    for_sandbox: bool
+
+    @property
+    def slug(self) -> str:
+        """Type and name: "taisly-account/main"."""
+        return f"{self.block_type}/{self.name}"
+
+
+@dataclass(frozen=True)
+class DesiredDeployment:
+    """A deployment of prefect.yaml under a name, for a work pool.
+
+    Attributes:
+        spec: From prefect.yaml.
+        name: Its name; that of the PC for phone flows on any PC but "main".
+        pool: Its work pool.
+        parameters: Its defaults, with blocks by slug.
+        folder: Where the project is on the machines that run it; None for here, or as it is.
+        ledger_url: The ledger for its runs; None for each machine's own, or as it is.
+        keep_blocks: Whether blocks that a person chose for it stay.
+    """
+
+    spec: DeploymentSpec
+    name: str
+    pool: str
+    parameters: dict[str, Any]
+    folder: str | None
+    ledger_url: str | None
+    keep_blocks: bool
+
+    @property
+    def full_name(self) -> str:
+        """Flow and deployment: "warm-up-accounts/attic"."""
+        return f"{self.spec.name}/{self.name}"
+
+
+def desired_blocks(options: SetupOptions) -> list[DesiredBlock]:
+    """The Taisly block, and a TikMatrix block for each PC with phones."""
+    return [
+        DesiredBlock(
+            "taisly-account", options.block or MAIN, _taisly_values(options), "api_key", bool(options.sandbox)
+        ),
+        *(
+            DesiredBlock("tikmatrix-host", pc, _host_values(options), "phones", bool(options.sandbox))
+            for pc in options.phone_pcs
+        ),
+    ]
+
+
+def _taisly_values(options: SetupOptions) -> dict[str, Any]:
+    sandbox = options.sandbox.rstrip("/") if options.sandbox else None
+    values = {
+        "api_key": API_KEY if sandbox else options.api_key,
+        "base_url": f"{sandbox}/api/private" if sandbox else None,
+        "plan": options.plan,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _host_values(options: SetupOptions) -> dict[str, Any]:
+    sandbox = options.sandbox.rstrip("/") if options.sandbox else None
+    values = {
+        "phones": list(options.phones) or (PHONES if sandbox else None),
+        "base_url": f"{sandbox}/api/v1" if sandbox else None,
+        "poll_seconds": 2 if sandbox else None,
+        "time_zone": options.time_zone,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def desired_work_pools(options: SetupOptions) -> list[str]:
+    """One for what any machine can do, and one for each PC with phones."""
+    return [SERVER_POOL, *(PHONE_POOL_PREFIX + pc for pc in options.phone_pcs)]
+
+
+def desired_deployments(options: SetupOptions) -> list[DesiredDeployment]:
+    """Every deployment of prefect.yaml; those of phone flows once for each PC with phones."""
+    found = []
+    for spec in deployment_specs():
+        for pc in options.phone_pcs if spec.for_phones else (None,):
+            names = {"taisly-account": options.block or MAIN, "tikmatrix-host": pc or options.phone_pcs[0]}
+            found.append(
+                DesiredDeployment(
+                    spec=spec,
+                    name=spec.name if pc in (None, MAIN) else pc,
+                    pool=PHONE_POOL_PREFIX + pc if pc else SERVER_POOL,
+                    parameters=with_block_names(spec.parameters, names),
+                    folder=options.phones_folder if spec.for_phones else options.folder,
+                    ledger_url=options.ledger_url,
+                    keep_blocks=options.block is None,
+                )
+            )
+    return found
+
+
+def desired_automations(notification_block_id: str, file: Path = AUTOMATIONS) -> list[AutomationCore]:
+    """Every automation of automations.yaml, sending to a saved notification block."""
+    entries = yaml.safe_load(file.read_text("utf-8"))["automations"]
+    for entry in entries:
+        entry["actions"] = [{**action, "block_document_id": notification_block_id} for action in entry["actions"]]
+    return [AutomationCore.model_validate(entry) for entry in entries]

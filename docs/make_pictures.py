@@ -1,0 +1,96 @@
+"""Make docs/pictures: ``make pictures`` starts `reelflow up`, uses it in Chromium, and takes screenshots."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deployments.local.processes import wait_until
+from deployments.spec import ROOT
+
+FOLDER = ROOT / "docs" / "pictures"
+START_SECONDS = 150.0
+RUN_SECONDS = 180.0
+
+
+def make_pictures() -> None:
+    """Take the six pictures."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        raise SystemExit("Chromium was not found. Install chromium or google-chrome.")
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, _up(Path(folder)) as (ui, sandbox), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1180, "height": 820})
+        _take(page, f"{ui}/v2/deployments?limit=25", "deployments")
+        _take(page, f"{ui}/v2/deployments/deployment/{_id(ui, 'publish-video')}/run", "form")
+        run_id = _start(ui, "publish-and-engage")
+        _take(page, f"{ui}/v2/runs/flow-run/{run_id}", "run")
+        for picture, text in (("report", "Published to"), ("phones", "comments completed")):
+            page.goto(f"{ui}/v2/runs/flow-run/{run_id}")
+            page.get_by_role("tab", name="Artifacts").click()
+            page.get_by_text(text).last.click()
+            _take(page, None, picture)
+        _take(page, sandbox, "sandbox")
+        browser.close()
+
+
+@contextmanager
+def _up(folder: Path) -> Iterator[tuple[str, str]]:
+    log = folder / "up.log"
+    with log.open("w") as out:
+        environment = {**os.environ, "HOME": str(folder)}
+        command = [sys.executable, "-m", "deployments", "up"]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
+    try:
+        if not wait_until(lambda: "Ready." in log.read_text(), START_SECONDS):
+            raise SystemExit(f"`reelflow up` did not start. Its output:\n{log.read_text()}")
+        lines = log.read_text().splitlines()
+        yield tuple(next(line.split()[-1] for line in lines if line.startswith(f"  {name}"))
+                    for name in ("Prefect UI", "Sandbox"))  # type: ignore[misc]  # fmt: skip
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def _id(ui: str, deployment: str) -> str:
+    body = {"deployments": {"name": {"any_": [deployment]}}}
+    return str(httpx.post(f"{ui}/api/deployments/filter", json=body, trust_env=False).json()[0]["id"])
+
+
+def _start(ui: str, deployment: str) -> str:
+    path = f"{ui}/api/deployments/{_id(ui, deployment)}/create_flow_run"
+    found = str(httpx.post(path, json={"state": {"type": "SCHEDULED"}}, trust_env=False).json()["id"])
+
+    def ended() -> bool:
+        state = httpx.get(f"{ui}/api/flow_runs/{found}", trust_env=False).json()["state_type"]
+        return state in ("COMPLETED", "FAILED", "CRASHED")
+
+    if not wait_until(ended, RUN_SECONDS, every=1):
+        raise SystemExit(f"The run of {deployment} did not finish in {RUN_SECONDS:.0f} s.")
+    return found
+
+
+def _take(page: Any, address: str | None, name: str) -> None:
+    if address:
+        page.goto(address)
+    time.sleep(3)  # images, fonts and charts load after the page reports that it has
+    page.screenshot(path=str(FOLDER / f"{name}.png"))
+    print(f"docs/pictures/{name}.png")
+
+
+if __name__ == "__main__":
+    make_pictures()

@@ -1,0 +1,82 @@
+"""Make docs/flows.md, every flow with its form, from the code: ``make docs``. A test compares."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+from prefect.utilities.callables import parameter_schema
+
+from deployments.spec import ROOT, deployment_specs
+
+FILE = ROOT / "docs" / "flows.md"
+_HEAD = """# Flows and their forms
+
+Generated from the code by `make docs`. Every flow is a deployment of the same name in `deployments/prefect.yaml`. Start
+it from its form in the Prefect UI, by a schedule, or through Prefect's API.
+
+"""
+
+
+def reference() -> str:
+    """The whole document."""
+    parts = [_HEAD]
+    schedules = {"*/5 * * * *": "every 5 minutes", "0 9 * * *": "each morning at 9", "7 * * * *": "every hour",
+                 "0 8 * * 1": "Mondays at 8"}  # fmt: skip
+    for spec in deployment_specs():
+        flow = spec.load()
+        doc = inspect.getdoc(flow.fn) or ""
+        parts.append(f"## {spec.name}\n\n{doc.partition('Args:')[0].strip()}\n\n")
+        if spec.schedules:
+            when = ", ".join(schedules.get(s["cron"], s["cron"]) for s in spec.schedules)
+            parts.append(f"Schedule, created paused: {when}.\n\n")
+        parts.append(_form(parameter_schema(flow).model_dump()))
+    return "".join(parts).rstrip() + "\n"
+
+
+def _form(schema: dict[str, Any]) -> str:
+    definitions, lines = schema["definitions"], []
+    for name, parameter in schema["properties"].items():
+        refs = [parameter, *parameter.get("allOf", []), *parameter.get("anyOf", [])]
+        found = next((str(r["$ref"]).rpartition("/")[2] for r in refs if "$ref" in r), None)
+        model = definitions.get(found, {})
+        if "block_type_slug" in model or found is None:
+            lines.append(f"`{name}`: a saved block. {parameter.get('description', '')}\n\n")
+            continue
+        lines.append(f"`{name}`:\n\n| field | name in code | default | |\n|---|---|---|---|\n")
+        fields = sorted(model["properties"].items(), key=lambda item: item[1].get("position", 0))
+        lines += [_row(key, field, key in model.get("required", [])) for key, field in fields]
+        lines.append("\n")
+    return "".join(lines)
+
+
+def _row(name: str, field: dict[str, Any], required: bool) -> str:
+    default = "**required**" if required else _default(field.get("default"))
+    notes = [_cell(field.get("description", ""))]
+    items = field.get("items", {})
+    if choices := field.get("enum") or items.get("enum"):
+        notes.append(f"One of {', '.join(map(str, choices))}.")
+    low, high = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum")
+    if low is not None and high is not None:
+        notes.append(f"{low:g} to {high:g}.")
+    if "maxLength" in field:
+        notes.append(f"At most {field['maxLength']} characters.")
+    return f"| {_cell(field['title'])} | `{name}` | {default} | {' '.join(filter(None, notes))} |\n"
+
+
+def _default(value: Any) -> str:
+    if value in (None, "", []):
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(map(str, value)) if isinstance(value, list) else f"{value}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    FILE.write_text(reference(), "utf-8")
+    print(f"Wrote {FILE.relative_to(ROOT)}.", file=sys.stderr)

@@ -1,5 +1,0 @@
-"""``python -m reelflow``: the command line."""
-
-from reelflow.cli import main
-
-main()

@@ -1,0 +1,23 @@
+"""Fields of the forms that people fill in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+
+def entry(position: int, title: str, description: str, default: Any = ..., **more: Any) -> Any:
+    """A field of a form: its place, what it is called, and its help.
+
+    Args:
+        position: Prefect's run form shows fields in this order.
+        title: What it is called there.
+        description: Its help, in plain text.
+        default: Left out for a field that must be filled in.
+        **more: As for `pydantic.Field`; `format` and `examples` go into the JSON schema.
+    """
+    extra: dict[str, Any] = {"position": position}
+    if "format" in more:
+        extra["format"] = more.pop("format")
+    return Field(default, title=title, description=description, json_schema_extra=extra, **more)

@@ -1,0 +1,246 @@
+"""What the ledger knows of phone tasks: requests to TikMatrix, and the tasks they created."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+from reelflow.errors import ClaimLost
+from reelflow.ledger.database import Database
+from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
+from reelflow.records.phone_states import UNFINISHED, RequestState, TaskState
+from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
+
+
+class TaskLedger(Database):
+    """The part of the ledger that is about phone tasks."""
+
+    # Requests
+
+    def task_requests(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        flow_run: str | None = None,
+        host: str | None = None,
+        states: Collection[RequestState] | None = None,
+    ) -> list[TaskRequest]:
+        """Requests that match all that is given, oldest first."""
+        c = phone_requests.c
+        conditions = [
+            *([c.id.in_(ids)] if ids is not None else []),
+            *([c.flow_run == flow_run] if flow_run is not None else []),
+            *([c.host == host] if host is not None else []),
+            *([c.state.in_(states)] if states is not None else []),
+        ]
+        with self.transaction() as connection:
+            return self._task_requests(connection, *conditions)
+
+    @staticmethod
+    def _task_requests(connection: Connection, *conditions: sa.ColumnElement[bool]) -> list[TaskRequest]:
+        query = sa.select(phone_requests).where(*conditions).order_by(phone_requests.c.planned_at, phone_requests.c.id)
+        return [_task_request(row) for row in connection.execute(query).mappings()]
+
+    def open_task_requests(self, host: str) -> list[TaskRequest]:
+        """Requests on a host that are not settled, or have unfinished tasks."""
+        c = phone_requests.c
+        unfinished = sa.select(phone_tasks.c.request_id).where(phone_tasks.c.state.in_(UNFINISHED))
+        open_now = sa.or_(c.state.in_((RequestState.PLANNED, RequestState.SENDING)), c.id.in_(unfinished))
+        with self.transaction() as connection:
+            return self._task_requests(connection, c.host == host, open_now)
+
+    def take_task_requests(self, ids: Sequence[str], owner: str) -> set[str]:
+        """Those of the requests that this attempt has, or takes over from one that sent no heartbeat."""
+        now, c = self.now(), phone_requests.c
+        with self.transaction() as connection:
+            free = sa.or_(c.owner == owner, c.lease_until <= now)
+            connection.execute(
+                phone_requests.update()
+                .where(c.id.in_(ids), free)
+                .values(owner=owner, lease_until=now + self.lease_seconds)
+            )
+            return set(connection.scalars(sa.select(c.id).where(c.id.in_(ids), c.owner == owner)))
+
+    def release_task_requests(self, ids: Sequence[str], owner: str, *, left_open: bool) -> None:
+        """Record that this attempt is done with the requests; and whether it left unfinished tasks to TikMatrix."""
+        with self.transaction() as connection:
+            connection.execute(
+                phone_requests.update()
+                .where(phone_requests.c.id.in_(ids), phone_requests.c.owner == owner)
+                .values(lease_until=0, left_open=int(left_open))
+            )
+
+    def begin_task_request(self, request_id: str, owner: str, highest_before: int) -> None:
+        """Record that the request is about to leave.
+
+        Raises:
+            ClaimLost: another attempt has it now; nothing may be sent.
+        """
+        now, c = self.now(), phone_requests.c
+        with self.transaction() as connection:
+            begun = connection.execute(
+                phone_requests.update()
+                .where(c.id == request_id, c.owner == owner, c.state == RequestState.PLANNED)
+                .values(
+                    state=RequestState.SENDING,
+                    begun_at=now,
+                    highest_before=highest_before,
+                    lease_until=now + self.lease_seconds,
+                )
+            )
+            if begun.rowcount != 1:
+                raise ClaimLost("Another run has taken over these phone tasks. This run sends nothing.")
+
+    def tasks_created(self, request_id: str, task_ids: Iterable[int], reason: str = "") -> None:
+        """Record the tasks that a request created."""
+        now, ids = self.now(), list(dict.fromkeys(task_ids))
+        with self.transaction() as connection:
+            moved = self._move_request(connection, request_id, RequestState.CREATED, reason)
+            if moved and ids:
+                connection.execute(phone_tasks.insert(), [_task_row(request_id, task_id, now) for task_id in ids])
+
+    def settle_task_request(self, request_id: str, state: RequestState, reason: str) -> None:
+        """Record what became of a request that created nothing, or of which that cannot be known.
+
+        What certainly created nothing, and never will, does not count for its accounts.
+        """
+        with self.transaction() as connection:
+            moved = self._move_request(connection, request_id, state, reason)
+            if moved and state.made_nothing:
+                connection.execute(phone_actions.delete().where(phone_actions.c.request_id == request_id))
+
+    @staticmethod
+    def _move_request(connection: Connection, request_id: str, after: RequestState, reason: str) -> bool:
+        """Move a request to a state that may follow its own; whether it was moved."""
+        c = phone_requests.c
+        moved = connection.execute(
+            phone_requests.update()
+            .where(c.id == request_id, c.state.in_(after.may_come_from))
+            .values(state=after, reason=reason)
+        )
+        return moved.rowcount == 1
+
+    # Tasks
+
+    def phone_tasks(self, request_ids: Sequence[str], states: Collection[TaskState] | None = None) -> list[TaskResult]:
+        """The tasks of requests, by id."""
+        return [record.task for record in self.task_records(request_ids, states)]
+
+    def task_records(self, request_ids: Sequence[str], states: Collection[TaskState] | None = None) -> list[TaskRecord]:
+        """The tasks of requests, by id, with what is recorded beside them."""
+        c = phone_tasks.c
+        query = sa.select(phone_tasks).where(c.request_id.in_(request_ids)).order_by(c.task_id, c.id)
+        if states is not None:
+            query = query.where(c.state.in_(states))
+        with self.transaction() as connection:
+            return [_task_record(row) for row in connection.execute(query).mappings()]
+
+    def record_tasks(self, changes: Iterable[TaskRecord]) -> None:
+        """Record what was seen of tasks."""
+        now, c = self.now(), phone_tasks.c
+        rows = [
+            {
+                "of_request": change.request_id,
+                "of_task": change.task.task_id,
+                **change.task.model_dump(exclude={"task_id"}),
+                "failed_at": change.failed_at,
+                "changed_at": now,
+            }
+            for change in changes
+        ]
+        if not rows:
+            return
+        statement = (
+            phone_tasks.update()
+            .where(c.request_id == sa.bindparam("of_request"), c.task_id == sa.bindparam("of_task"))
+            .values({name: sa.bindparam(name) for name in rows[0] if not name.startswith("of_")})
+        )
+        with self.transaction() as connection:
+            connection.execute(statement, rows)
+
+    def tasks_on_record(self, host: str, task_ids: Sequence[int], *, since: float) -> set[int]:
+        """Those of TikMatrix's ids that are tasks of ours: unfinished, or asked for after `since`.
+
+        Ids may start again from 1 in TikMatrix, so an old record does not own an id for ever.
+        """
+        query = (
+            sa.select(phone_tasks.c.task_id)
+            .join(phone_requests, phone_requests.c.id == phone_tasks.c.request_id)
+            .where(
+                phone_requests.c.host == host,
+                phone_tasks.c.task_id.in_(task_ids),
+                sa.or_(phone_tasks.c.state.in_(UNFINISHED), phone_requests.c.begun_at >= since),
+            )
+        )
+        with self.transaction() as connection:
+            return set(connection.scalars(query))
+
+    def records_of_tasks(self, host: str, task_ids: Sequence[int]) -> list[tuple[TaskRequest, TaskRecord]]:
+        """What is on record under TikMatrix's ids, the newest request first."""
+        c, b = phone_tasks.c, phone_requests.c
+        query = (
+            sa.select(phone_tasks, *(column.label(f"request__{column.name}") for column in b))
+            .join(phone_requests, b.id == c.request_id)
+            .where(b.host == host, c.task_id.in_(task_ids))
+            .order_by(b.planned_at.desc(), c.id)
+        )
+        with self.transaction() as connection:
+            return [
+                (_task_request({column.name: row[f"request__{column.name}"] for column in b}), _task_record(row))
+                for row in connection.execute(query).mappings()
+            ]
+
+    def task_counts(self, since: float) -> list[tuple[str, str, str, int]]:
+        """Phone tasks whose state changed since then: (host, script, state, how many)."""
+        b, t = phone_requests.c, phone_tasks.c
+        query = (
+            sa.select(b.host, b.script, t.state, sa.func.count())
+            .join(phone_requests, b.id == t.request_id)
+            .where(t.changed_at >= since)
+            .group_by(b.host, b.script, t.state)
+            .order_by(b.host, b.script, t.state)
+        )
+        with self.transaction() as connection:
+            return [(host, script, state, number) for host, script, state, number in connection.execute(query)]
+
+    def resume_watch(self, request_ids: Sequence[str]) -> None:
+        """Leave these requests' tasks, which run again, to be watched by whoever finishes open tasks."""
+        with self.transaction() as connection:
+            connection.execute(phone_requests.update().where(phone_requests.c.id.in_(request_ids)).values(left_open=1))
+
+
+def _task_row(request_id: str, task_id: int, now: float) -> dict[str, Any]:
+    fresh = TaskResult(task_id=task_id).model_dump()
+    return {**fresh, "request_id": request_id, "failed_at": None, "changed_at": now}
+
+
+def _task_request(row: Mapping[str, Any] | RowMapping) -> TaskRequest:
+    return TaskRequest(
+        id=row["id"],
+        host=row["host"],
+        script=row["script"],
+        platform=row["platform"],
+        config=json.loads(row["config"]),
+        serials=tuple(json.loads(row["serials"])),
+        usernames=tuple(json.loads(row["usernames"])),
+        targets=tuple(json.loads(row["targets"])),
+        start_at=row["start_at"],
+        expected=row["expected"],
+        flow_run=row["flow_run"],
+        owner=row["owner"],
+        lease_until=row["lease_until"],
+        state=RequestState(row["state"]),
+        reason=row["reason"],
+        left_open=bool(row["left_open"]),
+        begun_at=row["begun_at"],
+        highest_before=row["highest_before"],
+    )
+
+
+def _task_record(row: RowMapping) -> TaskRecord:
+    task = TaskResult.model_validate({name: row[name] for name in TaskResult.model_fields})
+    return TaskRecord(row["request_id"], task, row["failed_at"])

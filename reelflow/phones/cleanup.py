@@ -1,0 +1,171 @@
+"""Cancel phone tasks, and finish what earlier runs left open."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from reelflow.errors import NotFound
+from reelflow.ledger import Ledger
+from reelflow.phones.creating import settle_lost, settle_one, turn
+from reelflow.phones.watching import WatchSettings, look_at_tasks, updated, watch_tasks
+from reelflow.records.phone_states import UNFINISHED, RequestState, TaskState
+from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
+from reelflow.tikmatrix import TikMatrixClient
+
+DEAD_AFTER = 600.0
+"""Seconds without a heartbeat after which a run counts as dead, though its state says that it runs."""
+AT_ONCE = 100
+"""Tasks deleted with one request."""
+
+
+@dataclass
+class CancelResult:
+    """What was cancelled, and what had finished by itself before."""
+
+    cancelled: list[TaskResult] = field(default_factory=list)
+    finished: list[TaskResult] = field(default_factory=list)
+
+    @property
+    def running(self) -> int:
+        """How many of the cancelled tasks had started."""
+        return sum(bool(task.started) for task in self.cancelled)
+
+
+def cancel_phone_tasks(client: TikMatrixClient, ledger: Ledger, requests: Sequence[TaskRequest]) -> CancelResult:
+    """Stop and delete the unfinished tasks of these requests; finished ones are left.
+
+    Call it when the run that made them is surely gone. Each is looked at first, so that an id which is another task's
+    by now is never deleted. Requests that were planned and not sent never will be.
+
+    Raises:
+        ServiceError: TikMatrix cannot be asked, or refused. What was done until then is on record.
+    """
+    for request in requests:
+        if request.state is RequestState.PLANNED:
+            ledger.settle_task_request(request.id, RequestState.NOT_CREATED, "cancelled before it was sent")
+    by_id = {request.id: request for request in requests}
+    records = ledger.task_records(list(by_id), UNFINISHED)
+    result = CancelResult()
+    if records:
+        changes = look_at_tasks(client, by_id, records, ledger.now(), WatchSettings(0, auto_retry=False))
+        ledger.record_tasks(changes)
+        records = updated(records, changes)
+        _delete(client, ledger, [record for record in records if not record.task.state.finished], result)
+    tasks = ledger.phone_tasks(list(by_id))
+    result.finished = [t for t in tasks if t.state.finished and t.state is not TaskState.CANCELLED]
+    return result
+
+
+def cancel_run(
+    client: TikMatrixClient, ledger: Ledger, flow_run: str, host: str, *, sleep: Callable[[float], None] = time.sleep
+) -> CancelResult:
+    """Cancel everything of a flow run that has just been stopped, on one host.
+
+    A request that was cut off is looked for first; one that shows nothing is left to `finish_phone_tasks`.
+
+    Raises:
+        ServiceError: as `cancel_phone_tasks`.
+    """
+    with turn(ledger, host, uuid.uuid4().hex, patience=3 * ledger.lease_seconds, sleep=sleep):
+        for request in ledger.task_requests(flow_run=flow_run, host=host, states=[RequestState.SENDING]):
+            settle_one(client, ledger, request)
+        requests = ledger.task_requests(flow_run=flow_run, host=host)
+        result = cancel_phone_tasks(client, ledger, requests)
+    me = uuid.uuid4().hex
+    mine = ledger.take_task_requests([request.id for request in requests], me)
+    ledger.release_task_requests(sorted(mine), me, left_open=False)
+    return result
+
+
+def _delete(client: TikMatrixClient, ledger: Ledger, records: list[TaskRecord], result: CancelResult) -> None:
+    for record in records:
+        if record.task.state is TaskState.RUNNING:
+            try:
+                client.stop_task(record.task.task_id)
+            except NotFound:
+                continue
+    for start in range(0, len(records), AT_ONCE):
+        some = records[start : start + AT_ONCE]
+        client.delete_tasks([record.task.task_id for record in some])
+        deleted = [
+            record._replace(
+                task=record.task.model_copy(update={"state": TaskState.CANCELLED, "remark": "cancelled"}),
+                failed_at=None,
+            )
+            for record in some
+        ]
+        ledger.record_tasks(deleted)
+        for record in deleted:
+            if not record.task.started:  # it never ran: it does not count for its account
+                done = (record.task.username or record.task.serial, record.task.target)
+                ledger.forget_actions(record.request_id, [done])
+        result.cancelled += [record.task for record in deleted]
+
+
+@dataclass
+class FinishResult:
+    """What a run that finishes open phone tasks did on one host."""
+
+    news: list[TaskResult] = field(default_factory=list)
+    cancelled: list[TaskResult] = field(default_factory=list)
+    still_open: int = 0
+    unanswered: list[TaskRequest] = field(default_factory=list)
+
+
+def finish_phone_tasks(
+    client: TikMatrixClient,
+    ledger: Ledger,
+    host: str,
+    *,
+    run_has_ended: Callable[[str], bool],
+    settings: WatchSettings,
+    cancel: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> FinishResult:
+    """End what earlier runs left open on a host: lost answers, tasks of dead runs, tasks left at a deadline.
+
+    Args:
+        client: Of the host.
+        ledger: With what was left.
+        host: As the ledger knows it.
+        run_has_ended: Whether a flow run, by its id, has ended.
+        settings: How long to watch.
+        cancel: Cancel the tasks of dead runs; otherwise they are watched.
+        sleep: For tests.
+
+    Raises:
+        ServiceError: TikMatrix cannot be asked.
+    """
+    result, me = FinishResult(), uuid.uuid4().hex
+    with turn(ledger, host, me, patience=settings.seconds + 30, sleep=sleep):
+        settle_lost(client, ledger, host)
+    now = ledger.now()
+    free = [
+        request
+        for request in ledger.open_task_requests(host)
+        if request.lease_is_over(now) and (request.left_open or _is_dead(request, run_has_ended, now))
+    ]
+    mine = ledger.take_task_requests([request.id for request in free], me)
+    free = [request for request in free if request.id in mine]
+    try:
+        for request in free:
+            if cancel and not request.left_open and request.state is not RequestState.SENDING:
+                result.cancelled += cancel_phone_tasks(client, ledger, [request]).cancelled
+        created = [request.id for request in free if request.state is RequestState.CREATED]
+        result.news = watch_tasks(client, ledger, created, settings, sleep=sleep).news
+    finally:
+        ledger.release_task_requests(sorted(mine), me, left_open=True)
+    result.unanswered = ledger.task_requests(host=host, states=[RequestState.SENDING])
+    ids = [request.id for request in ledger.open_task_requests(host)]
+    result.still_open = len(ledger.phone_tasks(ids, UNFINISHED))
+    return result
+
+
+def _is_dead(request: TaskRequest, run_has_ended: Callable[[str], bool], now: float) -> bool:
+    """Whether the run of a request is gone: it has ended, or has sent no heartbeat for too long."""
+    if request.flow_run is None or now - request.lease_until >= DEAD_AFTER:
+        return True
+    return run_has_ended(request.flow_run)

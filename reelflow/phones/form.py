@@ -1,0 +1,150 @@
+"""The forms of the phone flows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from reelflow.fields import entry
+from reelflow.tikmatrix.scripts import Comment, Follow, Order, Platform, Post, Script, Unfollow, WarmUp
+
+
+class PhoneForm(Script):
+    """The fields that every phone flow has: who runs the script, the task limit, and how long to watch."""
+
+    devices: list[str] = entry(
+        1, "Phones", "Serials from the host block, or 'all'. Each phone uses the account it is logged in to. Leave "
+        "empty to choose usernames instead.", [], max_length=200,
+    )  # fmt: skip
+    every_account: bool = entry(
+        2, "Every account of each phone", "Use every username that the host block lists for the phone, not only the "
+        "one that is logged in.", False,
+    )  # fmt: skip
+    usernames: list[str] = entry(
+        3, "Usernames", "Accounts from the host block, or 'all'. Use instead of phones.", [], max_length=500
+    )
+    most_tasks: int = entry(
+        40, "Task limit", "A run that would create more tasks than this (targets × phones or accounts) sends nothing.",
+        100, ge=1, le=1000,
+    )  # fmt: skip
+    retries: int = entry(
+        41, "Retries", "How many times to retry a failed task, after 1, 3, 9, … minutes, in addition to TikMatrix's "
+        "own retries. A comment or post that is reported as failed may still have been published.", 0, ge=0, le=5,
+    )  # fmt: skip
+    watch_minutes: float = entry(
+        42, "Watch for up to (minutes)", "Tasks that are unfinished by then continue in TikMatrix and are listed in "
+        "the report.", 120,
+        ge=0, le=1440,
+    )  # fmt: skip
+    start_at: str = entry(
+        43, "Start at (HH:MM)", "By the clock of the phone PC. Prefer a schedule: TikMatrix does not document "
+        "what happens if this time has already passed.", "",
+        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$",
+    )  # fmt: skip
+    max_lateness_minutes: float = entry(
+        44, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time does nothing.",
+        60, ge=0, le=10080,
+    )  # fmt: skip
+    dry_run: bool = entry(45, "Dry run", "Show exactly what would be sent to which phones, without sending it.", False)
+
+
+class WarmUpForm(WarmUp, PhoneForm):
+    """Which accounts watch what, and for how long."""
+
+
+class CommentForm(Comment, PhoneForm):
+    """Which accounts comment on which posts. No account comments twice on the same post."""
+
+
+class FollowForm(Follow, PhoneForm):
+    """Which accounts follow which users."""
+
+
+class UnfollowForm(Unfollow, PhoneForm):
+    """Which accounts unfollow which users."""
+
+
+class PhonePostForm(Post, PhoneForm):
+    """What to post from which phones."""
+
+
+class EngageForm(BaseModel):
+    """What the phones do once the video is published."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    devices: list[str] = entry(
+        0, "Phones", "Serials from the host block, or 'all'.", [], max_length=200
+    )  # fmt: skip
+    usernames: list[str] = entry(
+        1, "Usernames", "Accounts from the host block, or 'all'. Use instead of phones.", [], max_length=500
+    )
+    comments: list[str] = entry(
+        2,
+        "Comments",
+        "Texts for comments on the new post, one per row. Leave empty for no comments.",
+        [],
+        max_length=500,
+    )
+    comment_on: list[Platform] = entry(
+        3, "Comment on", "Platforms to comment on, if the post was published there.", ["TikTok"], max_length=2
+    )
+    comment_order: Order = entry(4, "Comment order", "How the next text is chosen.", "random")
+    warm_up_seconds: int = entry(
+        5, "Warm-up (seconds)", "How long each account watches videos first. 0: no warm-up.", 0, ge=0, le=14400
+    )
+    warm_up_topics: list[str] = entry(
+        6, "Warm-up topics", "Keywords to search for videos, one per row.", [], max_length=100
+    )
+    phone_pc: str = entry(
+        7, "Phone PC", "Name of the PC that the phones are connected to, if it is not this machine. Its worker then "
+        "does this part.", "",
+    )  # fmt: skip
+    most_tasks: int = entry(
+        8, "Task limit", "A run that would create more tasks than this sends nothing.", 100, ge=1, le=1000
+    )
+    watch_minutes: float = entry(
+        9, "Watch for up to (minutes)", "Applies to warm-ups and comments separately. Tasks that are unfinished by "
+        "then continue in TikMatrix and are listed in the report.", 120,
+        ge=0, le=1440,
+    )  # fmt: skip
+
+
+class ManageForm(BaseModel):
+    """Which phone tasks to manage, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["list", "stop", "delete", "retry"] = entry(0, "Action", "What to do with the tasks.", "list")
+    task_ids: list[int] = entry(
+        1, "Task IDs", "TikMatrix's task IDs. Leave empty to choose tasks with the filters below.", [], max_length=500
+    )
+    status: Literal["any", "pending", "running", "completed", "failed"] = entry(
+        2, "Status", "Only tasks with this status.", "any"
+    )
+    script: Literal["any", "post", "follow", "unfollow", "account_warmup", "comment"] = entry(
+        3, "Script", "Only tasks of this script.", "any"
+    )
+    device: str = entry(4, "Phone", "Only tasks on the phone with this serial. Leave empty for all listed phones.", "")
+    only_ours: bool = entry(
+        5, "Only tasks from reelflow", "Ignore tasks that were created in TikMatrix itself or by another program.", True
+    )
+    most_tasks: int = entry(6, "Task limit", "If more tasks match, nothing is done.", 50, ge=1, le=1000)
+    dry_run: bool = entry(7, "Dry run", "Show what would be done, without doing it. On by default.", True)
+
+
+class FinishPhonesForm(BaseModel):
+    """How long to watch open phone tasks, and whether to cancel those of dead runs."""
+
+    minutes: float = entry(
+        0, "Watch for up to (minutes)", "Tasks that are unfinished by then are left for the next run.", 1, ge=0, le=1440
+    )
+    cancel_tasks: bool = entry(
+        1, "Cancel tasks of dead runs", "Stop and delete the unfinished tasks of runs that were cancelled or killed. "
+        "If off, they are watched until they finish.", True,
+    )  # fmt: skip
+
+
+FINISH_PHONES = FinishPhonesForm()
+"""The form with its defaults, as a schedule uses it."""

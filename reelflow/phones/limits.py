@@ -1,0 +1,174 @@
+"""The owner's phones and limits, and which tasks of a request they allow: pure decisions.
+
+Nothing here reads a clock, a database or the network. An *account* is counted by its platform and name. If a phone uses
+whichever account is logged in, its task counts for each account that the owner lists for it, since it may be any of
+them. For a phone without listed accounts, its serial stands for the account.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from reelflow.errors import InputError
+from reelflow.records.phones import PhoneActor, PhoneHistory, PhonePlan, PhoneRequest, PlanPart
+from reelflow.tikmatrix.scripts import Platform
+from reelflow.wording import count, listed
+
+_PLATFORMS: dict[str, Platform] = {"tiktok": "TikTok", "instagram": "Instagram"}
+_ACCOUNT = re.compile(rf"@?([\w.]+)(?:\s*\(\s*({'|'.join(_PLATFORMS)})\s*\))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PhoneAccount:
+    """An account on a phone."""
+
+    username: str
+    platform: Platform
+
+    @property
+    def key(self) -> str:
+        """Under which it is counted."""
+        return f"{self.platform} {self.username.lower()}"
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone of the owner's, with the accounts on it."""
+
+    serial: str
+    accounts: tuple[PhoneAccount, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guardrails:
+    """The phones and limits that the owner of a host has set.
+
+    Attributes:
+        phones: The owner's own; nothing else is touched.
+        limits: Tasks a day for one account, by script.
+        zone: In which days and quiet hours are counted.
+        quiet: From and until; None for no quiet hours.
+    """
+
+    phones: tuple[Phone, ...]
+    limits: Mapping[str, int]
+    zone: ZoneInfo
+    quiet: tuple[time, time] | None = None
+
+    def day_start(self, now: datetime) -> datetime:
+        """When the owner's day of `now` began."""
+        return now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def is_quiet(self, at: time) -> bool:
+        """Whether `at`, by the owner's clock, lies in the quiet hours, which may span midnight."""
+        if self.quiet is None:
+            return False
+        start, end = self.quiet
+        return start <= at < end if start < end else at >= start or at < end
+
+
+def read_phones(lines: Sequence[str]) -> tuple[Phone, ...]:
+    """The owner's list: "SERIAL", or "SERIAL: name, other.name (Instagram)"; TikTok where nothing is said.
+
+    Raises:
+        InputError: a line cannot be read, or a serial is listed twice.
+    """
+    phones: dict[str, Phone] = {}
+    for line in filter(None, map(str.strip, lines)):
+        serial, _, names = line.partition(": ") if ": " in line else (line.rstrip(":"), "", "")
+        serial = serial.strip()
+        if not serial or re.search(r"\s", serial):
+            raise InputError(
+                f"The phone {line!r} cannot be read. Write it like this: SERIAL: username, username (Instagram)."
+            )
+        accounts = []
+        for name in filter(None, map(str.strip, names.split(","))):
+            match = _ACCOUNT.fullmatch(name)
+            if match is None:
+                raise InputError(
+                    f"The account {name!r} of the phone {serial} cannot be read. "
+                    "Write its username, followed by (Instagram) if it is not on TikTok."
+                )
+            accounts.append(PhoneAccount(match[1], _PLATFORMS[(match[2] or "tiktok").lower()]))
+        if serial in phones:
+            raise InputError(f"The phone {serial} is listed twice. List it once, with all its accounts.")
+        phones[serial] = Phone(serial, tuple(accounts))
+    return tuple(phones.values())
+
+
+def make_plan(request: PhoneRequest, guardrails: Guardrails, history: PhoneHistory, now: datetime) -> PhonePlan:
+    """Plan the tasks of a request that the owner's limits allow, as actors x targets."""
+    local = now.astimezone(guardrails.zone).time()
+    start = time.fromisoformat(request.start_at) if request.start_at else local
+    if guardrails.is_quiet(local) or guardrails.is_quiet(start):
+        return PhonePlan((), (_left_out_by_quiet_hours(request, guardrails),))
+    budget = {key: guardrails.limits.get(request.script, 0) - history.today.get(key, 0)
+              for actor in request.actors for key in actor.counted}  # fmt: skip
+    taken: dict[PhoneActor, list[tuple[str, str]]] = {}
+    left_out: dict[str, list[tuple[str, str]]] = {}
+    for key, text in request.targets.items() or [("", "")]:
+        for actor in request.actors:
+            if any((account, key) in history.by_this_run for account in actor.counted):
+                continue
+            if reason := _why_left_out(request, actor, key, history, budget, guardrails):
+                left_out.setdefault(reason, []).append((actor.name, text))
+                continue
+            for account in actor.counted:
+                budget[account] -= 1
+            taken.setdefault(actor, []).append((key, text))
+    parts = _parts(taken)
+    return PhonePlan(
+        parts,
+        tuple(_left_out_line(request, reason, what) for reason, what in left_out.items()),
+        task_count=sum(part.task_count for part in parts),
+    )
+
+
+def _why_left_out(
+    request: PhoneRequest,
+    actor: PhoneActor,
+    key: str,
+    history: PhoneHistory,
+    budget: Mapping[str, int],
+    guardrails: Guardrails,
+) -> str:
+    """Why one task is skipped; empty if it is not."""
+    if request.script == "comment" and any((account, key) in history.done for account in actor.counted):
+        return "already commented on this post"
+    if request.only_followed and not any((account, key) in history.followed for account in actor.counted):
+        return "did not follow this user through reelflow"
+    if any(budget[account] <= 0 for account in actor.counted):
+        return f"daily limit of {guardrails.limits.get(request.script, 0)} {request.job}s for each account"
+    return ""
+
+
+def _parts(taken: Mapping[PhoneActor, list[tuple[str, str]]]) -> tuple[PlanPart, ...]:
+    """Actors with the same targets go into one request."""
+    grouped: dict[tuple[bool, tuple[tuple[str, str], ...]], list[PhoneActor]] = {}
+    for actor, targets in taken.items():
+        real = tuple(t for t in targets if t[0])
+        grouped.setdefault((bool(actor.username), real), []).append(actor)
+    return tuple(PlanPart(tuple(actors), targets) for (_, targets), actors in grouped.items())
+
+
+def _left_out_line(request: PhoneRequest, reason: str, what: list[tuple[str, str]]) -> str:
+    """One line: who, with what it is where that is one, and with how many where there are more."""
+    by_actor: dict[str, list[str]] = {}
+    for name, text in what:
+        by_actor.setdefault(name, []).append(text)
+    said = [f"{name} ({len(texts)})" if len(texts) > 1 else f"{name}: {texts[0]}" if texts[0] else name
+            for name, texts in by_actor.items()]  # fmt: skip
+    return f"{count(len(what), request.job)} skipped ({reason}): {listed(said)}"
+
+
+def _left_out_by_quiet_hours(request: PhoneRequest, guardrails: Guardrails) -> str:
+    assert guardrails.quiet is not None  # noqa: S101 - only called in quiet hours
+    start, end = guardrails.quiet
+    return (
+        f"{count(request.task_count, request.job)} skipped (quiet hours from {start:%H:%M} to {end:%H:%M}, "
+        f"{guardrails.zone.key})"
+    )

@@ -1,0 +1,71 @@
+"""The report of a run on phones, and its summary for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelflow.records.phone_states import TaskState
+from reelflow.records.phones import TaskResult
+from reelflow.wording import NAMED, count
+
+
+class PhoneReport(BaseModel):
+    """What a run on phones did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    job: str
+    planned: int = Field(0, description="Tasks that were requested, without skipped ones.")
+    tasks: list[TaskResult] = Field(default_factory=list)
+    left_out: list[str] = Field(default_factory=list, description="What was skipped, and why; one line per reason.")
+    troubles: list[str] = Field(
+        default_factory=list, description="Requests that were refused, or whose answer was lost."
+    )
+    dry_run: bool = False
+    summary: str = Field("", description="A one-line summary for people.")
+
+    def in_state(self, *states: TaskState) -> list[TaskResult]:
+        """The tasks in one of `states`."""
+        return [task for task in self.tasks if task.state in states]
+
+    @property
+    def unfinished(self) -> list[TaskResult]:
+        """The tasks that were left to TikMatrix."""
+        return [task for task in self.tasks if not task.state.finished]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a task failed or is gone, or a request was refused or lost."""
+        return bool(self.troubles) or any(task.state.needs_attention for task in self.tasks)
+
+
+def summarize(report: PhoneReport) -> str:
+    """A one-line summary of a run."""
+    parts = []
+    completed = len(report.in_state(TaskState.COMPLETED))
+    if report.dry_run:
+        parts.append(f"Dry run: nothing was sent. Would send {count(report.planned, report.job)}.")
+    elif report.tasks:
+        parts.append(f"{completed} of {count(len(report.tasks), report.job)} completed.")
+    elif not report.troubles:
+        parts.append("Nothing was sent.")
+    for state, words in (
+        (TaskState.FAILED, "failed"),
+        (TaskState.GONE, "gone"),
+        (TaskState.CANCELLED, "cancelled"),
+    ):
+        if found := report.in_state(state):
+            parts.append(f"{len(found)} {words}: {_named(found)}.")
+    if report.unfinished:
+        parts.append(f"{len(report.unfinished)} unfinished, continuing in TikMatrix: {_named(report.unfinished)}.")
+    parts += report.troubles
+    parts += [f"{line}." for line in report.left_out]
+    return " ".join(parts)
+
+
+def _named(tasks: Sequence[TaskResult]) -> str:
+    said = [f"{t.who or f'task {t.task_id}'}" + (f", {t.remark}" if t.remark else "") for t in tasks[:NAMED]]
+    return "; ".join(said) + (f"; and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")

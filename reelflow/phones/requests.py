@@ -1,0 +1,114 @@
+"""Turn a form into a request: which of the owner's phones or accounts, and exactly which tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reelflow.errors import InputError
+from reelflow.phones.form import PhoneForm
+from reelflow.phones.limits import Guardrails
+from reelflow.records.phones import PhoneActor, PhoneRequest
+from reelflow.tikmatrix.scripts import Comment, Platform, Unfollow, WarmUp, post_key
+
+ALL = "all"
+
+
+def make_request(form: PhoneForm, guardrails: Guardrails) -> PhoneRequest:
+    """What `form` asks for, with everything checked that can be checked without asking anybody.
+
+    Raises:
+        InputError: something about it is wrong.
+    """
+    form.check()
+    actors = choose_actors(form, guardrails)
+    by_post = isinstance(form, Comment)
+    request = PhoneRequest(
+        script=form.script_name,
+        job=form.job,
+        platform=form.platform,
+        actors=actors,
+        targets={post_key(t, form.platform) if by_post else t.lower(): t for t in form.targets()},
+        settings=form.settings(),
+        target_field=form.target_field,
+        only_followed=isinstance(form, Unfollow) and form.only_followed_here,
+        start_at=form.start_at,
+        uses_chatgpt=isinstance(form, WarmUp) and form.write_with_chatgpt,
+        retries=form.retries,
+        watch_seconds=form.watch_minutes * 60,
+        dry_run=form.dry_run,
+    )
+    if request.task_count > form.most_tasks:
+        times = f"{len(request.targets)} targets x " if request.targets else ""
+        raise InputError(
+            f"{times}{len(actors)} phones or accounts make {request.task_count} tasks, more than the 'Task limit' of "
+            f"{form.most_tasks}. Nothing was sent."
+        )
+    return request
+
+
+def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, ...]:
+    """Who does it, each of them listed by the owner.
+
+    Raises:
+        InputError: nobody, both phones and usernames, one that is not listed, or of the wrong platform.
+    """
+    devices, usernames = _named(form.devices), [name.removeprefix("@") for name in _named(form.usernames)]
+    if bool(devices) == bool(usernames):
+        raise InputError("Choose either phones or usernames, not both. Use 'all' for all that the host block lists.")
+    if not guardrails.phones:
+        raise InputError("The host block lists no phones. List your own there; only listed phones are used.")
+    if devices:
+        return _by_device(devices, form, guardrails)
+    return _by_username(usernames, form.platform, guardrails)
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _by_device(serials: list[str], form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, ...]:
+    known = {phone.serial: phone for phone in guardrails.phones}
+    chosen = list(known) if [s.lower() for s in serials] == [ALL] else serials
+    if unknown := [s for s in chosen if s not in known]:
+        verb = "is" if len(unknown) == 1 else "are"
+        raise InputError(
+            f"{', '.join(unknown)} {verb} not among the phones of the host block ({', '.join(known)}). "
+            "Only listed phones are used."
+        )
+    actors: list[PhoneActor] = []
+    for serial in chosen:
+        phone = known[serial]
+        accounts = [a for a in phone.accounts if a.platform == form.platform]
+        if phone.accounts and not accounts:
+            raise InputError(f"The phone {serial} has no {form.platform} account in the host block.")
+        if form.every_account:
+            if not accounts:
+                raise InputError(
+                    f"The host block lists no usernames for the phone {serial}, so 'Every account' cannot be used: "
+                    "only listed accounts are used."
+                )
+            # As usernames: asking for "all accounts of the device" would include those that are not listed.
+            actors += [PhoneActor(serial, a.username, (a.key,)) for a in accounts]
+        else:
+            counted = tuple(a.key for a in accounts) or (f"{form.platform} {serial}",)
+            actors.append(PhoneActor(serial, "", counted))
+    return tuple(actors)
+
+
+def _by_username(names: list[str], platform: Platform, guardrails: Guardrails) -> tuple[PhoneActor, ...]:
+    found = {a.username.lower(): (phone, a) for phone in guardrails.phones for a in phone.accounts
+             if a.platform == platform}  # fmt: skip
+    others = {a.username.lower(): a for phone in guardrails.phones for a in phone.accounts}
+    chosen = list(found) if [n.lower() for n in names] == [ALL] else [n.lower() for n in names]
+    for name in chosen:
+        if name in found:
+            continue
+        if name in others:
+            raise InputError(f"{name} is an account on {others[name].platform}, but this run is for {platform}.")
+        raise InputError(
+            f"{name} is not among the usernames of the host block "
+            f"({', '.join(a.username for _, a in found.values()) or 'none'}). Only listed accounts are used."
+        )
+    if not chosen:
+        raise InputError(f"The host block lists no {platform} accounts.")
+    return tuple(PhoneActor(phone.serial, a.username, (a.key,)) for phone, a in (found[n] for n in chosen))

@@ -1,0 +1,1 @@
+"""Posts: request, send exactly once, watch, and report the outcome."""

@@ -1,0 +1,118 @@
+"""Finish what earlier runs left open, resolve unconfirmed posts, and cancel scheduled posts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reelflow.errors import InputError
+from reelflow.ledger import Ledger
+from reelflow.posts.form import ResolveForm
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.watching import watch_posts
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, Send, SendRecord
+
+
+@dataclass
+class FinishResult:
+    """What a run that finishes open posts found."""
+
+    news: list[tuple[Send, Outcome]] = field(default_factory=list)
+    still_open: int = 0
+    unconfirmed: list[SendRecord] = field(default_factory=list)
+    newly_unconfirmed: list[tuple[Send, Outcome]] = field(default_factory=list)
+
+
+def finish_posts(
+    taisly: RateLimitedTaisly,
+    *,
+    seconds: float,
+    first_pause: float,
+    grace: float,
+    on_news: Callable[[Send, Outcome], None],
+) -> FinishResult:
+    """Watch every open post of a key; what ended, what is still open, what waits for a person.
+
+    Args:
+        taisly: With the ledger that has the posts.
+        seconds: For how long.
+        first_pause: Seconds until the first look.
+        grace: Seconds after which a post that cannot be found becomes UNCONFIRMED.
+        on_news: Called for each new outcome.
+    """
+    ledger, service = taisly.ledger, taisly.service
+    before = {send.id for send, _ in unconfirmed_sends(ledger, service)}
+    watched = watch_posts(taisly, None, seconds=seconds, first_pause=first_pause, grace=grace, on_news=on_news)
+    still_open = ledger.open_sends(service)
+    unconfirmed = unconfirmed_sends(ledger, service)
+    return FinishResult(
+        news=watched.news,
+        still_open=sum(o.state.in_flight for _, found in still_open for o in found),
+        unconfirmed=unconfirmed,
+        newly_unconfirmed=[(send, o) for send, found in unconfirmed if send.id not in before for o in found],
+    )
+
+
+def unconfirmed_sends(ledger: Ledger, service: str | None = None) -> list[SendRecord]:
+    """Sends that wait for a person: of one service, or of all."""
+    found = ledger.find(state=PostState.UNCONFIRMED)
+    return [record for record in found if service in (None, record[0].service)]
+
+
+def find_unconfirmed(ledger: Ledger, name: str) -> SendRecord:
+    """The unconfirmed send with the send id or history id `name`.
+
+    Raises:
+        InputError: there is none; the message lists those that there are.
+    """
+    waiting = unconfirmed_sends(ledger)
+    for send, outcomes in waiting:
+        if name.strip() in (send.id, send.history_id):
+            return send, outcomes
+    ids = ", ".join(send.id for send, _ in waiting) or "none"
+    raise InputError(f"No unconfirmed post has the ID {name!r}. Unconfirmed posts: {ids}.")
+
+
+def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
+    """Record what a person found out about an unconfirmed send."""
+    if form.answer == "send it again":
+        ledger.release_claim(send_id, "confirmed by a person as not published")
+    elif history_id := form.history_id.strip():
+        ledger.accepted(send_id, history_id, "named by a person")
+    else:
+        ledger.settle(send_id, PostState.SUCCESS, "confirmed by a person")
+
+
+def find_scheduled(ledger: Ledger, history_id: str) -> SendRecord:
+    """The send with Taisly's id `history_id`.
+
+    Raises:
+        InputError: no post of ours has it.
+    """
+    for record in ledger.find(history_id=history_id):
+        return record
+    raise InputError(f"No post sent by reelflow has the history ID {history_id!r}.")
+
+
+def cancel_post(taisly: RateLimitedTaisly, history_id: str, reason: str) -> None:
+    """Delete a scheduled post at Taisly for good, and record that.
+
+    Raises:
+        Refused: Taisly does not know it, or it is out already.
+    """
+    taisly.cancel_scheduled(history_id)
+    for send, _ in taisly.ledger.find(history_id=history_id):
+        taisly.ledger.settle(send.id, PostState.CANCELLED, reason)
+
+
+def scheduled_sends_of(ledger: Ledger, flow_run: str) -> list[Send]:
+    """The posts that a flow run has scheduled and that can still be cancelled."""
+    now_ms = ledger.now() * 1000
+    return [
+        send
+        for send, found in ledger.sends_of_flow_run(flow_run)
+        if send.history_id is not None
+        and send.scheduled_ms > now_ms
+        and any(o.state is PostState.ACCEPTED for o in found)
+    ]

@@ -1,0 +1,179 @@
+"""A Taisly client that stays within the plan: requests are counted in the ledger, for all runs on all machines."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from reelflow.errors import Busy, InputError, ReelflowError
+from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.posts.accounts import choose_accounts
+from reelflow.posts.matching import account_of
+from reelflow.records.posts import Account
+from reelflow.taisly.client import SERVICE, TaislyClient
+from reelflow.taisly.wire import AcceptedPost, HistoryItem
+from reelflow.wording import duration
+
+log = logging.getLogger(__name__)
+
+REQUESTS_PER_HOUR = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
+"""Taisly's plans, as documented."""
+READ_SHARE = 0.6
+"""The share of the plan that reading may use; the rest is kept free for sending."""
+ACCOUNTS_KEPT = 600.0
+"""Seconds for which the list of connected accounts is reused."""
+BUSY_SECONDS = 60.0
+"""How long a key rests after a 429 that does not say how long."""
+ASK_AGAIN = 5.0
+"""Seconds between two looks whether there is room again, while waiting for it."""
+
+Kind = Literal["read", "send"]
+
+
+class RateLimitedTaisly:
+    """One Taisly account, used within its plan.
+
+    Every request takes a ticket from the ledger first, where those of the last hour are counted. There are never
+    more than the plan allows in any hour, however many runs and machines there are, as long as they share a ledger.
+
+    Args:
+        client: The client to use; closed with this object.
+        ledger: Where requests are counted.
+        api_key: Of the client; only its fingerprint is kept.
+        service: The client's base URL.
+        plan: STARTER, INFLUENCER or PRO.
+        sleep: For tests.
+    """
+
+    def __init__(
+        self,
+        client: TaislyClient,
+        ledger: Ledger,
+        *,
+        api_key: str,
+        service: str,
+        plan: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self.ledger = ledger
+        self.service = service
+        self.key = key_fingerprint(api_key, service)
+        self.per_hour = REQUESTS_PER_HOUR[plan]
+        self.sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def accounts(self, *, fresh: bool = False) -> list[Account]:
+        """The connected accounts: from the ledger, if they were asked for in the last ten minutes.
+
+        Raises:
+            Busy: the plan has no room for the request.
+            ServiceError: as the client does.
+        """
+        known = None if fresh else self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
+        if known is not None:
+            return known
+        with self.request("read"):
+            found = self._client.platforms()
+        accounts = [account_of(each) for each in found]
+        self.ledger.remember_accounts(self.key, accounts)
+        return accounts
+
+    def account_ids(self) -> set[str]:
+        """The ids of the connected accounts, however long ago they were asked for."""
+        known = self.ledger.known_accounts(self.key, float("inf"))
+        return {a.id for a in (known if known else self.accounts())}
+
+    def choose_accounts(self, names: Sequence[str]) -> list[Account]:
+        """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
+
+        Raises:
+            InputError: a name matches none or several.
+        """
+        remembered = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT) is not None
+        try:
+            return choose_accounts(names, self.accounts())
+        except InputError:
+            if not remembered:
+                raise
+        return choose_accounts(names, self.accounts(fresh=True))
+
+    def create_post(self, *args: Any, **kwargs: Any) -> AcceptedPost:
+        """As the client's; `take_ticket` must have been called before."""
+        return self._client.create_post(*args, **kwargs)
+
+    def history_between(self, start: datetime, end: datetime) -> list[HistoryItem]:
+        """As the client's, counted."""
+        with self.request("read"):
+            return self._client.history_between(start, end)
+
+    def history_page(self, page: int) -> list[HistoryItem]:
+        """As the client's, counted."""
+        with self.request("read"):
+            return self._client.history_page(page)
+
+    def cancel_scheduled(self, history_id: str) -> None:
+        """As the client's, counted like a send: a person is waiting for it."""
+        with self.request("send"):
+            self._client.cancel_scheduled(history_id)
+
+    def allowance(self, kind: Kind) -> int:
+        """Requests in the last hour from which one of `kind` has to wait."""
+        return max(1, int(self.per_hour * READ_SHARE)) if kind == "read" else self.per_hour
+
+    @contextlib.contextmanager
+    def request(self, kind: Kind) -> Iterator[None]:
+        """Count one request, made in the body. A 429 in the body lets every run rest for as long as it says.
+
+        Raises:
+            Busy: there is no room now.
+        """
+        ticket = self.take_ticket(kind, 0.0)
+        try:
+            yield
+        except Busy as error:
+            self.ledger.block_key(self.key, error.retry_after or BUSY_SECONDS)
+            raise
+        finally:
+            with contextlib.suppress(ReelflowError):  # the count is then a little early, and nothing is lost
+                self.ledger.finish_request(ticket)
+
+    def take_ticket(self, kind: Kind, patience: float, *, while_waiting: Callable[[], None] = lambda: None) -> str:
+        """A ticket for one request, waited for if need be; `while_waiting` is called every few seconds.
+
+        Raises:
+            Busy: there is no room within `patience` seconds.
+        """
+        left, told = patience, False
+        while True:
+            ticket, wait = self.ledger.take_request(self.key, kind, self.allowance(kind))
+            if ticket is not None:
+                return ticket
+            if wait > left:
+                raise Busy(
+                    f"The plan's {self.per_hour} requests an hour are used up; more are available in "
+                    f"{duration(wait)}. Nothing was sent.",
+                    service=SERVICE,
+                    retry_after=wait,
+                )
+            if not told:
+                log.warning(
+                    "Taisly's hourly requests are used up. Waiting up to %s until more are available.", duration(wait)
+                )
+                told = True
+            pause = min(wait, ASK_AGAIN)
+            self.sleep(pause)
+            left -= pause
+            while_waiting()

@@ -1,0 +1,66 @@
+"""Turn a form into a request, and check everything that can be checked before the post is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from reelflow.errors import InputError
+from reelflow.posts.accounts import check_caption
+from reelflow.posts.form import PostForm
+from reelflow.posts.schedule import publishing_time
+from reelflow.records.posts import Account, PostRequest, Video
+from reelflow.video import check_video
+
+
+def read_video(name: str) -> Video:
+    """The video at the path `name`, checked.
+
+    Raises:
+        InputError: everything that is wrong with it.
+    """
+    path = Path(name.strip()).expanduser()
+    report = check_video(path, with_fingerprint=True)
+    if report.facts is None or report.fingerprint is None:
+        raise InputError(f"{path} cannot be published. " + " ".join(str(p) for p in report.errors))
+    return Video(
+        path=path.resolve(),
+        **report.fingerprint._asdict(),
+        width=report.facts.width,
+        height=report.facts.height,
+        duration=report.facts.duration,
+        warnings=[str(p) for p in report.warnings],
+    )
+
+
+def check_form(form: PostForm, video: Video, now: datetime) -> datetime | None:
+    """When to publish, in UTC; None for at once. Checks what needs nobody to be asked.
+
+    Raises:
+        InputError: the time cannot be meant, or the preview lies beyond the video's end.
+    """
+    scheduled_for = publishing_time(form.scheduled_for, form.time_zone, now)
+    if form.preview_second > video.duration:
+        raise InputError(
+            f"The preview is at second {form.preview_second:g}, but the video ends at {video.duration:.1f}."
+        )
+    return scheduled_for
+
+
+def make_request(
+    form: PostForm, video: Video, scheduled_for: datetime | None, accounts: Sequence[Account]
+) -> PostRequest:
+    """The request for a form whose names have been resolved.
+
+    Raises:
+        InputError: the caption is too long for one of the accounts' platforms.
+    """
+    check_caption(form.caption, accounts)
+    return PostRequest(
+        video=video,
+        accounts=list(accounts),
+        caption=form.caption,
+        scheduled_for=scheduled_for,
+        preview_second=form.preview_second,
+    )

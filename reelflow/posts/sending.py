@@ -1,0 +1,254 @@
+"""Send a post exactly once: claim it in the ledger, send it, and record the answer or its loss.
+
+Each step is recorded before it begins, so a run can safely be killed during any of them:
+
+    claimed          nothing has left; another run takes over when this one is gone
+    upload begins    the same: an upload that is not complete is not a post
+    sealed           the last piece leaves: from here on the history decides
+    accepted         the id is known; there is nothing left to lose
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reelflow.errors import Busy, ClaimLost, InputError, LedgerUnavailable, NothingSent, ReelflowError, Refused
+from reelflow.heartbeat import heartbeat
+from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
+from reelflow.posts.watching import reconcile_now
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import PostRequest
+from reelflow.taisly.wire import AcceptedPost
+
+log = logging.getLogger(__name__)
+
+RETRY_PAUSES = (2.0, 10.0, 30.0)
+"""Seconds before each new try of a send that certainly did not arrive."""
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at a send that another run is making."""
+STORE_TRIES = 5
+"""How often storing the id of an accepted post is tried before it is left to the history."""
+STORE_PAUSE = 0.2
+"""Seconds before the second of them; doubled each time."""
+
+
+class Seen(StrEnum):
+    """What is known of a send after its request, and so what may be done next."""
+
+    ACCEPTED = "ACCEPTED"
+    NOT_SENT = "NOT_SENT"
+    BUSY = "BUSY"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
+
+
+def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> Seen:
+    """What the answer to a send, or the error in its place, says about the post.
+
+    Args:
+        result: What the client returned or raised.
+        sealed: Whether the last piece of the upload was released. A post whose upload was not complete is not out,
+            whatever else went wrong.
+    """
+    if isinstance(result, AcceptedPost):
+        return Seen.ACCEPTED
+    if isinstance(result, Busy):
+        return Seen.BUSY
+    if isinstance(result, Refused):
+        return Seen.REFUSED
+    if isinstance(result, NothingSent | InputError | ClaimLost) or not sealed:
+        return Seen.NOT_SENT
+    return Seen.UNKNOWN
+
+
+@dataclass
+class SendResult:
+    """Which sends carry a post now, and whether this run made one of them."""
+
+    send_ids: set[str] = field(default_factory=set)
+    sent_now: bool = False
+
+
+def send_post(
+    taisly: RateLimitedTaisly,
+    request: PostRequest,
+    *,
+    repeat: int = 0,
+    flow_run: str | None = None,
+    patience: float = 900.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> SendResult:
+    """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
+
+    When this returns, each destination is on record as ACCEPTED or better, REFUSED, UNCONFIRMED, or as SENDING with
+    its answer lost, which `watching.watch_posts` settles.
+
+    Args:
+        taisly: With the ledger in which destinations are claimed.
+        request: What to send.
+        repeat: 0 for the first time; another number sends the same again on purpose.
+        flow_run: Id for the record.
+        patience: Seconds to wait for room in the plan, for a busy service, and for other runs.
+        progress: As in `TaislyClient.create_post`.
+
+    Raises:
+        NothingSent, Busy: it could not be sent; doing it again is safe.
+        LedgerUnavailable: nothing is sent without the ledger.
+        InputError: the file changed.
+    """
+    end = time.monotonic() + patience
+    left, result = request, SendResult()
+    while left.accounts:
+        owner = uuid.uuid4().hex  # this very attempt: one flow run may be executed by two processes at once
+        claim = taisly.ledger.claim(left, service=taisly.service, repeat=repeat, owner=owner, flow_run=flow_run)
+        result.send_ids.update(claim.settled)
+        if claim.send_id is not None:
+            part = request.model_copy(update={"accounts": claim.accounts})
+            if _Attempt(taisly, part, claim.send_id, owner, end, progress).run():
+                result.send_ids.add(claim.send_id)
+                result.sent_now = True
+                # Tried by this run, whatever came of it: a refusal may be claimed again, but only by another run.
+                others = [a for a in left.accounts if a not in claim.accounts]
+                left = left.model_copy(update={"accounts": others})
+        elif not claim.waiting:
+            break
+        elif time.monotonic() > end:
+            raise NothingSent("Another run is sending this post and did not finish in time. Nothing was sent twice.")
+        else:
+            taisly.sleep(LOOK_AGAIN)
+    return result
+
+
+class _Attempt:
+    """One claimed send, tried until it arrived, was refused, or may have arrived."""
+
+    def __init__(
+        self,
+        taisly: RateLimitedTaisly,
+        request: PostRequest,
+        send_id: str,
+        owner: str,
+        end: float,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
+        self.send_id, self.owner, self.end, self.progress = send_id, owner, end, progress
+
+    def run(self) -> bool:
+        """Send until it is settled; False if another run has taken the post over."""
+        pauses = iter(RETRY_PAUSES)
+        try:
+            with heartbeat(lambda: self.ledger.renew(self.send_id, self.owner), self.ledger.lease_seconds / 3):
+                while (wait := self._try(pauses)) is not None:
+                    self.taisly.sleep(wait)
+                    self.ledger.renew(self.send_id, self.owner)
+        except ClaimLost as error:
+            log.warning("%s", error)
+            return False
+        return True
+
+    def _try(self, pauses: Iterator[float]) -> float | None:
+        """Send once. None when it is settled, else the seconds until the next try."""
+        ticket = self._ticket()
+        sealed = False
+
+        def seal() -> None:
+            nonlocal sealed
+            self.ledger.seal(self.send_id, self.owner)
+            sealed = True
+
+        try:
+            self.ledger.begin(self.send_id, self.owner)
+            accepted = self.taisly.create_post(
+                self.request.video.path,
+                [a.id for a in self.request.accounts],
+                self.request.caption,
+                preview_seconds=self.request.preview_second,
+                scheduled=self.request.scheduled_for,
+                progress=self.progress,
+                expect=(self.request.video.size_bytes, self.request.video.modified_ns),
+                before_last=seal,
+            )
+        except BaseException as error:
+            return self._after(error, sealed, pauses)
+        else:
+            self._store(accepted.history_id)
+            return None
+        finally:
+            with contextlib.suppress(ReelflowError):
+                self.ledger.finish_request(ticket)
+
+    def _store(self, history_id: str) -> None:
+        """Store the id of the accepted post. If that cannot be done, the history will tell it again."""
+        for attempt in range(STORE_TRIES):
+            try:
+                self.ledger.accepted(self.send_id, history_id)
+            except LedgerUnavailable as error:
+                log.warning(
+                    "Taisly accepted the post as %s, but the ledger could not store that: %s", history_id, error
+                )
+                self.taisly.sleep(STORE_PAUSE * 2**attempt)
+            else:
+                log.info("Taisly accepted the post (history ID %s).", history_id)
+                return
+
+    def _ticket(self) -> str:
+        try:
+            return self.taisly.take_ticket(
+                "send", self.end - time.monotonic(), while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
+            )
+        except Busy as error:
+            self.ledger.release_claim(self.send_id, str(error))
+            raise
+
+    def _after(self, error: BaseException, sealed: bool, pauses: Iterator[float]) -> float | None:
+        """Record what `error` means, and say what to do: raise, end (None), or try again after some seconds."""
+        seen, reason = what_happened(error, sealed=sealed), str(error) or type(error).__name__
+        if isinstance(error, ClaimLost):
+            raise error
+        if seen is Seen.REFUSED:
+            self.ledger.settle(self.send_id, PostState.REFUSED, reason)
+            return None
+        if seen is Seen.BUSY:
+            assert isinstance(error, Busy)  # noqa: S101 - what BUSY means
+            return self._rest(error, sealed)
+        if seen is Seen.UNKNOWN:
+            self.ledger.answer_lost(self.send_id, reason)
+            if not isinstance(error, Exception):
+                raise error
+            log.warning("The answer to the send was lost (%s). Looking for the post in Taisly's history.", error)
+            return None
+        pause = next(pauses, None) if isinstance(error, NothingSent) else None
+        if pause is None or time.monotonic() + pause > self.end:
+            self.ledger.release_claim(self.send_id, reason)
+            if isinstance(error, NothingSent):
+                error.message += " Nothing was posted: it is safe to start the run again."
+            raise error
+        log.warning("%s Nothing was posted. Trying again in %.0f s.", error, pause)
+        self.ledger.release_claim(self.send_id, reason, keep_seconds=self.ledger.lease_seconds + pause)
+        return pause
+
+    def _rest(self, error: Busy, sealed: bool) -> float | None:
+        """After a 429: let every run rest. It means "not taken"; but after a whole upload we look before we repeat."""
+        wait = error.retry_after or BUSY_SECONDS
+        self.ledger.block_key(self.taisly.key, wait)
+        if time.monotonic() + wait > self.end:
+            if sealed:
+                self.ledger.answer_lost(self.send_id, str(error))
+                return None
+            self.ledger.release_claim(self.send_id, str(error))
+            raise error
+        log.warning("%s", error)
+        if sealed:
+            self.taisly.sleep(wait)
+            if reconcile_now(self.taisly, self.send_id):
+                return None
+            wait = 0.0
+        self.ledger.release_claim(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds + wait)
+        return wait

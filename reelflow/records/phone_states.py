@@ -1,0 +1,150 @@
+"""State transitions: a request to TikMatrix, and a phone task.
+
+A request asks for tasks once::
+
+    PLANNED ──► SENDING ──► CREATED
+     │ ▲           ├──────► REFUSED       TikMatrix said no; nothing was created
+     │ │           └──────► NOT_CREATED   certainly nothing was created
+     │ └── from SENDING: certainly not sent, so it may be tried again
+     └──► NOT_CREATED                     cancelled before it was sent
+
+    NOT_CREATED ──► CREATED: a late answer to a request that was already given up
+
+A phone task lives in TikMatrix::
+
+    PENDING ──► RUNNING ──► COMPLETED
+       ▲           └──► RETRYING ──► FAILED    once TikMatrix and we have stopped retrying it
+       └───────────────────┘
+    from any of PENDING, RUNNING, RETRYING:    GONE (TikMatrix no longer has it), CANCELLED (we deleted it)
+    from COMPLETED and FAILED:                 PENDING, when a person retries it
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from reelflow.tikmatrix.wire import TaskStatus
+
+GRACE = 600.0
+"""Seconds after which a request that left no trace counts as not created. TikMatrix answers in milliseconds."""
+AUTO_RETRY_SECONDS = 65.0
+"""TikMatrix repeats a failed task after 5 to 60 s, so a failure is final only after that, and 5 s for its clock."""
+AUTO_RETRY_MOST = 10
+"""The highest number of repeats that TikMatrix's setting takes: a failure after them is final at once."""
+
+
+class RequestState(StrEnum):
+    """The state of a request for tasks."""
+
+    PLANNED = "PLANNED"
+    SENDING = "SENDING"
+    CREATED = "CREATED"
+    REFUSED = "REFUSED"
+    NOT_CREATED = "NOT_CREATED"
+
+    @property
+    def made_nothing(self) -> bool:
+        """Whether it certainly created nothing, and never will: it does not count for its accounts."""
+        return self in (RequestState.REFUSED, RequestState.NOT_CREATED)
+
+    @property
+    def may_come_from(self) -> frozenset[RequestState]:
+        """The states that this one may follow."""
+        return _MAY_COME_FROM[self]
+
+
+_MAY_COME_FROM = {
+    RequestState.PLANNED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
+    RequestState.SENDING: frozenset({RequestState.PLANNED, RequestState.SENDING}),
+    RequestState.CREATED: frozenset({RequestState.SENDING, RequestState.NOT_CREATED}),
+    RequestState.REFUSED: frozenset({RequestState.SENDING}),
+    RequestState.NOT_CREATED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
+}
+
+
+class TaskState(StrEnum):
+    """The state of one phone task.
+
+    RETRYING: it failed, and may be repeated by TikMatrix or by us. GONE: it was deleted in TikMatrix, or TikMatrix
+    lost it. CANCELLED: we deleted it.
+    """
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    GONE = "GONE"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended; only a person who retries it can change that."""
+        return self not in UNFINISHED
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the run that wanted it done has failed with it."""
+        return self in (TaskState.FAILED, TaskState.GONE)
+
+
+UNFINISHED = frozenset({TaskState.PENDING, TaskState.RUNNING, TaskState.RETRYING})
+
+
+def settled_state(*, found: int, expected: int, age: float) -> RequestState | None:
+    """What became of a request whose answer was lost; None while that cannot be said.
+
+    Args:
+        found: How many tasks are in TikMatrix that it must have created.
+        expected: How many it asked for.
+        age: Seconds since it was sent.
+    """
+    if found >= expected:
+        return RequestState.CREATED
+    if age <= GRACE:
+        return None
+    return RequestState.CREATED if found else RequestState.NOT_CREATED
+
+
+def shown_state(status: TaskStatus | None) -> TaskState:
+    """The state that TikMatrix's status means by itself; a status that is not documented counts as running."""
+    return TaskState.RUNNING if status is None else _SHOWN[status]
+
+
+_SHOWN = {
+    TaskStatus.PENDING: TaskState.PENDING,
+    TaskStatus.RUNNING: TaskState.RUNNING,
+    TaskStatus.COMPLETED: TaskState.COMPLETED,
+    TaskStatus.FAILED: TaskState.FAILED,
+}
+
+
+def task_state(
+    status: TaskStatus | None,
+    *,
+    failed_at: float | None,
+    repeated_by_tikmatrix: int,
+    repeated_by_us: int,
+    retries: int,
+    auto_retry: bool,
+    now: float,
+) -> tuple[TaskState, float | None]:
+    """The state of a task that TikMatrix still has, and since when it has failed without a change.
+
+    Args:
+        status: As TikMatrix reports it; None for a status that is not documented, which counts as not finished.
+        failed_at: Unix seconds at which this very failure was first seen; None if it is seen for the first time.
+        repeated_by_tikmatrix: How often TikMatrix has repeated the task by itself.
+        repeated_by_us: How often we have.
+        retries: How often we may.
+        auto_retry: Whether TikMatrix repeats failed tasks by itself.
+        now: Unix seconds.
+    """
+    if status is TaskStatus.FAILED:
+        since = now if failed_at is None else failed_at
+        tikmatrix_is_done = (
+            not auto_retry or repeated_by_tikmatrix >= AUTO_RETRY_MOST or now - since >= AUTO_RETRY_SECONDS
+        )
+        final = tikmatrix_is_done and repeated_by_us >= retries
+        return (TaskState.FAILED if final else TaskState.RETRYING), since
+    return shown_state(status), None

@@ -1,0 +1,142 @@
+"""State transitions of a destination, and what its send needs next.
+
+A destination is one account of one post::
+
+    CLAIMED ──► SENDING ──► ACCEPTED ──► SUCCESS | FAILED
+       ▲           │            └──────► CANCELLED
+       │           ├──► REFUSED
+       │           └──► UNCONFIRMED      may be out
+       ├── from SENDING: it is certain that nothing was posted
+       └── from REFUSED and CANCELLED: nothing is out, so another run may claim it
+
+    out of UNCONFIRMED: a person or a late answer decides: ACCEPTED, SUCCESS, REFUSED or CLAIMED
+    CLAIMED ──► ACCEPTED: a late answer to a send that was already given up
+
+SUCCESS and FAILED are final: a platform has been known to report a failure and publish all the same.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class PostState(StrEnum):
+    """The state of one destination.
+
+    PENDING is only ever shown, never stored: Taisly has the post, and there is no outcome yet.
+    """
+
+    CLAIMED = "CLAIMED"
+    SENDING = "SENDING"
+    ACCEPTED = "ACCEPTED"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    UNCONFIRMED = "UNCONFIRMED"
+    CANCELLED = "CANCELLED"
+    PENDING = "PENDING"
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether Taisly has, or may have, the post, and there is no outcome yet."""
+        return self in IN_FLIGHT
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a run that wanted the post out has failed with it."""
+        return self in NEED_ATTENTION
+
+    @property
+    def may_come_from(self) -> frozenset[PostState]:
+        """The states that this one may follow."""
+        return _MAY_COME_FROM.get(self, frozenset())
+
+
+IN_FLIGHT = frozenset({PostState.SENDING, PostState.ACCEPTED})
+NOT_OUT = frozenset({PostState.REFUSED, PostState.CANCELLED})
+"""It is certain that nothing is out: the destination may be claimed again."""
+NEED_ATTENTION = frozenset({PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED, PostState.CLAIMED})
+_MAY_COME_FROM = {
+    PostState.CLAIMED: frozenset({PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED}) | NOT_OUT,
+    PostState.SENDING: frozenset({PostState.CLAIMED}),
+    PostState.ACCEPTED: frozenset({PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED}),
+    PostState.SUCCESS: frozenset({PostState.ACCEPTED, PostState.UNCONFIRMED}),
+    PostState.FAILED: frozenset({PostState.ACCEPTED}),
+    PostState.REFUSED: frozenset({PostState.SENDING, PostState.UNCONFIRMED}),
+    PostState.UNCONFIRMED: frozenset({PostState.SENDING}),
+    PostState.CANCELLED: frozenset({PostState.ACCEPTED}),
+}
+
+
+class SendStatus(StrEnum):
+    """What a send in flight calls for now; see `send_status`."""
+
+    AT_WORK = "at work"
+    """A live run is sending it: leave it alone."""
+    ABANDONED = "abandoned"
+    """Its run died before the upload was complete: nothing can be out."""
+    ANSWER_LOST = "answer lost"
+    """The upload was complete, and nobody knows the answer: look for it in the history."""
+    DUE = "due"
+    """Taisly has it, and its time has come: look for its outcome."""
+    SCHEDULED = "scheduled"
+    """Taisly has it, and its time has not come."""
+
+
+def send_status(
+    *,
+    history_id: str | None,
+    lease_until: float,
+    sealed_at: float | None,
+    scheduled_ms: int,
+    now: float,
+    clock_slack: float = 0.0,
+) -> SendStatus:
+    """What a send that has destinations in flight calls for.
+
+    Args:
+        history_id: Taisly's id, once it is known.
+        lease_until: Unix seconds until which its run counts as alive.
+        sealed_at: Unix seconds at which the last piece of the upload was released; None before.
+        scheduled_ms: Unix milliseconds at which Taisly publishes it; 0 for at once.
+        now: Unix seconds: one moment for all sends that are looked at together.
+        clock_slack: Seconds by which Taisly's clock may be ahead of ours.
+    """
+    if history_id is not None:
+        return SendStatus.DUE if scheduled_ms <= (now + clock_slack) * 1000 else SendStatus.SCHEDULED
+    if lease_until > now:
+        return SendStatus.AT_WORK
+    return SendStatus.ABANDONED if sealed_at is None else SendStatus.ANSWER_LOST
+
+
+def may_be_claimed(state: PostState, *, lease_until: float, sealed_at: float | None, now: float) -> bool:
+    """Whether a run may claim a destination that an earlier one claimed.
+
+    Args:
+        state: Of the destination.
+        lease_until: Unix seconds until which the earlier run counts as alive.
+        sealed_at: Unix seconds at which the last piece of its upload was released; None before.
+        now: Unix seconds.
+    """
+    if state in NOT_OUT:
+        return True
+    dead = lease_until <= now
+    return dead and (state is PostState.CLAIMED or (state is PostState.SENDING and sealed_at is None))
+
+
+def is_held(state: PostState, *, lease_until: float, now: float) -> bool:
+    """Whether a live run is sending to a destination: another one waits for it."""
+    return state in (PostState.CLAIMED, PostState.SENDING) and lease_until > now
+
+
+def settled_state(*, found: bool, age: float, grace: float) -> PostState | None:
+    """What became of a send whose answer was lost; None while that cannot be said.
+
+    Args:
+        found: Whether Taisly's history has a post that can only be this one.
+        age: Seconds since the last piece of the upload was released.
+        grace: Seconds within which the post may still appear in the history.
+    """
+    if found:
+        return PostState.ACCEPTED
+    return PostState.UNCONFIRMED if age > grace else None

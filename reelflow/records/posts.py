@@ -1,0 +1,143 @@
+"""The types of posts in the ledger, shared by everything above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from reelflow.records.post_states import PostState, SendStatus, send_status
+
+
+def file_name(path: str) -> str:
+    """The last part of a path of any system: a video may be sent on another machine than this one."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+class Account(BaseModel):
+    """A platform account that is connected in Taisly."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    platform: str
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """How people know it: "TikTok @mara.bakes"."""
+        return f"{self.platform} {self.name}".strip()
+
+
+class Video(BaseModel):
+    """A video file that passed the check.
+
+    `size_bytes` and `modified_ns` are what the file was then; it is not sent if it has changed since.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    modified_ns: int
+    width: int
+    height: int
+    duration: float = Field(description="Seconds.")
+    warnings: list[str] = Field(default_factory=list)
+
+
+class PostRequest(BaseModel):
+    """A post that is ready to be sent: everything checked, every name resolved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    video: Video
+    accounts: list[Account]
+    caption: str
+    scheduled_for: AwareDatetime | None
+    preview_second: float
+
+    @property
+    def account_names(self) -> str:
+        """Its accounts in one line."""
+        return ", ".join(a.label for a in self.accounts)
+
+    @property
+    def short_account_names(self) -> str:
+        """Its accounts for the name of a run: counted where there are more than two."""
+        return self.account_names if len(self.accounts) < 3 else f"{len(self.accounts)} accounts"
+
+    @property
+    def scheduled_ms(self) -> int:
+        """When Taisly publishes it, in Unix milliseconds; 0 for at once."""
+        return 0 if self.scheduled_for is None else round(self.scheduled_for.timestamp() * 1000)
+
+
+class Outcome(BaseModel):
+    """The outcome of a post at one account."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account: Account
+    state: PostState
+    detail: str = ""
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Send:
+    """One upload to Taisly: made, being made, or to be made. Times are Unix seconds."""
+
+    id: str
+    service: str
+    sha256: str
+    file: str
+    caption: str
+    account_ids: tuple[str, ...]
+    scheduled_ms: int
+    repeat: int
+    flow_run: str | None
+    owner: str
+    lease_until: float
+    begun_at: float | None
+    sealed_at: float | None
+    history_id: str | None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the video's path, whichever system's."""
+        return file_name(self.file)
+
+    def status(self, now: float, *, clock_slack: float = 0.0) -> SendStatus:
+        """What it calls for now; see `send_status`."""
+        return send_status(
+            history_id=self.history_id,
+            lease_until=self.lease_until,
+            sealed_at=self.sealed_at,
+            scheduled_ms=self.scheduled_ms,
+            now=now,
+            clock_slack=clock_slack,
+        )
+
+
+SendRecord = tuple[Send, list[Outcome]]
+"""A send with its destinations."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run may send now, and what others have.
+
+    Attributes:
+        send_id: Under which `accounts` were claimed; None if there are none.
+        accounts: To be sent to.
+        waiting: Ids of sends that live runs are making right now.
+        settled: Ids of sends that have reached the other accounts, or may have.
+    """
+
+    send_id: str | None
+    accounts: list[Account]
+    waiting: list[str]
+    settled: list[str]

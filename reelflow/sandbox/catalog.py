@@ -1,0 +1,37 @@
+"""What is always there: API keys, plans, connected accounts, phones."""
+
+from __future__ import annotations
+
+API_KEY = "taisly_sandbox"
+FREE_KEY = "taisly_free"
+"""A key as an account on the FREE plan would have it, if that plan had keys: always answered with 403."""
+REQUESTS_PER_HOUR = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
+"""Taisly's hourly quota by plan."""
+DEVICE_LIMIT = {"Starter": 3, "Pro": 20, "Team": 50, "Business": 100}
+"""How many phones TikMatrix runs at once, by licence."""
+
+ACCOUNTS = [
+    {"id": "64f1c0de00000000000000a1", "platform": "TikTok", "displayName": "@mara.bakes"},
+    {"id": "64f1c0de00000000000000a2", "platform": "TikTok", "displayName": "@mara.behind.the.oven"},
+    {"id": "64f1c0de00000000000000b1", "platform": "Instagram", "displayName": "mara.bakes"},
+    {"id": "64f1c0de00000000000000c1", "platform": "YouTube", "displayName": "Mara Bakes"},
+    {"id": "64f1c0de00000000000000d1", "platform": "X", "displayName": "@marabakes"},
+    {"id": "64f1c0de00000000000000e1", "platform": "Facebook", "displayName": "Mara Bakes"},
+]
+"""The accounts connected to Taisly, as it lists them."""
+HANDLES = {account["id"]: account["displayName"].lstrip("@") for account in ACCOUNTS}
+"""Account names as platforms write them in links, by Taisly's id."""
+POST_LINKS = {
+    "TikTok": "https://www.tiktok.com/@{handle}/video/{id}",
+    "Instagram": "https://www.instagram.com/reel/{id}/",
+    "YouTube": "https://www.youtube.com/shorts/{id}",
+    "X": "https://x.com/{handle}/status/{id}",
+    "Facebook": "https://www.facebook.com/reel/{id}",
+}
+
+_NAMES = ["ada", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "ida", "jon", "kim", "lea",
+          "max", "nia", "ole", "pia", "quin", "rosa", "sam", "tess"]  # fmt: skip
+DEVICES = {f"R58N{i:02d}SANDBOX": [f"{name}.daily", f"{name}.studio"] for i, name in enumerate(_NAMES, 1)}
+"""Twenty phones by serial, as many as the licence Pro runs at once, with two usernames each."""
+PHONES = [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
+"""The same phones as their owner writes them into the TikMatrix block."""

@@ -1,0 +1,1 @@
+"""Upkeep: dead and late runs, and the history of recent days."""

@@ -1,0 +1,29 @@
+"""What tells two files apart: their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from io import BufferedReader
+from typing import NamedTuple
+
+
+class Fingerprint(NamedTuple):
+    """A file at one moment.
+
+    Attributes:
+        sha256: Of its content, in hex.
+        size_bytes: Its size.
+        modified_ns: Its modification time in nanoseconds.
+    """
+
+    sha256: str
+    size_bytes: int
+    modified_ns: int
+
+
+def fingerprint(file: BufferedReader) -> Fingerprint:
+    """The fingerprint of an open file, read from its beginning."""
+    file.seek(0)
+    stat = os.fstat(file.fileno())
+    return Fingerprint(hashlib.file_digest(file, "sha256").hexdigest(), stat.st_size, stat.st_mtime_ns)

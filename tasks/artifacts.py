@@ -1,0 +1,86 @@
+"""The artifacts of a run: Markdown reports, tables and a progress bar. A failure here never fails the run."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+PROGRESS_SECONDS = 2.0
+"""Between two updates: each costs the server some 75 ms."""
+
+
+def show_markdown(lines: Sequence[str], description: str, *, key: str | None = None) -> None:
+    """Show a report. Without a key one click in the run opens it; with one, a list of versions stands between."""
+    _show(lambda: create_markdown_artifact(markdown="\n".join(lines), description=description, key=key))
+
+
+def show_table(rows: Sequence[dict[str, str]], description: str) -> None:
+    """Show rows as a table; every column needs a name, or the page of the table breaks."""
+    _show(lambda: create_table_artifact(table=list(rows), description=description))
+
+
+def _show(create: Callable[[], object]) -> None:
+    """The work is done, whatever happens to its picture."""
+    try:
+        create()
+    except Exception as error:  # noqa: BLE001 - see above
+        get_run_logger().warning("The report could not be saved: %s", error)
+
+
+def table(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table. Cells are Markdown: text from outside goes through `plain_text` first."""
+    shown = {name: cells for name, cells in columns.items() if any(cells)}  # an empty column only takes room
+    rows = zip(*shown.values(), strict=True)
+    return [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown), *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def bullets(title: str, lines: Sequence[str]) -> list[str]:
+    """A titled list of plain lines; nothing where there are none."""
+    return ["", title, "", *(f"- {plain_text(line)}" for line in lines), ""] if lines else []
+
+
+def plain_text(text: str) -> str:
+    """Text from outside as plain text inside Markdown and its tables."""
+    for character in "\\`*_[]<>|#":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
+
+
+def link(url: str, text: str) -> str:
+    """A link, if the address is one that Markdown takes as it is; otherwise the address as plain text."""
+    if not url.startswith("https://") or any(character in url for character in " |<>()[]\n"):
+        return plain_text(url)
+    return f"[{plain_text(text)}]({url})"
+
+
+class ProgressBar:
+    """A progress artifact that is updated every few seconds."""
+
+    def __init__(self, description: str) -> None:
+        self._log = get_run_logger()
+        self._description = description
+        self._shown_at = 0.0
+        self._shown = -1
+        self._id: UUID | None = None
+        self._broken = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        now = time.monotonic()
+        if self._broken or done == self._shown or (done < total and now - self._shown_at < PROGRESS_SECONDS):
+            return
+        self._shown_at, self._shown = now, done
+        try:
+            if self._id is None:
+                self._id = create_progress_artifact(progress=0.0, description=self._description)  # type: ignore[assignment]
+            update_progress_artifact(artifact_id=self._id, progress=100 * done / max(1, total))  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
+            self._broken = True
+            self._log.warning("The progress bar could not be updated: %s", error)

@@ -1,0 +1,15 @@
+"""The ledger of this process."""
+
+from functools import lru_cache
+
+from reelflow.ledger import Ledger, default_url
+
+
+def open_ledger() -> Ledger:
+    """The ledger at REELFLOW_LEDGER_URL, or the user's own; one connection pool per process."""
+    return _ledger(default_url())
+
+
+@lru_cache(maxsize=4)
+def _ledger(url: str) -> Ledger:
+    return Ledger(url)

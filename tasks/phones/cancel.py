@@ -1,0 +1,55 @@
+"""Cancel the phone tasks of a cancelled run."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.logging.loggers import flow_run_logger
+from prefect.states import Cancelling
+
+from blocks import TikMatrixHost
+from blocks.reference import load_referred
+from reelflow.errors import ReelflowError
+from reelflow.phones import cleanup
+from reelflow.wording import count
+from tasks.ledger import open_ledger
+
+
+def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """Stop and delete the unfinished phone tasks of a cancelled run. A hook that runs in another process."""
+    log = flow_run_logger(flow_run)
+    for name in _cancel_children(flow_run.id):
+        log.info("The run was cancelled. Also cancelled %s, which it had started on another machine.", name)
+    host = load_referred(TikMatrixHost, flow_run.parameters.get("host"))
+    if host is None:
+        return
+    try:
+        with host.get_client() as client:
+            done = cleanup.cancel_run(client, open_ledger(), str(flow_run.id), host.key)
+    except ReelflowError as error:
+        log.error(  # noqa: TRY400
+            "The run was cancelled, but its phone tasks were not: %s finish-phone-tasks will cancel them.", error
+        )
+        return
+    log.info("The run was cancelled: %s", summarize_cancel(done))
+
+
+def summarize_cancel(done: cleanup.CancelResult) -> str:
+    """One line about the cancelled tasks."""
+    line = f"cancelled {count(len(done.cancelled), 'task')}"
+    if done.cancelled:
+        line += f" ({len(done.cancelled) - done.running} pending, {done.running} running)"
+    return f"{line}; {len(done.finished)} had already finished."
+
+
+def _cancel_children(flow_run_id: UUID) -> list[str]:
+    """Cancel the runs that a run has started on other machines; returns their names."""
+    children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    cancelled = []
+    with get_client(sync_client=True) as client:
+        for child in client.read_flow_runs(flow_run_filter=children):
+            if child.state is not None and not child.state.is_final():
+                client.set_flow_run_state(child.id, Cancelling())
+                cancelled.append(child.name)
+    return cancelled

@@ -1,0 +1,59 @@
+"""Finish what earlier runs left open."""
+
+from uuid import UUID
+
+import httpx
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+
+from blocks import TikMatrixHost
+from reelflow.phones import cleanup
+from reelflow.phones.form import FinishPhonesForm
+from reelflow.phones.watching import WatchSettings
+from reelflow.wording import count
+from tasks.artifacts import show_markdown
+from tasks.ledger import open_ledger
+from tasks.phones.report import task_table
+from tasks.step import step
+
+
+@step("finish phone tasks of {host.key}")
+def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> str:
+    """Finish what earlier runs left open on one PC; returns a one-line summary.
+
+    Raises:
+        ServiceError: TikMatrix does not answer.
+    """
+    settings = WatchSettings(form.minutes * 60, host.poll_seconds, auto_retry=host.auto_retry)
+    with host.get_client() as client:
+        done = cleanup.finish_phone_tasks(
+            client, open_ledger(), host.key, run_has_ended=_run_has_ended, settings=settings, cancel=form.cancel_tasks
+        )
+    summary = summarize_finish(done)
+    if done.news or done.cancelled:
+        show_markdown([summary, "", *task_table([*done.news, *done.cancelled])], summary)
+    return summary
+
+
+def summarize_finish(done: cleanup.FinishResult) -> str:
+    """One line about a run that finishes open phone tasks."""
+    parts = [f"{count(len(done.news), 'task')} finished, {done.still_open} still open"]
+    if done.cancelled:
+        parts.append(f"cancelled {count(len(done.cancelled), 'task')} of dead runs")
+    if done.unanswered:
+        parts.append(f"still looking for the tasks of {count(len(done.unanswered), 'request')} whose answer was lost")
+    return "; ".join(parts) + "."
+
+
+def _run_has_ended(flow_run_id: str) -> bool:
+    """Whether a flow run has ended, however it did, or no longer exists."""
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(UUID(flow_run_id)).state
+    except ObjectNotFound:
+        return True
+    except httpx.HTTPError as error:
+        get_run_logger().warning("The state of run %s cannot be read: %s", flow_run_id, error)
+        return False
+    return state is not None and state.is_final()

@@ -1,0 +1,167 @@
+"""Run the phones' part for a new post: on this machine, or through the worker of their PC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from blocks import TikMatrixHost
+from reelflow.errors import InputError, PhonesFailed, PublishFailed, ReelflowError
+from reelflow.phones.engagement import (
+    EngagementJob,
+    EngagementPart,
+    check_engagement,
+    engagement_jobs,
+    sample_comments,
+    warm_up_parts,
+)
+from reelflow.phones.form import EngageForm
+from reelflow.phones.report import PhoneReport
+from reelflow.phones.requests import make_request
+from reelflow.posts.report import PublishReport
+from tasks.phones.check import check_phones
+from tasks.phones.create import create_phone_tasks
+from tasks.phones.plan import held, plan_phone_tasks
+from tasks.phones.report import report_phones
+from tasks.phones.watch import watch_phone_tasks
+from tasks.step import step
+
+SLACK = timedelta(minutes=5)
+"""How long to wait for another machine's run beyond its own watch time."""
+DEPLOYMENTS = {
+    EngagementJob.WARM_UP: ("warm-up-accounts", "warm_up"),
+    EngagementJob.COMMENT: ("comment-on-posts", "comments"),
+}
+"""For each job on a phone PC: its deployment, and the name of its form parameter."""
+
+
+@step("check the phones' part")
+def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
+    """Check that the phones can do their part, before anything is published.
+
+    Raises:
+        InputError: they cannot.
+        ServiceError: TikMatrix does not answer, or its licence does not include the API.
+    """
+    check_engagement(form)
+    pc = form.phone_pc.strip()
+    if not pc:
+        if host is None:
+            raise InputError("Choose a block 'TikMatrix Host', or enter the 'Phone PC' whose worker does this part.")
+        for comments in sample_comments(form):
+            make_request(comments, host.guardrails)
+        host.check()
+        return
+    with get_client(sync_client=True) as client:
+        for job in engagement_jobs(form):
+            name, _ = DEPLOYMENTS[job]
+            try:
+                client.read_deployment_by_name(f"{name}/{pc}")
+            except ObjectNotFound:
+                raise InputError(
+                    f"There is no deployment {name}/{pc} on this Prefect server. Nothing was published. Set up the "
+                    "phone PC first (docs/deployment.md), or leave 'Phone PC' empty."
+                ) from None
+
+
+@dataclass
+class EngagementResult:
+    """The result of the phones' part: one line for each part, and whether any failed."""
+
+    lines: list[str] = field(default_factory=list)
+    failed: bool = False
+
+
+def engage_phones(
+    host: TikMatrixHost | None, form: EngageForm, parts: Sequence[EngagementPart], left_out: Sequence[str]
+) -> EngagementResult:
+    """Run each part and wait until it ends. If one fails, the next still runs."""
+    result = EngagementResult(lines=list(left_out))
+    for part in parts:
+        try:
+            result.lines.append(_engage(host, form, part))
+        except ReelflowError as error:
+            result.lines.append(str(error))
+            result.failed = True
+    return result
+
+
+def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementResult:
+    """Describe what the phones of this machine would do, without sending anything."""
+    parts = [] if form.phone_pc.strip() else warm_up_parts(form, dry_run=True)
+    return engage_phones(host, form, parts, ["The phones would start after that."])
+
+
+def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:
+    """The final state of a run that publishes and engages."""
+    summary = " ".join([report.summary, *engaged.lines])
+    if report.failed:
+        return Failed(message=summary, data=PublishFailed(summary, report))
+    if engaged.failed:
+        return Failed(message=summary, data=PhonesFailed(summary))
+    return Completed(name="Dry run" if report.dry_run else "Completed", message=summary, data=report)
+
+
+def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> str:
+    """Run one part and wait until it ends; returns a one-line summary.
+
+    Raises:
+        PhonesFailed: some of its tasks failed.
+        ReelflowError: it could not run.
+    """
+    pc = form.phone_pc.strip()
+    if pc or host is None:
+        return hand_over(f"{DEPLOYMENTS[part.job][0]}/{pc}", part)
+    report = _engage_here(host, part)
+    if report.failed:
+        raise PhonesFailed(report.summary, report)
+    return report.summary
+
+
+def _engage_here(host: TikMatrixHost, part: EngagementPart) -> PhoneReport:
+    """The steps of a phone flow, within this run."""
+    request = check_phones(host, part.form)
+    plan = plan_phone_tasks(host, request)
+    if not request.dry_run:
+        with held(plan):
+            create_phone_tasks(host, request, plan)
+            watch_phone_tasks(host, request, plan)
+    return report_phones(host, request, plan)
+
+
+@step("hand over to {deployment}")
+def hand_over(deployment: str, part: EngagementPart) -> str:
+    """Start the deployment on the phones' own PC and wait until it ends. Calling it again finds the same run.
+
+    Raises:
+        PhonesFailed: that run failed, or did not end in time.
+    """
+    name, parameter = DEPLOYMENTS[part.job]
+    wait = timedelta(minutes=part.form.watch_minutes) + SLACK
+    run: Any = run_deployment(
+        deployment,
+        parameters={parameter: part.form.model_dump(mode="json")},
+        timeout=wait.total_seconds(),
+        poll_interval=2,
+        idempotency_key=f"{flow_run.id}-{name}-{part.form.platform}",
+    )
+    state = run.state
+    get_run_logger().info("%s: run %s is %s.", deployment, run.name, state and state.name)
+    if state is None or not state.is_final():
+        why = "no worker has picked it up" if state is None or state.is_scheduled() else "it is still running"
+        raise PhonesFailed(
+            f"{part.form.job.capitalize()}s on {deployment.partition('/')[2]}: not finished within "
+            f"{wait.total_seconds() / 60:.0f} minutes ({why}). Is its worker running?"
+        )
+    summary = state.message or state.name or ""
+    if not state.is_completed():
+        raise PhonesFailed(summary)
+    return summary

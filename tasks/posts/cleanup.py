@@ -1,0 +1,74 @@
+"""Finish what earlier runs left open, and resolve posts that only a person can."""
+
+from blocks import TaislyAccount
+from reelflow.posts import cleanup
+from reelflow.posts.form import FinishForm, ResolveForm
+from reelflow.posts.report import FinishReport
+from reelflow.wording import count
+from tasks.artifacts import plain_text, show_markdown, table
+from tasks.events import emit_outcome
+from tasks.ledger import open_ledger
+from tasks.posts.watch import tell_outcome
+from tasks.posts.wording import detail_of
+from tasks.step import step
+
+
+@step("finish open posts")
+def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
+    """Watch every open post for some minutes; returns new outcomes, open posts and posts that wait for a person."""
+    with taisly.get_rate_limited(open_ledger()) as client:
+        found = cleanup.finish_posts(
+            client,
+            seconds=form.minutes * 60,
+            first_pause=taisly.first_look_seconds,
+            grace=taisly.grace_seconds,
+            on_news=tell_outcome,
+        )
+    for send, outcome in found.newly_unconfirmed:
+        emit_outcome(send, outcome)
+    report = FinishReport(
+        ended=[outcome for _, outcome in found.news],
+        still_open=found.still_open,
+        unconfirmed=[send.id for send, _ in found.unconfirmed],
+    )
+    shown = [*found.news, *((send, o) for send, outcomes in found.unconfirmed for o in outcomes)]
+    if shown:
+        columns = {
+            "File": [plain_text(send.file) for send, _ in shown],
+            "Account": [plain_text(o.account.label) for _, o in shown],
+            "Outcome": [o.state.value for _, o in shown],
+            "Details": [plain_text(detail_of(send, o)) for send, o in shown],
+        }
+        show_markdown(table(columns), summarize_finish(report))
+    return report
+
+
+def summarize_finish(report: FinishReport) -> str:
+    """One line about a run that finishes open posts."""
+    line = f"{count(len(report.ended), 'new outcome')}, {report.still_open} still open."
+    if report.unconfirmed:
+        posts = "1 post is" if len(report.unconfirmed) == 1 else f"{len(report.unconfirmed)} posts are"
+        line += f" {posts} unconfirmed and waiting for you (resolve-post): {', '.join(report.unconfirmed)}."
+    return line
+
+
+@step("resolve {form.send_id}")
+def resolve_post(form: ResolveForm) -> str:
+    """Record what a person found out about an unconfirmed post; returns one line with the next step.
+
+    Raises:
+        InputError: there is no such post, or it is not unconfirmed.
+    """
+    ledger = open_ledger()
+    send, outcomes = cleanup.find_unconfirmed(ledger, form.send_id)
+    names = ", ".join(o.account.label for o in outcomes)
+    if form.dry_run:
+        if form.answer == "send it again":
+            return f"Dry run: nothing was recorded. {send.file} would be released, to be sent again to {names}."
+        return f"Dry run: nothing was recorded. {send.file} would be recorded as published at {names}."
+    cleanup.resolve_post(ledger, send.id, form)
+    if form.answer == "send it again":
+        return f"Released {send.file} for {names}. To send it, start publish-video with the same parameters as before."
+    if history_id := form.history_id.strip():
+        return f"Recorded {send.file} as {history_id}. finish-open-posts will look up its outcome."
+    return f"Recorded {send.file} as published at {names}."

@@ -1,0 +1,120 @@
+"""Report the outcome of a post: as an artifact of the run, and as the run's state."""
+
+import base64
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from blocks import TaislyAccount
+from reelflow.errors import PublishFailed, ReelflowError, VideoUnreadable
+from reelflow.posts.form import PostForm
+from reelflow.posts.report import PublishReport, describe, summarize
+from reelflow.posts.sending import SendResult
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, PostRequest, Send
+from reelflow.video.poster import poster
+from tasks.artifacts import bullets, link, plain_text, show_markdown, table
+from tasks.events import emit_outcome
+from tasks.ledger import open_ledger
+from tasks.posts.wording import detail_of
+
+POSTER_HEIGHT = 240
+_WORDS = {
+    PostState.SUCCESS: "published",
+    PostState.FAILED: "**failed**",
+    PostState.PENDING: "no outcome yet",
+    PostState.REFUSED: "**refused**",
+    PostState.UNCONFIRMED: "**unconfirmed**",
+    PostState.CANCELLED: "cancelled",
+    PostState.CLAIMED: "not sent",
+}
+
+
+def post_run_name() -> str:
+    """A name for runs whose form is a post: "bread.mp4 to TikTok, Instagram"."""
+    post = flow_run.parameters["post"]
+    form = post if isinstance(post, PostForm) else PostForm.model_construct(**post)
+    prefix = "dry run: " if form.dry_run else ""
+    return f"{prefix}{form.file_name} to {', '.join(form.accounts)}"
+
+
+def report_dry_run(request: PostRequest) -> PublishReport:
+    """What would be sent, shown as an artifact of the run."""
+    report = PublishReport(
+        request=request, dry_run=True, summary=f"Dry run: nothing was sent. Would send {describe(request)}."
+    )
+    show_markdown(_markdown(report), report.summary)
+    return report
+
+
+def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, form: PostForm) -> PublishReport:
+    """The post's outcomes in the ledger, shown as an artifact. Never raises: by now the post has been sent."""
+    ids: list[str] = []
+    try:
+        found = open_ledger().outcomes(request, service=taisly.service, repeat=form.repeat)
+        if sent.sent_now:  # what the watch reads is told there; nobody reads these two
+            for outcome, send in found:
+                if outcome.state in (PostState.REFUSED, PostState.UNCONFIRMED):
+                    emit_outcome(send, outcome)
+        outcomes = [_shown(send, outcome) for outcome, send in found]
+        ids = sorted({send.history_id for _, send in found if send.history_id})
+    except ReelflowError as error:
+        get_run_logger().warning("The outcomes of the post cannot be read: %s", error)
+        outcomes = [Outcome(account=a, state=PostState.PENDING) for a in request.accounts]
+    report = PublishReport(request=request, outcomes=outcomes, history_ids=ids, sent_before=not sent.sent_now)
+    report = report.model_copy(update={"summary": summarize(report)})
+    show_markdown(_markdown(report), report.summary)
+    return report
+
+
+def final_state(report: PublishReport) -> State[Any]:
+    """The final state of a run with this report."""
+    if report.failed:
+        return Failed(message=report.summary, data=PublishFailed(report.summary, report))
+    open_name = "Still open" if report.in_state(PostState.PENDING) else "Completed"
+    name = "Dry run" if report.dry_run else open_name
+    return Completed(name=name, message=report.summary, data=report)
+
+
+def _shown(send: Send, outcome: Outcome) -> Outcome:
+    """An outcome as people see it: a send that still waits for Taisly's answer has no outcome yet."""
+    if outcome.state.in_flight:
+        return outcome.model_copy(update={"state": PostState.PENDING})
+    return outcome.model_copy(update={"detail": detail_of(send, outcome)})
+
+
+def _markdown(report: PublishReport) -> list[str]:
+    """The report as Markdown: picture, caption and one row for each account."""
+    request = report.request
+    lines = [f"# {plain_text(request.video.path.name)}", "", plain_text(report.summary), ""]
+    if picture := _picture(request):
+        lines += [picture, ""]
+    if report.dry_run:
+        lines += ["**Dry run: nothing was sent.** Would send:", "", f"- {plain_text(describe(request))}", ""]
+    if request.caption:
+        lines += [*(f"> {plain_text(line)}" for line in request.caption.splitlines()), ""]
+    if report.outcomes:
+        lines += table(
+            {
+                "Account": [plain_text(o.account.label) for o in report.outcomes],
+                "Outcome": [_WORDS[o.state] for o in report.outcomes],
+                "Details": [link(o.link, "open the post") if o.link else plain_text(o.detail) for o in report.outcomes],
+            }
+        )
+        lines.append("")
+    lines += bullets("Possible problems at the platforms:", request.video.warnings)
+    if report.history_ids:
+        ids = ", ".join(f"`{plain_text(i)}`" for i in report.history_ids)
+        lines += [f"History ID at Taisly: {ids}. File SHA-256: `{request.video.sha256[:16]}…`"]
+    return lines
+
+
+def _picture(request: PostRequest) -> str | None:
+    try:
+        jpeg = poster(request.video.path, at=request.preview_second, height=POSTER_HEIGHT)
+    except (VideoUnreadable, OSError):
+        return None
+    return f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"

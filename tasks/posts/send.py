@@ -1,0 +1,37 @@
+"""Send a post to Taisly, once."""
+
+from prefect.runtime import flow_run
+
+from blocks import TaislyAccount
+from reelflow.posts import sending
+from reelflow.posts.form import PostForm
+from reelflow.records.posts import PostRequest
+from tasks.artifacts import ProgressBar
+from tasks.ledger import open_ledger
+from tasks.step import step
+
+LEAST_PATIENCE = 60.0
+"""Seconds to wait for free requests in the plan, even if the run does not wait for outcomes."""
+
+
+@step("send {request.video.path.name} to {request.short_account_names}")
+def send_post(taisly: TaislyAccount, request: PostRequest, form: PostForm) -> sending.SendResult:
+    """Send the post to every account that has not received it yet.
+
+    Prefect does not retry this task. If it is certain that nothing was posted (Taisly was not reached, or is busy), the
+    request is repeated here. If an answer is lost, the post is looked for in Taisly's history.
+
+    Raises:
+        NothingSent: Taisly did not receive the post. It is safe to start the run again.
+        LedgerUnavailable: the ledger cannot be used. Nothing is sent.
+        InputError: the file changed since it was checked.
+    """
+    with taisly.get_rate_limited(open_ledger()) as client:
+        return sending.send_post(
+            client,
+            request,
+            repeat=form.repeat,
+            flow_run=flow_run.id,
+            patience=max(LEAST_PATIENCE, form.watch_minutes * 60),
+            progress=ProgressBar(f"Upload of {request.video.path.name}"),
+        )

@@ -1,0 +1,38 @@
+"""Watch posts until every platform has an outcome."""
+
+from prefect import get_run_logger
+
+from blocks import TaislyAccount
+from reelflow.posts.form import PostForm
+from reelflow.posts.sending import SendResult
+from reelflow.posts.watching import watch_posts
+from reelflow.records.posts import Outcome, PostRequest, Send
+from tasks.events import emit_outcome
+from tasks.ledger import open_ledger
+from tasks.step import step
+
+
+@step("watch {request.video.path.name}")
+def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, form: PostForm) -> None:
+    """Wait until the post has an outcome everywhere, for at most `watch_minutes`. Never fails: the post is sent."""
+    log = get_run_logger()
+    try:
+        with taisly.get_rate_limited(open_ledger()) as client:
+            watched = watch_posts(
+                client,
+                sent.send_ids,
+                seconds=form.watch_minutes * 60,
+                first_pause=taisly.first_look_seconds,
+                grace=taisly.grace_seconds,
+                on_news=tell_outcome,
+            )
+        if watched.trouble is not None:
+            log.warning("The last check failed: %s", watched.trouble)
+    except Exception:  # logged whole; nothing after the send may undo it
+        log.exception("Stopped watching. The post itself is unaffected; finish-open-posts will pick it up.")
+
+
+def tell_outcome(send: Send, outcome: Outcome) -> None:
+    """Report a new outcome: as an event, and in the run's log."""
+    emit_outcome(send, outcome)
+    get_run_logger().info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or outcome.detail)

@@ -1,0 +1,14 @@
+"""Messages for people, built from the facts that the engine returns."""
+
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, Send
+
+
+def detail_of(send: Send, outcome: Outcome) -> str:
+    """The reason for an outcome; for an unconfirmed post, also what to check and the two ways to continue."""
+    if outcome.state is not PostState.UNCONFIRMED:
+        return outcome.detail
+    return (
+        f"{outcome.detail}, so the post may or may not be published. Check the account, then run resolve-post with "
+        f"the send ID {send.id} and choose 'it is out' or 'send it again'"
+    )

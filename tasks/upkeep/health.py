@@ -1,0 +1,127 @@
+"""The checks of everything that reelflow needs. They change nothing."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+from blocks import BY_SLUG, TaislyAccount, TikMatrixHost
+from reelflow.errors import ChecksFailed, ReelflowError
+from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.posts.cleanup import unconfirmed_sends
+from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
+from reelflow.records.phone_states import RequestState
+from reelflow.transport import ServiceClient
+from reelflow.wording import count
+
+CLOCK_LIMIT = 60.0
+"""Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
+
+
+class Finding(NamedTuple):
+    """One check: what was checked, whether it passed, and what was found."""
+
+    what: str
+    ok: bool
+    found: str
+
+
+def check_ledger(ledger: Ledger) -> Finding:
+    """Check whether the ledger can be used, and whether it has posts that wait for a person."""
+    try:
+        unconfirmed = unconfirmed_sends(ledger)
+        sending = ledger.task_requests(states=[RequestState.SENDING])
+    except ReelflowError as error:
+        return Finding("Ledger", False, str(error))
+    parts = [ledger.place]
+    if unconfirmed:
+        parts.append(f"{count(len(unconfirmed), 'unconfirmed post')} waiting for you (run resolve-post)")
+    if lost := [request for request in sending if request.lease_is_over(ledger.now())]:
+        parts.append(f"{count(len(lost), 'request')} to TikMatrix without an answer (run finish-phone-tasks)")
+    return Finding("Ledger", len(parts) == 1, "; ".join(parts))
+
+
+def check_blocks(ledger: Ledger, names: list[tuple[str, str]]) -> Iterator[Finding]:
+    """Check what each saved block connects to.
+
+    Args:
+        ledger: For the requests of the last hour.
+        names: Slug and name of each block.
+    """
+    for slug, name in names:
+        kind = BY_SLUG[slug]
+        yield _finding(f"{kind._block_type_name} {name!r}", partial(_load_and_check, kind, name, ledger))
+
+
+def _load_and_check(kind: type[Any], name: str, ledger: Ledger) -> str:
+    return check_block(kind.load(name), ledger)
+
+
+def check_block(block: Any, ledger: Ledger) -> str:
+    """Check what a block connects to; returns a one-line summary.
+
+    Raises:
+        ReelflowError: it does not work.
+    """
+    if isinstance(block, TaislyAccount):
+        return _check_taisly(block, ledger)
+    if isinstance(block, TikMatrixHost):
+        return _check_tikmatrix(block)
+    return f"key is set, model {block.model}"
+
+
+def _check_taisly(block: TaislyAccount, ledger: Ledger) -> str:
+    with block.get_client() as client:
+        accounts = client.platforms()
+        check_clock(client)
+    key = key_fingerprint(block.api_key.get_secret_value(), block.service)
+    used = ledger.requests_in_last_hour(key)
+    return (
+        f"{block.base_url}: {count(len(accounts), 'account')} connected; plan {block.plan}, "
+        f"{used} of {REQUESTS_PER_HOUR[block.plan]} requests used in the last hour"
+    )
+
+
+def _check_tikmatrix(block: TikMatrixHost) -> str:
+    licence = block.check()
+    with block.get_client() as client:
+        devices = client.devices()
+        check_clock(client)
+    known = {phone.serial for phone in block.guardrails.phones}
+    line = f"{block.base_url}: licence {licence.plan_name}, {licence.device_limit or 'several'} phones at once"
+    if not known:
+        raise ChecksFailed(f"{line}; the block lists no phones, so none can be used.")
+    line += f"; {count(len(known), 'phone')} listed"
+    if devices is not None:
+        online = {device.serial for device in devices}
+        line += f", {len(known & online)} of them online"
+        if away := sorted(known - online):
+            line += f" (not: {', '.join(away[:5])}{' …' if len(away) > 5 else ''})"
+    return line
+
+
+def check_clock(client: ServiceClient) -> None:
+    """Raise ChecksFailed if the service's clock differs by more than a minute from ours."""
+    ahead = client.clock_ahead
+    if ahead is None or abs(ahead) < CLOCK_LIMIT:
+        return
+    way = "ahead of" if ahead > 0 else "behind"
+    raise ChecksFailed(
+        f"its clock is {abs(ahead) / 60:.0f} minutes {way} this machine's. Synchronise both by NTP: "
+        "posts are looked up by time."
+    )
+
+
+def _finding(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, check())
+    except ReelflowError as error:
+        return Finding(what, False, str(error))
+    except (ValueError, RuntimeError) as error:
+        return Finding(what, False, f"cannot be loaded ({str(error).splitlines()[0]}). Save it again in the UI.")
+
+
+def our_blocks(client: Any) -> list[tuple[str, str]]:
+    """Slug and name of each of our saved blocks, sorted."""
+    found = client.read_block_documents(include_secrets=False)
+    ours = [(d.block_type.slug, d.name) for d in found if d.block_type and d.name]
+    return sorted(pair for pair in ours if pair[0] in BY_SLUG)

@@ -1,0 +1,99 @@
+"""Find runs whose process has died, and runs that are late or stuck."""
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+from reelflow.upkeep.form import WatchdogForm
+from reelflow.upkeep.watchdog import RunFacts, diagnose
+from reelflow.wording import count
+from tasks.artifacts import show_table
+from tasks.events import RUN_STUCK, emit_stuck
+from tasks.ledger import open_ledger
+from tasks.step import step
+
+TAG = "reelflow"
+"""The tag of all reelflow deployments; other runs are ignored."""
+MOST_RUNS = 200
+HEARTBEAT = "prefect.flow-run.heartbeat"
+
+
+@step("check every run")
+def check_runs(form: WatchdogForm) -> str:
+    """Set runs of dead processes to Crashed, and report late or stuck runs; returns a one-line summary."""
+    log, now = get_run_logger(), datetime.now(UTC)
+    alive = open_ledger().runs_alive()
+    found: dict[str, list[tuple[str, str]]] = {"dead": [], "stuck": []}
+    with get_client(sync_client=True) as client:
+        for run in _our_runs(client):
+            if str(run.id) == flow_run.id:
+                continue
+            diagnosis = diagnose(_facts(client, run, alive, now), form, now)
+            if diagnosis is None:
+                continue
+            kind, reason = diagnosis
+            found[kind].append((run.name, reason))
+            log.warning("%s: %s", run.name, reason)
+            if not form.dry_run:
+                _act(client, run, kind, reason)
+    rows = [{"Run": name, "What": "dead", "Found": reason} for name, reason in found["dead"]]
+    rows += [{"Run": name, "What": "late or stuck", "Found": reason} for name, reason in found["stuck"]]
+    if rows:
+        show_table(rows, "Runs that need attention")
+    summary = f"{count(len(found['dead']), 'dead run')}, {len(found['stuck'])} late or stuck"
+    return f"Dry run: {summary}." if form.dry_run else f"{summary}."
+
+
+def _act(client: SyncPrefectClient, run: FlowRun, kind: str, reason: str) -> None:
+    if kind == "dead":
+        client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
+    elif _last_event(client, run, RUN_STUCK) is None:  # one alarm is enough
+        emit_stuck(str(run.id), run.name, reason)
+
+
+def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:
+    return RunFacts(
+        state=run.state_type.value if run.state_type else "",
+        since=run.state.timestamp if run.state else now,
+        due=run.expected_start_time,
+        heartbeat=_last_event(client, run, HEARTBEAT) if run.state_type is StateType.RUNNING else None,
+        alive_in_ledger=str(run.id) in alive,
+    )
+
+
+def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:
+    """Our runs that have not ended: running, pending, cancelling or late."""
+    types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    mine = FlowRunFilterTags(all_=[TAG])
+    started = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)), tags=mine),
+        limit=MOST_RUNS,
+    )
+    late = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])), tags=mine),
+        limit=MOST_RUNS,
+    )
+    return [*started, *late]
+
+
+def _last_event(client: SyncPrefectClient, run: FlowRun, event: str) -> datetime | None:
+    """When an event of a run was last seen within two days."""
+    wanted = EventFilter(
+        event=EventNameFilter(name=[event]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+        occurred=EventOccurredFilter(since=datetime.now(UTC) - timedelta(days=2)),
+    )
+    found = client.read_events(wanted, limit=1).events
+    return found[0].occurred if found else None

@@ -1,0 +1,201 @@
+"""What may follow what, row by row: facts and one moment in, a state out."""
+
+import pytest
+
+from reelflow.records.phone_states import (
+    AUTO_RETRY_MOST,
+    AUTO_RETRY_SECONDS,
+    GRACE,
+    UNFINISHED,
+    RequestState,
+    TaskState,
+    settled_state,
+    task_state,
+)
+from reelflow.records.post_states import PostState, SendStatus, is_held, may_be_claimed, send_status
+from reelflow.records.post_states import settled_state as lost_send_state
+from reelflow.tikmatrix.wire import TaskStatus
+
+NOW = 1_000_000.0
+BEFORE, AFTER = NOW - 1, NOW + 1
+NOW_MS = int(NOW * 1000)
+
+
+@pytest.mark.parametrize(
+    ("history_id", "lease_until", "sealed_at", "scheduled_ms", "status"),
+    [
+        (None, AFTER, None, 0, SendStatus.AT_WORK),
+        (None, AFTER, BEFORE, 0, SendStatus.AT_WORK),
+        (None, BEFORE, None, 0, SendStatus.ABANDONED),
+        (None, NOW, None, 0, SendStatus.ABANDONED),
+        (None, BEFORE, BEFORE, 0, SendStatus.ANSWER_LOST),
+        (None, BEFORE, BEFORE, NOW_MS + 60_000, SendStatus.ANSWER_LOST),
+        ("h", BEFORE, BEFORE, 0, SendStatus.DUE),
+        ("h", AFTER, BEFORE, 0, SendStatus.DUE),
+        ("h", BEFORE, BEFORE, NOW_MS, SendStatus.DUE),
+        ("h", BEFORE, BEFORE, NOW_MS + 1, SendStatus.SCHEDULED),
+    ],
+)
+def test_what_a_send_in_flight_calls_for(
+    history_id: str | None, lease_until: float, sealed_at: float | None, scheduled_ms: int, status: SendStatus
+) -> None:
+    """A live run is left alone; a dead one is released before its seal, and looked for after it."""
+    found = send_status(
+        history_id=history_id, lease_until=lease_until, sealed_at=sealed_at, scheduled_ms=scheduled_ms, now=NOW
+    )
+
+    assert found is status
+
+
+def test_a_scheduled_post_is_due_as_soon_as_taislys_clock_may_say_so() -> None:
+    """Its clock may be ahead of ours by some minutes."""
+    facts = {"history_id": "h", "lease_until": 0.0, "sealed_at": BEFORE, "scheduled_ms": NOW_MS + 60_000, "now": NOW}
+
+    assert send_status(**facts) is SendStatus.SCHEDULED
+    assert send_status(**facts, clock_slack=60) is SendStatus.DUE
+
+
+@pytest.mark.parametrize(
+    ("state", "lease_until", "sealed_at", "claimable", "held"),
+    [
+        (PostState.CLAIMED, AFTER, None, False, True),
+        (PostState.CLAIMED, BEFORE, None, True, False),
+        (PostState.SENDING, AFTER, None, False, True),
+        (PostState.SENDING, BEFORE, None, True, False),
+        (PostState.SENDING, AFTER, BEFORE, False, True),
+        (PostState.SENDING, BEFORE, BEFORE, False, False),
+        (PostState.REFUSED, AFTER, BEFORE, True, False),
+        (PostState.CANCELLED, BEFORE, BEFORE, True, False),
+        (PostState.ACCEPTED, BEFORE, BEFORE, False, False),
+        (PostState.UNCONFIRMED, BEFORE, BEFORE, False, False),
+        (PostState.SUCCESS, BEFORE, BEFORE, False, False),
+        (PostState.FAILED, BEFORE, BEFORE, False, False),
+    ],
+)
+def test_who_may_claim_a_destination(
+    state: PostState, lease_until: float, sealed_at: float | None, claimable: bool, held: bool
+) -> None:
+    """Only what is certainly not out; what a live run is sending is waited for."""
+    assert may_be_claimed(state, lease_until=lease_until, sealed_at=sealed_at, now=NOW) is claimable
+    assert is_held(state, lease_until=lease_until, now=NOW) is held
+
+
+@pytest.mark.parametrize(
+    ("state", "before"),
+    [
+        (
+            PostState.CLAIMED,
+            {PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED, PostState.REFUSED, PostState.CANCELLED},
+        ),
+        (PostState.SENDING, {PostState.CLAIMED}),
+        (PostState.ACCEPTED, {PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED}),
+        (PostState.SUCCESS, {PostState.ACCEPTED, PostState.UNCONFIRMED}),
+        (PostState.FAILED, {PostState.ACCEPTED}),
+        (PostState.REFUSED, {PostState.SENDING, PostState.UNCONFIRMED}),
+        (PostState.UNCONFIRMED, {PostState.SENDING}),
+        (PostState.CANCELLED, {PostState.ACCEPTED}),
+        (PostState.PENDING, set()),
+    ],
+)
+def test_what_a_destination_may_come_from(state: PostState, before: set[PostState]) -> None:
+    """An outcome is final; nothing leads out of SUCCESS or FAILED."""
+    assert state.may_come_from == before
+
+
+@pytest.mark.parametrize(
+    ("state", "in_flight", "needs_attention"),
+    [
+        (PostState.CLAIMED, False, True),
+        (PostState.SENDING, True, False),
+        (PostState.ACCEPTED, True, False),
+        (PostState.SUCCESS, False, False),
+        (PostState.FAILED, False, True),
+        (PostState.REFUSED, False, True),
+        (PostState.UNCONFIRMED, False, True),
+        (PostState.CANCELLED, False, False),
+        (PostState.PENDING, False, False),
+    ],
+)
+def test_the_named_sets_of_a_destinations_states(state: PostState, in_flight: bool, needs_attention: bool) -> None:
+    """Every state is in or out of each set on purpose."""
+    assert (state.in_flight, state.needs_attention) == (in_flight, needs_attention)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "age", "state"),
+    [
+        (4, 4, 1, RequestState.CREATED),
+        (5, 4, 1, RequestState.CREATED),
+        (2, 4, GRACE, None),
+        (0, 4, GRACE, None),
+        (2, 4, GRACE + 1, RequestState.CREATED),
+        (0, 4, GRACE + 1, RequestState.NOT_CREATED),
+    ],
+)
+def test_what_became_of_a_request_whose_answer_was_lost(
+    found: int, expected: int, age: float, state: RequestState | None
+) -> None:
+    """All of its tasks are there; or some, or none, after ten minutes; before that nobody can say."""
+    assert settled_state(found=found, expected=expected, age=age) is state
+
+
+@pytest.mark.parametrize(
+    ("found", "age", "state"),
+    [
+        (True, 0, PostState.ACCEPTED),
+        (True, 61, PostState.ACCEPTED),
+        (False, 60, None),
+        (False, 61, PostState.UNCONFIRMED),
+    ],
+)
+def test_what_became_of_a_send_whose_answer_was_lost(found: bool, age: float, state: PostState | None) -> None:
+    """It is in the history; or the grace is over; before that nobody can say."""
+    assert lost_send_state(found=found, age=age, grace=60) is state
+
+
+@pytest.mark.parametrize(
+    ("state", "before"),
+    [
+        (RequestState.PLANNED, {RequestState.PLANNED, RequestState.SENDING}),
+        (RequestState.SENDING, {RequestState.PLANNED, RequestState.SENDING}),
+        (RequestState.CREATED, {RequestState.SENDING, RequestState.NOT_CREATED}),
+        (RequestState.REFUSED, {RequestState.SENDING}),
+        (RequestState.NOT_CREATED, {RequestState.PLANNED, RequestState.SENDING}),
+    ],
+)
+def test_what_a_request_may_come_from(state: RequestState, before: set[RequestState]) -> None:
+    """Nothing leads out of CREATED or REFUSED."""
+    assert state.may_come_from == before
+
+
+@pytest.mark.parametrize(
+    ("status", "facts", "state", "failed_at"),
+    [
+        (TaskStatus.PENDING, {}, TaskState.PENDING, None),
+        (TaskStatus.RUNNING, {}, TaskState.RUNNING, None),
+        (None, {}, TaskState.RUNNING, None),
+        (TaskStatus.COMPLETED, {}, TaskState.COMPLETED, None),
+        (TaskStatus.FAILED, {}, TaskState.RETRYING, NOW),
+        (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS + 1}, TaskState.RETRYING,
+         NOW - AUTO_RETRY_SECONDS + 1),
+        (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS}, TaskState.FAILED, NOW - AUTO_RETRY_SECONDS),
+        (TaskStatus.FAILED, {"auto_retry": False}, TaskState.FAILED, NOW),
+        (TaskStatus.FAILED, {"repeated_by_tikmatrix": AUTO_RETRY_MOST}, TaskState.FAILED, NOW),
+        (TaskStatus.FAILED, {"auto_retry": False, "retries": 1}, TaskState.RETRYING, NOW),
+        (TaskStatus.FAILED, {"auto_retry": False, "retries": 1, "repeated_by_us": 1}, TaskState.FAILED, NOW),
+    ],
+)  # fmt: skip
+def test_the_state_of_a_phone_task(
+    status: TaskStatus | None, facts: dict, state: TaskState, failed_at: float | None
+) -> None:
+    """A failure is final once TikMatrix and we have stopped repeating the task."""
+    usual = {"failed_at": None, "repeated_by_tikmatrix": 0, "repeated_by_us": 0, "retries": 0, "auto_retry": True}
+
+    assert task_state(status, **(usual | facts), now=NOW) == (state, failed_at)
+
+
+def test_the_named_sets_of_phone_states() -> None:
+    """Every state is in or out of each set on purpose."""
+    assert {state for state in TaskState if not state.finished} == UNFINISHED
+    assert {state for state in TaskState if state.needs_attention} == {TaskState.FAILED, TaskState.GONE}
+    assert {state for state in RequestState if state.made_nothing} == {RequestState.REFUSED, RequestState.NOT_CREATED}
