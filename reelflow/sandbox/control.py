@@ -110,7 +110,7 @@ class SandboxControl:
         )  # fmt: skip
 
     def clear_faults(self) -> None:
-        """Cancel every fault that is still waiting."""
+        """Cancel every fault that is still waiting, and send the answers that ``slow`` holds back."""
         self._ask("DELETE", "/sandbox/faults")
 
     def fail_next(

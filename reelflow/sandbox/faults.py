@@ -7,6 +7,7 @@ uvicorn, puts a function that does it into each request's scope.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -46,7 +47,8 @@ class Fault:
         fault: One of `KINDS`.
         times: How many more requests it hits; None for all.
         probability: The chance with which it hits a matching request.
-        seconds: For ``slow``, how late the answer comes; for a status 429, its ``retryAfter``.
+        seconds: For ``slow``, how late the answer comes, unless the faults are cleared sooner; for a status 429, its
+            ``retryAfter``.
         status: For ``status_before`` and ``status_after``.
         after: How many matching requests pass first.
     """
@@ -91,6 +93,7 @@ class Faults:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - play, not secrets
         self.waiting: list[Fault] = []
+        self._cleared = asyncio.Event()
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault that hits this request, if any; this uses it up."""
@@ -107,6 +110,17 @@ class Faults:
             self.waiting = [f for f in self.waiting if f.times is None or f.times > 0]
             return fault
         return None
+
+    async def hold(self, seconds: float) -> None:
+        """Hold an answer back for `seconds`, or until the faults are cleared."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cleared.wait(), seconds)
+
+    def clear(self) -> None:
+        """Forget every fault, and send the answers that ``slow`` holds back."""
+        self.waiting.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
 
     def as_json(self) -> list[dict[str, Any]]:
         """The faults still waiting."""
@@ -166,7 +180,7 @@ class FaultLayer:
             await _answer(send, fault.status, _error_body(fault))
         elif fault.fault == "slow":
             answer = await self._run(scope, receive)
-            await asyncio.sleep(fault.seconds)
+            await self._faults().hold(fault.seconds)
             for message in answer:
                 await send(message)
         else:

@@ -63,6 +63,7 @@ class _Control:
 
     async def reset(self, request: Request) -> Response:
         self.world.reset()
+        self.faults.clear()
         self.faults = Faults(self.world.seed)
         return JSONResponse({"ok": True})
 
@@ -92,7 +93,7 @@ class _Control:
         return JSONResponse({"faults": self.faults.as_json()})
 
     async def clear_faults(self, request: Request) -> Response:
-        self.faults.waiting.clear()
+        self.faults.clear()
         return JSONResponse({"faults": []})
 
     async def fail_next(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.pools import until
+from support.waiting import until
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow

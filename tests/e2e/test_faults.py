@@ -21,10 +21,10 @@ from typing import Any
 import httpx
 import pytest
 import support
-from support.pools import until
 from support.race import at_once
 from support.rounds import SEED, rounds
 from support.sandbox_process import SandboxProcess
+from support.waiting import until
 
 from blocks import TaislyAccount
 from flows.publish import publish_video

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-from support.pools import Pool, until
+from support.pools import Pool
+from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.comment import comment_on_posts

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.api import ask
-from support.pools import until
 from support.sink import Sink, save_notification
+from support.waiting import until
 
 from deployments.local.processes import PLAIN, LocalProcess
 from reelflow.ports import free_port

@@ -20,8 +20,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from support.api import ask
 from support.commands import Done, reelflow
-from support.pools import until
 from support.sink import Sink, save_notification
+from support.waiting import until
 
 from deployments.local.processes import start_prefect_server
 from deployments.setup.blocks import register_block_types

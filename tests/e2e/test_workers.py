@@ -10,9 +10,10 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from support.pools import ROOT, Pool, until
+from support.pools import ROOT, Pool
 from support.processes import processes_of
 from support.race import at_once
+from support.waiting import until
 
 from blocks import TaislyAccount
 from flows.publish import publish_video
@@ -77,7 +78,7 @@ def test_a_worker_goes_in_the_middle_of_a_send(
     and by the retry.
     """
     runs = {"killed": (pools[0], False), "killed, dies at a log line": (pools[0], True), "stopped": (pools[1], False)}
-    sandbox.order_fault("slow", "POST", "/api/private/post", seconds=10, times=len(runs))
+    sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300, times=len(runs))
     form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"]}
     for pool in pools:
         pool.worker()
@@ -88,7 +89,7 @@ def test_a_worker_goes_in_the_middle_of_a_send(
 
     def break_off(pool: Pool, how: signal.Signals) -> None:
         mine = [caption for caption, (its, _) in runs.items() if its is pool]
-        until("the posts, whose answers are 10 s away", lambda: {p["caption"] for p in sandbox.posts} >= {*mine})
+        until("the posts, whose answers are held back", lambda: {p["caption"] for p in sandbox.posts} >= {*mine})
         assert {_record(ledger)[caption, PostState.SENDING] for caption in mine} == {2}
         worker = pool.worker()
         worker.send_signal(how)
@@ -104,6 +105,7 @@ def test_a_worker_goes_in_the_middle_of_a_send(
         return state == "COMPLETED"
 
     at_once(2, lambda n: break_off(pools[n], (signal.SIGKILL, signal.SIGTERM)[n]))
+    sandbox.clear_faults()  # the answers come
 
     for caption, (pool, _) in runs.items():
         until("the run's end", lambda pool=pool, run=ids[caption]: ended(pool, run))  # type: ignore[misc]
@@ -121,7 +123,7 @@ def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
     pool.worker()
     later = {"scheduled_for": datetime.now(UTC) + timedelta(hours=2), "watch_minutes": 10}
     form = {"video": str(clip("small.mp4")), "accounts": ["x"]}
-    sandbox.order_fault("slow", "GET", "/api/private/platform/platforms", seconds=15)
+    sandbox.order_fault("slow", "GET", "/api/private/platform/platforms", seconds=300)
     runs = {"not sent": publish(pool, caption="not sent", **form)}
     until("the check", lambda: sandbox.requests("GET /api/private/platform/platforms"))
     pool.cancel(runs["not sent"])

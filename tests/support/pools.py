@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -86,11 +84,3 @@ class Pool:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._worker.pid, signal.SIGKILL)
         self._worker.wait(10)
-
-
-def until(what: str, condition: Callable[[], object], seconds: float = 120) -> None:
-    """Wait for `condition`, or fail with what was waited for."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds:.0f} s for: {what}; now {condition()!r}"
-        time.sleep(0.1)

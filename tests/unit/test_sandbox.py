@@ -4,12 +4,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from support.waiting import until
 
 from reelflow.errors import Busy, NotAllowed, NothingSent, OutcomeUnknown, Refused, UnreadableAnswer
 from reelflow.sandbox.catalog import ACCOUNTS
@@ -232,6 +234,18 @@ def test_a_slow_answer_comes_late(sandbox: Any) -> None:
 
     with pytest.raises(httpx.ReadTimeout):
         client.get("/reposts")
+
+
+def test_clearing_the_faults_sends_slow_answers(sandbox: Any) -> None:
+    """A test decides when the answer comes, not a clock."""
+    sandbox.order_fault("slow", seconds=300)
+
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(sandbox.taisly().reposts)
+        until("the request", lambda: sandbox.requests("GET /api/private/reposts"))
+        assert not answer.done()
+        sandbox.clear_faults()
+        assert answer.result(10) == []
 
 
 def test_phone_tasks_fan_out_over_targets_and_phones(sandbox: Any) -> None:

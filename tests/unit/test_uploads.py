@@ -4,13 +4,13 @@ import hashlib
 import json
 import re
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from support.waiting import until
 
 from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
 
@@ -40,13 +40,6 @@ def send(sandbox: Any, *parts: bytes, end: bytes = b"--cut-here--\r\n", **header
 
 def stored(sandbox: Any) -> list[Path]:
     return list(sandbox.world.videos.iterdir())
-
-
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +80,9 @@ def test_the_video_is_on_the_disk_while_it_arrives_and_gone_when_its_client_goes
         client.sendall(f"POST /api/private/post HTTP/1.1\r\nHost: {url.host}\r\n{head}\r\n".encode())
         client.sendall(file(half))
 
-        until(lambda: bool(stored(sandbox)) and stored(sandbox)[0].stat().st_size >= len(half))
+        until("half of the upload", lambda: bool(stored(sandbox)) and stored(sandbox)[0].stat().st_size >= len(half))
 
-    until(lambda: stored(sandbox) == [])
+    until("the end of the upload", lambda: stored(sandbox) == [])
     assert sandbox.posts == []
 
 
