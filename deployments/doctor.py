@@ -6,19 +6,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import httpx
-import prefect
-from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.prefect_api import is_compatible
+from deployments.prefect_api import connected_client, read_version, version_problem
 from deployments.spec import block_slug, deployment_specs
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from tasks.upkeep.health import Finding, check_blocks, check_ledger, our_blocks
+from tasks.upkeep.watchdog import TAG
 
 
 def doctor() -> int:
@@ -42,26 +40,17 @@ def examine() -> Iterator[Finding]:
     yield Finding("Python", True, f"{sys.version.split()[0]} at {sys.executable}")
     ledger = Ledger()
     yield check_ledger(ledger)
-    server = PREFECT_API_URL.value()
-    if not server:
-        yield Finding(
-            "Prefect server", False, "PREFECT_API_URL is not set. Run export PREFECT_API_URL=http://127.0.0.1:4200/api"
-        )
-        return
     try:
-        with get_client(sync_client=True) as client:
-            client.api_healthcheck()
-            version = client.api_version()
+        with connected_client() as client:
+            version = read_version(client)
             names = our_blocks(client)
-            deployed = [d for d in client.read_deployments(limit=200) if "reelflow" in d.tags]
-    except (httpx.HTTPError, OSError, RuntimeError) as error:
-        yield Finding(
-            "Prefect server", False, f"{server} does not answer ({error}). Start it, or correct PREFECT_API_URL."
-        )
+            deployed = [d for d in client.read_deployments(limit=200) if TAG in d.tags]
+    except ReelflowError as error:
+        yield Finding("Prefect server", False, str(error))
         return
-    same = is_compatible(version)
-    differs = "" if same else f", but {prefect.__version__} is installed here. Use the same minor version for both."
-    yield Finding("Prefect server", same, f"{server}, version {version}{differs}")
+    problem = version_problem(version)
+    shown = f"{PREFECT_API_URL.value()} {problem or f'runs Prefect {version}' if version else 'is Prefect Cloud'}"
+    yield Finding("Prefect server", problem is None, shown)
     if not names:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
     yield from check_blocks(ledger, names)

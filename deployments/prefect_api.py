@@ -23,7 +23,20 @@ def checked_client() -> Iterator[SyncPrefectClient]:
     """A client of the server that PREFECT_API_URL names, once it has answered and has the right version.
 
     Raises:
-        ReelflowError: no server is set, it does not answer, has another version, or refuses a request; one sentence.
+        ReelflowError: as `connected_client`, or the server has another version.
+    """
+    with connected_client() as client:
+        if problem := version_problem(read_version(client)):
+            raise ReelflowError(f"{PREFECT_API_URL.value()} {problem}")
+        yield client
+
+
+@contextmanager
+def connected_client() -> Iterator[SyncPrefectClient]:
+    """A client of the server that PREFECT_API_URL names, once it has answered.
+
+    Raises:
+        ReelflowError: no server is set, it does not answer, or it refuses a request; one sentence.
     """
     url = PREFECT_API_URL.value()
     if not url:
@@ -31,42 +44,50 @@ def checked_client() -> Iterator[SyncPrefectClient]:
             "No Prefect server is set. Start one (prefect server start) and "
             "export PREFECT_API_URL=http://127.0.0.1:4200/api, or log in to Prefect Cloud (prefect cloud login)."
         )
+    with server_errors(url), get_client(sync_client=True) as client:
+        if error := client.api_healthcheck():
+            if isinstance(error, httpx.HTTPError):
+                raise error
+            raise ReelflowError(f"{url} reports that it is unhealthy: {error}")
+        yield client
+
+
+@contextmanager
+def server_errors(server: str) -> Iterator[None]:
+    """Turn the errors of requests to a Prefect server into one sentence each.
+
+    Raises:
+        ReelflowError: `server` does not answer, or refuses a request.
+    """
     try:
-        with get_client(sync_client=True) as client:
-            _check_server(client, url)
-            yield client
+        yield
     except PrefectHTTPStatusError as error:
         status, path = error.response.status_code, error.request.url.path
         if status in (401, 403):
             raise ReelflowError(
-                f"{url} does not allow this ({status} at {path}). Use an API key or an account that may change "
-                "blocks, work pools, deployments and automations."
+                f"{server} does not allow this ({status} at {path}). Use an API key or an account that may read and "
+                "change blocks, work pools, deployments and automations."
             ) from None
-        raise ReelflowError(f"{url} refused {path} ({status}): {error.response.text[:300]}") from None
+        raise ReelflowError(f"{server} refused {path} ({status}): {error.response.text[:300]}") from None
     except httpx.HTTPError as error:
         raise ReelflowError(
-            f"{url} does not answer ({error or type(error).__name__}). Start the server, or correct PREFECT_API_URL."
+            f"{server} does not answer ({error or type(error).__name__}). Start the server, or correct PREFECT_API_URL."
         ) from None
 
 
-def _check_server(client: SyncPrefectClient, url: str) -> None:
-    if error := client.api_healthcheck():
-        if isinstance(error, httpx.HTTPError):
-            raise error
-        raise ReelflowError(f"{url} reports that it is unhealthy: {error}")
-    if "api.prefect.cloud" in url:
-        return
-    version = client.api_version()
-    if not is_compatible(version):
-        raise ReelflowError(
-            f"{url} runs Prefect {version}, but {prefect.__version__} is installed here. Use the same minor version "
-            "for both: a server of another version accepts deployments that it cannot run."
-        )
+def read_version(client: SyncPrefectClient) -> str | None:
+    """The version of the server's Prefect; None for Prefect Cloud, which runs what any version deploys."""
+    return None if "api.prefect.cloud" in str(client.api_url) else client.api_version()
 
 
-def is_compatible(server_version: str) -> bool:
-    """Whether a server of this version can run what this Prefect deploys: the minor versions are the same."""
-    return server_version.split(".")[:2] == prefect.__version__.split(".")[:2]
+def version_problem(version: str | None) -> str | None:
+    """Why a server of this version cannot run what this Prefect deploys; None if its minor version is the same."""
+    if version is None or version.split(".")[:2] == prefect.__version__.split(".")[:2]:
+        return None
+    return (
+        f"runs Prefect {version}, but {prefect.__version__} is installed here. Use the same minor version for both: "
+        "a server of another version accepts deployments that it cannot run."
+    )
 
 
 def read_deployment(client: SyncPrefectClient, name: str) -> Any:

@@ -97,19 +97,19 @@ def _print_outcomes(result: Any) -> None:
 
 
 def _load_block(name: str) -> Any:
-    import httpx
-    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_URL
 
     from blocks import TaislyAccount
+    from deployments.prefect_api import server_errors
 
-    server = PREFECT_API_URL.value() or "the Prefect server of this machine"
+    server = PREFECT_API_URL.value() or "Prefect's local server"
     try:
-        return TaislyAccount.load(name)
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with server_errors(server):
+            return TaislyAccount.load(name)
+    except RuntimeError as error:  # Prefect's own server for one process did not start
         raise ReelflowError(
-            f"{server} does not answer ({reason}). Start it, or set PREFECT_API_URL to a server that is running."
+            f"{server} did not start ({str(error).partition(chr(10))[0]}). "
+            "Set PREFECT_API_URL to a server that is running."
         ) from None
     except ValueError:
         raise InputError(

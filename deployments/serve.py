@@ -21,7 +21,6 @@ from reelflow.errors import ReelflowError
 
 RUNS_AT_ONCE = 4
 """Each run is a process of its own of about 150 MB."""
-HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
 def serve_flows(*, block: str = MAIN, forms: Path | None = None) -> int:
@@ -34,7 +33,8 @@ def serve_flows(*, block: str = MAIN, forms: Path | None = None) -> int:
     forms
         A JSON file with parameters by deployment, to fill in the forms.
     """
-    os.environ.update(HEARTBEAT)
+    for spec in deployment_specs():
+        os.environ.update(spec.job_variables["env"])  # what a worker would give to its runs: heartbeats
     parameters = json.loads(forms.read_text("utf-8")) if forms else {}
     serve(*deployments_to_serve(block, parameters), limit=RUNS_AT_ONCE)
     return 0

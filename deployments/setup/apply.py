@@ -18,6 +18,7 @@ from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
 from deployments.spec import ROOT, DeploymentSpec, with_block_ids
+from tasks.upkeep.watchdog import TAG
 
 
 def apply_work_pools(client: SyncPrefectClient, changes: Changes, desired: list[str], actual: ActualState) -> None:
@@ -215,4 +216,4 @@ def save_record(record: list[str]) -> None:
 
 
 def _set_variable(name: str, value: Any) -> None:
-    Variable.set(name, value, overwrite=True, tags=["reelflow"])
+    Variable.set(name, value, overwrite=True, tags=[TAG])

@@ -1,13 +1,11 @@
 """`reelflow setup` and `teardown`, and `prefect deploy`, against a Prefect server of their own."""
 
 import contextlib
-import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from support.api import ask
 from support.commands import Done, reelflow
+from support.other_server import other_server
 from support.sink import Sink, save_notification
 from support.waiting import until
 
@@ -395,44 +394,13 @@ def test_no_server_is_one_line(own_server: Server, command: Any, words: str) -> 
     assert done.stderr.count("\n") == 1
 
 
-class Other(http.server.BaseHTTPRequestHandler):
-    """A server that is not ours: of another version, or one that forbids everything."""
-
-    def do_GET(self) -> None:
-        if self.path.endswith("/health"):
-            self._answer(200, True)
-        elif self.path.endswith("/version"):
-            self._answer(200, self.server.version)  # type: ignore[attr-defined]
-        else:
-            self._answer(403, {"detail": "forbidden"})
-
-    def do_POST(self) -> None:
-        self._answer(403, {"detail": "forbidden"})
-
-    def _answer(self, status: int, body: Any) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        return
-
-
 @pytest.mark.parametrize(
     ("version", "words"), [("3.4.1", "runs Prefect 3.4.1, but 3.8"), ("3.8.8", "does not allow this (403")]
 )
 def test_a_server_that_is_not_right_is_said(own_server: Server, version: str, words: str) -> None:
     """Of another version; or one, as Prefect Cloud may be, that does not permit it."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
-    server.version = version  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        done = own_server.setup(api=f"http://127.0.0.1:{server.server_address[1]}/api")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with other_server(version) as api:
+        done = own_server.setup(api=api)
 
     assert done.returncode == 1
     assert words in done.stderr

@@ -6,9 +6,11 @@ import sys
 from typing import Any
 
 import prefect
+import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from support.commands import reelflow
+from support.other_server import other_server
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
@@ -35,7 +37,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
     assert lines["doctor-ill"].startswith("FAILED")
     assert "Check the API key in the block" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
-    assert f"version {prefect.__version__}" in done.stdout
+    assert f"runs Prefect {prefect.__version__}" in done.stdout
     assert "Deployments" in done.stdout
     assert "taisly_wrong" not in done.stdout
     assert "checks failed." in done.stdout
@@ -49,6 +51,25 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 
     assert done.returncode == 1
     assert "does not answer" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "empty", "expected"),
+    [
+        ("3.4.1", True, ("FAILED  Prefect server", "runs Prefect 3.4.1, but 3.", "none on this server")),
+        (prefect.__version__, False, ("FAILED  Prefect server", "does not allow this (403 at ")),
+    ],
+    ids=["another version", "forbidden"],
+)
+def test_a_server_that_is_not_right_is_one_line(version: str, empty: bool, expected: tuple[str, ...]) -> None:
+    """One of another version does not stop the other checks."""
+    with other_server(version, empty=empty) as api, temporary_settings({PREFECT_API_URL: api}):
+        done = reelflow("doctor", COLUMNS="300")
+
+    assert done.returncode == 1
+    for words in expected:
+        assert words in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

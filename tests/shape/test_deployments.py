@@ -14,6 +14,7 @@ from deployments.local.up import example_forms
 from deployments.setup.desired import desired_automations
 from deployments.spec import DeploymentSpec, block_slug, deployment_specs
 from reelflow.errors import ReelflowError
+from tasks.upkeep.watchdog import TAG
 
 ROOT = Path(__file__).parents[2]
 SPECS = deployment_specs()
@@ -27,7 +28,7 @@ def test_a_deployment_is_whole(spec: DeploymentSpec) -> None:
     assert flow.name == spec.name
     assert spec.description.endswith(".")
     assert spec.version
-    assert spec.tags[0] == "reelflow"
+    assert spec.tags[0] == TAG
     assert spec.tags[1:] in (("posts",), ("phones",), ("upkeep",))
     assert spec.concurrency["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
     assert spec.job_variables["stream_output"] is False

@@ -1,0 +1,50 @@
+"""A server that is not the one that reelflow expects: of another version, or one that forbids everything."""
+
+import contextlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def other_server(version: str, *, empty: bool = False) -> Iterator[str]:
+    """The address of its API. If `empty`, it has nothing to list; otherwise it answers 403, as Prefect Cloud may."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Other)
+    server.version, server.empty = version, empty  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/api"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Other(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.endswith("/health"):
+            self._answer(200, True)
+        elif self.path.endswith("/version"):
+            self._answer(200, self.server.version)  # type: ignore[attr-defined]
+        elif self.path.partition("?")[0].endswith("/csrf-token"):
+            self._answer(404, {})
+        else:
+            self.do_POST()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.empty:  # type: ignore[attr-defined]
+            self._answer(200, [])
+        else:
+            self._answer(403, {"detail": "forbidden"})
+
+    def _answer(self, status: int, body: Any) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        return
