@@ -11,7 +11,7 @@ from prefect.states import Completed
 
 from blocks import TikMatrixHost
 from reelflow.phones.form import FINISH_PHONES, FinishPhonesForm
-from tasks.phones.cleanup import finish_phones
+from tasks.phones.cleanup import finish_phones, summarize_finish
 from tasks.step import flow
 
 
@@ -23,4 +23,5 @@ def finish_phone_tasks(host: TikMatrixHost, finish: FinishPhonesForm = FINISH_PH
         host: The PC whose tasks to finish.
         finish: How long to watch open tasks, and whether to cancel those of dead runs.
     """
-    return Completed(message=finish_phones(host, finish))
+    report = finish_phones(host, finish)
+    return Completed(message=summarize_finish(report), data=report)

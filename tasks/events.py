@@ -12,7 +12,6 @@ from prefect.runtime import flow_run
 from reelflow.records.phones import TaskResult
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
-from tasks.posts.wording import detail_of
 
 PUBLISHED, FAILED, UNCONFIRMED = "reelflow.post.published", "reelflow.post.failed", "reelflow.post.unconfirmed"
 PHONE_TASK_FAILED = "reelflow.phone-task.failed"
@@ -25,8 +24,8 @@ POST_EVENTS = {
 }
 
 
-def emit_outcome(send: Send, outcome: Outcome) -> None:
-    """Emit the outcome of a post at one account, if it has one."""
+def emit_outcome(send: Send, outcome: Outcome, detail: str) -> None:
+    """Emit the outcome of a post at one account, if it has one, with the reason as people read it."""
     event = POST_EVENTS.get(outcome.state)
     if event is None:
         return
@@ -44,7 +43,7 @@ def emit_outcome(send: Send, outcome: Outcome) -> None:
             "account": outcome.account.name,
             "account_id": outcome.account.id,
             "state": outcome.state.value,
-            "detail": detail_of(send, outcome),
+            "detail": detail,
             "link": outcome.link,
             "flow_run_id": send.flow_run,
         },

@@ -46,7 +46,7 @@ def observed(seen: PhoneTask, known: TaskResult | None = None) -> TaskResult:
             "username": seen.username or before.username,
             "target": target_of(seen.script_args) or before.target,
             "remark": seen.remark.strip(),
-            "repeated_by_tikmatrix": max(seen.retry_count, before.repeated_by_tikmatrix),
+            "retried_by_tikmatrix": max(seen.retry_count, before.retried_by_tikmatrix),
             "started": seen.start_time or "",
             "ended": seen.end_time or "",
         }

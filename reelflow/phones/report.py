@@ -42,6 +42,17 @@ class PhoneReport(BaseModel):
         return bool(self.troubles) or any(task.state.needs_attention for task in self.tasks)
 
 
+class FinishReport(BaseModel):
+    """What a run that finishes open phone tasks did on one PC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ended: list[TaskResult]
+    cancelled: list[TaskResult] = Field(description="Unfinished tasks of dead runs.")
+    still_open: int = Field(description="Tasks that are not finished.")
+    unanswered: list[str] = Field(description="IDs of requests whose answer was lost and whose tasks were not found.")
+
+
 def summarize(report: PhoneReport) -> str:
     """A one-line summary of a run."""
     parts = []

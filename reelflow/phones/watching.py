@@ -149,14 +149,14 @@ def _seen_now(
         return _gone(record, f"TikMatrix no longer has it; the ID {task.task_id} now belongs to another task")
     same_failure = (
         task.state is TaskState.RETRYING
-        and seen.retry_count <= task.repeated_by_tikmatrix
+        and seen.retry_count <= task.retried_by_tikmatrix
         and (seen.end_time or "") == task.ended
     )
     state, failed_at = task_state(
         seen.status,
         failed_at=record.failed_at if same_failure else None,
-        repeated_by_tikmatrix=seen.retry_count,
-        repeated_by_us=task.repeated_by_us,
+        retried_by_tikmatrix=seen.retry_count,
+        retried_by_us=task.retried_by_us,
         retries=settings.retries,
         auto_retry=settings.auto_retry,
         now=now,
@@ -178,14 +178,14 @@ def _retry(client: TikMatrixClient, ledger: Ledger, records: Iterable[TaskRecord
     for record in records:
         task = record.task
         failed = task.state is TaskState.RETRYING and record.failed_at is not None
-        if not failed or task.repeated_by_us >= settings.retries:
+        if not failed or task.retried_by_us >= settings.retries:
             continue
-        pause = RETRY_PAUSE * RETRY_GROWTH**task.repeated_by_us
+        pause = RETRY_PAUSE * RETRY_GROWTH**task.retried_by_us
         if settings.auto_retry:
             pause = max(pause, AUTO_RETRY_SECONDS)
         if now - (record.failed_at or now) < pause or not settings.may_retry():
             continue
-        again = task.model_copy(update={"repeated_by_us": task.repeated_by_us + 1})
+        again = task.model_copy(update={"retried_by_us": task.retried_by_us + 1})
         ledger.record_tasks([record._replace(task=again, failed_at=now)])
         log.info("Task %d on %s failed (%s). Retrying it.", task.task_id, task.who, task.remark or "no reason given")
         try:

@@ -123,8 +123,8 @@ def task_state(
     status: TaskStatus | None,
     *,
     failed_at: float | None,
-    repeated_by_tikmatrix: int,
-    repeated_by_us: int,
+    retried_by_tikmatrix: int,
+    retried_by_us: int,
     retries: int,
     auto_retry: bool,
     now: float,
@@ -134,8 +134,8 @@ def task_state(
     Args:
         status: As TikMatrix reports it; None for a status that is not documented, which counts as not finished.
         failed_at: Unix seconds at which this very failure was first seen; None if it is seen for the first time.
-        repeated_by_tikmatrix: How often TikMatrix has repeated the task by itself.
-        repeated_by_us: How often we have.
+        retried_by_tikmatrix: How often TikMatrix has repeated the task by itself.
+        retried_by_us: How often we have.
         retries: How often we may.
         auto_retry: Whether TikMatrix repeats failed tasks by itself.
         now: Unix seconds.
@@ -143,8 +143,8 @@ def task_state(
     if status is TaskStatus.FAILED:
         since = now if failed_at is None else failed_at
         tikmatrix_is_done = (
-            not auto_retry or repeated_by_tikmatrix >= AUTO_RETRY_MOST or now - since >= AUTO_RETRY_SECONDS
+            not auto_retry or retried_by_tikmatrix >= AUTO_RETRY_MOST or now - since >= AUTO_RETRY_SECONDS
         )
-        final = tikmatrix_is_done and repeated_by_us >= retries
+        final = tikmatrix_is_done and retried_by_us >= retries
         return (TaskState.FAILED if final else TaskState.RETRYING), since
     return shown_state(status), None

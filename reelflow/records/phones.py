@@ -184,8 +184,8 @@ class TaskResult(BaseModel):
     target: str = ""
     state: TaskState = TaskState.PENDING
     remark: str = ""
-    repeated_by_tikmatrix: int = 0
-    repeated_by_us: int = 0
+    retried_by_tikmatrix: int = 0
+    retried_by_us: int = 0
     started: str = ""
     ended: str = ""
 

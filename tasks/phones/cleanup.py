@@ -10,6 +10,7 @@ from prefect.exceptions import ObjectNotFound
 from blocks import TikMatrixHost
 from reelflow.phones import cleanup
 from reelflow.phones.form import FinishPhonesForm
+from reelflow.phones.report import FinishReport
 from reelflow.phones.watching import WatchSettings
 from reelflow.wording import count
 from tasks.artifacts import show_markdown
@@ -19,8 +20,8 @@ from tasks.step import step
 
 
 @step("finish phone tasks of {host.key}")
-def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> str:
-    """Finish what earlier runs left open on one PC; returns a one-line summary.
+def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> FinishReport:
+    """Finish what earlier runs left open on one PC; returns ended, cancelled and still open tasks.
 
     Raises:
         ServiceError: TikMatrix does not answer.
@@ -30,19 +31,25 @@ def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> str:
         done = cleanup.finish_phone_tasks(
             client, open_ledger(), host.key, run_has_ended=_run_has_ended, settings=settings, cancel=form.cancel_tasks
         )
-    summary = summarize_finish(done)
-    if done.news or done.cancelled:
-        show_markdown([summary, "", *task_table([*done.news, *done.cancelled])], summary)
-    return summary
+    report = FinishReport(
+        ended=done.news,
+        cancelled=done.cancelled,
+        still_open=done.still_open,
+        unanswered=[request.id for request in done.unanswered],
+    )
+    summary = summarize_finish(report)
+    if shown := [*report.ended, *report.cancelled]:
+        show_markdown([summary, "", *task_table(shown)], summary)
+    return report
 
 
-def summarize_finish(done: cleanup.FinishResult) -> str:
+def summarize_finish(report: FinishReport) -> str:
     """One line about a run that finishes open phone tasks."""
-    parts = [f"{count(len(done.news), 'task')} finished, {done.still_open} still open"]
-    if done.cancelled:
-        parts.append(f"cancelled {count(len(done.cancelled), 'task')} of dead runs")
-    if done.unanswered:
-        parts.append(f"still looking for the tasks of {count(len(done.unanswered), 'request')} whose answer was lost")
+    parts = [f"{count(len(report.ended), 'task')} finished, {report.still_open} still open"]
+    if report.cancelled:
+        parts.append(f"cancelled {count(len(report.cancelled), 'task')} of dead runs")
+    if report.unanswered:
+        parts.append(f"still looking for the tasks of {count(len(report.unanswered), 'request')} whose answer was lost")
     return "; ".join(parts) + "."
 
 

@@ -87,10 +87,11 @@ def engage_phones(
     result = EngagementResult(lines=list(left_out))
     for part in parts:
         try:
-            result.lines.append(_engage(host, form, part))
+            line, failed = _engage(host, form, part)
         except ReelflowError as error:
-            result.lines.append(str(error))
-            result.failed = True
+            line, failed = str(error), True
+        result.lines.append(line)
+        result.failed |= failed
     return result
 
 
@@ -110,20 +111,17 @@ def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:
     return Completed(name="Dry run" if report.dry_run else "Completed", message=summary, data=report)
 
 
-def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> str:
-    """Run one part and wait until it ends; returns a one-line summary.
+def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> tuple[str, bool]:
+    """Run one part and wait until it ends; returns a one-line summary, and whether some of its tasks failed.
 
     Raises:
-        PhonesFailed: some of its tasks failed.
-        ReelflowError: it could not run.
+        ReelflowError: it could not run, or its run on another machine failed.
     """
     pc = form.phone_pc.strip()
     if pc or host is None:
-        return hand_over(f"{DEPLOYMENTS[part.job][0]}/{pc}", part)
+        return hand_over(f"{DEPLOYMENTS[part.job][0]}/{pc}", part), False
     report = _engage_here(host, part)
-    if report.failed:
-        raise PhonesFailed(report.summary, report)
-    return report.summary
+    return report.summary, report.failed
 
 
 def _engage_here(host: TikMatrixHost, part: EngagementPart) -> PhoneReport:

@@ -11,11 +11,12 @@ from prefect.states import Completed, Failed
 from blocks import TikMatrixHost
 from reelflow.errors import PhonesFailed
 from reelflow.phones.report import PhoneReport, summarize
-from reelflow.records.phone_states import GRACE, RequestState, TaskState
-from reelflow.records.phones import PhonePlan, PhoneRequest, TaskRequest, TaskResult
+from reelflow.records.phone_states import TaskState
+from reelflow.records.phones import PhonePlan, PhoneRequest, TaskResult
 from reelflow.wording import count
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
+from tasks.phones.wording import trouble_of
 
 _WORDS = {
     TaskState.PENDING: "waiting",
@@ -77,31 +78,6 @@ def final_state(report: PhoneReport) -> State[Any]:
     return Completed(name=name, message=report.summary, data=report)
 
 
-def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:
-    """What to tell people about a request that did not simply create its tasks; None if it did.
-
-    Args:
-        request: As it is on record.
-        created: How many of its tasks are on record.
-        now: Unix seconds.
-    """
-    tasks = f"A request for {count(request.expected, 'task')}"
-    if request.state is RequestState.CREATED:
-        return None if created == request.expected else f"{request.reason.rstrip('.')}."
-    if request.state is RequestState.REFUSED:
-        return request.reason
-    if request.state is RequestState.PLANNED:
-        return f"{tasks} was not sent. {request.reason}".strip()
-    if request.state is RequestState.NOT_CREATED:
-        return f"{tasks} created none: {request.reason.rstrip('.')}."
-    wait = max(0.0, GRACE - (now - (request.begun_at or now))) / 60
-    return (
-        f"Unconfirmed: {request.reason or 'the answer to a request was lost'}, and TikMatrix shows none of its "
-        f"tasks. Nothing was sent again. If none appear within {wait:.0f} minutes, finish-phone-tasks records that "
-        "none were created. Then start the run again."
-    )
-
-
 def _markdown(report: PhoneReport, plan: PhonePlan) -> list[str]:
     """The report as Markdown: the outcome of each task, or the tasks that a dry run would create."""
     lines = [f"# {report.job.capitalize()}s on {plain_text(report.host)}", "", plain_text(report.summary), ""]
@@ -132,7 +108,7 @@ def task_table(tasks: Sequence[TaskResult]) -> list[str]:
             "Outcome": [_WORDS[t.state] for t in tasks],
             "Remark": [plain_text(t.remark) for t in tasks],
             "When (PC's clock)": [_when(t) for t in tasks],
-            "Retries": [str(t.repeated_by_tikmatrix + t.repeated_by_us or "") for t in tasks],
+            "Retries": [str(t.retried_by_tikmatrix + t.retried_by_us or "") for t in tasks],
         }
     )
 

@@ -25,7 +25,7 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
             on_news=tell_outcome,
         )
     for send, outcome in found.newly_unconfirmed:
-        emit_outcome(send, outcome)
+        emit_outcome(send, outcome, detail_of(send, outcome))
     report = FinishReport(
         ended=[outcome for _, outcome in found.news],
         still_open=found.still_open,

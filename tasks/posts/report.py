@@ -58,7 +58,7 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, f
         if sent.sent_now:  # what the watch reads is told there; nobody reads these two
             for outcome, send in found:
                 if outcome.state in (PostState.REFUSED, PostState.UNCONFIRMED):
-                    emit_outcome(send, outcome)
+                    emit_outcome(send, outcome, detail_of(send, outcome))
         outcomes = [_shown(send, outcome) for outcome, send in found]
         ids = sorted({send.history_id for _, send in found if send.history_id})
     except ReelflowError as error:

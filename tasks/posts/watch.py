@@ -9,6 +9,7 @@ from reelflow.posts.watching import watch_posts
 from reelflow.records.posts import Outcome, PostRequest, Send
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
+from tasks.posts.wording import detail_of
 from tasks.step import step
 
 
@@ -34,5 +35,5 @@ def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, fo
 
 def tell_outcome(send: Send, outcome: Outcome) -> None:
     """Report a new outcome: as an event, and in the run's log."""
-    emit_outcome(send, outcome)
+    emit_outcome(send, outcome, detail_of(send, outcome))
     get_run_logger().info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or outcome.detail)

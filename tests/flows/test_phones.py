@@ -185,6 +185,7 @@ def test_a_deadline_leaves_tasks_to_the_finisher(host: TikMatrixHost, sandbox: A
     assert (state.is_completed(), state.name) == (True, "Still open")
     assert "3 unfinished, continuing in TikMatrix" in state.message
     assert finished.message == "3 tasks finished, 0 still open."
+    assert len(finished.result().ended) == 3
     assert {task["status"] for task in sandbox.phone_tasks} == {2}
 
 

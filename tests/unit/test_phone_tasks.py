@@ -21,8 +21,7 @@ from reelflow.records.phone_states import RequestState, TaskState
 from reelflow.records.phones import PhonePlan, TaskRequest
 from reelflow.tikmatrix import TikMatrixClient, listing
 from tasks.phones.cancel import summarize_cancel
-from tasks.phones.cleanup import summarize_finish
-from tasks.phones.report import trouble_of
+from tasks.phones.wording import trouble_of
 
 HOST = "studio"
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 6)]
@@ -125,7 +124,7 @@ def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) ->
     phones.watch()
 
     (task,) = phones.ledger.phone_tasks([phones.task_requests()[0].id])
-    assert (task.state, task.repeated_by_tikmatrix) == (TaskState.COMPLETED, 1)
+    assert (task.state, task.retried_by_tikmatrix) == (TaskState.COMPLETED, 1)
 
 
 @pytest.mark.parametrize(("auto_retry", "least"), [(True, 65), (False, 0)])
@@ -153,7 +152,7 @@ def test_failed_tasks_are_repeated_as_often_as_asked_and_alone(phones: Phones) -
     phones.watch(retries=2, seconds=86400)
 
     (task,) = phones.ledger.phone_tasks([phones.task_requests()[0].id])
-    assert (task.state, task.repeated_by_us) == (TaskState.FAILED, 2)
+    assert (task.state, task.retried_by_us) == (TaskState.FAILED, 2)
     assert phones.sandbox.requests("POST /api/v1/task/{id}/retry") == 2
     assert phones.sandbox.requests("POST /api/v1/task/retry-all") == 0
     assert phones.clock.now - phones.clock.start >= 65 + 180
@@ -465,7 +464,6 @@ def test_the_finisher_follows_what_was_left_at_a_deadline(phones: Phones) -> Non
     done = _finish(phones)
 
     assert (len(done.news), done.cancelled, done.still_open) == (4, [], 0)
-    assert "4 tasks finished, 0 still open" in summarize_finish(done)
 
 
 def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None:

@@ -180,16 +180,16 @@ def test_what_a_request_may_come_from(state: RequestState, before: set[RequestSt
          NOW - AUTO_RETRY_SECONDS + 1),
         (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS}, TaskState.FAILED, NOW - AUTO_RETRY_SECONDS),
         (TaskStatus.FAILED, {"auto_retry": False}, TaskState.FAILED, NOW),
-        (TaskStatus.FAILED, {"repeated_by_tikmatrix": AUTO_RETRY_MOST}, TaskState.FAILED, NOW),
+        (TaskStatus.FAILED, {"retried_by_tikmatrix": AUTO_RETRY_MOST}, TaskState.FAILED, NOW),
         (TaskStatus.FAILED, {"auto_retry": False, "retries": 1}, TaskState.RETRYING, NOW),
-        (TaskStatus.FAILED, {"auto_retry": False, "retries": 1, "repeated_by_us": 1}, TaskState.FAILED, NOW),
+        (TaskStatus.FAILED, {"auto_retry": False, "retries": 1, "retried_by_us": 1}, TaskState.FAILED, NOW),
     ],
 )  # fmt: skip
 def test_the_state_of_a_phone_task(
     status: TaskStatus | None, facts: dict, state: TaskState, failed_at: float | None
 ) -> None:
     """A failure is final once TikMatrix and we have stopped repeating the task."""
-    usual = {"failed_at": None, "repeated_by_tikmatrix": 0, "repeated_by_us": 0, "retries": 0, "auto_retry": True}
+    usual = {"failed_at": None, "retried_by_tikmatrix": 0, "retried_by_us": 0, "retries": 0, "auto_retry": True}
 
     assert task_state(status, **(usual | facts), now=NOW) == (state, failed_at)
 

@@ -1,0 +1,30 @@
+"""Messages for people, built from the facts that the engine returns."""
+
+from reelflow.records.phone_states import GRACE, RequestState
+from reelflow.records.phones import TaskRequest
+from reelflow.wording import count
+
+
+def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:
+    """What to tell people about a request that did not simply create its tasks; None if it did.
+
+    Args:
+        request: As it is on record.
+        created: How many of its tasks are on record.
+        now: Unix seconds.
+    """
+    tasks = f"A request for {count(request.expected, 'task')}"
+    if request.state is RequestState.CREATED:
+        return None if created == request.expected else f"{request.reason.rstrip('.')}."
+    if request.state is RequestState.REFUSED:
+        return request.reason
+    if request.state is RequestState.PLANNED:
+        return f"{tasks} was not sent. {request.reason}".strip()
+    if request.state is RequestState.NOT_CREATED:
+        return f"{tasks} created none: {request.reason.rstrip('.')}."
+    wait = max(0.0, GRACE - (now - (request.begun_at or now))) / 60
+    return (
+        f"Unconfirmed: {request.reason or 'the answer to a request was lost'}, and TikMatrix shows none of its "
+        f"tasks. Nothing was sent again. If none appear within {wait:.0f} minutes, finish-phone-tasks records that "
+        "none were created. Then start the run again."
+    )
