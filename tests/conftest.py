@@ -156,6 +156,7 @@ def new_database(_prefect: Path, server: str) -> Path:
 @pytest.fixture(scope="session")
 def server(_prefect: Path) -> Iterator[str]:
     """The address of a real Prefect server with its UI; this process is its client."""
+    from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 
@@ -177,6 +178,8 @@ def server(_prefect: Path) -> Iterator[str]:
             }
         ):
             yield address
-            APILogWorker.drain_all(timeout=20)  # else the process waits for a server that has gone
+            # Else they wait for a server that has gone.
+            APILogWorker.drain_all(timeout=20)
+            EventsWorker.drain_all(timeout=20)
     finally:
         process.stop()

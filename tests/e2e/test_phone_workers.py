@@ -107,7 +107,7 @@ def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
         pool.cancel(run)
 
     for run in runs:
-        until("the cancellation", lambda run=run: pool.state(run) == "CANCELLED")  # type: ignore[misc]
+        pool.wait_until_cancelled(run)
     until("the clearing up", lambda: "The run was cancelled: " in _logs(runs[0]))
     until("the other PC's", lambda: [t["serial"] for t in sandbox.state["phone_tasks"]] == ["R58N09SANDBOX"])
     assert "cancelled 2 tasks" in _logs(runs[0])

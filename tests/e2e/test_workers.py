@@ -135,7 +135,7 @@ def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
     pool.cancel(runs["kept"])
 
     for run in runs.values():
-        until("the cancellation", lambda run=run: pool.state(run) == "CANCELLED")  # type: ignore[misc]
+        pool.wait_until_cancelled(run)
         until("the end of its process", lambda run=run: not processes_of(str(run)))  # type: ignore[misc]
     after = {("cancelled", PostState.CANCELLED): 1, ("kept", PostState.ACCEPTED): 1}
     until("the cancellation", lambda: _record(ledger) == after)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,11 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Cancelling, Scheduled
 from prefect.workers.process import ProcessWorker
 
+from support.waiting import until
+
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = "2"
+PRESS_AGAIN_SECONDS = 25
 
 
 class Pool:
@@ -66,7 +70,23 @@ class Pool:
     def cancel(self, run: UUID) -> None:
         """What the button Cancel does."""
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(run, Cancelling())
+            client.set_flow_run_state(run, Cancelling(), force=True)
+
+    def wait_until_cancelled(self, run: UUID) -> None:
+        """Wait for the end of a cancellation. It is pressed again after a while, as a person would.
+
+        On a busy machine Prefect loses the one event that tells the worker, which asks no second time.
+        """
+        pressed = time.monotonic()
+
+        def cancelled() -> bool:
+            nonlocal pressed
+            if self.state(run) == "CANCELLING" and time.monotonic() > pressed + PRESS_AGAIN_SECONDS:
+                self.cancel(run)
+                pressed = time.monotonic()
+            return self.state(run) == "CANCELLED"
+
+        until("the cancellation", cancelled)
 
     def state(self, run: UUID) -> str:
         """The type of the state that a run is in."""
