@@ -60,7 +60,8 @@ def create_tasks(
         sleep: For tests.
 
     Raises:
-        NothingSent: TikMatrix cannot be reached. What was not created stays PLANNED.
+        NothingSent: TikMatrix cannot be reached, or others kept the turn. What was not created stays PLANNED.
+        ServiceError: TikMatrix's tasks cannot be listed. What was not sent stays PLANNED.
         ClaimLost: another attempt has taken over.
         LedgerUnavailable: nothing is sent without it.
     """
@@ -75,10 +76,18 @@ def create_tasks(
 
 @contextlib.contextmanager
 def turn(ledger: Ledger, host: str, owner: str, patience: float, sleep: Sleep = time.sleep) -> Iterator[None]:
-    """Be the only one who creates tasks on a host.
+    """Hold the turn to create tasks on a host: nobody else creates any there meanwhile.
+
+    Args:
+        ledger: The one that all runs for this host share.
+        host: As the ledger knows it.
+        owner: The attempt that takes the turn.
+        patience: Seconds to wait for it.
+        sleep: For tests.
 
     Raises:
-        NothingSent: others were at it for all of `patience` seconds.
+        NothingSent: others kept the turn for all of that time.
+        LedgerUnavailable: the turn cannot be taken.
     """
     end = ledger.now() + patience
     while not ledger.take_turn(host, owner):

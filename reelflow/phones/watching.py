@@ -71,6 +71,18 @@ def watch_tasks(
 
     A look that fails is no reason to give up, since the phones go on without us: it is tried again until the deadline.
     Only a licence that no longer permits it ends it early. Never raises for what TikMatrix does.
+
+    Args:
+        client: Of the host.
+        ledger: Where the requests and their tasks are on record.
+        request_ids: Our own ids, of one host.
+        settings: How long and how often to look.
+        on_news: Called for each task that finishes.
+        on_progress: Called before each look with (finished tasks, all tasks).
+        sleep: For tests.
+
+    Raises:
+        LedgerUnavailable: what was seen cannot be recorded.
     """
     result, end, pause = WatchResult(), ledger.now() + settings.seconds, settings.interval
     requests = {request.id: request for request in ledger.task_requests(ids=request_ids)}
@@ -123,8 +135,15 @@ def look_at_tasks(
 ) -> list[TaskRecord]:
     """Look at each unfinished task once; those that have changed.
 
+    Args:
+        client: Of the host.
+        requests: The requests that created the tasks, by id.
+        records: The unfinished tasks.
+        now: Unix seconds by the ledger's clock.
+        settings: Only `retries` and `auto_retry` matter here.
+
     Raises:
-        ServiceError: as the client does.
+        ServiceError: the tasks cannot be listed.
     """
     changes: list[TaskRecord] = []
     for script in dict.fromkeys(requests[record.request_id].script for record in records):

@@ -40,6 +40,7 @@ class RateLimitedTaisly:
 
     Every request takes a ticket from the ledger first, where those of the last hour are counted. There are never
     more than the plan allows in any hour, however many runs and machines there are, as long as they share a ledger.
+    A method that asks Taisly raises `Busy` if the plan has no room for the request, and otherwise as the client does.
 
     Args:
         client: The client to use; closed with this object.
@@ -76,7 +77,7 @@ class RateLimitedTaisly:
         self._client.close()
 
     def accounts(self, *, fresh: bool = False) -> list[Account]:
-        """The connected accounts: from the ledger, if they were asked for in the last ten minutes.
+        """The connected accounts: from the ledger, if they were asked for in the last `ACCOUNTS_KEPT` seconds.
 
         Raises:
             Busy: the plan has no room for the request.

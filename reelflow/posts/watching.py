@@ -65,9 +65,12 @@ def watch_posts(
         taisly: With the ledger that has the sends.
         send_ids: Whose end to wait for; None for every open send of this key.
         seconds: How long to wait.
-        first_pause: Seconds until the first look.
+        first_pause: Seconds until the first look, and the least between two.
         grace: Seconds after which a post that cannot be found becomes UNCONFIRMED.
         on_news: Called for each new outcome that this run reads.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot tell what is open, or who reads the history.
     """
     ledger, me, result = taisly.ledger, uuid.uuid4().hex, WatchResult()
     end = ledger.now() + seconds
@@ -110,7 +113,11 @@ def _still_open(taisly: RateLimitedTaisly, send_ids: Collection[str] | None) -> 
 
 
 def open_sends_of(taisly: RateLimitedTaisly) -> list[SendRecord]:
-    """The open sends to accounts that this key can see; those of another Taisly account are not its business."""
+    """The open sends to accounts that this key can see; those of another Taisly account are not its business.
+
+    Raises:
+        ServiceError: the accounts of the key are not known and cannot be asked for.
+    """
     found = taisly.ledger.open_sends(taisly.service)
     ours = taisly.account_ids() if found else set()
     return [(send, its) for send, its in found if ours >= set(send.account_ids)]

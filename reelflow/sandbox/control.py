@@ -33,7 +33,11 @@ class SandboxControl:
 
     @property
     def url(self) -> str:
-        """Its address, and that of its page."""
+        """Its address, and that of its page.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
         if not self._url:
             raise RuntimeError(NOT_RUNNING)
         return self._url

@@ -79,7 +79,11 @@ class TaislyClient(ServiceClient):
         return self._json("GET", "/user/api-key")
 
     def generate_key(self) -> str:
-        """POST ``/user/api-key/generate``: a new key, shown this once. The key in use dies at once."""
+        """POST ``/user/api-key/generate``: a new key, shown this once. The key in use dies at once.
+
+        Raises:
+            UnreadableAnswer: the answer does not show the new key; the key in use no longer works all the same.
+        """
         body = self._json("POST", "/user/api-key/generate")
         inner = body.get("data")
         places = [body, inner if isinstance(inner, dict) else {}]
@@ -130,6 +134,9 @@ class TaislyClient(ServiceClient):
             expect: What the file was when it was checked. If it is something else by the time its last byte
                 has been read, the request is left incomplete and InputError raised: nothing is posted.
             before_last: Called when all but the last piece has left. What it raises leaves the request incomplete.
+
+        Raises:
+            InputError: the file cannot be read or has changed, or `scheduled` has no time zone. Nothing was posted.
         """
         fields = {
             "platforms": json.dumps(list(account_ids)),

@@ -93,6 +93,9 @@ class TikMatrixClient(ServiceClient):
             usernames: Accounts.
             multi_account: Run for every account of each device; with `serials` only.
             start_time: "HH:MM" by the PC's clock. What a time already past does is not documented.
+
+        Raises:
+            InputError: both devices and accounts are named, or neither.
         """
         if bool(serials) == bool(usernames):
             raise InputError("Name either devices (serials) or accounts (usernames), not both.")
