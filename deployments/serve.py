@@ -22,6 +22,7 @@ from reelflow.errors import ReelflowError
 RUNS_AT_ONCE = 4
 """Each run is a process of its own of about 150 MB."""
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+"""Seconds between two heartbeats of a run, as in prefect.yaml: watch-runs finds dead runs by them."""
 
 
 def serve_flows(*, block: str = MAIN, forms: Path | None = None) -> int:

@@ -21,7 +21,9 @@ from deployments.spec import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
 START_SECONDS = 150.0
+"""For a first start, which creates a database and registers every flow."""
 RUN_SECONDS = 180.0
+"""For publish-and-engage: posts, warm-ups and comments one after the other, each up to 15 s in the sandbox."""
 
 
 def make_pictures() -> None:

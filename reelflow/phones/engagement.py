@@ -13,7 +13,7 @@ from reelflow.records.posts import Outcome
 from reelflow.tikmatrix.scripts import Platform, post_key, texts
 
 LEAST_WARM_UP = 10
-"""Seconds."""
+"""Seconds; the least that `WarmUp.duration_seconds` permits."""
 
 
 class EngagementJob(StrEnum):

@@ -23,8 +23,9 @@ from reelflow.tikmatrix.wire import PhoneTask
 log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 60.0
+"""Seconds before our first retry of a failed task."""
 RETRY_GROWTH = 3.0
-"""Our own repeats wait 1, 3, 9, … minutes."""
+"""Factor from each pause to the next: our retries wait 1, 3, 9, … minutes, as the form says."""
 LONGEST_PAUSE = 60.0
 """Seconds between two looks while TikMatrix does not answer."""
 

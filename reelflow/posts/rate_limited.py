@@ -22,13 +22,13 @@ from reelflow.wording import duration
 log = logging.getLogger(__name__)
 
 REQUESTS_PER_HOUR = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
-"""Taisly's plans, as documented."""
+"""The hourly quota of each of Taisly's plans, as documented."""
 READ_SHARE = 0.6
 """The share of the plan that reading may use; the rest is kept free for sending."""
 ACCOUNTS_KEPT = 600.0
 """Seconds for which the list of connected accounts is reused."""
 BUSY_SECONDS = 60.0
-"""How long a key rests after a 429 that does not say how long."""
+"""Seconds that a key rests after a 429 that does not say how long."""
 ASK_AGAIN = 5.0
 """Seconds between two looks whether there is room again, while waiting for it."""
 

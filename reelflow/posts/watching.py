@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 5.0
 """Seconds until the first look; platforms need at least that long."""
 GROWTH = 1.6
+"""Factor from each pause to the next, so that a post that takes long does not use up the plan."""
 LONGEST_PAUSE = 120.0
 """Seconds; 30 looks an hour, which leaves the smallest plan 20 requests for sending."""
 NEXT_ARRIVAL = 3.0

@@ -32,6 +32,7 @@ from reelflow.transport import ServiceClient, check_url, exchange, from_status, 
 SERVICE = "TikMatrix"
 BASE_URL = "http://localhost:50809/api/v1"
 MAX_PAGE_SIZE = 100
+"""Tasks; the most that TikMatrix sends on one page."""
 
 M = TypeVar("M", bound=BaseModel)
 

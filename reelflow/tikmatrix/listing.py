@@ -13,6 +13,7 @@ from reelflow.tikmatrix.client import MAX_PAGE_SIZE, TikMatrixClient
 from reelflow.tikmatrix.wire import PhoneTask, TaskPage
 
 MOST_PAGES = 50
+"""Pages read of one listing: 5,000 tasks, so that a listing that never ends cannot hold up a run."""
 PROOFS = 3
 """How many of the tasks that are missing from a complete listing are asked for singly before all count as gone."""
 
