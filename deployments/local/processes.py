@@ -1,4 +1,4 @@
-"""Local processes that the demo starts and always stops: the sandbox and a Prefect server."""
+"""Start processes on this machine and always stop them: the sandbox, a Prefect server, and others beside them."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ from reelflow.errors import InputError, NothingSent, Refused, ServiceError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.phones.matching import created_by, one_for_each
-from reelflow.records.phone_states import RequestState, settled_state
+from reelflow.records.phone_states import GRACE, RequestState, settled_state
 from reelflow.records.phones import TaskRequest
 from reelflow.tikmatrix import TikMatrixClient
 from reelflow.tikmatrix.listing import highest_id, newer_than
 from reelflow.tikmatrix.wire import PhoneTask
-from reelflow.wording import count
+from reelflow.wording import count, duration
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,8 @@ def _settle(ledger: Ledger, request: TaskRequest, highest: int, tasks: list[Phon
     if state is None:
         return False
     if state is RequestState.NOT_CREATED:
-        ledger.settle_task_request(request.id, state, "its answer was lost, and it left no trace in 10 minutes")
+        reason = f"its answer was lost, and it left no trace in {duration(GRACE)}"
+        ledger.settle_task_request(request.id, state, reason)
         return True
     reason = "found after its answer was lost"
     if len(ours) < request.expected:

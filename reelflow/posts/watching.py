@@ -59,8 +59,8 @@ def watch_posts(
     """Wait until the sends of `send_ids` have an outcome everywhere, or `seconds` are over.
 
     A look that fails is no reason to give up, since the posts are out there all the same: a 429 is waited for, a
-    broken connection tried again at the next look. Only a key that is no longer accepted ends it early. Never raises
-    for what Taisly does; `WatchResult.trouble` says what went wrong last.
+    broken connection tried again at the next look. Only a refusal ends it early, such as of a key that is no longer
+    accepted. Never raises for what Taisly does; `WatchResult.trouble` says what went wrong last.
 
     Args:
         taisly: With the ledger that has the sends.

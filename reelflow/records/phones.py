@@ -146,7 +146,7 @@ class TaskRequest:
         reason: Why, for people.
         left_open: Whether its run has ended and left unfinished tasks to TikMatrix.
         begun_at: When it was sent, in Unix seconds.
-        highest_before: The highest task id that TikMatrix had before.
+        highest_before: The highest id of a task created through the API before it was sent.
     """
 
     id: str

@@ -84,7 +84,7 @@ class World:
         return f"{self.data.last_id:08x}{self._chance('id', self.data.last_id).getrandbits(64):016x}"
 
     def reset(self) -> None:
-        """Forget everything but the seed and the plan."""
+        """Forget everything but the seed, the plan and the licence."""
         self.data = Data()
         for video in self.videos.iterdir():
             video.unlink(missing_ok=True)
