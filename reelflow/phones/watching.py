@@ -70,8 +70,7 @@ def watch_tasks(
 ) -> WatchResult:
     """Wait until the tasks of these requests are finished, or the time is over.
 
-    A look that fails is no reason to give up, since the phones go on without us: it is tried again until the deadline.
-    Only a licence that no longer permits it ends it early. Never raises for what TikMatrix does.
+    A failed look is repeated until the deadline: the phones go on without us. Only a refused licence ends it early.
 
     Args:
         client: Of the host.
