@@ -152,7 +152,7 @@ def _store(ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
 def _after_lost_answer(
     client: TikMatrixClient, ledger: Ledger, request_id: str, error: ServiceError, sleep: Sleep
 ) -> None:
-    """Look for what came of a request whose answer is lost, or that was never sent because the list is unreadable."""
+    """Look for the tasks of a request whose answer is lost; raise if nothing was sent: the list was unreadable."""
     (request,) = ledger.task_requests(ids=[request_id])
     if request.state is RequestState.PLANNED:  # it broke while the highest id was being read: nothing has left
         raise error
@@ -170,7 +170,7 @@ def _after_lost_answer(
 
 
 def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str) -> None:
-    """Find out what became of every request on a host that nobody works on any more; oldest first.
+    """Find out the outcome of every request on a host that nobody works on any more; oldest first.
 
     Call it in the host's turn, so that nobody creates new tasks meanwhile.
 

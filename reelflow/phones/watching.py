@@ -51,7 +51,7 @@ class WatchSettings:
 
 @dataclass
 class WatchResult:
-    """What came of watching: what went wrong in the last look, if anything; how many looks there were; what ended."""
+    """The result of watching: what went wrong in the last look, if anything; how many looks there were; what ended."""
 
     trouble: ReelflowError | None = None
     looks: int = 0

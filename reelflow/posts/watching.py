@@ -41,7 +41,7 @@ GRACE = 600.0
 
 @dataclass
 class WatchResult:
-    """What came of watching: what went wrong in the last look, if anything; and each new outcome."""
+    """The result of watching: what went wrong in the last look, if anything; and each new outcome."""
 
     trouble: ReelflowError | None = None
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
