@@ -52,7 +52,7 @@ def merge_parameters(
 
 
 def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[DeploymentScheduleCreate]:
-    """The schedules of prefect.yaml that the deployment does not have yet, paused."""
+    """The schedules of prefect.yaml that the deployment does not have yet, active or paused as they are there."""
     present = {schedule.slug for schedule in actual.schedules} if actual else set()
     return [
         DeploymentScheduleCreate(

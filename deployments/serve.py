@@ -48,7 +48,7 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
         forms: Parameters by deployment, such as a video to begin with.
 
     Raises:
-        ReelflowError: workers run the deployments already.
+        ReelflowError: workers run the deployments already, or the server cannot be used.
     """
     found: list[RunnerDeployment] = []
     with checked_client() as client:

@@ -106,7 +106,7 @@ def with_block_names(parameters: dict[str, Any], names: dict[str, str]) -> dict[
 def with_block_ids(parameters: dict[str, Any], ids: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Parameters with references by id where the block is saved, and the slugs of the blocks that are not.
 
-    The run form preselects a block by its id only. A block that is not saved yet is left out of the parameters.
+    The run form preselects a block by its id only. A block that is not saved yet is omitted.
 
     Args:
         parameters: With references by slug.

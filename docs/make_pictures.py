@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-import httpx
+from prefect.client.orchestration import SyncPrefectClient
 
 from deployments.local.processes import wait_until
 from deployments.spec import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
 START_SECONDS = 150.0
+"""For a first start, which creates a database and registers every flow."""
 RUN_SECONDS = 180.0
+"""For publish-and-engage: posts, warm-ups and comments one after the other, each up to 15 s in the sandbox."""
 
 
 def make_pictures() -> None:
@@ -36,8 +39,9 @@ def make_pictures() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1180, "height": 820})
         _take(page, f"{ui}/v2/deployments?limit=25", "deployments")
-        _take(page, f"{ui}/v2/deployments/deployment/{_id(ui, 'publish-video')}/run", "form")
-        run_id = _start(ui, "publish-and-engage")
+        with SyncPrefectClient(f"{ui}/api", httpx_settings={"trust_env": False}) as client:
+            _take(page, f"{ui}/v2/deployments/deployment/{_id(client, 'publish-video')}/run", "form")
+            run_id = _run(client, "publish-and-engage")
         _take(page, f"{ui}/v2/runs/flow-run/{run_id}", "run")
         for picture, text in (("report", "Published to"), ("phones", "comments completed")):
             page.goto(f"{ui}/v2/runs/flow-run/{run_id}")
@@ -66,22 +70,21 @@ def _up(folder: Path) -> Iterator[tuple[str, str]]:
         process.wait(60)
 
 
-def _id(ui: str, deployment: str) -> str:
-    body = {"deployments": {"name": {"any_": [deployment]}}}
-    return str(httpx.post(f"{ui}/api/deployments/filter", json=body, trust_env=False).json()[0]["id"])
+def _id(client: SyncPrefectClient, deployment: str) -> UUID:
+    return client.read_deployment_by_name(f"{deployment}/{deployment}").id
 
 
-def _start(ui: str, deployment: str) -> str:
-    path = f"{ui}/api/deployments/{_id(ui, deployment)}/create_flow_run"
-    found = str(httpx.post(path, json={"state": {"type": "SCHEDULED"}}, trust_env=False).json()["id"])
+def _run(client: SyncPrefectClient, deployment: str) -> UUID:
+    """Run a deployment to its end; the run's id."""
+    run_id = client.create_flow_run_from_deployment(_id(client, deployment)).id
 
     def ended() -> bool:
-        state = httpx.get(f"{ui}/api/flow_runs/{found}", trust_env=False).json()["state_type"]
-        return state in ("COMPLETED", "FAILED", "CRASHED")
+        state = client.read_flow_run(run_id).state
+        return state is not None and state.is_final()
 
     if not wait_until(ended, RUN_SECONDS, every=1):
         raise SystemExit(f"The run of {deployment} did not finish in {RUN_SECONDS:.0f} s.")
-    return found
+    return run_id
 
 
 def _take(page: Any, address: str | None, name: str) -> None:

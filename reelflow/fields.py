@@ -14,7 +14,7 @@ def entry(position: int, title: str, description: str, default: Any = ..., **mor
         position: Prefect's run form shows fields in this order.
         title: What it is called there.
         description: Its help, in plain text.
-        default: Left out for a field that must be filled in.
+        default: Omitted for a field that must be filled in.
         **more: As for `pydantic.Field`; `format` and `examples` go into the JSON schema.
     """
     extra: dict[str, Any] = {"position": position}

@@ -1,4 +1,4 @@
-"""Local processes that the demo starts and always stops: the sandbox and a Prefect server."""
+"""Start processes on this machine and always stop them: the sandbox, a Prefect server, and others beside them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from reelflow.ports import free_port
 START_TIMEOUT = 180.0
 """Seconds; a first start, which creates a database, takes 20 s on two slow cores."""
 STOP_TIMEOUT = 10.0
+"""Seconds that a process has to stop by itself after SIGTERM; whatever is left of it is then killed."""
 REMIND_SECONDS = 5.0
+"""Seconds between two lines about what is being waited for, so that a slow start does not look frozen."""
 PLAIN = {**QUIET, "NO_COLOR": "1"}
 """Prefect's settings for processes whose output goes to a log file."""
 

@@ -17,8 +17,11 @@ from deployments.local.processes import (
 )
 
 SANDBOX_PORT = 8099
+"""The default of `reelflow sandbox`; a free port instead if it is in use."""
 SERVER_PORT = 4200
+"""Prefect's default; a free port instead if it is in use."""
 BLOCK_NAME = "sandbox"
+"""The name of the blocks for the sandbox; setup names those for the real services "main"."""
 
 
 @dataclass(frozen=True)

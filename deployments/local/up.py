@@ -17,6 +17,7 @@ from reelflow.errors import ReelflowError
 FOLDER = Path(".reelflow") / "up"
 """Kept between starts, below the folder that it is started in: the runs, the blocks, the sandbox's posts."""
 SERVE_TIMEOUT = 120.0
+"""Seconds; the process imports every flow and registers its deployment before it serves the first."""
 
 
 def up() -> int:

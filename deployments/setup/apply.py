@@ -45,7 +45,7 @@ def apply_deployments(
         desired: All of them.
         actual: The server as it was.
         block_ids: Block ids by slug, those of blocks just created included.
-        time_zone: Of our schedules; None for UTC, or as it is.
+        time_zone: Of our schedules; None for that of prefect.yaml, or as it is.
     """
     for each in desired:
         thing, before = f"deployment {each.full_name}", actual.deployments.get(each.full_name)

@@ -17,12 +17,12 @@ from reelflow.errors import InputError, NothingSent, Refused, ServiceError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.phones.matching import created_by, one_for_each
-from reelflow.records.phone_states import RequestState, settled_state
+from reelflow.records.phone_states import GRACE, RequestState, settled_state
 from reelflow.records.phones import TaskRequest
 from reelflow.tikmatrix import TikMatrixClient
 from reelflow.tikmatrix.listing import highest_id, newer_than
 from reelflow.tikmatrix.wire import PhoneTask
-from reelflow.wording import count
+from reelflow.wording import count, duration
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ def create_tasks(
         sleep: For tests.
 
     Raises:
-        NothingSent: TikMatrix cannot be reached. What was not created stays PLANNED.
+        NothingSent: TikMatrix cannot be reached, or others kept the turn. What was not created stays PLANNED.
+        ServiceError: TikMatrix's tasks cannot be listed. What was not sent stays PLANNED.
         ClaimLost: another attempt has taken over.
         LedgerUnavailable: nothing is sent without it.
     """
@@ -75,10 +76,18 @@ def create_tasks(
 
 @contextlib.contextmanager
 def turn(ledger: Ledger, host: str, owner: str, patience: float, sleep: Sleep = time.sleep) -> Iterator[None]:
-    """Be the only one who creates tasks on a host.
+    """Hold the turn to create tasks on a host: nobody else creates any there meanwhile.
+
+    Args:
+        ledger: The one that all runs for this host share.
+        host: As the ledger knows it.
+        owner: The attempt that takes the turn.
+        patience: Seconds to wait for it.
+        sleep: For tests.
 
     Raises:
-        NothingSent: others were at it for all of `patience` seconds.
+        NothingSent: others kept the turn for all of that time.
+        LedgerUnavailable: the turn cannot be taken.
     """
     end = ledger.now() + patience
     while not ledger.take_turn(host, owner):
@@ -143,7 +152,7 @@ def _store(ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
 def _after_lost_answer(
     client: TikMatrixClient, ledger: Ledger, request_id: str, error: ServiceError, sleep: Sleep
 ) -> None:
-    """Look for what came of a request whose answer is lost, or that was never sent because the list is unreadable."""
+    """Look for the tasks of a request whose answer is lost; raise if nothing was sent: the list was unreadable."""
     (request,) = ledger.task_requests(ids=[request_id])
     if request.state is RequestState.PLANNED:  # it broke while the highest id was being read: nothing has left
         raise error
@@ -161,7 +170,7 @@ def _after_lost_answer(
 
 
 def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str) -> None:
-    """Find out what became of every request on a host that nobody works on any more; oldest first.
+    """Find out the outcome of every request on a host that nobody works on any more; oldest first.
 
     Call it in the host's turn, so that nobody creates new tasks meanwhile.
 
@@ -200,7 +209,8 @@ def _settle(ledger: Ledger, request: TaskRequest, highest: int, tasks: list[Phon
     if state is None:
         return False
     if state is RequestState.NOT_CREATED:
-        ledger.settle_task_request(request.id, state, "its answer was lost, and it left no trace in 10 minutes")
+        reason = f"its answer was lost, and it left no trace in {duration(GRACE)}"
+        ledger.settle_task_request(request.id, state, reason)
         return True
     reason = "found after its answer was lost"
     if len(ours) < request.expected:

@@ -13,7 +13,7 @@ from reelflow.records.posts import Outcome
 from reelflow.tikmatrix.scripts import Platform, post_key, texts
 
 LEAST_WARM_UP = 10
-"""Seconds."""
+"""Seconds; the least that `WarmUp.duration_seconds` permits."""
 
 
 class EngagementJob(StrEnum):
@@ -42,13 +42,13 @@ def check_engagement(form: EngageForm) -> None:
 
 
 def engagement_jobs(form: EngageForm) -> list[EngagementJob]:
-    """The jobs that a plan asks for."""
+    """The jobs that a form asks for."""
     wanted = {EngagementJob.WARM_UP: bool(form.warm_up_seconds), EngagementJob.COMMENT: bool(form.comments)}
     return [job for job, is_wanted in wanted.items() if is_wanted]
 
 
 def sample_comments(form: EngageForm) -> list[CommentForm]:
-    """The comments as they will be asked for, but for the address, which only the outcome tells: for checking."""
+    """A comment form for each platform, to check phones and accounts early: post and text are only placeholders."""
     example = {"TikTok": "https://vm.tiktok.com/x", "Instagram": "https://www.instagram.com/p/x"}
     return [
         CommentForm(
@@ -63,7 +63,7 @@ def sample_comments(form: EngageForm) -> list[CommentForm]:
 
 
 def warm_up_parts(form: EngageForm, *, dry_run: bool) -> list[EngagementPart]:
-    """The warm-ups of a plan, one for each platform."""
+    """The warm-ups that a form asks for, one for each platform."""
     if not form.warm_up_seconds:
         return []
     return [

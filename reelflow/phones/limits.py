@@ -101,7 +101,14 @@ def read_phones(lines: Sequence[str]) -> tuple[Phone, ...]:
 
 
 def make_plan(request: PhoneRequest, guardrails: Guardrails, history: PhoneHistory, now: datetime) -> PhonePlan:
-    """Plan the tasks of a request that the owner's limits allow, as actors x targets."""
+    """Plan the tasks of a request that the owner's limits allow, as actors x targets.
+
+    Args:
+        request: What is asked for.
+        guardrails: The owner's limits.
+        history: What was done since `Guardrails.day_start`, and ever.
+        now: With a time zone.
+    """
     local = now.astimezone(guardrails.zone).time()
     start = time.fromisoformat(request.start_at) if request.start_at else local
     if guardrails.is_quiet(local) or guardrails.is_quiet(start):

@@ -40,6 +40,13 @@ def select_tasks(
 ) -> Selection:
     """Find the tasks that a form names, on the owner's phones only.
 
+    Args:
+        client: Of the host.
+        ledger: Tells which tasks are ours.
+        host: As the ledger knows it.
+        form: Which tasks, by id or by filters; a named task must pass the filters too.
+        guardrails: List the owner's phones.
+
     Raises:
         InputError: the phone is not listed, or there are more tasks than the form permits.
         ServiceError: TikMatrix cannot be asked.
@@ -104,10 +111,19 @@ def _ours(ledger: Ledger, host: str, tasks: list[PhoneTask]) -> set[int]:
 def manage_tasks(
     client: TikMatrixClient, ledger: Ledger, host: str, form: ManageForm, selection: Selection
 ) -> ManageResult:
-    """Do it, task by task, and record it where a task is ours. A dry run and a listing do nothing.
+    """Apply the form's action to the selected tasks, one by one. A dry run and a listing do nothing.
+
+    Of our own tasks, deletions and retries are recorded; a stop is recorded when the task is next looked at.
+
+    Args:
+        client: Of the host.
+        ledger: Where our own tasks are on record.
+        host: As the ledger knows it.
+        form: The action, and whether it is a dry run.
+        selection: From `select_tasks`.
 
     Raises:
-        ServiceError: TikMatrix cannot be asked.
+        ServiceError: TikMatrix cannot be asked. What was done until then is on record.
     """
     result = ManageResult()
     if form.dry_run or form.action == "list":
@@ -128,7 +144,7 @@ def manage_tasks(
 
 
 def _record(ledger: Ledger, record: TaskRecord, action: str) -> None:
-    """Record what was done to a task of ours."""
+    """Record what an action changes on a task of ours."""
     if action == "delete" and not record.task.state.finished:
         update = {"state": TaskState.CANCELLED, "remark": "deleted by hand"}
     elif action == "retry":

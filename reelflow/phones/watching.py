@@ -23,8 +23,9 @@ from reelflow.tikmatrix.wire import PhoneTask
 log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 60.0
+"""Seconds before our first retry of a failed task."""
 RETRY_GROWTH = 3.0
-"""Our own repeats wait 1, 3, 9, … minutes."""
+"""Factor from each pause to the next: our retries wait 1, 3, 9, … minutes, as the form says."""
 LONGEST_PAUSE = 60.0
 """Seconds between two looks while TikMatrix does not answer."""
 
@@ -50,7 +51,7 @@ class WatchSettings:
 
 @dataclass
 class WatchResult:
-    """What came of watching: what went wrong in the last look, if anything; how many looks there were; what ended."""
+    """The result of watching: what went wrong in the last look, if anything; how many looks there were; what ended."""
 
     trouble: ReelflowError | None = None
     looks: int = 0
@@ -69,8 +70,19 @@ def watch_tasks(
 ) -> WatchResult:
     """Wait until the tasks of these requests are finished, or the time is over.
 
-    A look that fails is no reason to give up, since the phones go on without us: it is tried again until the deadline.
-    Only a licence that no longer permits it ends it early. Never raises for what TikMatrix does.
+    A failed look is repeated until the deadline: the phones go on without us. Only a refused licence ends it early.
+
+    Args:
+        client: Of the host.
+        ledger: Where the requests and their tasks are on record.
+        request_ids: Our own ids, of one host.
+        settings: How long and how often to look.
+        on_news: Called for each task that finishes.
+        on_progress: Called before each look with (finished tasks, all tasks).
+        sleep: For tests.
+
+    Raises:
+        LedgerUnavailable: what was seen cannot be recorded.
     """
     result, end, pause = WatchResult(), ledger.now() + settings.seconds, settings.interval
     requests = {request.id: request for request in ledger.task_requests(ids=request_ids)}
@@ -123,8 +135,15 @@ def look_at_tasks(
 ) -> list[TaskRecord]:
     """Look at each unfinished task once; those that have changed.
 
+    Args:
+        client: Of the host.
+        requests: The requests that created the tasks, by id.
+        records: The unfinished tasks.
+        now: Unix seconds by the ledger's clock.
+        settings: Only `retries` and `auto_retry` matter here.
+
     Raises:
-        ServiceError: as the client does.
+        ServiceError: the tasks cannot be listed.
     """
     changes: list[TaskRecord] = []
     for script in dict.fromkeys(requests[record.request_id].script for record in records):

@@ -99,7 +99,8 @@ def cancel_post(taisly: RateLimitedTaisly, history_id: str, reason: str) -> None
     """Delete a scheduled post at Taisly for good, and record that.
 
     Raises:
-        Refused: Taisly does not know it, or it is out already.
+        Refused: Taisly does not have it, or it is out already.
+        ServiceError: Taisly cannot be asked, or its answer was lost. Nothing is recorded.
     """
     taisly.cancel_scheduled(history_id)
     for send, _ in taisly.ledger.find(history_id=history_id):

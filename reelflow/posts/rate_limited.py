@@ -22,13 +22,13 @@ from reelflow.wording import duration
 log = logging.getLogger(__name__)
 
 REQUESTS_PER_HOUR = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
-"""Taisly's plans, as documented."""
+"""The hourly quota of each of Taisly's plans, as documented."""
 READ_SHARE = 0.6
 """The share of the plan that reading may use; the rest is kept free for sending."""
 ACCOUNTS_KEPT = 600.0
 """Seconds for which the list of connected accounts is reused."""
 BUSY_SECONDS = 60.0
-"""How long a key rests after a 429 that does not say how long."""
+"""Seconds that a key rests after a 429 that does not say how long."""
 ASK_AGAIN = 5.0
 """Seconds between two looks whether there is room again, while waiting for it."""
 
@@ -40,6 +40,7 @@ class RateLimitedTaisly:
 
     Every request takes a ticket from the ledger first, where those of the last hour are counted. There are never
     more than the plan allows in any hour, however many runs and machines there are, as long as they share a ledger.
+    A method that asks Taisly raises `Busy` if the plan has no room for the request, and otherwise as the client does.
 
     Args:
         client: The client to use; closed with this object.
@@ -76,7 +77,7 @@ class RateLimitedTaisly:
         self._client.close()
 
     def accounts(self, *, fresh: bool = False) -> list[Account]:
-        """The connected accounts: from the ledger, if they were asked for in the last ten minutes.
+        """The connected accounts: from the ledger, if they were asked for in the last `ACCOUNTS_KEPT` seconds.
 
         Raises:
             Busy: the plan has no room for the request.

@@ -100,7 +100,7 @@ def send_post(
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
         LedgerUnavailable: nothing is sent without the ledger.
-        InputError: the file changed.
+        InputError: the file has changed, or cannot be read.
     """
     end = time.monotonic() + patience
     left, result = request, SendResult()

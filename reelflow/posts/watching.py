@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 5.0
 """Seconds until the first look; platforms need at least that long."""
 GROWTH = 1.6
+"""Factor from each pause to the next, so that a post that takes long does not use up the plan."""
 LONGEST_PAUSE = 120.0
 """Seconds; 30 looks an hour, which leaves the smallest plan 20 requests for sending."""
 NEXT_ARRIVAL = 3.0
@@ -40,7 +41,7 @@ GRACE = 600.0
 
 @dataclass
 class WatchResult:
-    """What came of watching: what went wrong in the last look, if anything; and each new outcome."""
+    """The result of watching: what went wrong in the last look, if anything; and each new outcome."""
 
     trouble: ReelflowError | None = None
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
@@ -58,16 +59,19 @@ def watch_posts(
     """Wait until the sends of `send_ids` have an outcome everywhere, or `seconds` are over.
 
     A look that fails is no reason to give up, since the posts are out there all the same: a 429 is waited for, a
-    broken connection tried again at the next look. Only a key that is no longer accepted ends it early. Never raises
-    for what Taisly does; `WatchResult.trouble` says what went wrong last.
+    broken connection tried again at the next look. Only a refusal ends it early, such as of a key that is no longer
+    accepted. Never raises for what Taisly does; `WatchResult.trouble` says what went wrong last.
 
     Args:
         taisly: With the ledger that has the sends.
         send_ids: Whose end to wait for; None for every open send of this key.
         seconds: How long to wait.
-        first_pause: Seconds until the first look.
+        first_pause: Seconds until the first look, and the least between two.
         grace: Seconds after which a post that cannot be found becomes UNCONFIRMED.
         on_news: Called for each new outcome that this run reads.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot tell what is open, or who reads the history.
     """
     ledger, me, result = taisly.ledger, uuid.uuid4().hex, WatchResult()
     end = ledger.now() + seconds
@@ -110,7 +114,11 @@ def _still_open(taisly: RateLimitedTaisly, send_ids: Collection[str] | None) -> 
 
 
 def open_sends_of(taisly: RateLimitedTaisly) -> list[SendRecord]:
-    """The open sends to accounts that this key can see; those of another Taisly account are not its business."""
+    """The open sends to accounts that this key can see; those of another Taisly account are not its business.
+
+    Raises:
+        ServiceError: the accounts of the key are not known and cannot be asked for.
+    """
     found = taisly.ledger.open_sends(taisly.service)
     ours = taisly.account_ids() if found else set()
     return [(send, its) for send, its in found if ours >= set(send.account_ids)]

@@ -92,7 +92,7 @@ UNFINISHED = frozenset({TaskState.PENDING, TaskState.RUNNING, TaskState.RETRYING
 
 
 def settled_state(*, found: int, expected: int, age: float) -> RequestState | None:
-    """What became of a request whose answer was lost; None while that cannot be said.
+    """The outcome of a request whose answer was lost; None while it cannot be told.
 
     Args:
         found: How many tasks are in TikMatrix that it must have created.

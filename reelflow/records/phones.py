@@ -38,7 +38,7 @@ class PhoneRequest:
         targets: What a target is known by, mapped to how it is sent; empty for a script without targets.
         settings: The script's ``script_config`` but for the targets, without any secret.
         target_field: The name of the targets in ``script_config``; empty for a script without targets.
-        only_followed: Leave out targets that the account did not follow through reelflow.
+        only_followed: Skip targets that the account did not follow through reelflow.
         start_at: "HH:MM" by the PC's clock, or empty for at once.
         uses_chatgpt: Whether TikMatrix lets ChatGPT write the comments.
         retries: How often a task that failed for good is repeated by us.
@@ -142,11 +142,11 @@ class TaskRequest:
         flow_run: Whose it is.
         owner: The attempt that works on it.
         lease_until: Unix seconds until which that attempt counts as alive.
-        state: What became of it.
+        state: How far it got; see `RequestState`.
         reason: Why, for people.
         left_open: Whether its run has ended and left unfinished tasks to TikMatrix.
         begun_at: When it was sent, in Unix seconds.
-        highest_before: The highest task id that TikMatrix had before.
+        highest_before: The highest id of a task created through the API before it was sent.
     """
 
     id: str

@@ -130,7 +130,7 @@ def is_held(state: PostState, *, lease_until: float, now: float) -> bool:
 
 
 def settled_state(*, found: bool, age: float, grace: float) -> PostState | None:
-    """What became of a send whose answer was lost; None while that cannot be said.
+    """The outcome of a send whose answer was lost; None while it cannot be told.
 
     Args:
         found: Whether Taisly's history has a post that can only be this one.

@@ -33,7 +33,11 @@ class SandboxControl:
 
     @property
     def url(self) -> str:
-        """Its address, and that of its page."""
+        """Its address, and that of its page.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
         if not self._url:
             raise RuntimeError(NOT_RUNNING)
         return self._url
@@ -125,7 +129,7 @@ class SandboxControl:
         """Let the next post to a platform fail, or the next phone task of a script or on a device.
 
         Raises:
-            ValueError: Not exactly one of `platform`, `script_name` and `serial` is given.
+            ValueError: Not exactly one of `platform`, `script_name` and `serial` is given, or `times` is below 1.
         """
         by = {"platform": platform, "script_name": script_name, "serial": serial}
         named = {name: value for name, value in by.items() if value is not None}

@@ -74,7 +74,11 @@ class Sandbox(SandboxControl):
 
     @property
     def world(self) -> World:
-        """The state itself, for white-box tests. It belongs to the server's thread: change it between requests."""
+        """The state itself, for white-box tests. It belongs to the server's thread: change it between requests.
+
+        Raises:
+            RuntimeError: The sandbox is not running.
+        """
         if self._world is None:
             raise RuntimeError(NOT_RUNNING)
         return self._world

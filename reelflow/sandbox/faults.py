@@ -34,6 +34,7 @@ KINDS = (
     "slow",
 )
 STATUSES = (429, 500, 502, 503)
+"""The statuses that ``status_before`` and ``status_after`` can answer with."""
 _ABORT = "reelflow.abort"
 
 

@@ -21,6 +21,7 @@ from reelflow.video import check_video
 
 PREFIX = "/api/private"
 PAGE = 10
+"""Posts on one page of the history."""
 
 
 def _refusal(message: str, error: str, status: int = 200, **more: Any) -> JSONResponse:

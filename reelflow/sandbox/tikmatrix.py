@@ -17,6 +17,7 @@ from reelflow.sandbox.world import World
 PREFIX = "/api/v1"
 SCRIPTS = ("post", "follow", "unfollow", "account_warmup", "comment")
 ANNOUNCED = ("like", "message", "super_marketing", "profile", "scrape_user")
+"""Scripts that TikMatrix has announced for its API, which does not run them yet."""
 _HTTP = {40301: 403, 40401: 404, 50001: 500}
 """The HTTP status of an error code, 200 for all others: clients must understand both ways."""
 _POST_URL = re.compile(

@@ -16,9 +16,13 @@ from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, Data, 
 
 HOUR = 3600.0
 READS_TO_FINISH = (1, 3)
+"""The fewest and the most reads that a post or a phone task takes."""
 SECONDS_TO_FINISH = (4.0, 15.0)
+"""The same in seconds, with `realtime`."""
 RETRY_AFTER_READS = 3
+"""Reads after which TikMatrix retries a failed task."""
 RETRY_AFTER_SECONDS = (5.0, 60.0)
+"""The fewest and the most seconds for the same, with `realtime`: TikMatrix's auto-retry time."""
 
 
 class World:
@@ -80,7 +84,7 @@ class World:
         return f"{self.data.last_id:08x}{self._chance('id', self.data.last_id).getrandbits(64):016x}"
 
     def reset(self) -> None:
-        """Forget everything but the seed and the plan."""
+        """Forget everything but the seed, the plan and the licence."""
         self.data = Data()
         for video in self.videos.iterdir():
             video.unlink(missing_ok=True)

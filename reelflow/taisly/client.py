@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -79,7 +79,11 @@ class TaislyClient(ServiceClient):
         return self._json("GET", "/user/api-key")
 
     def generate_key(self) -> str:
-        """POST ``/user/api-key/generate``: a new key, shown this once. The key in use dies at once."""
+        """POST ``/user/api-key/generate``: a new key, shown this once. The key in use dies at once.
+
+        Raises:
+            UnreadableAnswer: the answer does not show the new key; the key in use no longer works all the same.
+        """
         body = self._json("POST", "/user/api-key/generate")
         inner = body.get("data")
         places = [body, inner if isinstance(inner, dict) else {}]
@@ -130,6 +134,9 @@ class TaislyClient(ServiceClient):
             expect: What the file was when it was checked. If it is something else by the time its last byte
                 has been read, the request is left incomplete and InputError raised: nothing is posted.
             before_last: Called when all but the last piece has left. What it raises leaves the request incomplete.
+
+        Raises:
+            InputError: the file cannot be read or has changed, or `scheduled` has no time zone. Nothing was posted.
         """
         fields = {
             "platforms": json.dumps(list(account_ids)),
@@ -141,17 +148,6 @@ class TaislyClient(ServiceClient):
                 raise InputError("The scheduled time needs a time zone.")
             fields["scheduled"] = str(round(scheduled.timestamp() * 1000))
         with _open_video(video) as file:
-
-            def unchanged() -> None:
-                now = os.fstat(file.fileno())
-                whole = body.taken + len_last == body.total
-                if not whole or (expect is not None and (now.st_size, now.st_mtime_ns) != expect):
-                    raise InputError(
-                        f"{video.name} changed while it was being uploaded; nothing was posted. "
-                        "Start again once the file is complete."
-                    )
-                before_last()
-
             request = self._http.build_request(
                 "POST",
                 "/post",
@@ -159,15 +155,7 @@ class TaislyClient(ServiceClient):
                 files={"video": (video.name, file, MIME_TYPES.get(video.suffix.lower(), "video/mp4"))},
                 timeout=UPLOAD_TIMEOUT,
             )
-            body = CountedBody(
-                request.stream,  # type: ignore[arg-type] # a multipart body of httpx is a SyncByteStream
-                int(request.headers["Content-Length"]),
-                progress,
-                unchanged,
-            )
-            request.stream = body
-            boundary = request.headers["Content-Type"].partition("boundary=")[2]
-            len_last = len(f"--{boundary}--\r\n")
+            request.stream = _counted(request, video.name, file, progress, expect, before_last)
             answer = self._answer(exchange(self._http, request, service=SERVICE))
         return self._parse(answer, AcceptedPost)
 
@@ -279,8 +267,39 @@ class TaislyClient(ServiceClient):
         return error
 
 
+def _counted(
+    request: httpx.Request,
+    name: str,
+    file: BinaryIO,
+    progress: Callable[[int, int], None] | None,
+    expect: FileStamp | None,
+    before_last: Callable[[], None],
+) -> CountedBody:
+    """The body of an upload: it counts what leaves, and holds back the last piece if the file has changed."""
+    boundary = request.headers["Content-Type"].partition("boundary=")[2]
+    len_last = len(f"--{boundary}--\r\n")
+
+    def unchanged() -> None:
+        now = os.fstat(file.fileno())
+        whole = body.taken + len_last == body.total
+        if not whole or (expect is not None and (now.st_size, now.st_mtime_ns) != expect):
+            raise InputError(
+                f"{name} changed while it was being uploaded; nothing was posted. "
+                "Start again once the file is complete."
+            )
+        before_last()
+
+    body = CountedBody(
+        request.stream,  # type: ignore[arg-type] # a multipart body of httpx is a SyncByteStream
+        int(request.headers["Content-Length"]),
+        progress,
+        unchanged,
+    )
+    return body
+
+
 @contextlib.contextmanager
-def _open_video(video: Path) -> Iterator[Any]:
+def _open_video(video: Path) -> Iterator[BinaryIO]:
     try:
         file = video.open("rb")
     except OSError as error:

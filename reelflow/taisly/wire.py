@@ -1,6 +1,6 @@
 """Taisly's JSON as pydantic models.
 
-The published pages name some fields and leave others out; clients seen in public disagree on a few. So every
+The published pages name some fields and omit others; clients seen in public disagree on a few. So every
 model takes the spellings that were seen, ignores what is new, and keeps a value it does not know instead of
 failing on it.
 """

@@ -32,6 +32,7 @@ from reelflow.transport import ServiceClient, check_url, exchange, from_status, 
 SERVICE = "TikMatrix"
 BASE_URL = "http://localhost:50809/api/v1"
 MAX_PAGE_SIZE = 100
+"""Tasks; the most that TikMatrix sends on one page."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -93,6 +94,9 @@ class TikMatrixClient(ServiceClient):
             usernames: Accounts.
             multi_account: Run for every account of each device; with `serials` only.
             start_time: "HH:MM" by the PC's clock. What a time already past does is not documented.
+
+        Raises:
+            InputError: both devices and accounts are named, or neither.
         """
         if bool(serials) == bool(usernames):
             raise InputError("Name either devices (serials) or accounts (usernames), not both.")

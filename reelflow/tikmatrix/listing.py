@@ -1,4 +1,7 @@
-"""Reading TikMatrix's task list, whichever way it is sorted (which is not documented)."""
+"""Read TikMatrix's task list, whichever way it is sorted (which is not documented).
+
+Every function raises the errors of the client: ServiceError, if TikMatrix cannot be asked.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from reelflow.tikmatrix.client import MAX_PAGE_SIZE, TikMatrixClient
 from reelflow.tikmatrix.wire import PhoneTask, TaskPage
 
 MOST_PAGES = 50
+"""Pages read of one listing: 5,000 tasks, so that a listing that never ends cannot hold up a run."""
 PROOFS = 3
 """How many of the tasks that are missing from a complete listing are asked for singly before all count as gone."""
 
@@ -17,7 +21,7 @@ PROOFS = 3
 def newest_first(
     client: TikMatrixClient, script: str | None = None, *, source: Literal["ui", "api"] | None = "api"
 ) -> Iterator[list[PhoneTask]]:
-    """Pages of tasks, the newest first."""
+    """Pages of tasks, the newest first; by default only tasks that were created through the API."""
 
     def page(number: int) -> TaskPage:
         return client.tasks(source=source, script_name=script, page=number)
@@ -40,13 +44,13 @@ def newest_first(
 
 
 def highest_id(client: TikMatrixClient) -> int:
-    """The highest task id that TikMatrix has; 0 if it has no tasks. At most two requests."""
+    """The highest id of a task that was created through the API; 0 if there is none. At most two requests."""
     pages = newest_first(client)
     return max((task.id for task in next(pages, [])), default=0)
 
 
 def newer_than(client: TikMatrixClient, task_id: int, script: str) -> tuple[int, list[PhoneTask]]:
-    """The highest id there is, and the tasks of a script above `task_id`; all, if ids started again from 1 since."""
+    """The `highest_id`, and the tasks of a script above `task_id`; all of them if ids started again from 1 since."""
     found: dict[int, PhoneTask] = {}
     highest = highest_id(client)
     floor = task_id if highest >= task_id else 0

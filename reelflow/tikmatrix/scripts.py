@@ -51,7 +51,11 @@ class Script(BaseModel):
         """Raise InputError for settings that contradict each other."""
 
     def targets(self) -> list[str]:
-        """What the script acts on, as it is sent: users or post URLs. Empty for a script without targets."""
+        """What the script acts on, as it is sent: users or post URLs. Empty for a script without targets.
+
+        Raises:
+            InputError: one is not a username or the URL of a post on this platform, or all rows are empty.
+        """
         return []
 
     def settings(self) -> dict[str, Any]:

@@ -129,70 +129,53 @@ def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
     return [p for p in found if p is not None]
 
 
+_RE_ENCODED = "It works, but platforms will re-encode it. Export as H.264 for full control."
+_ADVICE = {
+    "codec": ("H.264", _RE_ENCODED),
+    "bit_depth": ("8 bit", _RE_ENCODED),
+    "hdr": ("standard range", "Colours may look washed out; export in Rec. 709."),
+    "variable_frame_rate": ("constant", "Sound may drift; export with a constant frame rate."),
+    "frame_rate": ("at most {limits.max_fps:g}", "Export with 30 or 60 frames per second."),
+    "audio": ("a sound track", "Platforms show silent videos less. Add music or a silent track."),
+    "resolution": ("at least {limits.min_width}x{limits.min_height}", "Export in 1080x1920."),
+    "faststart": (
+        "index at the front",
+        "Export with 'fast start' (web optimised) so that platforms can begin at once.",
+    ),
+    "ending": ("the matching ending", "Rename the file so that its ending matches its content."),
+}
+"""For each warning, in their order: what is allowed, with the limits to fill in, and what to do."""
+
+
 def _warnings(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
-    re_encode = "It works, but platforms will re-encode it. Export as H.264 for full control."
-    table: list[tuple[bool, str, str, str, str]] = [
-        (
-            facts.video_codec != "h264",
-            "codec",
-            facts.video_codec,
-            "H.264",
-            re_encode,
-        ),
-        (facts.bit_depth > 8, "bit_depth", f"{facts.bit_depth} bit", "8 bit", re_encode),
-        (
-            facts.hdr is not None,
-            "hdr",
-            f"HDR ({facts.hdr})",
-            "standard range",
-            "Colours may look washed out; export in Rec. 709.",
-        ),
-        (
-            facts.variable_frame_rate,
-            "variable_frame_rate",
-            "variable frame rate",
-            "constant",
-            "Sound may drift; export with a constant frame rate.",
-        ),
-        (
-            facts.fps is not None and facts.fps > limits.max_fps + 0.1,
-            "frame_rate",
-            f"{facts.fps or 0:.2f} frames per second",
-            f"at most {limits.max_fps:g}",
-            "Export with 30 or 60 frames per second.",
-        ),
-        (
-            facts.audio_codec is None,
-            "audio",
-            "no sound",
-            "a sound track",
-            "Platforms show silent videos less. Add music or a silent track.",
-        ),
-        (
-            min(facts.width, facts.height) < limits.min_width or max(facts.width, facts.height) < limits.min_height,
-            "resolution",
-            f"{facts.width}x{facts.height}",
-            f"at least {limits.min_width}x{limits.min_height}",
-            "Export in 1080x1920.",
-        ),
-        (
-            facts.faststart is False,
-            "faststart",
-            "index at the end of the file",
-            "index at the front",
-            "Export with 'fast start' (web optimised) so that platforms can begin at once.",
-        ),
-        (
-            path.suffix.lower() in limits.endings
-            and path.suffix.lower() not in CONTAINERS.get(facts.container, limits.endings),
-            "ending",
-            f"{path.suffix.lower()}, but the content is {facts.container.partition(',')[0]}",
-            "the matching ending",
-            "Rename the file so that its ending matches its content.",
-        ),
-    ]
+    found = _worth_a_warning(path, facts, limits)
     return [
-        Problem(code=code, level="warning", found=found, allowed=allowed, hint=hint)
-        for applies, code, found, allowed, hint in table
-        if applies
+        Problem(code=code, level="warning", found=found[code], allowed=allowed.format(limits=limits), hint=hint)
+        for code, (allowed, hint) in _ADVICE.items()
+        if code in found
     ]
+
+
+def _worth_a_warning(path: Path, facts: VideoFacts, limits: Limits) -> dict[str, str]:
+    """What was found for each warning that applies, by its code."""
+    found: dict[str, str] = {}
+    if facts.video_codec != "h264":
+        found["codec"] = facts.video_codec
+    if facts.bit_depth > 8:
+        found["bit_depth"] = f"{facts.bit_depth} bit"
+    if facts.hdr is not None:
+        found["hdr"] = f"HDR ({facts.hdr})"
+    if facts.variable_frame_rate:
+        found["variable_frame_rate"] = "variable frame rate"
+    if facts.fps is not None and facts.fps > limits.max_fps + 0.1:
+        found["frame_rate"] = f"{facts.fps:.2f} frames per second"
+    if facts.audio_codec is None:
+        found["audio"] = "no sound"
+    if min(facts.width, facts.height) < limits.min_width or max(facts.width, facts.height) < limits.min_height:
+        found["resolution"] = f"{facts.width}x{facts.height}"
+    if facts.faststart is False:
+        found["faststart"] = "index at the end of the file"
+    ending = path.suffix.lower()
+    if ending in limits.endings and ending not in CONTAINERS.get(facts.container, limits.endings):
+        found["ending"] = f"{ending}, but the content is {facts.container.partition(',')[0]}"
+    return found

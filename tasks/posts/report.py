@@ -22,6 +22,7 @@ from tasks.ledger import open_ledger
 from tasks.posts.wording import detail_of
 
 POSTER_HEIGHT = 240
+"""Pixels."""
 _WORDS = {
     PostState.SUCCESS: "published",
     PostState.FAILED: "**failed**",

@@ -27,6 +27,7 @@ from tasks.step import step
 TAG = "reelflow"
 """The tag of all reelflow deployments; other runs are ignored."""
 MOST_RUNS = 200
+"""Runs read with one request; Prefect's API returns no more by default."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
 

@@ -150,14 +150,14 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
     _emit(own_server, "reelflow.run.stuck", "prefect.flow-run.x", "bread.mp4 to all", reason="Due an hour ago.")
     _set_state(own_server, deployments["check-connections"], "FAILED", "The ledger cannot be used")
     _set_state(own_server, deployments["watch-runs"], "FAILED", "This one has no automation")
-    _set_state(own_server, deployments["watch-runs"], "CRASHED", "No sign of life")
+    _set_state(own_server, deployments["watch-runs"], "CRASHED", "No heartbeat")
     until("the notifications", lambda: len(sink.got) >= 5)
     got = {each["subject"]: each["body"] for each in map(json.loads, sink.got)}
     assert got["reelflow: bread.mp4 at TikTok"] == "FAILED: loud"
     assert got["reelflow: a comment on R1 failed"] == "offline"
     assert got["reelflow: bread.mp4 to all is late or stuck"] == "Due an hour ago."
     assert "The ledger cannot be used" in got["reelflow: a connection check failed"]
-    assert "No sign of life" in got["reelflow: a run's process died"]
+    assert "No heartbeat" in got["reelflow: a run's process died"]
     assert f"{own_server.api.removesuffix('/api')}/runs/flow-run/" in got["reelflow: a run's process died"]
     assert len(sink.got) == 5
 

@@ -83,7 +83,7 @@ def test_every_script_has_its_flow(host: TikMatrixHost, sandbox: Any, flow: Any,
 
 
 def test_a_comment_batch_hits_the_daily_limit(host: TikMatrixHost, sandbox: Any) -> None:
-    """What is left out, and why, is in the message and in the report."""
+    """What is skipped, and why, is in the message and in the report."""
     host.comments_per_day = 2
     state = comment_on_posts(
         host, _form(CommentForm, devices=SERIALS[1:2], post_urls=URLS, comments=["yum"]), return_state=True

@@ -33,6 +33,8 @@ BANNED = {
     r"\bis to do nothing\b|\bare to do nothing\b": "say 'nothing to do'",
     r"\bwish(es)?\b": "say 'request', or name the options",
     r"\bbroke off\b": "say 'stopped', 'was interrupted'",
+    r"\bl(eaves?|eft|eaving) out\b": "say 'skipped' or 'omitted'",
+    r"\bsigns? of life\b": "say 'heartbeat'",
 }
 """Words that no sentence for people has, with the better ones."""
 

@@ -28,6 +28,7 @@ def _tree(root: Path, **files: str) -> Path:
         (house_rules.models_in_flows, {"flows__publish": "class Form: ..."}, "defines Form"),
         (house_rules.banned_words, {"tasks__cancel": "x = 'The post was withdrawn.'"}, "say 'cancel'"),
         (house_rules.banned_words, {"deployments__setup": "'''All is well.'''"}, "3 checks passed"),
+        (house_rules.banned_words, {"tasks__watch": "x = 'The run gave no sign of life.'"}, "say 'heartbeat'"),
         (house_rules.words_of_the_ui, {"reelflow__posts": "x = 'Run publish-video again.'"}, "is a word of the UI"),
         (house_rules.words_of_the_ui, {"reelflow__form": "x = 'See the block below.'"}, "is a word of the UI"),
     ],

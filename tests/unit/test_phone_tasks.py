@@ -467,7 +467,7 @@ def test_the_finisher_follows_what_was_left_at_a_deadline(phones: Phones) -> Non
 
 
 def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None:
-    """A sign of life may be late; only after ten minutes without one is a running run taken for broken."""
+    """A heartbeat may be late; only after ten minutes without one is a running run taken for broken."""
     phones.plan(_follow())
     phones.create()
     phones.clock.sleep(60)

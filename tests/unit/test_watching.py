@@ -61,7 +61,7 @@ def test_a_post_is_followed_to_its_outcomes(taisly: Any, ledger: Ledger, sent: A
 
 def test_the_pauses_grow_to_two_minutes(taisly: Any, sent: Any, clock: Clock) -> None:
     """5 s, 8 s, 13 s … at most 30 looks an hour."""
-    taisly.ledger.lease_seconds = 600  # the reader shows no sign of life between its looks: each sleep is a pause
+    taisly.ledger.lease_seconds = 600  # the reader sends no heartbeat between its looks: each sleep is a pause
     ids = sent(scheduled_for=datetime.now(UTC) + timedelta(minutes=5))
 
     _follow(taisly, ids, seconds=3600)
