@@ -6,6 +6,7 @@ A request asks for tasks once::
      │ ▲           ├──────► REFUSED       TikMatrix said no; nothing was created
      │ │           └──────► NOT_CREATED   certainly nothing was created
      │ └── from SENDING: certainly not sent, so it may be tried again
+     ├──► REFUSED                         TikMatrix said no when it was asked for its highest task ID
      └──► NOT_CREATED                     cancelled before it was sent
 
     NOT_CREATED ──► CREATED: a late answer to a request that was already given up
@@ -57,7 +58,7 @@ _MAY_COME_FROM = {
     RequestState.PLANNED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
     RequestState.SENDING: frozenset({RequestState.PLANNED, RequestState.SENDING}),
     RequestState.CREATED: frozenset({RequestState.SENDING, RequestState.NOT_CREATED}),
-    RequestState.REFUSED: frozenset({RequestState.SENDING}),
+    RequestState.REFUSED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
     RequestState.NOT_CREATED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
 }
 

@@ -159,7 +159,7 @@ def test_what_became_of_a_send_whose_answer_was_lost(found: bool, age: float, st
         (RequestState.PLANNED, {RequestState.PLANNED, RequestState.SENDING}),
         (RequestState.SENDING, {RequestState.PLANNED, RequestState.SENDING}),
         (RequestState.CREATED, {RequestState.SENDING, RequestState.NOT_CREATED}),
-        (RequestState.REFUSED, {RequestState.SENDING}),
+        (RequestState.REFUSED, {RequestState.PLANNED, RequestState.SENDING}),
         (RequestState.NOT_CREATED, {RequestState.PLANNED, RequestState.SENDING}),
     ],
 )
