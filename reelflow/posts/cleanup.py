@@ -75,10 +75,17 @@ def find_unconfirmed(ledger: Ledger, name: str) -> SendRecord:
 
 
 def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
-    """Record what a person found out about an unconfirmed send."""
+    """Record what a person found out about an unconfirmed send.
+
+    Raises:
+        InputError: the history ID belongs to another post.
+    """
     if form.answer == "send it again":
         ledger.release_claim(send_id, "confirmed by a person as not published")
     elif history_id := form.history_id.strip():
+        ((send, _),) = ledger.sends([send_id])
+        if ledger.owned_history_ids(send.service, [history_id]):
+            raise InputError(f"The history ID {history_id!r} belongs to another post. Check it in Taisly's history.")
         ledger.accepted(send_id, history_id, "named by a person")
     else:
         ledger.settle(send_id, PostState.SUCCESS, "confirmed by a person")

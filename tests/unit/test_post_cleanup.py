@@ -1,0 +1,108 @@
+"""What is left of earlier runs: posts to cancel, to resolve, and to release."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.journal import journal_of
+
+from reelflow.errors import InputError
+from reelflow.ledger import Ledger
+from reelflow.posts.cleanup import find_scheduled, find_unconfirmed, resolve_post, scheduled_sends_of
+from reelflow.posts.form import ResolveForm
+from reelflow.posts.sending import send_post
+from reelflow.posts.watching import read_outcomes
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import PostRequest
+
+Post = Callable[..., PostRequest]
+
+
+@pytest.fixture
+def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
+    return sandbox.metered(ledger, clock)
+
+
+def test_only_a_post_of_ours_can_be_cancelled(ledger: Ledger) -> None:
+    with pytest.raises(InputError, match="No post sent by reelflow has the history ID 'h9'"):
+        find_scheduled(ledger, "h9")
+
+
+def test_a_cancelled_run_cancels_what_it_scheduled_and_what_is_still_to_come(
+    taisly: Any, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Not what is out already, and not what another run scheduled."""
+    soon, later = (datetime.now(UTC) + timedelta(hours=hours) for hours in (1, 3))
+    send_post(taisly, checked("now"), flow_run="run-1")
+    send_post(taisly, checked("soon", scheduled_for=soon), flow_run="run-1")
+    send_post(taisly, checked("later", scheduled_for=later), flow_run="run-1")
+    send_post(taisly, checked("theirs", scheduled_for=later), flow_run="run-2")
+
+    before = scheduled_sends_of(ledger, "run-1")
+    clock.sleep(2 * 3600)
+
+    assert [send.caption for send in before] == ["soon", "later"]
+    assert [send.caption for send in scheduled_sends_of(ledger, "run-1")] == ["later"]
+
+
+@pytest.mark.parametrize(
+    ("form", "state", "reason"),
+    [
+        (ResolveForm(send_id="x", answer="send it again"), PostState.CLAIMED, "confirmed by a person as not published"),
+        (ResolveForm(send_id="x", answer="it is out"), PostState.SUCCESS, "confirmed by a person"),
+        (ResolveForm(send_id="x", answer="it is out", history_id=" h1 "), PostState.ACCEPTED,
+         "named by a person: history ID h1"),
+    ],
+)  # fmt: skip
+def test_what_a_person_found_out_is_recorded(
+    taisly: Any, ledger: Ledger, checked: Post, form: ResolveForm, state: PostState, reason: str
+) -> None:
+    claim = ledger.claim(checked(), service=taisly.service, repeat=0, owner="me")
+    assert claim.send_id is not None
+    ledger.begin(claim.send_id, "me")
+    ledger.settle(claim.send_id, PostState.UNCONFIRMED, "answer lost")
+
+    resolve_post(ledger, claim.send_id, form)
+
+    ((_, found),) = ledger.sends([claim.send_id])
+    assert {outcome.state for outcome in found} == {state}
+    assert journal_of(ledger, claim.send_id)[-1]["reason"] == reason
+    with pytest.raises(InputError, match="Unconfirmed posts: none"):
+        find_unconfirmed(ledger, claim.send_id)
+
+
+def test_the_history_id_of_another_post_is_not_recorded(taisly: Any, ledger: Ledger, checked: Post) -> None:
+    """A person took the wrong one: it is said, and the post stays unconfirmed."""
+    lost, other = (
+        ledger.claim(checked(caption), service=taisly.service, repeat=0, owner="me").send_id
+        for caption in ("lost", "other")
+    )
+    assert lost is not None
+    assert other is not None
+    ledger.accepted(other, "h1")
+    ledger.begin(lost, "me")
+    ledger.settle(lost, PostState.UNCONFIRMED, "answer lost")
+
+    with pytest.raises(InputError, match="'h1' belongs to another post"):
+        resolve_post(ledger, lost, ResolveForm(send_id=lost, answer="it is out", history_id="h1"))
+
+    assert find_unconfirmed(ledger, lost)[0].id == lost
+
+
+def test_an_upload_that_died_in_the_middle_is_released(
+    sandbox: Any, taisly: Any, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """By the first look at the open posts; nothing is out, so the history is not even read."""
+    claim = ledger.claim(checked(), service=taisly.service, repeat=0, owner="dead")
+    assert claim.send_id is not None
+    ledger.begin(claim.send_id, "dead")
+    clock.sleep(60)
+
+    assert read_outcomes(taisly) == []
+
+    ((_, found),) = ledger.sends([claim.send_id])
+    assert {outcome.state for outcome in found} == {PostState.CLAIMED}
+    assert "its run died before the upload was complete" in journal_of(ledger, claim.send_id)[-1]["reason"]
+    assert sandbox.requests("GET /api/private/post/history") == 0
