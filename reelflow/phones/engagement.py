@@ -43,7 +43,10 @@ def check_engagement(form: EngageForm) -> None:
 
 def engagement_jobs(form: EngageForm) -> list[EngagementJob]:
     """The jobs that a form asks for."""
-    wanted = {EngagementJob.WARM_UP: bool(form.warm_up_seconds), EngagementJob.COMMENT: bool(form.comments)}
+    wanted = {
+        EngagementJob.WARM_UP: bool(form.warm_up_seconds),
+        EngagementJob.COMMENT: bool(texts(form.comments, "comment")),
+    }
     return [job for job, is_wanted in wanted.items() if is_wanted]
 
 

@@ -7,10 +7,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reelflow.errors import InputError
-from reelflow.phones.form import CommentForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.phones.engagement import EngagementJob, check_engagement, comment_parts, engagement_jobs
+from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
 from reelflow.phones.limits import Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
 from reelflow.records.phones import PhoneHistory
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account, Outcome
 from reelflow.tikmatrix.scripts import post_key
 from reelflow.time_zones import read_zone
 
@@ -75,6 +78,11 @@ def test_what_does_not_go_together_is_said_before_anything_is_sent(form: PhoneFo
         make_request(form, _rails())
 
     assert words in str(caught.value)
+
+
+def test_all_usernames_of_a_platform_that_no_phone_has_is_said() -> None:
+    with pytest.raises(InputError, match="lists no Instagram accounts"):
+        make_request(WarmUpForm(platform="Instagram", usernames=["all"]), _rails(phones=read_phones(["A1: ada"])))
 
 
 def test_nothing_is_touched_without_a_list_of_phones() -> None:
@@ -216,3 +224,62 @@ def test_what_the_same_run_has_asked_for_is_not_planned_again() -> None:
     plan = _plan(WarmUpForm(usernames=["ada", "ben"]), PhoneHistory(by_this_run=frozenset({("TikTok ada", "")})))
 
     assert _sent(plan) == {("ben", "")}
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (EngageForm(), "Nothing for the phones to do"),
+        (EngageForm(comments=["  ", "\n"]), "Nothing for the phones to do"),
+        (EngageForm(warm_up_seconds=9), "at least 10 seconds"),
+        (EngageForm(comments=["nice"], comment_on=[]), "Choose at least one platform in 'Comment on'"),
+    ],
+)
+def test_what_the_phones_cannot_do_for_a_post_is_said(form: EngageForm, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_engagement(form)
+
+
+@pytest.mark.parametrize(
+    ("form", "jobs"),
+    [
+        (EngageForm(warm_up_seconds=60, comments=["nice"]), [EngagementJob.WARM_UP, EngagementJob.COMMENT]),
+        (EngageForm(warm_up_seconds=60, comments=["  "]), [EngagementJob.WARM_UP]),
+        (EngageForm(comments=["nice"]), [EngagementJob.COMMENT]),
+    ],
+)
+def test_empty_rows_of_comments_ask_for_no_comments(form: EngageForm, jobs: list[EngagementJob]) -> None:
+    """A phone PC need not have a deployment for what it is not asked to do."""
+    assert engagement_jobs(form) == jobs
+
+
+TIKTOK = Account(id="a1", platform="TikTok", name="@mara")
+INSTAGRAM = Account(id="b1", platform="Instagram", name="mara")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        ({"account": INSTAGRAM, "state": PostState.SUCCESS, "link": "https://www.instagram.com/p/C/"},
+         "the video was not posted there"),
+        ({"state": PostState.SUCCESS, "link": None}, "Taisly returned no link to the post"),
+        ({"state": PostState.SUCCESS, "link": "https://www.tiktok.com/@mara"}, "Taisly returned no link to the post"),
+        ({"state": PostState.PENDING}, "the post has no outcome there yet"),
+        ({"state": PostState.FAILED}, "the post was not published there (FAILED)"),
+    ],
+)  # fmt: skip
+def test_a_post_that_cannot_be_commented_on_is_skipped_and_says_why(outcome: dict[str, Any], why: str) -> None:
+    parts, skipped = comment_parts(EngageForm(comments=["nice"]), [Outcome(**({"account": TIKTOK} | outcome))])
+
+    assert parts == []
+    assert skipped == [f"No comments on TikTok: {why}."]
+
+
+def test_comments_go_to_what_was_published_and_nowhere_without_texts() -> None:
+    published = [Outcome(account=TIKTOK, state=PostState.SUCCESS, link=URL.format(1))]
+
+    (part,), skipped = comment_parts(EngageForm(comments=["nice"]), published)
+
+    assert isinstance(part.form, CommentForm)
+    assert (part.form.post_urls, part.form.comments, skipped) == ([URL.format(1)], ["nice"], [])
+    assert comment_parts(EngageForm(warm_up_seconds=60), published) == ([], [])
