@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from support.clips import BY_NAME
 from support.clock import Clock
+from support.phones import Phones
 from support.sandbox import SandboxWithClients
 
 from reelflow.ledger import Ledger
@@ -140,6 +141,12 @@ def sandbox(_shared_sandbox: SandboxWithClients) -> Iterator[SandboxWithClients]
     _shared_sandbox.world.auto_retry, _shared_sandbox.world.realtime = 3, False
     yield _shared_sandbox
     _shared_sandbox.close_clients()
+
+
+@pytest.fixture
+def phones(sandbox: SandboxWithClients, ledger: Ledger, clock: Clock) -> Phones:
+    """A run on phones: the sandbox's TikMatrix, a ledger, and the test's clock."""
+    return Phones(sandbox, ledger, clock)
 
 
 @pytest.fixture(scope="session")

@@ -139,12 +139,12 @@ def manage_tasks(
             continue
         result.done.append(task.task_id)
         if record := records.get(task.task_id):
-            _record(ledger, record, form.action)
+            _record(ledger, record, task, form.action)
     return result
 
 
-def _record(ledger: Ledger, record: TaskRecord, action: str) -> None:
-    """Record what an action changes on a task of ours."""
+def _record(ledger: Ledger, record: TaskRecord, seen: TaskResult, action: str) -> None:
+    """Record what was done to a task of ours, which was `seen` just before."""
     if action == "delete" and not record.task.state.finished:
         update = {"state": TaskState.CANCELLED, "remark": "deleted by hand"}
     elif action == "retry":
@@ -154,3 +154,5 @@ def _record(ledger: Ledger, record: TaskRecord, action: str) -> None:
     ledger.record_tasks([record._replace(task=record.task.model_copy(update=update), failed_at=None)])
     if action == "retry":
         ledger.resume_watch([record.request_id])
+    elif not seen.started:  # it never ran: it does not count for its account
+        ledger.forget_actions(record.request_id, [(seen.username or seen.serial, seen.target)])

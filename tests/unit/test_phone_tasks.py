@@ -1,6 +1,5 @@
 """Making, watching and cancelling phone tasks: against the sandbox over HTTP, with a ledger, and time that is made."""
 
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,85 +8,24 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 from support.clock import Clock
+from support.phones import HOST, PHONES, RAILS, SERIALS, URLS, Phones, comment, follow
 from support.race import at_once
 
 from reelflow.errors import ClaimLost, NothingSent, ServiceError
 from reelflow.ledger import Ledger
 from reelflow.phones import cleanup, creating, watching
-from reelflow.phones.form import CommentForm, FollowForm, PhoneForm, UnfollowForm, WarmUpForm
+from reelflow.phones.form import UnfollowForm, WarmUpForm
 from reelflow.phones.limits import Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
 from reelflow.records.phone_states import RequestState, TaskState
-from reelflow.records.phones import PhonePlan, TaskRequest
 from reelflow.tikmatrix import TikMatrixClient, listing
 from tasks.phones.cancel import summarize_cancel
 from tasks.phones.wording import trouble_of
 
-HOST = "studio"
-SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 6)]
-PHONES = [f"{serial}: {name}.daily" for serial, name in zip(SERIALS, ("ada", "ben", "cleo", "dan", "eva"), strict=True)]
-RAILS = Guardrails(read_phones(PHONES), {"account_warmup": 100, "comment": 100, "follow": 100, "unfollow": 100},
-                   ZoneInfo("UTC"))  # fmt: skip
-URLS = [f"https://www.tiktok.com/@x/video/{n}" for n in range(1, 4)]
-
-
-class Phones:
-    """A ledger, a client and a clock, and the steps that a run takes with them."""
-
-    def __init__(self, sandbox: Any, ledger: Ledger, clock: Clock) -> None:
-        self.sandbox, self.ledger, self.clock = sandbox, ledger, clock
-        self.client: TikMatrixClient = sandbox.tikmatrix()
-        self.owner = uuid.uuid4().hex
-
-    def plan(self, form: PhoneForm, flow_run: str = "run-1", rails: Guardrails = RAILS) -> PhonePlan:
-        request, now = make_request(form, rails), datetime.fromtimestamp(self.ledger.now(), UTC)
-        return self.ledger.plan_tasks(
-            request, lambda history: make_plan(request, rails, history, now), since=rails.day_start(now).timestamp(),
-            host=HOST, owner=self.owner, flow_run=flow_run,
-        )  # fmt: skip
-
-    def create(self, **more: Any) -> None:
-        creating.create_tasks(
-            self.client, self.ledger, self.task_requests(), owner=self.owner, sleep=self.clock.sleep, **more
-        )
-
-    def watch(self, seconds: float = 3600, **how: Any) -> watching.WatchResult:
-        ids = [request.id for request in self.task_requests()]
-        return watching.watch_tasks(
-            self.client,
-            self.ledger,
-            ids,
-            watching.WatchSettings(seconds, **({"interval": 10} | how)),
-            sleep=self.clock.sleep,
-        )
-
-    def task_requests(self) -> list[TaskRequest]:
-        return self.ledger.task_requests(host=HOST)
-
-    def states(self) -> list[str]:
-        return [task.state.value for task in self.ledger.phone_tasks([request.id for request in self.task_requests()])]
-
-    @property
-    def there(self) -> list[dict[str, Any]]:
-        return self.sandbox.phone_tasks
-
-
-@pytest.fixture
-def phones(sandbox: Any, ledger: Ledger, clock: Clock) -> Phones:
-    return Phones(sandbox, ledger, clock)
-
-
-def _follow(**changes: Any) -> FollowForm:
-    return FollowForm(**({"devices": SERIALS[:2], "users": ["one", "two"]} | changes))
-
-
-def _comment(**changes: Any) -> CommentForm:
-    return CommentForm(**({"devices": SERIALS[:2], "post_urls": URLS[:2], "comments": ["nice"]} | changes))
-
 
 def test_tasks_are_made_watched_and_recorded(phones: Phones) -> None:
     """One request for all of them; phone, account, target, times and outcome of each are on record."""
-    phones.plan(_comment())
+    phones.plan(comment())
     phones.create()
     watched = phones.watch()
 
@@ -102,7 +40,7 @@ def test_tasks_are_made_watched_and_recorded(phones: Phones) -> None:
 def test_a_hundred_tasks_cost_one_request_a_look(phones: Phones) -> None:
     """The listing is read, not each task; other people's tasks in it are not touched."""
     phones.client.create_task("follow", {"target_users": ["other"]}, serials=[SERIALS[4]])
-    phones.plan(_follow(devices=SERIALS[:4], users=[f"user{n}" for n in range(24)]))
+    phones.plan(follow(devices=SERIALS[:4], users=[f"user{n}" for n in range(24)]))
     phones.create()
     before = phones.sandbox.requests("GET /api/v1/task")
 
@@ -118,7 +56,7 @@ def test_a_failure_is_final_only_after_tikmatrix_had_its_time(phones: Phones) ->
     """The sandbox repeats it by itself; the second try succeeds, and the run does not call it failed meanwhile."""
     phones.sandbox.fail_next(script_name="follow", reason="app crashed")
     phones.sandbox.world.auto_retry = 1
-    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.sandbox.world.data.phone_tasks[0].failures_left = 1
     phones.watch()
@@ -132,7 +70,7 @@ def test_a_failure_that_stays_is_failed(phones: Phones, auto_retry: bool, least:
     """With TikMatrix's own words; at once, if the owner says that TikMatrix repeats nothing."""
     phones.sandbox.world.auto_retry = 0
     phones.sandbox.fail_next(script_name="follow", reason="account banned")
-    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.watch(auto_retry=auto_retry)
 
@@ -146,7 +84,7 @@ def test_failed_tasks_are_repeated_as_often_as_asked_and_alone(phones: Phones) -
     """By TikMatrix's retry of that one task, with growing pauses; never by retry-all."""
     phones.sandbox.world.auto_retry = 0
     phones.sandbox.fail_next(script_name="follow", reason="no luck", times=1)
-    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.sandbox.world.data.phone_tasks[0].failures_left = 99
     phones.watch(retries=2, seconds=86400)
@@ -162,7 +100,7 @@ def test_nothing_is_repeated_in_quiet_hours(phones: Phones) -> None:
     """The task stays open, for after them."""
     phones.sandbox.world.auto_retry = 0
     phones.sandbox.fail_next(script_name="follow", reason="no luck")
-    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.watch(retries=1, seconds=900, may_retry=lambda: False)
 
@@ -172,7 +110,7 @@ def test_nothing_is_repeated_in_quiet_hours(phones: Phones) -> None:
 
 def test_a_deadline_leaves_tasks_and_names_them(phones: Phones) -> None:
     """They are not failed; a later watch finds their end."""
-    phones.plan(_follow())
+    phones.plan(follow())
     phones.create()
 
     phones.watch(seconds=0)
@@ -185,7 +123,7 @@ def test_a_deadline_leaves_tasks_and_names_them(phones: Phones) -> None:
 
 def test_a_task_that_is_deleted_in_tikmatrix_is_gone(phones: Phones) -> None:
     """The others go on."""
-    phones.plan(_follow())
+    phones.plan(follow())
     phones.create()
     phones.watch(seconds=0)
 
@@ -198,7 +136,7 @@ def test_a_task_that_is_deleted_in_tikmatrix_is_gone(phones: Phones) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 def test_tikmatrix_restarts(phones: Phones, lost: bool) -> None:
     """With its tasks kept they go on; without them they are gone, in a few requests and not one for each."""
-    phones.plan(_follow(users=[f"user{n}" for n in range(20)]))
+    phones.plan(follow(users=[f"user{n}" for n in range(20)]))
     phones.create()
     phones.watch(seconds=0)
 
@@ -211,7 +149,7 @@ def test_tikmatrix_restarts(phones: Phones, lost: bool) -> None:
 
 def test_an_id_that_is_given_a_second_time_is_not_taken_for_ours(phones: Phones) -> None:
     """After a restart with ids from 1, somebody else's task stands under our number: ours is gone, theirs untouched."""
-    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.watch(seconds=0)
     phones.sandbox.restart_phones(lost=True, ids_from_1=True)
@@ -226,7 +164,7 @@ def test_an_id_that_is_given_a_second_time_is_not_taken_for_ours(phones: Phones)
 
 def test_tikmatrix_stops_in_the_middle_and_comes_back(phones: Phones) -> None:
     """Looks that fail are tried again; the run does not end for them."""
-    phones.plan(_follow())
+    phones.plan(follow())
     phones.create()
 
     phones.sandbox.order_fault("drop_before", "GET", "/api/v1/task", times=3)
@@ -238,7 +176,7 @@ def test_tikmatrix_stops_in_the_middle_and_comes_back(phones: Phones) -> None:
 
 def test_a_licence_that_ends_ends_the_watch(phones: Phones) -> None:
     """With its reason; the tasks stay open."""
-    phones.plan(_follow())
+    phones.plan(follow())
     phones.create()
 
     phones.sandbox.world.license_plan = "Starter"
@@ -251,7 +189,7 @@ def test_a_licence_that_ends_ends_the_watch(phones: Phones) -> None:
 @pytest.mark.parametrize("fault", ["drop_after", "garbage_after", "status_after"])
 def test_a_lost_answer_is_found_again(phones: Phones, fault: str) -> None:
     """TikMatrix made the tasks: they are ours, and no second set is asked for."""
-    phones.plan(_comment())
+    phones.plan(comment())
     phones.sandbox.order_fault(fault, "POST", "/api/v1/task")
 
     phones.create()
@@ -264,16 +202,16 @@ def test_a_lost_answer_is_found_again(phones: Phones, fault: str) -> None:
 @pytest.mark.parametrize("fault", ["drop_before", "status_before"])
 def test_an_answer_that_is_lost_without_a_trace_is_not_repeated(phones: Phones, fault: str) -> None:
     """It is said; after ten minutes without a trace it does not count any more, and may be asked for again."""
-    phones.plan(_comment())
+    phones.plan(comment())
     phones.sandbox.order_fault(fault, "POST", "/api/v1/task")
 
     phones.create()
     (request,) = phones.task_requests()
-    again = phones.plan(_comment(), "run-2")
+    again = phones.plan(comment(), "run-2")
     phones.clock.sleep(700)
     creating.settle_lost(phones.client, phones.ledger, HOST)
     (later,) = phones.task_requests()
-    free = phones.plan(_comment(), "run-3")
+    free = phones.plan(comment(), "run-3")
 
     assert (request.state, phones.sandbox.requests("POST /api/v1/task")) == (RequestState.SENDING, 1)
     assert "Nothing was sent again" in str(trouble_of(request, 0, phones.ledger.now()))
@@ -282,7 +220,7 @@ def test_an_answer_that_is_lost_without_a_trace_is_not_repeated(phones: Phones, 
 
 def test_tasks_missing_after_a_lost_answer_are_said(phones: Phones) -> None:
     """One of four is found when the time to wait is over: the run that wanted four has failed."""
-    phones.plan(_comment())
+    phones.plan(comment())
     phones.sandbox.order_fault("drop_after", "POST", "/api/v1/task")
     phones.sandbox.order_fault("drop_before", "GET", "/api/v1/task", times=None, after=1)
     phones.create()
@@ -311,7 +249,7 @@ def test_what_certainly_did_not_arrive_is_repeated(ledger: Ledger, sandbox: Any,
 
     phones = Phones(sandbox, ledger, clock)
     phones.client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(refuse))
-    phones.plan(_comment())
+    phones.plan(comment())
 
     with pytest.raises(NothingSent, match="it is safe to start the run again"):
         phones.create()
@@ -344,11 +282,11 @@ def test_each_refusal_is_said_and_counts_for_nothing(
 
     phones = Phones(sandbox, ledger, clock)
     phones.client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
-    phones.plan(_comment())
+    phones.plan(comment())
 
     phones.create()
     (request,) = phones.task_requests()
-    again = phones.plan(_comment(), "run-2")
+    again = phones.plan(comment(), "run-2")
 
     assert request.state is RequestState.REFUSED
     assert words in str(trouble_of(request, 0, 0))
@@ -359,8 +297,8 @@ def test_the_limits_hold_across_runs(phones: Phones) -> None:
     """The ledger counts, whichever run asks."""
     rails = Guardrails(read_phones(PHONES), {"follow": 3}, ZoneInfo("UTC"))
 
-    first = phones.plan(_follow(), "run-1", rails)
-    second = phones.plan(_follow(users=["three", "four"]), "run-2", rails)
+    first = phones.plan(follow(), "run-1", rails)
+    second = phones.plan(follow(users=["three", "four"]), "run-2", rails)
 
     assert (sum(part.task_count for part in first.parts), second.task_count) == (4, 2)
     assert "daily limit of 3 follows" in second.left_out[0]
@@ -368,10 +306,10 @@ def test_the_limits_hold_across_runs(phones: Phones) -> None:
 
 def test_a_second_comment_on_the_same_post_is_left_out(phones: Phones) -> None:
     """In another run, on another day, under another spelling of the address."""
-    phones.plan(_comment(), "run-1")
+    phones.plan(comment(), "run-1")
     phones.clock.sleep(3 * 86400)
 
-    second = phones.plan(_comment(post_urls=[URLS[0] + "/?lang=de", URLS[2]]), "run-2")
+    second = phones.plan(comment(post_urls=[URLS[0] + "/?lang=de", URLS[2]]), "run-2")
 
     assert second.task_count == 2
     assert "already commented on this post" in second.left_out[0]
@@ -379,7 +317,7 @@ def test_a_second_comment_on_the_same_post_is_left_out(phones: Phones) -> None:
 
 def test_whom_this_ledger_followed_may_be_unfollowed(phones: Phones) -> None:
     """And nobody else."""
-    phones.plan(_follow(devices=SERIALS[:1], users=["friend"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["friend"]))
 
     plan = phones.plan(UnfollowForm(devices=SERIALS[:2], users=["friend", "stranger"]), "run-2")
 
@@ -400,13 +338,13 @@ def test_a_run_that_is_started_again_asks_for_nothing_twice(phones: Phones) -> N
 
 def test_cancelling_takes_back_what_has_not_ended(phones: Phones) -> None:
     """Running tasks are stopped, waiting ones deleted, ended ones left; what never ran does not count."""
-    phones.plan(_comment(devices=SERIALS[:1], post_urls=URLS))
+    phones.plan(comment(devices=SERIALS[:1], post_urls=URLS))
     phones.create()
     while "COMPLETED" not in phones.states():
         phones.watch(seconds=0)
 
     done = cleanup.cancel_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
-    again = phones.plan(_comment(devices=SERIALS[:1], post_urls=URLS), "run-2")
+    again = phones.plan(comment(devices=SERIALS[:1], post_urls=URLS), "run-2")
 
     assert sorted(phones.states()) == ["CANCELLED", "CANCELLED", "COMPLETED"]
     assert [task["status"] for task in phones.there] == [2]
@@ -417,7 +355,7 @@ def test_cancelling_takes_back_what_has_not_ended(phones: Phones) -> None:
 
 def test_cancelling_a_request_in_flight_finds_its_tasks(phones: Phones) -> None:
     """The process died between the request and its answer: what it made is found, and taken back."""
-    phones.plan(_comment())
+    phones.plan(comment())
     (request,) = phones.task_requests()
     phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
     phones.client.create_task(request.script, request.config, serials=request.serials)
@@ -443,7 +381,7 @@ def _finish(phones: Phones, broken: Callable[[str], bool] = lambda run: True, **
 
 def test_the_finisher_takes_back_what_a_killed_run_left(phones: Phones) -> None:
     """But not while its lease says that it lives."""
-    phones.plan(_follow())
+    phones.plan(follow())
     phones.create()
 
     alive = _finish(phones)
@@ -457,7 +395,7 @@ def test_the_finisher_takes_back_what_a_killed_run_left(phones: Phones) -> None:
 
 def test_the_finisher_follows_what_was_left_at_a_deadline(phones: Phones) -> None:
     """Those tasks were not broken off, so they are not taken back."""
-    phones.plan(_follow())
+    phones.plan(follow())
     phones.create()
     phones.ledger.release_task_requests([b.id for b in phones.task_requests()], phones.owner, left_open=True)
 
@@ -467,8 +405,8 @@ def test_the_finisher_follows_what_was_left_at_a_deadline(phones: Phones) -> Non
 
 
 def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None:
-    """A heartbeat may be late; only after ten minutes without one is a running run taken for broken."""
-    phones.plan(_follow())
+    """A sign of life may be late; only after ten minutes without one is a running run taken for broken."""
+    phones.plan(follow())
     phones.create()
     phones.clock.sleep(60)
 
@@ -481,7 +419,7 @@ def test_the_finisher_leaves_a_run_alone_that_still_runs(phones: Phones) -> None
 
 def test_the_finisher_finds_what_a_killed_run_asked_for(phones: Phones) -> None:
     """The request arrived, the answer did not: its tasks are found and taken back with the rest."""
-    phones.plan(_comment())
+    phones.plan(comment())
     (request,) = phones.task_requests()
     phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
     phones.client.create_task(request.script, request.config, serials=request.serials)
@@ -495,7 +433,7 @@ def test_the_finisher_finds_what_a_killed_run_asked_for(phones: Phones) -> None:
 
 def test_one_run_at_a_time_makes_tasks_on_a_host(phones: Phones) -> None:
     """So that new ids can be told apart; who waits in vain sends nothing."""
-    phones.plan(_comment())
+    phones.plan(comment())
     phones.ledger.take_turn(HOST, "somebody else")
     phones.ledger.lease_seconds = 1e6
     phones.ledger.take_turn(HOST, "somebody else")
@@ -549,7 +487,7 @@ def test_secrets_go_out_and_stay_nowhere(phones: Phones) -> None:
 
 def test_trouble_before_the_request_sends_nothing(phones: Phones) -> None:
     """The highest id cannot be read: so nothing is asked for."""
-    phones.plan(_comment())
+    phones.plan(comment())
     phones.sandbox.order_fault("status_before", "GET", "/api/v1/task", times=None, status=500)
 
     with pytest.raises(ServiceError):
@@ -562,7 +500,7 @@ def test_trouble_before_the_request_sends_nothing(phones: Phones) -> None:
 def test_limits_hold_for_runs_that_plan_at_once(url: str, clock: Clock) -> None:
     """On SQLite and on PostgreSQL: of eight runs that want two follows each, three follows are planned."""
     rails = Guardrails(read_phones(PHONES), {"follow": 3}, ZoneInfo("UTC"))
-    request = make_request(_follow(devices=SERIALS[:1]), rails)
+    request = make_request(follow(devices=SERIALS[:1]), rails)
     ledgers = [Ledger(url, clock=clock) for _ in range(8)]
 
     plans = at_once(
@@ -581,7 +519,7 @@ def test_limits_hold_for_runs_that_plan_at_once(url: str, clock: Clock) -> None:
 def test_the_record_of_phones_is_the_same_on_both_databases(url: str, clock: Clock) -> None:
     """Planned, begun, made, watched, taken over and dropped."""
     ledger = Ledger(url, clock=clock)
-    request = make_request(_follow(), RAILS)
+    request = make_request(follow(), RAILS)
     ledger.plan_tasks(
         request, lambda history: make_plan(request, RAILS, history, datetime.fromtimestamp(clock(), UTC)),
         since=0, host=HOST, owner="me", flow_run="run-1",
@@ -612,7 +550,7 @@ def test_older_tasks_that_look_the_same_are_never_adopted(phones: Phones) -> Non
     """Somebody made the like of it before; the request whose answer was lost made nothing."""
     phones.client.create_task("follow", {"target_users": ["one"]}, serials=SERIALS[:1])
     phones.client.create_task("comment", {"target_post_urls": URLS, "comment_content": "x"}, serials=SERIALS[:1])
-    phones.plan(_follow(devices=SERIALS[:1], users=["one"]))
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.sandbox.order_fault("drop_before", "POST", "/api/v1/task")
 
     phones.create()
@@ -624,7 +562,7 @@ def test_older_tasks_that_look_the_same_are_never_adopted(phones: Phones) -> Non
 def test_a_lost_answer_is_found_though_ids_start_again_from_1(phones: Phones) -> None:
     """TikMatrix was restarted in between and begins to count anew: what is there now is newer than the request."""
     phones.client.create_task("follow", {"target_users": [f"u{n}" for n in range(9)]}, serials=SERIALS[:1])
-    phones.plan(_comment())
+    phones.plan(comment())
     (request,) = phones.task_requests()
     phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
     phones.sandbox.restart_phones(lost=True, ids_from_1=True)
