@@ -64,7 +64,7 @@ class Database:
     def place(self) -> str:
         """Where it is, for people; without a password."""
         if self.url.get_backend_name() == "sqlite":
-            return self.url.database or "(memory)"
+            return str(self.url.database)
         return self.url.render_as_string(hide_password=True)
 
     def now(self) -> float:
@@ -144,7 +144,11 @@ def _create_engine(url: sa.URL) -> Engine:
         raise InputError(f"The ledger can be SQLite or PostgreSQL, not {url.get_backend_name()!r} ({URL_VARIABLE}).")
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    if url.database and not url.database.startswith("file:"):
+    if url.database in (None, "", ":memory:"):
+        raise InputError(
+            f"The ledger cannot be in memory: it would forget what was sent. Name a file ({URL_VARIABLE})."
+        )
+    if not url.database.startswith("file:"):
         Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url)
 
@@ -169,16 +173,17 @@ def _use_wal(connection: Any) -> None:
     SQLite's busy timeout does not cover this switch, so that processes which open a new ledger at the same moment
     would fail with "database is locked".
     """
-    for _ in range(WAL_TRIES):
+    tries = 0
+    while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
+            tries += 1
+            if "locked" not in str(error) or tries == WAL_TRIES:
                 raise
             time.sleep(WAL_PAUSE)
         else:
             return
-    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _migrate(engine: Engine) -> None:

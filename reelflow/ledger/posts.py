@@ -207,12 +207,6 @@ class PostLedger(Database):
         with self.transaction() as connection:
             return [(p, name, state, number) for p, name, state, number in connection.execute(query)]
 
-    def trail(self, send_id: str) -> list[dict[str, Any]]:
-        """All that was seen of a send, oldest first. It is only ever added to."""
-        with self.transaction() as connection:
-            query = sa.select(events).where(events.c.send_id == send_id).order_by(events.c.id)
-            return [dict(row) for row in connection.execute(query).mappings()]
-
     def _sends(self, condition: sa.ColumnElement[bool]) -> list[SendRecord]:
         query = (
             sa.select(destinations, *_prefixed(sends))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
+from support.journal import journal_of
 from support.pools import ROOT, Pool
 from support.processes import processes_of
 from support.race import at_once
@@ -143,7 +144,7 @@ def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
     assert sandbox.requests("POST /api/private/post") == 2  # the two that were cancelled after it
     for caption, state in after:
         ((send, _),) = ledger.find(state=state)
-        assert ledger.trail(send.id)[-1]["state"] == state
+        assert journal_of(ledger, send.id)[-1]["state"] == state
         assert send.flow_run == str(runs[caption])
 
 

@@ -1,11 +1,15 @@
 """The ledger on SQLite, and on PostgreSQL where that is installed: the same tests for both."""
 
+import contextlib
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from support.clock import Clock
+from support.journal import journal_of
 from support.race import at_once
 
 from reelflow.errors import ClaimLost, InputError, LedgerUnavailable
@@ -121,7 +125,7 @@ def test_what_is_certainly_not_out_may_be_sent_again(ledger: Ledger, checked: Po
     assert _claim(ledger, post)[1] == again
 
 
-def test_outcomes_are_recorded_once_and_the_trail_keeps_all(ledger: Ledger, checked: Post) -> None:
+def test_outcomes_are_recorded_once_and_the_journal_keeps_all(ledger: Ledger, checked: Post) -> None:
     """A later look cannot change an outcome; everything seen can be read again."""
     post = checked()
     send, _, _ = _claim(ledger, post)
@@ -139,9 +143,31 @@ def test_outcomes_are_recorded_once_and_the_trail_keeps_all(ledger: Ledger, chec
     assert ledger.record_outcomes(send, [Outcome(account=one, state=PostState.FAILED, detail="no")]) == []
 
     assert _states(ledger, post) == [PostState.SUCCESS, PostState.ACCEPTED, PostState.ACCEPTED]
-    assert [row["state"] for row in ledger.trail(send)] == ["CLAIMED", "SENDING", "SENDING", "ACCEPTED", "SUCCESS"]
-    assert {row["flow_run"] for row in ledger.trail(send)} == {"run"}
+    journal = journal_of(ledger, send)
+    assert [row["state"] for row in journal] == ["CLAIMED", "SENDING", "SENDING", "ACCEPTED", "SUCCESS"]
+    assert {row["flow_run"] for row in journal} == {"run"}
     assert ledger.owned_history_ids(SERVICE, ["h1", "h2"]) == {"h1"}
+
+
+def test_a_late_answer_does_not_change_what_a_person_has_settled(ledger: Ledger, checked: Post) -> None:
+    post = checked()
+    send, _, _ = _claim(ledger, post)
+    assert send is not None
+    ledger.begin(send, "me")
+    ledger.settle(send, PostState.UNCONFIRMED, "answer lost")
+    ledger.settle(send, PostState.SUCCESS, "confirmed by a person")
+
+    ledger.accepted(send, "h1")
+
+    assert _states(ledger, post) == [PostState.SUCCESS] * 3
+    assert journal_of(ledger, send)[-1]["reason"] == "confirmed by a person"
+
+
+def test_accounts_that_nobody_has_sent_to_are_not_on_record(ledger: Ledger, checked: Post) -> None:
+    both = checked()
+    _claim(ledger, both.model_copy(update={"accounts": both.accounts[:1]}))
+
+    assert _states(ledger, both) == [PostState.CLAIMED]
 
 
 def test_the_quota_holds_in_any_hour_for_everybody(ledger: Ledger, clock: Clock) -> None:
@@ -230,11 +256,50 @@ def test_a_ledger_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, checke
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense"])
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite://", "sqlite:///:memory:"])
 def test_another_kind_of_ledger_is_refused(url: str) -> None:
     """With the variable that names it."""
     with pytest.raises(InputError, match="REELFLOW_LEDGER_URL"):
         Ledger(url).open_sends(SERVICE)
+
+
+def test_a_read_only_ledger_is_said_in_one_line(tmp_path: Path) -> None:
+    """As SQLite's own URL has it; nothing in it can be written, not even that it is read and written at once."""
+    path = tmp_path / "ledger.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE one (id INTEGER)")
+
+    with pytest.raises(LedgerUnavailable, match=r"attempt to write a readonly database.* Nothing is sent without it"):
+        Ledger(f"sqlite:///file:{path}?mode=ro&uri=true").open_sends(SERVICE)
+
+
+def test_a_new_ledger_waits_for_the_process_that_opens_it_too(tmp_path: Path) -> None:
+    """The other one holds the file's lock; nothing fails for that."""
+    path = tmp_path / "ledger.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE one (id INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.1, other.rollback).start()
+        ledger = Ledger(f"sqlite:///{path}")
+
+        assert ledger.open_sends(SERVICE) == []
+    ledger.close()
+
+
+def test_a_connection_lost_before_the_commit_is_said_in_one_line(ledger: Ledger) -> None:
+    with pytest.raises(LedgerUnavailable, match="Nothing is sent without it"), ledger.transaction() as connection:
+        connection.connection.driver_connection.close()  # type: ignore[union-attr]
+
+
+def test_a_damaged_ledger_is_said_in_one_line(ledger: Ledger) -> None:
+    """Here without one of its tables."""
+    with ledger.engine().begin() as connection:
+        connection.execute(sa.text("DROP TABLE destinations"))
+
+    with pytest.raises(LedgerUnavailable, match="Nothing is sent without it") as caught:
+        ledger.open_sends(SERVICE)
+
+    assert "\n" not in str(caught.value)
 
 
 def test_a_ledger_from_the_future_is_not_touched(ledger_url: str, clock: Clock) -> None:
