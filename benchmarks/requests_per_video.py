@@ -19,6 +19,7 @@ from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
+from reelflow.taisly.wire import HistoryItem, Status
 from reelflow.video.sample import make_sample
 
 POSTS = 100
@@ -64,6 +65,10 @@ def _ours(url: str, folder: Path, path: Path) -> int:
     return done
 
 
+def _finished(item: HistoryItem) -> bool:
+    return bool(item.result) and all(result.status is not Status.PENDING for result in item.result)
+
+
 def _sdk(url: str, path: Path) -> None:
     """One request to post, one for each look at each post."""
     with TaislyClient(API_KEY, f"{url}/api/private") as client:
@@ -75,5 +80,5 @@ def _sdk(url: str, path: Path) -> None:
             time.sleep(RIVALS_PAUSE)
             for post in list(open_posts):
                 items = client.history_between(start, datetime.now(UTC))
-                if any(item.id == post and item.finished for item in items):
+                if any(item.id == post and _finished(item) for item in items):
                     open_posts.remove(post)

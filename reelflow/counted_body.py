@@ -64,15 +64,10 @@ class CountedBody(httpx.SyncByteStream):
             yield self._hand_out(b"".join(held))
         if self._before_last is not None:
             self._before_last()
-        if last:
-            yield self._hand_out(last)
+        yield self._hand_out(last)
 
     def _hand_out(self, piece: bytes) -> bytes:
         self.taken += len(piece)
         if self._progress is not None:
             self._progress(self.taken, self.total)
         return piece
-
-    def close(self) -> None:
-        """Release the file behind the body."""
-        self._stream.close()

@@ -265,12 +265,9 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def redact(text: str, *secrets: str) -> str:
-    """`text` without any of `secrets`: a service may quote the key that it was sent."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "…")
-    return text
+def redact(text: str, secret: str) -> str:
+    """`text` without `secret`: a service may quote the key that it was sent."""
+    return text.replace(secret, "…")
 
 
 def one_line(text: str, limit: int = 300) -> str:

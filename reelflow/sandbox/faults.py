@@ -190,10 +190,8 @@ class FaultLayer:
                 await _cut(scope, receive)
             elif fault.fault == "garbage_after":
                 await _answer(send, 200, ("application/json", b'{"success": tru'))
-            elif fault.fault == "status_after":
+            else:  # status_after
                 await _answer(send, fault.status, _error_body(fault))
-            else:
-                raise NotImplementedError(fault.fault)
 
     async def _run(self, scope: Scope, receive: Receive) -> list[Message]:
         """Let the request take effect, and hold its answer back."""
@@ -208,12 +206,10 @@ class FaultLayer:
     async def _drop_mid_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = int(dict(scope["headers"]).get(b"content-length", b"0"))
         if length == 0:  # nothing on the way in: cut the answer in half
-            for message in await self._run(scope, receive):
-                if message["type"] == "http.response.body":
-                    body = message.get("body", b"")
-                    await send({**message, "body": body[: len(body) // 2], "more_body": True})
-                    break
-                await send(message)
+            start, *rest = await self._run(scope, receive)
+            body = b"".join(message.get("body", b"") for message in rest)
+            await send(start)
+            await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
             await asyncio.sleep(0.01)  # the half that was sent leaves before the cut
             await _cut(scope, receive)
             return

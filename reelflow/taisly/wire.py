@@ -144,11 +144,6 @@ class HistoryItem(Wire):
     def _list(cls, value: Any) -> Any:
         return value if isinstance(value, list) else []
 
-    @property
-    def finished(self) -> bool:
-        """Whether every platform has an outcome."""
-        return bool(self.result) and all(r.status is not Status.PENDING for r in self.result)
-
 
 class RepostRule(Wire):
     """One rule: what is posted to `source` is posted to `targets` too."""

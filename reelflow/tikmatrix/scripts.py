@@ -9,6 +9,7 @@ Source: TikMatrix's API pages, "post", "follow", "unfollow", "account_warmup" an
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -58,9 +59,9 @@ class Script(BaseModel):
         """
         return []
 
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """The ``script_config`` without the targets, in TikMatrix's spelling."""
-        raise NotImplementedError
 
 
 class WarmUp(Script):

@@ -36,7 +36,6 @@ class CreatedTasks(Wire):
     """The answer to POST ``/task``."""
 
     task_ids: list[int]
-    created_count: int | None = None
 
 
 class PhoneTask(Wire):
@@ -114,7 +113,6 @@ class Device(Wire):
     """One online device of GET ``/rpc/devices``."""
 
     serial: str = Field(validation_alias=AliasChoices("serial", "real_serial"))
-    busy: bool = False
 
 
 LIST_KEYS = ("list", "tasks", "items", "records", "data")

@@ -125,14 +125,14 @@ TAISLY_ODD = [
     ("platforms", [{"id": "a", "platform": "X"}], lambda r: r[0].platform == "X"),
     ("generate_key", {"data": {"key": "taisly_new"}}, lambda r: r == "taisly_new"),
     ("history_page", {"data": [{"_id": "h", "result": [{"identifier": "X", "status": "published?"}]}]},
-     lambda r: r[0].result[0].status == "PENDING" and not r[0].finished),
+     lambda r: r[0].result[0].status == "PENDING"),
     ("history_page", {"data": [{"id": 5, "date": "2026-01-02T03:04:05Z", "description": "c", "result": None}]},
-     lambda r: r[0].id == "5" and r[0].created.year == 2026 and not r[0].finished),
+     lambda r: r[0].id == "5" and r[0].created.year == 2026 and r[0].result == []),
     ("history_page", {"data": [{"id": "h", "date": "1767323045000", "platforms": [{"_id": "a"}],
                                 "result": [{"platform": {"id": "a", "platform": "X"},
                                             "status": "FAILED", "error": {"odd": 1}}]}]},
      lambda r: r[0].created.year == 2026 and r[0].account_ids == ("a",) and r[0].result[0].platform_id == "a"
-     and r[0].result[0].reason is None and r[0].finished),
+     and r[0].result[0].reason is None and r[0].result[0].status == "FAILED"),
     ("reposts", {"data": [{"id": "r", "from": "a", "to": ["b"]}]},
      lambda r: r[0].targets == ("b",) and not r[0].paused),
 ]  # fmt: skip

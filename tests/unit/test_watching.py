@@ -244,3 +244,31 @@ def test_posts_of_another_taisly_account_are_left_alone(sandbox: Any, taisly: An
 
     assert sandbox.requests(HISTORY) == 0
     assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
+
+
+def test_a_post_that_joins_others_is_looked_for_with_them(sandbox: Any, taisly: Any, sent: Any, clock: Clock) -> None:
+    """A look that is due soon is not put off for it, and none is added."""
+    taisly.ledger.lease_seconds = 600
+    ids = sent()
+    taisly.ledger.plan_next_look(taisly.key, clock.now + 7, 5)
+
+    _follow(taisly, ids, seconds=8)
+
+    assert clock.slept[0] == pytest.approx(7, abs=0.01)
+    assert sandbox.requests(HISTORY) == 1
+
+
+def test_a_post_that_the_history_no_longer_shows_stays_open(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any
+) -> None:
+    """Looked for by time, and then on the newest three pages; one that is deleted in Taisly is never judged."""
+    ids = sent()
+    world = sandbox.world
+    world.data.posts.clear()
+    for n in range(40):
+        world.add_post(sha256="s", file="f", caption=str(n), preview=0, accounts=[], scheduled=None).created = 0
+
+    assert read_outcomes(taisly) == []
+
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
+    assert sandbox.requests(HISTORY) == 1 + 3
