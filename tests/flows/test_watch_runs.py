@@ -1,5 +1,6 @@
 """The watchdog, the history report and the events, against a real Prefect server."""
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
-
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 IMPATIENT = WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=15, dry_run=False)
 """At once, where the form asks for two minutes at least."""
@@ -83,6 +84,13 @@ def _events(name: str, run: Any, number: int) -> list[dict[str, Any]]:
     return mine
 
 
+def _documented(name: str) -> set[str]:
+    """The payload of an event, as docs/operations.md lists it."""
+    rows = [line.split("|") for line in OPERATIONS.read_text("utf-8").splitlines() if line.startswith("| `reelflow.")]
+    ((*_, payload, _),) = [row for row in rows if row[1].strip() == f"`{name}`"]
+    return set(re.findall(r"`(\w+)`", payload))
+
+
 def test_what_became_of_a_post_is_an_event(sandbox: Any, clip: Clip) -> None:
     """One for each account, with what others need to go on, and no secret."""
     sandbox.fail_next(platform="YouTube", reason="quota of the channel")
@@ -98,6 +106,7 @@ def test_what_became_of_a_post_is_an_event(sandbox: Any, clip: Clip) -> None:
     assert bad["payload"]["detail"] == "quota of the channel"
     assert bad["resource"]["prefect.resource.name"] == "small.mp4 at YouTube Mara Bakes"
     assert "taisly_sandbox" not in str(good) + str(bad)
+    assert set(good["payload"]) == set(bad["payload"]) == _documented("reelflow.post.published")
 
 
 def test_a_phone_task_that_failed_is_an_event(sandbox: Any) -> None:
@@ -110,6 +119,7 @@ def test_a_phone_task_that_failed_is_an_event(sandbox: Any) -> None:
 
     (event,) = _events("reelflow.phone-task.failed", state, 1)
     assert (event["payload"]["serial"], event["payload"]["remark"]) == ("R58N01SANDBOX", "not logged in")
+    assert set(event["payload"]) == _documented("reelflow.phone-task.failed")
 
 
 def test_the_history_report_counts_posts_and_tasks(sandbox: Any, clip: Clip) -> None:
