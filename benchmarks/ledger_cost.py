@@ -28,15 +28,15 @@ def measure() -> list[Result]:
         for n in range(ROUNDS):
             post = PostRequest(video=video, accounts=accounts, caption=str(n), scheduled_for=None, preview_second=0)
             start = time.perf_counter()
-            ticket, _ = ledger.take_request("key", "send", 1000)
-            claim = ledger.claim(post, service="s", repeat=0, owner="o", flow_run=str(datetime.now(UTC)))
+            ticket, _ = ledger.take_request("key", 1000)
+            claim = ledger.claim(post, service="s", owner="o", flow_run=str(datetime.now(UTC)))
             send = claim.send_id or ""
             ledger.begin(send, "o")
             ledger.seal(send, "o")
             ledger.accepted(send, f"h{n}")
             ledger.finish_request(ticket or "")
             ledger.record_outcomes(send, [Outcome(account=a, state=PostState.SUCCESS) for a in accounts])
-            ledger.outcomes(post, service="s", repeat=0)
+            ledger.outcomes(post, service="s")
             times.append((time.perf_counter() - start) * 1000)
         ledger.close()
     cost = statistics.median(times)

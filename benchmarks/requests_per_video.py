@@ -55,7 +55,7 @@ def _ours(url: str, folder: Path, path: Path) -> int:
     video = read_video(str(path))
     client = TaislyClient(API_KEY, service)
     with RateLimitedTaisly(client, ledger, api_key=API_KEY, service=service, plan="PRO") as taisly:
-        account = taisly.accounts()[0]
+        account = taisly.choose_accounts(["all"])[0]
         for n in range(POSTS):
             post = PostRequest(video=video, accounts=[account], caption=str(n), scheduled_for=None, preview_second=0)
             send_post(taisly, post)

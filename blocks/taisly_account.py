@@ -1,12 +1,10 @@
 """The block for one Taisly account."""
 
-from typing import Literal
-
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
 from reelflow.ledger import Ledger
-from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.rate_limited import Plan, RateLimitedTaisly
 from reelflow.posts.watching import FIRST_PAUSE, GRACE
 from reelflow.taisly.client import BASE_URL, TaislyClient
 
@@ -46,7 +44,7 @@ class TaislyAccount(Block):
         description="Address of Taisly's API. For the sandbox: http://127.0.0.1:8099/api/private.",
         examples=["http://127.0.0.1:8099/api/private"],
     )
-    plan: Literal["STARTER", "INFLUENCER", "PRO"] = Field(
+    plan: Plan = Field(
         "STARTER",
         title="Plan",
         description="Your Taisly plan: 50, 200 or 1000 requests an hour. The FREE plan does not include the API.",

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import time
+from functools import cached_property
 from typing import Self, TypeVar
 
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from reelflow.errors import InputError, NotAllowed
+from reelflow.fields import TIME_OF_DAY
 from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.tikmatrix.client import BASE_URL, SERVICE, TikMatrixClient
 from reelflow.tikmatrix.wire import License
@@ -45,7 +47,7 @@ class TikMatrixHost(Block):
         min_length=1,
         title="Your phones",
         description="One row per phone: SERIAL: username, username (Instagram). Usernames without (Instagram) are "
-        "TikTok accounts. No other phones or accounts are ever used.",
+        "TikTok accounts. No other phones are ever used; choose usernames to use only these accounts.",
         examples=[["R58N01SANDBOX: ada.daily, ada.studio (Instagram)"]],
     )
     base_url: str = Field(
@@ -78,12 +80,13 @@ class TikMatrixHost(Block):
         examples=["Europe/Berlin"],
     )
     quiet_from: str = Field(
-        "", title="Quiet from (HH:MM)", description="No tasks start from this time on. Empty: no quiet hours.",
-        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"],
+        "", title="Quiet from (HH:MM)",
+        description="From this time on, no run creates or retries tasks. Empty: no quiet hours.",
+        pattern=TIME_OF_DAY, examples=["22:00"],
     )  # fmt: skip
     quiet_until: str = Field(
-        "", title="Quiet until (HH:MM)", description="When tasks may start again. May be the next morning.",
-        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["07:00"],
+        "", title="Quiet until (HH:MM)", description="When runs may create tasks again. May be the next morning.",
+        pattern=TIME_OF_DAY, examples=["07:00"],
     )  # fmt: skip
     auto_retry: bool = Field(
         True,
@@ -118,7 +121,7 @@ class TikMatrixHost(Block):
         """
         return self._block_document_name or self.base_url.rstrip("/")
 
-    @property
+    @cached_property
     def guardrails(self) -> Guardrails:
         """The phones and limits that the owner has set."""
         quiet = (time.fromisoformat(self.quiet_from), time.fromisoformat(self.quiet_until)) if self.quiet_from else None

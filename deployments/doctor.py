@@ -1,4 +1,4 @@
-"""``reelflow doctor``: check everything that reelflow needs and show the results as a table. Changes nothing."""
+"""``reelflow doctor``: check everything that reelflow needs and show the results as a table."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _row(name: str, field: dict[str, Any], required: bool) -> str:
     notes = [_cell(field.get("description", ""))]
     items = field.get("items", {})
     if choices := field.get("enum") or items.get("enum"):
-        notes.append(f"One of {', '.join(map(str, choices))}.")
+        notes.append(f"One of {', '.join(f'*{choice}*' for choice in choices)}.")
     low, high = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum")
     if low is not None and high is not None:
         notes.append(f"{low:g} to {high:g}.")

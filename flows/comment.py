@@ -1,6 +1,6 @@
 """Comment on posts from your own accounts.
 
-When: from the form, or as part of publish_and_engage.
+When: from the form, or as part of publish-and-engage.
 Needs: a saved block "TikMatrix Host" that lists your phones, on the machine that runs TikMatrix.
 """
 

@@ -1,7 +1,7 @@
-"""Check everything that reelflow needs: both services, licence, plan, phones, quota, ledger and clocks.
+"""Check everything that reelflow needs: both services, licence, phones, quota, ledger and clocks.
 
 When: every hour by schedule, or whenever something seems wrong. ``reelflow doctor`` runs the same checks in a terminal.
-Needs: saved blocks only. Changes nothing.
+Needs: saved blocks only. Sends nothing that changes an account or a phone.
 """
 
 from typing import Any

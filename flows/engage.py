@@ -33,14 +33,14 @@ def publish_and_engage(
 ) -> State[Any]:
     """Publish one video exactly once, then warm up your accounts and comment on it from your own phones.
 
-    If a platform failed, the comments there are skipped, and the report lists them. Problems on the phones never affect
-    the post.
+    The phones are checked first: if TikMatrix cannot be reached, nothing is published. Later problems on the phones do
+    not affect the post. Comments on a platform that failed are skipped, and the run's message says which.
 
     Args:
         taisly: The Taisly account to publish with.
         post: What to post, where and when.
         engage: What the phones do once the video is published.
-        host: The PC that runs TikMatrix, if it is this machine.
+        host: The PC that runs TikMatrix, if it is the machine that runs this flow.
     """
     if skipped := skip_if_late(post.max_lateness_minutes):
         return skipped
@@ -50,9 +50,9 @@ def publish_and_engage(
     if post.dry_run:
         return final_state(report_dry_run(request), preview_phones(host, engage))
 
-    sent = send_post(taisly, request, post)
-    watch_post(taisly, request, sent, post)
-    report = report_post(taisly, request, sent, post)
+    sent = send_post(taisly, request)
+    watch_post(taisly, request, sent)
+    report = report_post(taisly, request, sent)
 
     warm_ups = warm_up_parts(engage, dry_run=False) if report.is_out else []
     comments, left_out = comment_parts(engage, report.outcomes)

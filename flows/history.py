@@ -16,7 +16,7 @@ from tasks.upkeep.history import show_history
 
 @flow(name="history-report", flow_run_name="history report")
 def history_report(history: HistoryForm = WEEK) -> State[Any]:
-    """Show recent posts and phone tasks by account, with their outcomes.
+    """Show recent posts by account, and phone tasks by PC and script, with their outcomes.
 
     Args:
         history: How many days to report.

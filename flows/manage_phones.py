@@ -17,7 +17,7 @@ from tasks.step import flow
 
 @flow(name="manage-phone-tasks", flow_run_name="{tasks.action} phone tasks")
 def manage_phone_tasks(host: TikMatrixHost, tasks: ManageForm) -> State[Any]:
-    """List, stop, delete or retry tasks on your phones, chosen by ID or by filters.
+    """List, stop, delete or retry tasks on your phones, chosen by ID, by filters, or both.
 
     Args:
         host: The PC that runs TikMatrix.

@@ -21,7 +21,7 @@ from tasks.step import flow
 
 @flow(name="publish-video", flow_run_name=post_run_name, on_cancellation=[cancel_post_with_run])
 def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
-    """Publish one video to your accounts, exactly once, and report the outcome at each platform.
+    """Publish one video to your accounts, exactly once, and report the outcome on each platform.
 
     Checks the video, the accounts and the caption first. Then sends the post to each account that has not received it
     yet, and reads Taisly's history until every platform has an outcome. If a platform fails, the run fails and tells
@@ -38,7 +38,7 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
     if post.dry_run:
         return final_state(report_dry_run(request))
 
-    sent = send_post(taisly, request, post)
-    watch_post(taisly, request, sent, post)
+    sent = send_post(taisly, request)
+    watch_post(taisly, request, sent)
 
-    return final_state(report_post(taisly, request, sent, post))
+    return final_state(report_post(taisly, request, sent))

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
+TIME_OF_DAY = r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$"
+"""The pattern of a field for "HH:MM", which may be empty."""
+
 
 def entry(position: int, title: str, description: str, default: Any = ..., **more: Any) -> Any:
     """A field of a form: its place, what it is called, and its help.

@@ -227,9 +227,7 @@ def from_status(response: httpx.Response, *, service: str, code: str | None, wor
             **fields,
         )
     if status == 401:
-        return NotAllowed(
-            f"{service} does not accept the API key (401{said}). Check the API key in the block.", **fields
-        )
+        return NotAllowed(f"{service} does not accept the API key (401{said}). Check the API key.", **fields)
     if status == 403:
         return NotAllowed(f"{service} does not allow this (403{said}).", **fields)
     if status == 404:

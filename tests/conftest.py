@@ -21,6 +21,7 @@ from support.phones import Phones
 from support.sandbox import SandboxWithClients
 
 from reelflow.ledger import Ledger
+from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.requests import read_video
 from reelflow.records.posts import Account, PostRequest
 from reelflow.sandbox.catalog import ACCOUNTS
@@ -38,7 +39,7 @@ os.environ["PREFECT_LOGGING_TO_API_BATCH_INTERVAL"] = "0.2"
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The file of a recipe in tests/clips.py, made when it is first asked for."""
+    """The file of a recipe in tests/support/clips.py, made when it is first asked for."""
     folder = tmp_path_factory.mktemp("clips")
 
     def get(name: str) -> Path:
@@ -144,6 +145,12 @@ def sandbox(_shared_sandbox: SandboxWithClients) -> Iterator[SandboxWithClients]
 
 
 @pytest.fixture
+def taisly(sandbox: SandboxWithClients, ledger: Ledger, clock: Clock) -> RateLimitedTaisly:
+    """The sandbox's Taisly on the plan PRO, with a ledger and the test's clock."""
+    return sandbox.rate_limited(ledger, clock)
+
+
+@pytest.fixture
 def phones(sandbox: SandboxWithClients, ledger: Ledger, clock: Clock) -> Phones:
     """A run on phones: the sandbox's TikMatrix, a ledger, and the test's clock."""
     return Phones(sandbox, ledger, clock)
@@ -163,9 +170,8 @@ def new_database(_prefect: Path, server: str) -> Path:
 @pytest.fixture(scope="session")
 def server(_prefect: Path) -> Iterator[str]:
     """The address of a real Prefect server with its UI; this process is its client."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME
+    from support.client import client_of
 
     from deployments.local.processes import start_prefect_server
 
@@ -177,16 +183,11 @@ def server(_prefect: Path) -> Iterator[str]:
             contextlib.closing(sqlite3.connect(_prefect / "new.db")) as copy,
         ):
             source.backup(copy)
-        with temporary_settings(
-            {
-                PREFECT_API_URL: f"{address}/api",
-                PREFECT_HOME: _prefect / "client",  # results of one session must not be found by the next
-                PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a flow without heartbeats ends a second sooner
-            }
-        ):
+        settings = {
+            PREFECT_HOME: _prefect / "client",  # results of one session must not be found by the next
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a flow without heartbeats ends a second sooner
+        }
+        with client_of(f"{address}/api", settings):
             yield address
-            # Else they wait for a server that has gone.
-            APILogWorker.drain_all(timeout=20)
-            EventsWorker.drain_all(timeout=20)
     finally:
         process.stop()

@@ -17,7 +17,7 @@ def demo() -> int:
         tempfile.TemporaryDirectory(prefix="reelflow-demo-", ignore_cleanup_errors=True) as folder,
         local_stack(Path(folder), "--plan", "INFLUENCER") as stack,
     ):
-        print(f"Publishing {stack.video.name} to every account, with the flow publish_video …\n", flush=True)
+        print(f"Publishing {stack.video.name} to every account, with the flow publish-video …\n", flush=True)
         # A process of its own has sent all its logs and events before it exits, and so before the server stops.
         command = [
             sys.executable,

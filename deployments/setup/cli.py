@@ -10,7 +10,7 @@ import getpass
 import os
 import sys
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from prefect.automations import AutomationCore
@@ -40,6 +40,7 @@ from deployments.setup.desired import (
 from deployments.spec import MAIN
 from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
+from reelflow.posts.rate_limited import Plan
 from reelflow.time_zones import read_zone
 
 
@@ -47,7 +48,7 @@ def setup(
     *,
     sandbox: str | None = None,
     block: str | None = None,
-    plan: Literal["STARTER", "INFLUENCER", "PRO"] | None = None,
+    plan: Plan | None = None,
     phone: Annotated[list[str] | None, Parameter(negative="")] = None,
     phone_pc: Annotated[list[str] | None, Parameter(negative="")] = None,
     folder: str | None = None,

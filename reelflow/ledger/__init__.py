@@ -1,7 +1,7 @@
 """The durable record of what was sent, and the only package with SQL.
 
-One row for each destination of each post, claimed before anything is sent, so that two runs, two workers or two
-machines cannot both send it. SQLite by default; PostgreSQL by URL where workers run on several machines. What may
+One row for each destination of each post, claimed before anything is sent, so that two runs, two processes or two
+machines cannot both send it. SQLite by default; PostgreSQL by URL where runs execute on several machines. What may
 follow what is drawn in `reelflow.records.post_states` and `reelflow.records.phone_states`.
 
 A send is *sealed* just before the last piece of its upload leaves. A send that died unsealed cannot have been

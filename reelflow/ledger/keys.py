@@ -29,13 +29,12 @@ class KeyLedger(Database):
 
     # The quota: requests of the last hour, counted for all runs on all machines
 
-    def take_request(self, api_key: str, kind: str, most: int) -> tuple[str | None, float]:
+    def take_request(self, api_key: str, most: int) -> tuple[str | None, float]:
         """Take room for one request: its ticket and 0, or None and the seconds until there may be room.
 
         Args:
             api_key: The key's fingerprint.
-            kind: "send" or "read".
-            most: Requests of all kinds in the last hour, above which this one has to wait.
+            most: Requests in the last hour, above which this one has to wait.
         """
         now = self.now()
         with self.transaction() as connection:
@@ -54,7 +53,7 @@ class KeyLedger(Database):
             if len(taken) >= most:
                 return None, max(0.1, taken[len(taken) - most] - since)
             ticket = uuid.uuid4().hex
-            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=now, kind=kind))
+            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=now))
         return ticket, 0.0
 
     def finish_request(self, ticket: str) -> None:

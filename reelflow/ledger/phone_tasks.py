@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from reelflow.errors import ClaimLost
 from reelflow.ledger.database import Database
 from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
-from reelflow.records.phone_states import UNFINISHED, RequestState, TaskState
+from reelflow.records.phone_states import RESTARTABLE, UNFINISHED, UNSETTLED, RequestState, TaskState
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 
 
@@ -49,7 +49,7 @@ class TaskLedger(Database):
         """Requests on a host that are not settled, or have unfinished tasks."""
         c = phone_requests.c
         unfinished = sa.select(phone_tasks.c.request_id).where(phone_tasks.c.state.in_(UNFINISHED))
-        open_now = sa.or_(c.state.in_((RequestState.PLANNED, RequestState.SENDING)), c.id.in_(unfinished))
+        open_now = sa.or_(c.state.in_(UNSETTLED), c.id.in_(unfinished))
         with self.transaction() as connection:
             return self._task_requests(connection, c.host == host, open_now)
 
@@ -139,9 +139,35 @@ class TaskLedger(Database):
         with self.transaction() as connection:
             return [_task_record(row) for row in connection.execute(query).mappings()]
 
-    def record_tasks(self, changes: Iterable[TaskRecord]) -> None:
-        """Record what was seen of tasks."""
+    def record_tasks(self, changes: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Record what was seen of unfinished tasks; those of `changes` that were recorded.
+
+        A task that has finished meanwhile keeps its state: somebody else, such as a person who deleted it, was faster.
+        """
+        if not changes:
+            return []
+        with self.transaction() as connection:
+            return self._record_tasks(connection, changes, UNFINISHED)
+
+    def restart_task(self, record: TaskRecord) -> None:
+        """Record that a person had TikMatrix retry a finished task: whoever finishes open tasks watches it again."""
+        pending = record._replace(task=record.task.model_copy(update={"state": TaskState.PENDING}), failed_at=None)
+        with self.transaction() as connection:
+            if self._record_tasks(connection, [pending], RESTARTABLE):
+                connection.execute(
+                    phone_requests.update().where(phone_requests.c.id == record.request_id).values(left_open=1)
+                )
+
+    def _record_tasks(
+        self, connection: Connection, changes: Sequence[TaskRecord], before: Collection[TaskState]
+    ) -> list[TaskRecord]:
+        """Record those of `changes` whose tasks are still in one of the states `before`."""
         now, c = self.now(), phone_tasks.c
+        query = sa.select(c.request_id, c.task_id).where(
+            c.request_id.in_({change.request_id for change in changes}), c.state.in_(before)
+        )
+        open_now = set(map(tuple, connection.execute(query.order_by(c.id).with_for_update())))
+        recorded = [change for change in changes if (change.request_id, change.task.task_id) in open_now]
         rows = [
             {
                 "of_request": change.request_id,
@@ -150,17 +176,16 @@ class TaskLedger(Database):
                 "failed_at": change.failed_at,
                 "changed_at": now,
             }
-            for change in changes
+            for change in recorded
         ]
-        if not rows:
-            return
-        statement = (
-            phone_tasks.update()
-            .where(c.request_id == sa.bindparam("of_request"), c.task_id == sa.bindparam("of_task"))
-            .values({name: sa.bindparam(name) for name in rows[0] if not name.startswith("of_")})
-        )
-        with self.transaction() as connection:
+        if rows:
+            statement = (
+                phone_tasks.update()
+                .where(c.request_id == sa.bindparam("of_request"), c.task_id == sa.bindparam("of_task"))
+                .values({name: sa.bindparam(name) for name in rows[0] if not name.startswith("of_")})
+            )
             connection.execute(statement, rows)
+        return recorded
 
     def tasks_on_record(self, host: str, task_ids: Sequence[int], *, since: float) -> set[int]:
         """Those of TikMatrix's ids that are tasks of ours: unfinished, or asked for after `since`.
@@ -207,11 +232,6 @@ class TaskLedger(Database):
         with self.transaction() as connection:
             return [(host, script, state, number) for host, script, state, number in connection.execute(query)]
 
-    def resume_watch(self, request_ids: Sequence[str]) -> None:
-        """Leave these requests' tasks, which run again, to be watched by whoever finishes open tasks."""
-        with self.transaction() as connection:
-            connection.execute(phone_requests.update().where(phone_requests.c.id.in_(request_ids)).values(left_open=1))
-
 
 def _task_row(request_id: str, task_id: int, now: float) -> dict[str, Any]:
     fresh = TaskResult(task_id=task_id).model_dump()
@@ -223,7 +243,6 @@ def _task_request(row: Mapping[str, Any] | RowMapping) -> TaskRequest:
         id=row["id"],
         host=row["host"],
         script=row["script"],
-        platform=row["platform"],
         config=json.loads(row["config"]),
         serials=tuple(json.loads(row["serials"])),
         usernames=tuple(json.loads(row["usernames"])),

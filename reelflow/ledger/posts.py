@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from reelflow.errors import ClaimLost
 from reelflow.ledger.database import Database
 from reelflow.ledger.schema import KEY, destinations, events, sends
-from reelflow.records.post_states import IN_FLIGHT, PostState, is_held, may_be_claimed
+from reelflow.records.post_states import EXPLAINED, IN_FLIGHT, TOLD_BY_PLATFORMS, PostState, is_held, may_be_claimed
 from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, SendRecord
 
 
@@ -23,9 +23,7 @@ class PostLedger(Database):
 
     # Claim and send
 
-    def claim(
-        self, request: PostRequest, *, service: str, repeat: int, owner: str, flow_run: str | None = None
-    ) -> Claim:
+    def claim(self, request: PostRequest, *, service: str, owner: str, flow_run: str | None = None) -> Claim:
         """Claim those destinations of `request` that nobody has sent to or is sending to.
 
         A claim whose holder has died before its upload was complete is taken over.
@@ -37,11 +35,9 @@ class PostLedger(Database):
         waiting: set[str] = set()
         settled: set[str] = set()
         with self.transaction() as connection:
-            connection.execute(
-                sends.insert().values(self._send_row(send_id, request, service, repeat, owner, flow_run, now))
-            )
+            connection.execute(sends.insert().values(self._send_row(send_id, request, service, owner, flow_run, now)))
             for account in accounts:
-                row = self._destination_row(send_id, request, account, service, repeat, now)
+                row = self._destination_row(send_id, request, account, service, now)
                 fresh = self.insert(destinations).values(row).on_conflict_do_nothing()
                 # What came back tells, not the row count, which PostgreSQL's driver does not know for this statement.
                 if connection.execute(fresh.returning(destinations.c.id)).first() is not None:
@@ -130,7 +126,7 @@ class PostLedger(Database):
         news = []
         with self.transaction() as connection:
             for outcome in outcomes:
-                if outcome.state not in (PostState.SUCCESS, PostState.FAILED):
+                if outcome.state not in TOLD_BY_PLATFORMS:
                     continue
                 changed = connection.execute(
                     destinations.update()
@@ -149,12 +145,12 @@ class PostLedger(Database):
 
     # Reading
 
-    def outcomes(self, request: PostRequest, *, service: str, repeat: int) -> list[tuple[Outcome, Send]]:
+    def outcomes(self, request: PostRequest, *, service: str) -> list[tuple[Outcome, Send]]:
         """What is on record for each destination of `request`, in the order of its accounts."""
         with self.transaction() as connection:
             found = {}
             for account in request.accounts:
-                key = self._destination_row("", request, account, service, repeat, 0)
+                key = self._destination_row("", request, account, service, 0)
                 row = (
                     connection.execute(
                         sa.select(destinations, *_prefixed(sends))
@@ -249,7 +245,7 @@ class PostLedger(Database):
 
     def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> None:
         """Move those destinations of a send to a state that may follow theirs."""
-        detail = reason if after in (PostState.REFUSED, PostState.UNCONFIRMED, PostState.CANCELLED) else ""
+        detail = reason if after in EXPLAINED else ""
         moved = connection.execute(
             destinations.update()
             .where(destinations.c.send_id == send_id, destinations.c.state.in_(after.may_come_from))
@@ -274,7 +270,6 @@ class PostLedger(Database):
         send_id: str,
         request: PostRequest,
         service: str,
-        repeat: int,
         owner: str,
         flow_run: str | None,
         now: float,
@@ -287,7 +282,6 @@ class PostLedger(Database):
             "caption": request.caption,
             "accounts": "[]",
             "scheduled_ms": request.scheduled_ms,
-            "repeat": repeat,
             "flow_run": flow_run,
             "owner": owner,
             "lease_until": now + self.lease_seconds,
@@ -296,7 +290,7 @@ class PostLedger(Database):
 
     @staticmethod
     def _destination_row(
-        send_id: str, request: PostRequest, account: Account, service: str, repeat: int, now: float
+        send_id: str, request: PostRequest, account: Account, service: str, now: float
     ) -> dict[str, Any]:
         return {
             "service": service,
@@ -304,7 +298,7 @@ class PostLedger(Database):
             "account_id": account.id,
             "caption_sha256": hashlib.sha256(request.caption.encode()).hexdigest(),
             "scheduled_ms": request.scheduled_ms,
-            "repeat": repeat,
+            "repeat": request.repeat,
             "platform": account.platform,
             "name": account.name,
             "state": PostState.CLAIMED,
@@ -319,7 +313,7 @@ def _prefixed(table: sa.Table) -> list[sa.Label[Any]]:
 
 
 def _send(row: RowMapping) -> Send:
-    fields = ("id", "service", "sha256", "file", "caption", "scheduled_ms", "repeat", "flow_run", "owner",
+    fields = ("id", "service", "sha256", "file", "caption", "scheduled_ms", "flow_run", "owner",
               "lease_until", "begun_at", "sealed_at", "history_id")  # fmt: skip
     return Send(account_ids=tuple(json.loads(row["send__accounts"])), **{f: row[f"send__{f}"] for f in fields})
 

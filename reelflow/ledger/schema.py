@@ -16,7 +16,6 @@ sends = sa.Table(
     sa.Column("caption", _T, nullable=False),
     sa.Column("accounts", _T, nullable=False),
     sa.Column("scheduled_ms", sa.BigInteger, nullable=False),
-    sa.Column("repeat", sa.Integer, nullable=False),
     sa.Column("flow_run", _S(36)),
     sa.Column("owner", _S(32), nullable=False),
     sa.Column("lease_until", _F, nullable=False),
@@ -67,7 +66,6 @@ api_requests = sa.Table(
     sa.Column("id", _S(32), primary_key=True),
     sa.Column("api_key", _S(64), nullable=False),
     sa.Column("at", _F, nullable=False),
-    sa.Column("kind", _S(10), nullable=False),
     sa.Index("api_requests_by_key", "api_key", "at"),
 )
 api_keys = sa.Table(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from reelflow.errors import NotFound
 from reelflow.ledger import Ledger
 from reelflow.phones.creating import settle_lost, settle_one, turn
-from reelflow.phones.watching import WatchSettings, look_at_tasks, updated, watch_tasks
+from reelflow.phones.watching import WatchSettings, look_at_tasks, watch_tasks
 from reelflow.records.phone_states import UNFINISHED, RequestState, TaskState
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
@@ -50,10 +50,8 @@ def cancel_phone_tasks(client: TikMatrixClient, ledger: Ledger, requests: Sequen
     records = ledger.task_records(list(by_id), UNFINISHED)
     result = CancelResult()
     if records:
-        changes = look_at_tasks(client, by_id, records, ledger.now(), WatchSettings(0, auto_retry=False))
-        ledger.record_tasks(changes)
-        records = updated(records, changes)
-        _delete(client, ledger, [record for record in records if not record.task.state.finished], result)
+        ledger.record_tasks(look_at_tasks(client, by_id, records, ledger.now(), WatchSettings(0, auto_retry=False)))
+        _delete(client, ledger, ledger.task_records(list(by_id), UNFINISHED), result)
     tasks = ledger.phone_tasks(list(by_id))
     result.finished = [t for t in tasks if t.state.finished and t.state is not TaskState.CANCELLED]
     return result

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from reelflow.errors import InputError
 from reelflow.phones.form import CommentForm, EngageForm, PhoneForm, WarmUpForm
@@ -53,14 +54,9 @@ def engagement_jobs(form: EngageForm) -> list[EngagementJob]:
 def sample_comments(form: EngageForm) -> list[CommentForm]:
     """A comment form for each platform, to check phones and accounts early: post and text are only placeholders."""
     example = {"TikTok": "https://vm.tiktok.com/x", "Instagram": "https://www.instagram.com/p/x"}
+    known = {**_shared(form, CommentForm.model_fields), "comments": ["x"]}
     return [
-        CommentForm(
-            platform=platform,
-            devices=form.devices,
-            usernames=form.usernames,
-            post_urls=[example[platform]],
-            comments=["x"],
-        )
+        CommentForm(**known, platform=platform, post_urls=[example[platform]])
         for platform in dict.fromkeys(form.comment_on)
     ]
 
@@ -73,13 +69,10 @@ def warm_up_parts(form: EngageForm, *, dry_run: bool) -> list[EngagementPart]:
         EngagementPart(
             EngagementJob.WARM_UP,
             WarmUpForm(
+                **_shared(form, PhoneForm.model_fields),
                 platform=platform,
-                devices=form.devices,
-                usernames=form.usernames,
                 duration_seconds=form.warm_up_seconds,
                 topics=form.warm_up_topics,
-                most_tasks=form.most_tasks,
-                watch_minutes=form.watch_minutes,
                 dry_run=dry_run,
             ),
         )
@@ -99,18 +92,14 @@ def comment_parts(form: EngageForm, outcomes: Sequence[Outcome]) -> tuple[list[E
         if not urls:
             skipped.append(f"No comments on {platform}: {_why_not(here)}")
             continue
-        comment = CommentForm(
-            platform=platform,
-            devices=form.devices,
-            usernames=form.usernames,
-            post_urls=urls,
-            comments=form.comments,
-            comment_order=form.comment_order,
-            most_tasks=form.most_tasks,
-            watch_minutes=form.watch_minutes,
-        )
+        comment = CommentForm(**_shared(form, CommentForm.model_fields), platform=platform, post_urls=urls)
         parts.append(EngagementPart(EngagementJob.COMMENT, comment))
     return parts, skipped
+
+
+def _shared(form: EngageForm, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of those of a phone form's `fields` that `form` has under the same name."""
+    return {name: getattr(form, name) for name in EngageForm.model_fields if name in fields}
 
 
 def _is_post(url: str, platform: Platform) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from reelflow.fields import entry
+from reelflow.fields import TIME_OF_DAY, entry
 from reelflow.tikmatrix.scripts import Comment, Follow, Order, Platform, Post, Script, Unfollow, WarmUp
 
 
@@ -40,13 +40,13 @@ class PhoneForm(Script):
     start_at: str = entry(
         43, "Start at (HH:MM)", "By the clock of the phone PC. Prefer a schedule: TikMatrix does not document "
         "what happens if this time has already passed.", "",
-        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        pattern=TIME_OF_DAY,
     )  # fmt: skip
     max_lateness_minutes: float = entry(
         44, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time does nothing.",
         60, ge=0, le=10080,
     )  # fmt: skip
-    dry_run: bool = entry(45, "Dry run", "Show exactly what would be sent to which phones, without sending it.", False)
+    dry_run: bool = entry(45, "Dry run", "Show which phones would do what, without sending anything.", False)
 
 
 class WarmUpForm(WarmUp, PhoneForm):
@@ -98,12 +98,13 @@ class EngageForm(BaseModel):
         6, "Warm-up topics", "Keywords to search for videos, one per row.", [], max_length=100
     )
     phone_pc: str = entry(
-        7, "Phone PC", "Name of the PC that the phones are connected to, if it is not this machine. Its worker then "
-        "does this part.", "",
+        7, "Phone PC", "Name of the PC that the phones are connected to, if it is not the machine that runs this flow. "
+        "That PC then does the phones' part.", "",
     )  # fmt: skip
     most_tasks: int = entry(
-        8, "Task limit", "A run that would create more tasks than this sends nothing.", 100, ge=1, le=1000
-    )
+        8, "Task limit", "Checked before the video is published, for one post on each platform. A part that would "
+        "create more tasks than this sends nothing.", 100, ge=1, le=1000,
+    )  # fmt: skip
     watch_minutes: float = entry(
         9, "Watch for up to (minutes)", "Applies to warm-ups and comments separately. Tasks that are unfinished by "
         "then continue in TikMatrix and are listed in the report.", 120,
@@ -118,7 +119,11 @@ class ManageForm(BaseModel):
 
     action: Literal["list", "stop", "delete", "retry"] = entry(0, "Action", "What to do with the tasks.", "list")
     task_ids: list[int] = entry(
-        1, "Task IDs", "TikMatrix's task IDs. Leave empty to choose tasks with the filters below.", [], max_length=500
+        1,
+        "Task IDs",
+        "TikMatrix's task IDs. Leave empty for all. The filters below apply in both cases.",
+        [],
+        max_length=500,
     )
     status: Literal["any", "pending", "running", "completed", "failed"] = entry(
         2, "Status", "Only tasks with this status.", "any"

@@ -145,7 +145,7 @@ def _why_left_out(
 ) -> str:
     """Why one task is skipped; empty if it is not."""
     if request.script == "comment" and any((account, key) in history.done for account in actor.counted):
-        return "already commented on this post"
+        return "already requested a comment on this post"
     if request.only_followed and not any((account, key) in history.followed for account in actor.counted):
         return "did not follow this user through reelflow"
     if any(budget[account] <= 0 for account in actor.counted):

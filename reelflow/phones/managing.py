@@ -145,14 +145,10 @@ def manage_tasks(
 
 def _record(ledger: Ledger, record: TaskRecord, seen: TaskResult, action: str) -> None:
     """Record what was done to a task of ours, which was `seen` just before."""
-    if action == "delete" and not record.task.state.finished:
-        update = {"state": TaskState.CANCELLED, "remark": "deleted by hand"}
-    elif action == "retry":
-        update = {"state": TaskState.PENDING}
-    else:
-        return
-    ledger.record_tasks([record._replace(task=record.task.model_copy(update=update), failed_at=None)])
     if action == "retry":
-        ledger.resume_watch([record.request_id])
-    elif not seen.started:  # it never ran: it does not count for its account
-        ledger.forget_actions(record.request_id, [(seen.username or seen.serial, seen.target)])
+        ledger.restart_task(record)
+    elif action == "delete":
+        gone = record.task.model_copy(update={"state": TaskState.CANCELLED, "remark": "deleted by hand"})
+        if ledger.record_tasks([record._replace(task=gone, failed_at=None)]) and not seen.started:
+            # It never ran: it does not count for its account.
+            ledger.forget_actions(record.request_id, [(seen.username or seen.serial, seen.target)])

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.records.phone_states import TaskState
 from reelflow.records.phones import TaskResult
-from reelflow.wording import NAMED, count
+from reelflow.wording import count, listed
 
 
 class PhoneReport(BaseModel):
@@ -78,5 +78,4 @@ def summarize(report: PhoneReport) -> str:
 
 
 def _named(tasks: Sequence[TaskResult]) -> str:
-    said = [f"{t.who or f'task {t.task_id}'}" + (f", {t.remark}" if t.remark else "") for t in tasks[:NAMED]]
-    return "; ".join(said) + (f"; and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
+    return listed([(t.who or f"task {t.task_id}") + (f", {t.remark}" if t.remark else "") for t in tasks], "; ")

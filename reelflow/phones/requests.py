@@ -8,7 +8,7 @@ from reelflow.errors import InputError
 from reelflow.phones.form import PhoneForm
 from reelflow.phones.limits import Guardrails
 from reelflow.records.phones import PhoneActor, PhoneRequest
-from reelflow.tikmatrix.scripts import Comment, Platform, Unfollow, WarmUp, post_key
+from reelflow.tikmatrix.scripts import Platform
 
 ALL = "all"
 
@@ -20,25 +20,25 @@ def make_request(form: PhoneForm, guardrails: Guardrails) -> PhoneRequest:
         InputError: something about it is wrong.
     """
     form.check()
+    targets = form.targets()
     actors = choose_actors(form, guardrails)
-    by_post = isinstance(form, Comment)
     request = PhoneRequest(
         script=form.script_name,
         job=form.job,
         platform=form.platform,
         actors=actors,
-        targets={post_key(t, form.platform) if by_post else t.lower(): t for t in form.targets()},
+        targets=targets,
         settings=form.settings(),
         target_field=form.target_field,
-        only_followed=isinstance(form, Unfollow) and form.only_followed_here,
+        only_followed=form.only_followed,
         start_at=form.start_at,
-        uses_chatgpt=isinstance(form, WarmUp) and form.write_with_chatgpt,
+        needs_chatgpt=form.needs_chatgpt,
         retries=form.retries,
         watch_seconds=form.watch_minutes * 60,
         dry_run=form.dry_run,
     )
     if request.task_count > form.most_tasks:
-        times = f"{len(request.targets)} targets x " if request.targets else ""
+        times = f"{len(targets)} targets x " if targets else ""
         raise InputError(
             f"{times}{len(actors)} phones or accounts make {request.task_count} tasks, more than the 'Task limit' of "
             f"{form.most_tasks}. Nothing was sent."

@@ -94,8 +94,7 @@ def watch_tasks(
             return result
         try:
             result.looks += 1
-            changes = look_at_tasks(client, requests, unfinished, ledger.now(), settings)
-            ledger.record_tasks(changes)
+            changes = ledger.record_tasks(look_at_tasks(client, requests, unfinished, ledger.now(), settings))
             _retry(client, ledger, updated(unfinished, changes), settings)
         except NotAllowed as error:
             result.trouble = error
@@ -205,7 +204,8 @@ def _retry(client: TikMatrixClient, ledger: Ledger, records: Iterable[TaskRecord
         if now - (record.failed_at or now) < pause or not settings.may_retry():
             continue
         again = task.model_copy(update={"retried_by_us": task.retried_by_us + 1})
-        ledger.record_tasks([record._replace(task=again, failed_at=now)])
+        if not ledger.record_tasks([record._replace(task=again, failed_at=now)]):
+            continue
         log.info("Task %d on %s failed (%s). Retrying it.", task.task_id, task.who, task.remark or "no reason given")
         try:
             client.retry_task(task.task_id)

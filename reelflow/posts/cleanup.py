@@ -80,7 +80,7 @@ def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
     Raises:
         InputError: the history ID belongs to another post.
     """
-    if form.answer == "send it again":
+    if form.answer == "not published":
         ledger.release_claim(send_id, "confirmed by a person as not published")
     elif history_id := form.history_id.strip():
         ((send, _),) = ledger.sends([send_id])

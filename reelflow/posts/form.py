@@ -61,7 +61,8 @@ class PostForm(BaseModel):
         "outcome by then stays open. It does not count as failed.", 30, ge=0, le=1440,
     )  # fmt: skip
     dry_run: bool = entry(
-        7, "Dry run", "Check everything and show exactly what would be sent, without sending it.", False
+        7, "Dry run", "Check everything and show the post, without sending it. Accounts that already have it are shown "
+        "too.", False,
     )  # fmt: skip
     repeat: int = entry(
         8, "Send again on purpose", "0: a post that was sent before is not sent again; the run reports its outcome. "
@@ -99,8 +100,8 @@ class ResolveForm(BaseModel):
     """What you found out about an unconfirmed post."""
 
     send_id: str = entry(0, "Send ID", "Shown in the message of the run that ended as unconfirmed.", min_length=1)
-    answer: Literal["it is out", "send it again"] = entry(
-        1, "What you found", "'send it again' only unblocks the post. Start its run again afterwards."
+    answer: Literal["published", "not published"] = entry(
+        1, "What you found", "'not published' only allows the post to be sent again. Start its run again afterwards."
     )
     history_id: str = entry(
         2, "History ID", "Taisly's ID of the post, if you have it. Its outcomes are then looked up.", ""
@@ -112,4 +113,4 @@ class CancelPostForm(BaseModel):
     """Which scheduled post to cancel."""
 
     history_id: str = entry(0, "History ID", "Taisly's ID of the post, from the run's report.", min_length=1)
-    dry_run: bool = entry(1, "Dry run", "Show which post would be cancelled, without cancelling it.", False)
+    dry_run: bool = entry(1, "Dry run", "Show the post with this ID, without cancelling it.", False)

@@ -21,7 +21,9 @@ from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
 
-REQUESTS_PER_HOUR = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
+Plan = Literal["STARTER", "INFLUENCER", "PRO"]
+"""Taisly's plans that include the API."""
+REQUESTS_PER_HOUR: dict[Plan, int] = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
 """The hourly quota of each of Taisly's plans, as documented."""
 READ_SHARE = 0.6
 """The share of the plan that reading may use; the rest is kept free for sending."""
@@ -47,7 +49,7 @@ class RateLimitedTaisly:
         ledger: Where requests are counted.
         api_key: Of the client; only its fingerprint is kept.
         service: The client's base URL.
-        plan: STARTER, INFLUENCER or PRO.
+        plan: Decides how many requests an hour there may be.
         sleep: For tests.
     """
 
@@ -58,7 +60,7 @@ class RateLimitedTaisly:
         *,
         api_key: str,
         service: str,
-        plan: str,
+        plan: Plan,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
@@ -76,16 +78,8 @@ class RateLimitedTaisly:
     ) -> None:
         self._client.close()
 
-    def accounts(self, *, fresh: bool = False) -> list[Account]:
-        """The connected accounts: from the ledger, if they were asked for in the last `ACCOUNTS_KEPT` seconds.
-
-        Raises:
-            Busy: the plan has no room for the request.
-            ServiceError: as the client does.
-        """
-        known = None if fresh else self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
-        if known is not None:
-            return known
+    def _ask_accounts(self) -> list[Account]:
+        """The connected accounts, asked for now and remembered for `ACCOUNTS_KEPT` seconds."""
         with self.request("read"):
             found = self._client.platforms()
         accounts = [account_of(each) for each in found]
@@ -95,21 +89,20 @@ class RateLimitedTaisly:
     def account_ids(self) -> set[str]:
         """The ids of the connected accounts, however long ago they were asked for."""
         known = self.ledger.known_accounts(self.key, float("inf"))
-        return {a.id for a in (known if known else self.accounts())}
+        return {a.id for a in known or self._ask_accounts()}
 
     def choose_accounts(self, names: Sequence[str]) -> list[Account]:
         """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
 
         Raises:
             InputError: a name matches none or several.
+            ServiceError: Taisly had to be asked, and the request failed.
         """
-        remembered = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT) is not None
-        try:
-            return choose_accounts(names, self.accounts())
-        except InputError:
-            if not remembered:
-                raise
-        return choose_accounts(names, self.accounts(fresh=True))
+        known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
+        if known is not None:
+            with contextlib.suppress(InputError):  # it may have been connected just now
+                return choose_accounts(names, known)
+        return choose_accounts(names, self._ask_accounts())
 
     def create_post(self, *args: Any, **kwargs: Any) -> AcceptedPost:
         """As the client's; `take_ticket` must have been called before."""
@@ -159,20 +152,17 @@ class RateLimitedTaisly:
         """
         left, told = patience, False
         while True:
-            ticket, wait = self.ledger.take_request(self.key, kind, self.allowance(kind))
+            ticket, wait = self.ledger.take_request(self.key, self.allowance(kind))
             if ticket is not None:
                 return ticket
             if wait > left:
                 raise Busy(
-                    f"The plan's {self.per_hour} requests an hour are used up; more are available in "
-                    f"{duration(wait)}. Nothing was sent.",
+                    f"No requests to Taisly are free at the moment; retry in {duration(wait)}. Nothing was sent.",
                     service=SERVICE,
                     retry_after=wait,
                 )
             if not told:
-                log.warning(
-                    "Taisly's hourly requests are used up. Waiting up to %s until more are available.", duration(wait)
-                )
+                log.warning("No requests to Taisly are free at the moment. Waiting up to %s.", duration(wait))
                 told = True
             pause = min(wait, ASK_AGAIN)
             self.sleep(pause)

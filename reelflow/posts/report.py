@@ -55,11 +55,12 @@ def summarize(report: PublishReport) -> str:
     out, still = report.in_state(PostState.SUCCESS), report.in_state(PostState.PENDING)
     scheduled = report.request.scheduled_for
     if scheduled and len(still) == total:
-        return f"Scheduled for {scheduled:%Y-%m-%d %H:%M} UTC at {count(total, 'account')}."
+        return f"Scheduled for {scheduled:%Y-%m-%d %H:%M} UTC on {count(total, 'account')}."
     parts = []
-    for state, words in _NOT_OUT.items():
+    for state, words in _WITHOUT_SUCCESS.items():
         for detail, alike in _by_detail(report.in_state(state)).items():
-            parts.append(f"{words} {', '.join(o.account.label for o in alike)}: {detail}")
+            names = ", ".join(o.account.label for o in alike)
+            parts.append(f"{words} {names}: {detail}" if detail else f"{words} {names}")
     if out:
         names = "" if len(out) == total and total > 3 else f": {', '.join(o.account.label for o in out)}"
         parts.append(f"Published to {len(out)} of {count(total, 'account')}{names}")
@@ -70,9 +71,9 @@ def summarize(report: PublishReport) -> str:
     return ". ".join(parts) + "."
 
 
-_NOT_OUT = {
-    PostState.UNCONFIRMED: "Unconfirmed at",
-    PostState.FAILED: "Failed at",
+_WITHOUT_SUCCESS = {
+    PostState.UNCONFIRMED: "Unconfirmed on",
+    PostState.FAILED: "Failed on",
     PostState.REFUSED: "Refused for",
     PostState.CANCELLED: "Cancelled for",
     PostState.CLAIMED: "Not sent to",

@@ -63,4 +63,6 @@ def make_request(
         caption=form.caption,
         scheduled_for=scheduled_for,
         preview_second=form.preview_second,
+        repeat=form.repeat,
+        watch_seconds=form.watch_minutes * 60,
     )

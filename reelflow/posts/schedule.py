@@ -1,4 +1,4 @@
-"""When a post is published, and when it is too late to start."""
+"""When a post is published."""
 
 from __future__ import annotations
 

@@ -79,7 +79,6 @@ def send_post(
     taisly: RateLimitedTaisly,
     request: PostRequest,
     *,
-    repeat: int = 0,
     flow_run: str | None = None,
     patience: float = 900.0,
     progress: Callable[[int, int], None] | None = None,
@@ -92,7 +91,6 @@ def send_post(
     Args:
         taisly: With the ledger in which destinations are claimed.
         request: What to send.
-        repeat: 0 for the first time; another number sends the same again on purpose.
         flow_run: Id for the record.
         patience: Seconds to wait for room in the plan, for a busy service, and for other runs.
         progress: As in `TaislyClient.create_post`.
@@ -106,7 +104,7 @@ def send_post(
     left, result = request, SendResult()
     while left.accounts:
         owner = uuid.uuid4().hex  # this very attempt: one flow run may be executed by two processes at once
-        claim = taisly.ledger.claim(left, service=taisly.service, repeat=repeat, owner=owner, flow_run=flow_run)
+        claim = taisly.ledger.claim(left, service=taisly.service, owner=owner, flow_run=flow_run)
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
@@ -119,7 +117,10 @@ def send_post(
         elif not claim.waiting:
             break
         elif time.monotonic() > end:
-            raise NothingSent("Another run is sending this post and did not finish in time. Nothing was sent twice.")
+            raise NothingSent(
+                "Another run is still sending this post. This run sent nothing. Start it again once the other one has "
+                "finished."
+            )
         else:
             taisly.sleep(LOOK_AGAIN)
     return result

@@ -11,13 +11,14 @@ A request asks for tasks once::
 
     NOT_CREATED ──► CREATED: a late answer to a request that was already given up
 
-A phone task lives in TikMatrix::
+A phone task lives in TikMatrix, and its record follows what is seen there::
 
-    PENDING ──► RUNNING ──► COMPLETED
+    PENDING ◄─► RUNNING ──► COMPLETED
        ▲           └──► RETRYING ──► FAILED    once TikMatrix and we have stopped retrying it
        └───────────────────┘
-    from any of PENDING, RUNNING, RETRYING:    GONE (TikMatrix no longer has it), CANCELLED (we deleted it)
-    from COMPLETED and FAILED:                 PENDING, when a person retries it
+    from any of PENDING, RUNNING, RETRYING:    any state; between two looks a task may do several steps, be deleted in
+                                               TikMatrix (GONE) or by us (CANCELLED)
+    from COMPLETED, FAILED and GONE:           PENDING, and only when a person retries it
 """
 
 from __future__ import annotations
@@ -54,12 +55,14 @@ class RequestState(StrEnum):
         return _MAY_COME_FROM[self]
 
 
+UNSETTLED = frozenset({RequestState.PLANNED, RequestState.SENDING})
+"""It may still create tasks."""
 _MAY_COME_FROM = {
-    RequestState.PLANNED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
-    RequestState.SENDING: frozenset({RequestState.PLANNED, RequestState.SENDING}),
+    RequestState.PLANNED: UNSETTLED,
+    RequestState.SENDING: UNSETTLED,
     RequestState.CREATED: frozenset({RequestState.SENDING, RequestState.NOT_CREATED}),
-    RequestState.REFUSED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
-    RequestState.NOT_CREATED: frozenset({RequestState.PLANNED, RequestState.SENDING}),
+    RequestState.REFUSED: UNSETTLED,
+    RequestState.NOT_CREATED: UNSETTLED,
 }
 
 
@@ -90,6 +93,9 @@ class TaskState(StrEnum):
 
 
 UNFINISHED = frozenset({TaskState.PENDING, TaskState.RUNNING, TaskState.RETRYING})
+"""What is seen in TikMatrix is recorded for these only."""
+RESTARTABLE = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.GONE})
+"""Finished tasks that TikMatrix may have, so that a person can retry them; CANCELLED ones were deleted."""
 
 
 def settled_state(*, found: int, expected: int, age: float) -> RequestState | None:

@@ -40,7 +40,7 @@ class PhoneRequest:
         target_field: The name of the targets in ``script_config``; empty for a script without targets.
         only_followed: Skip targets that the account did not follow through reelflow.
         start_at: "HH:MM" by the PC's clock, or empty for at once.
-        uses_chatgpt: Whether TikMatrix lets ChatGPT write the comments.
+        needs_chatgpt: Whether TikMatrix lets ChatGPT write the comments.
         retries: How often a task that failed for good is repeated by us.
         watch_seconds: How long to wait for the tasks' end.
         dry_run: Whether nothing is sent.
@@ -55,7 +55,7 @@ class PhoneRequest:
     target_field: str = ""
     only_followed: bool = False
     start_at: str = ""
-    uses_chatgpt: bool = False
+    needs_chatgpt: bool = False
     retries: int = 0
     watch_seconds: float = 0.0
     dry_run: bool = False
@@ -132,7 +132,6 @@ class TaskRequest:
         id: Ours.
         host: The TikMatrix PC.
         script: TikMatrix's name of the script.
-        platform: TikTok or Instagram.
         config: Its ``script_config`` without any secret.
         serials: Devices; empty for a request by usernames.
         usernames: Accounts; empty for a request by devices.
@@ -152,7 +151,6 @@ class TaskRequest:
     id: str
     host: str
     script: str
-    platform: str
     config: dict[str, Any]
     serials: tuple[str, ...]
     usernames: tuple[str, ...]

@@ -55,6 +55,12 @@ class PostState(StrEnum):
 IN_FLIGHT = frozenset({PostState.SENDING, PostState.ACCEPTED})
 NOT_OUT = frozenset({PostState.REFUSED, PostState.CANCELLED})
 """It is certain that nothing is out: the destination may be claimed again."""
+TOLD_BY_PLATFORMS = frozenset({PostState.SUCCESS, PostState.FAILED})
+"""Outcomes that Taisly's history reports for an account."""
+BEING_SENT = frozenset({PostState.CLAIMED, PostState.SENDING})
+"""A run has claimed the destination, and Taisly has not answered it."""
+EXPLAINED = frozenset({PostState.REFUSED, PostState.UNCONFIRMED, PostState.CANCELLED})
+"""Ended by us or by Taisly, without word from a platform: the reason is kept for people."""
 NEED_ATTENTION = frozenset({PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED, PostState.CLAIMED})
 _MAY_COME_FROM = {
     PostState.CLAIMED: frozenset({PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED}) | NOT_OUT,
@@ -126,7 +132,7 @@ def may_be_claimed(state: PostState, *, lease_until: float, sealed_at: float | N
 
 def is_held(state: PostState, *, lease_until: float, now: float) -> bool:
     """Whether a live run is sending to a destination: another one waits for it."""
-    return state in (PostState.CLAIMED, PostState.SENDING) and lease_until > now
+    return state in BEING_SENT and lease_until > now
 
 
 def settled_state(*, found: bool, age: float, grace: float) -> PostState | None:

@@ -49,7 +49,17 @@ class Video(BaseModel):
 
 
 class PostRequest(BaseModel):
-    """A post that is ready to be sent: everything checked, every name resolved."""
+    """A post that is ready to be sent: everything checked, every name resolved.
+
+    Attributes:
+        video: The checked file.
+        accounts: Where to post.
+        caption: Its text.
+        scheduled_for: When Taisly publishes it; None for at once.
+        preview_second: The frame that platforms show as its cover.
+        repeat: 0 for the first time; another number sends the same again on purpose.
+        watch_seconds: How long to wait for outcomes.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,6 +68,8 @@ class PostRequest(BaseModel):
     caption: str
     scheduled_for: AwareDatetime | None
     preview_second: float
+    repeat: int = 0
+    watch_seconds: float = 0.0
 
     @property
     def account_names(self) -> str:
@@ -97,7 +109,6 @@ class Send:
     caption: str
     account_ids: tuple[str, ...]
     scheduled_ms: int
-    repeat: int
     flow_run: str | None
     owner: str
     lease_until: float

@@ -57,7 +57,6 @@ class PhoneTask:
     remark: str = ""
     source: str = "api"
     retry_count: int = 0
-    created: float = 0.0
     start_time: str | None = None
     end_time: str | None = None
     started_at: float | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ from starlette.routing import Route
 
 from reelflow.sandbox.catalog import ACCOUNTS, FREE_KEY
 from reelflow.sandbox.records import Post
-from reelflow.sandbox.uploads import BadForm, Form, receive_form, sha256_of
+from reelflow.sandbox.uploads import BadForm, Form, receive_form
 from reelflow.sandbox.world import World
 from reelflow.video import check_video
 
@@ -101,13 +100,14 @@ class _Taisly:
         fields, video = form.fields, form.video
         if video is None:
             return _refusal("NO_VIDEO", "The field 'video' is missing")
-        refused = self._check_fields(fields) or await run_in_threadpool(self._check_video, video)
-        if refused is not None:
+        if refused := self._check_fields(fields):
             return refused
-        sha256 = await run_in_threadpool(sha256_of, video)
+        report = await run_in_threadpool(check_video, video, with_fingerprint=True)
+        if report.fingerprint is None:
+            return _refusal("INVALID_VIDEO", "; ".join(f"{p.code}: {p.found}" for p in report.errors))
         scheduled = int(fields["scheduled"]) if fields.get("scheduled") else None
         post = self.world.add_post(
-            sha256=sha256,
+            sha256=report.fingerprint.sha256,
             file=video.name,
             caption=fields.get("description", ""),
             preview=float(fields.get("previewTime") or 0),
@@ -139,12 +139,6 @@ class _Taisly:
         except ValueError:
             return _refusal("INVALID_PREVIEW", "'previewTime' must be a number of seconds")
         return None
-
-    def _check_video(self, path: Path) -> Response | None:
-        report = check_video(path)
-        if report.ok:
-            return None
-        return _refusal("INVALID_VIDEO", "; ".join(f"{p.code}: {p.found}" for p in report.errors))
 
     async def history(self, request: Request) -> Response:
         query = request.query_params

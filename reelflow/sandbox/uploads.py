@@ -8,7 +8,6 @@ until the garbage collector comes by.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -126,9 +125,3 @@ async def receive_form(request: Request, folder: Path) -> AsyncIterator[Form]:
         yield form
     finally:
         form.close()
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

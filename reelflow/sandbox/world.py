@@ -213,7 +213,6 @@ class World:
             serial=serial,
             steps_left=chance.randint(*READS_TO_FINISH),
             seconds=chance.uniform(*SECONDS_TO_FINISH),
-            created=self.now(),
             retry_in=chance.uniform(*RETRY_AFTER_SECONDS),
             fails_with=fails,
             failures_left=self.auto_retry + 1 if fails else 0,

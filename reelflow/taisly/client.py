@@ -64,8 +64,7 @@ class TaislyClient(ServiceClient):
         key = api_key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
-                "The Taisly API key is empty or contains invalid characters. "
-                "Copy it again from Taisly's settings into the block.",
+                "The Taisly API key is empty or contains invalid characters. Copy it again from Taisly's settings.",
                 service=SERVICE,
             )
         self._key = key
@@ -121,8 +120,8 @@ class TaislyClient(ServiceClient):
     ) -> AcceptedPost:
         """POST ``/post``: send a video to accounts. The answer means accepted, not published.
 
-        The file is streamed from disk. `OutcomeUnknown` means that the post may be out: look before sending
-        again.
+        The file is streamed from disk. `OutcomeUnknown` means that the post may have been
+        published: check the history before sending again.
 
         Args:
             video: The file.

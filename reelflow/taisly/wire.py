@@ -108,12 +108,6 @@ class AcceptedPost(Wire):
         ),
         min_length=1,
     )
-    result: list[PlatformResult] = Field(default_factory=list)
-
-    @field_validator("result", mode="before")
-    @classmethod
-    def _list(cls, value: Any) -> Any:
-        return value if isinstance(value, list) else []
 
 
 class HistoryItem(Wire):

@@ -48,16 +48,28 @@ class Script(BaseModel):
         0, "Platform", "The app to use on the phones. Only accounts of this platform are used.", "TikTok"
     )
 
+    @property
+    def needs_chatgpt(self) -> bool:
+        """Whether ChatGPT writes the comments."""
+        return False
+
+    @property
+    def only_followed(self) -> bool:
+        """Whether to skip users whom the account did not follow through reelflow."""
+        return False
+
     def check(self) -> None:
         """Raise InputError for settings that contradict each other."""
 
-    def targets(self) -> list[str]:
-        """What the script acts on, as it is sent: users or post URLs. Empty for a script without targets.
+    def targets(self) -> dict[str, str]:
+        """What the script acts on: users or post URLs as they are sent, by what each is known by, without duplicates.
+
+        Empty for a script without targets.
 
         Raises:
             InputError: one is not a username or the URL of a post on this platform, or all rows are empty.
         """
-        return []
+        return {}
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -98,6 +110,11 @@ class WarmUp(Script):
     write_with_chatgpt: bool = entry(
         21, "Comments by ChatGPT", "Let ChatGPT write the comments, using a ChatGPT Settings block.", False
     )
+
+    @property
+    def needs_chatgpt(self) -> bool:
+        """Whether ChatGPT writes the comments."""
+        return self.write_with_chatgpt
 
     def check(self) -> None:
         """Raise InputError for settings that do not go together."""
@@ -151,12 +168,11 @@ class Comment(Script):
     def check(self) -> None:
         """Raise InputError for settings that do not go together."""
         texts(self.comments, "comment", needed=True)
-        self.targets()
         if self.image_path.strip() and self.platform != "TikTok":
             raise InputError("Comments with an image work on TikTok only. Leave 'Image' empty.")
 
-    def targets(self) -> list[str]:
-        """The URLs of the posts, without duplicates."""
+    def targets(self) -> dict[str, str]:
+        """The URLs of the posts, by the post that each points to."""
         urls = texts(self.post_urls, "post URL", needed=True)
         return _each_once(urls, lambda url: post_key(url, self.platform))
 
@@ -182,8 +198,8 @@ class Follow(Script):
         11, "Open profiles by", "direct: the profile's URL. search: the app's search.", "direct"
     )
 
-    def targets(self) -> list[str]:
-        """The users, without @ and without duplicates."""
+    def targets(self) -> dict[str, str]:
+        """The users without @, by their names in lower case."""
         names = [name.removeprefix("@") for name in texts(self.users, "user", needed=True)]
         if wrong := next((name for name in names if not re.fullmatch(r"[\w.]+", name)), None):
             raise InputError(f"{wrong!r} is not a username. Use letters, digits, dots and underscores only.")
@@ -203,6 +219,11 @@ class Unfollow(Follow):
     only_followed_here: bool = entry(
         12, "Only users followed by reelflow", "Skip users that the account did not follow through reelflow.", True
     )
+
+    @property
+    def only_followed(self) -> bool:
+        """Whether to skip users whom the account did not follow through reelflow."""
+        return self.only_followed_here
 
 
 _POST_WAYS = {"share": "share", "add button": "addButton", "use sound": "useSound"}
@@ -303,12 +324,12 @@ def texts(lines: list[str], what: str, *, needed: bool = False) -> list[str]:
     return found
 
 
-def _each_once(values: list[str], key: Callable[[str], str]) -> list[str]:
-    """The values in their order, without duplicates by `key`."""
+def _each_once(values: list[str], key: Callable[[str], str]) -> dict[str, str]:
+    """The first of the values with each `key`, in their order."""
     found: dict[str, str] = {}
     for value in values:
         found.setdefault(key(value), value)
-    return list(found.values())
+    return found
 
 
 def post_key(url: str, platform: Platform) -> str:

@@ -29,7 +29,6 @@ class License(Wire):
     plan_name: str = ""
     api_enabled: bool = False
     device_limit: int | None = None
-    message: str = ""
 
 
 class CreatedTasks(Wire):

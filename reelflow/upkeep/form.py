@@ -11,8 +11,8 @@ class WatchdogForm(BaseModel):
     """When a run counts as dead, late or stuck."""
 
     dead_after_minutes: float = entry(
-        0, "Dead after (minutes)", "A running run counts as dead after this long without a heartbeat, either in "
-        "Prefect or in the ledger. Runs send one every 30 seconds to 3 minutes.", 10, ge=2, le=1440,
+        0, "Dead after (minutes)", "A run counts as dead if Prefect has received no heartbeat from it for this long "
+        "and the ledger shows no activity. Runs send a heartbeat every 30 seconds to 3 minutes.", 10, ge=2, le=1440,
     )  # fmt: skip
     late_after_minutes: float = entry(
         1, "Late or stuck after (minutes)", "How long a run may wait to start, or to be cancelled.",

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from reelflow.upkeep.form import WatchdogForm
-from reelflow.wording import duration
 
 
 @dataclass(frozen=True)
@@ -29,31 +28,29 @@ class RunFacts:
     alive_in_ledger: bool
 
 
-def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> tuple[Literal["dead", "stuck"], str] | None:
-    """What is wrong with a run, and why; None if nothing is."""
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a run.
+
+    Attributes:
+        verdict: "dead": no process executes it any more. "stuck": nothing has picked it up yet.
+        state: The state in which it was found.
+        time: For how long: since its last heartbeat, since it entered the state, or since it was due.
+    """
+
+    verdict: Literal["dead", "stuck"]
+    state: str
+    time: timedelta
+
+
+def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | None:
+    """What is wrong with a run; None if nothing is."""
     if run.alive_in_ledger:
         return None
     if run.state == "RUNNING":
-        last = max(run.since, run.heartbeat or run.since)
-        silent = now - last
-        if silent > timedelta(minutes=form.dead_after_minutes):
-            return (
-                "dead",
-                f"No heartbeat for {duration(silent)}: the process has died. It is safe to start the run again.",
-            )
-        return None
+        silent = now - max(run.since, run.heartbeat or run.since)
+        return Diagnosis("dead", run.state, silent) if silent > timedelta(minutes=form.dead_after_minutes) else None
     begun = run.since if run.state in ("PENDING", "CANCELLING") else run.due or run.since
-    waiting = now - begun
-    if waiting <= timedelta(minutes=form.late_after_minutes):
+    if now - begun <= timedelta(minutes=form.late_after_minutes):
         return None
-    if run.state == "PENDING":
-        return (
-            "dead",
-            f"Pending for {duration(waiting)}: the worker has died. It is safe to start the run again.",
-        )
-    if run.state == "CANCELLING":
-        return "stuck", f"Cancelling for {duration(waiting)}: no worker is running to cancel it."
-    return (
-        "stuck",
-        f"Late by {duration(waiting)}. No worker has picked it up: is one running for its work pool?",
-    )
+    return Diagnosis("dead" if run.state == "PENDING" else "stuck", run.state, now - begun)

@@ -58,7 +58,9 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
         VideoUnreadable: it is not a file, empty, or cannot be read.
     """
     if not path.exists():
-        raise VideoUnreadable("unreadable", "no such file", "Check the path; it is read on the machine that runs this.")
+        raise VideoUnreadable(
+            "unreadable", "no such file", "Check the path; it is read where the flow or command runs."
+        )
     if path.is_dir():
         raise VideoUnreadable("unreadable", "a folder", "Give the path of one video file.")
     if not path.is_file():
@@ -67,7 +69,9 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
         file = path.open("rb")
     except OSError as error:
         raise VideoUnreadable(
-            "unreadable", error.strerror or str(error), "Make the file readable for the user that runs this."
+            "unreadable",
+            error.strerror or str(error),
+            "Make the file readable for the user that runs reelflow.",
         ) from None
     with file:
         if os.fstat(file.fileno()).st_size == 0:
@@ -126,7 +130,7 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
     if stream.frames and packets < stream.frames * 0.98 - 1:
         raise VideoUnreadable(
             "corrupt",
-            f"{packets} of {stream.frames} frames are there",
+            f"{packets} of {stream.frames} frames are present",
             "Copy or export the video again; its end is missing.",
             known,
         )
@@ -255,7 +259,7 @@ def _lost_seconds(container: Any, span: tuple[float, float] | None) -> str | Non
     promised, there = container.duration / av.time_base, span[1] - span[0]
     if promised - there <= max(1.0, 0.05 * promised):
         return None
-    return f"cut off: {there:.1f} of {promised:.1f} s are there"
+    return f"cut off: {there:.1f} of {promised:.1f} s are present"
 
 
 def displayed_size(frame: Any, stream: Any) -> tuple[int, int, int]:

@@ -53,7 +53,8 @@ class Problem(BaseModel):
 
     def __str__(self) -> str:
         obvious = self.code in ("unreadable", "corrupt", "video")
-        allowed = "" if obvious else f" (allowed: {self.allowed})"
+        word = "allowed" if self.level == "error" else "recommended"
+        allowed = "" if obvious else f" ({word}: {self.allowed})"
         return f"{self.code}: {self.found}{allowed}. {self.hint}"
 
 
@@ -115,7 +116,7 @@ def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
         )
     ratio = facts.width / facts.height
     if abs(ratio / limits.aspect - 1) > limits.aspect_tolerance:
-        kind = "landscape" if ratio > 1.05 else "square" if ratio > 0.95 else "upright, but not 9:16"
+        kind = "landscape" if ratio > 1.05 else "square" if ratio > 0.95 else "vertical, but not 9:16"
         found.append(
             Problem(
                 code="aspect",
@@ -136,7 +137,7 @@ _ADVICE = {
     "hdr": ("standard range", "Colours may look washed out; export in Rec. 709."),
     "variable_frame_rate": ("constant", "Sound may drift; export with a constant frame rate."),
     "frame_rate": ("at most {limits.max_fps:g}", "Export with 30 or 60 frames per second."),
-    "audio": ("a sound track", "Platforms show silent videos less. Add music or a silent track."),
+    "audio": ("a sound track", "Platforms show silent videos less. Add music or speech."),
     "resolution": ("at least {limits.min_width}x{limits.min_height}", "Export in 1080x1920."),
     "faststart": (
         "index at the front",
@@ -144,7 +145,7 @@ _ADVICE = {
     ),
     "ending": ("the matching ending", "Rename the file so that its ending matches its content."),
 }
-"""For each warning, in their order: what is allowed, with the limits to fill in, and what to do."""
+"""For each warning, in their order: what is recommended, with the limits to fill in, and what to do."""
 
 
 def _warnings(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:

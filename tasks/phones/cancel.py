@@ -32,15 +32,15 @@ def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect
             "The run was cancelled, but its phone tasks were not: %s finish-phone-tasks will cancel them.", error
         )
         return
-    log.info("The run was cancelled: %s", summarize_cancel(done))
+    log.info("The run was cancelled. %s", summarize_cancel(done))
 
 
 def summarize_cancel(done: cleanup.CancelResult) -> str:
     """One line about the cancelled tasks."""
-    line = f"cancelled {count(len(done.cancelled), 'task')}"
+    line = f"Cancelled {count(len(done.cancelled), 'phone task')}"
     if done.cancelled:
         line += f" ({len(done.cancelled) - done.running} pending, {done.running} running)"
-    return f"{line}; {len(done.finished)} had already finished."
+    return f"{line}. {len(done.finished)} had already finished." if done.finished else f"{line}."
 
 
 def _cancel_children(flow_run_id: UUID) -> list[str]:

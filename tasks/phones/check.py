@@ -20,7 +20,7 @@ def check_phones(host: TikMatrixHost, form: PhoneForm, chatgpt: ChatGPTSettings 
         ServiceError: TikMatrix does not answer.
     """
     request = make_request(form, host.guardrails)
-    if request.uses_chatgpt and chatgpt is None:
+    if request.needs_chatgpt and chatgpt is None:
         raise InputError("Comments by ChatGPT need a block 'ChatGPT Settings'. Choose one, or turn them off.")
     log = get_run_logger()
     licence = host.check()

@@ -19,7 +19,7 @@ def create_phone_tasks(
     Prefect does not retry this task. A request that certainly did not arrive is repeated here. If an answer is lost,
     the tasks that it may have created are looked for.
     """
-    secrets = {"chatgpt_settings": chatgpt.get_settings()} if request.uses_chatgpt and chatgpt else {}
+    secrets = {"chatgpt_settings": chatgpt.get_settings()} if request.needs_chatgpt and chatgpt else {}
     ledger = open_ledger()
     requests = [each for each in ledger.task_requests(ids=plan.request_ids) if each.owner == plan.owner]
     try:

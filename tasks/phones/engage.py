@@ -11,10 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Failed
 
 from blocks import TikMatrixHost
-from reelflow.errors import InputError, PhonesFailed, PublishFailed, ReelflowError
+from reelflow.errors import InputError, PhonesFailed, ReelflowError
 from reelflow.phones.engagement import (
     EngagementJob,
     EngagementPart,
@@ -32,6 +32,7 @@ from tasks.phones.create import create_phone_tasks
 from tasks.phones.plan import held, plan_phone_tasks
 from tasks.phones.report import report_phones
 from tasks.phones.watch import watch_phone_tasks
+from tasks.posts import report as posts_report
 from tasks.step import step
 
 SLACK = timedelta(minutes=5)
@@ -40,7 +41,9 @@ DEPLOYMENTS = {
     EngagementJob.WARM_UP: ("warm-up-accounts", "warm_up"),
     EngagementJob.COMMENT: ("comment-on-posts", "comments"),
 }
-"""For each job on a phone PC: its deployment, and the name of its form parameter."""
+"""For each job on a phone PC: its flow, and the name of its form parameter."""
+MAIN = "main"
+"""The PC that setup creates if it is told of no other; its deployments are named like their flows."""
 
 
 @step("check the phones' part")
@@ -62,14 +65,20 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
         return
     with get_client(sync_client=True) as client:
         for job in engagement_jobs(form):
-            name, _ = DEPLOYMENTS[job]
+            deployment = deployment_on(pc, job)
             try:
-                client.read_deployment_by_name(f"{name}/{pc}")
+                client.read_deployment_by_name(deployment)
             except ObjectNotFound:
                 raise InputError(
-                    f"There is no deployment {name}/{pc} on this Prefect server. Nothing was published. Set up the "
+                    f"There is no deployment {deployment} on this Prefect server. Nothing was published. Set up the "
                     "phone PC first (docs/deployment.md), or leave 'Phone PC' empty."
                 ) from None
+
+
+def deployment_on(pc: str, job: EngagementJob) -> str:
+    """The deployment of a job on a phone PC: "comment-on-posts/attic"."""
+    flow, _ = DEPLOYMENTS[job]
+    return f"{flow}/{flow if pc == MAIN else pc}"
 
 
 @dataclass
@@ -102,13 +111,11 @@ def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementRe
 
 
 def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:
-    """The final state of a run that publishes and engages."""
-    summary = " ".join([report.summary, *engaged.lines])
-    if report.failed:
-        return Failed(message=summary, data=PublishFailed(summary, report))
-    if engaged.failed:
-        return Failed(message=summary, data=PhonesFailed(summary))
-    return Completed(name="Dry run" if report.dry_run else "Completed", message=summary, data=report)
+    """The final state of a run that publishes and engages: that of the post, unless only the phones failed."""
+    state = posts_report.final_state(report, *engaged.lines)
+    if engaged.failed and not report.failed:
+        return Failed(message=state.message, data=PhonesFailed(str(state.message)))
+    return state
 
 
 def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> tuple[str, bool]:
@@ -119,7 +126,7 @@ def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) 
     """
     pc = form.phone_pc.strip()
     if pc or host is None:
-        return hand_over(f"{DEPLOYMENTS[part.job][0]}/{pc}", part), False
+        return hand_over(deployment_on(pc, part.job), part), False
     report = _engage_here(host, part)
     return report.summary, report.failed
 

@@ -10,7 +10,7 @@ from tasks.ledger import open_ledger
 from tasks.phones.report import task_table
 from tasks.step import step
 
-_DONE = {"stop": "stopped", "delete": "deleted", "retry": "restarted"}
+_DONE = {"stop": "stopped", "delete": "deleted", "retry": "retried"}
 
 
 @step("{form.action} phone tasks of {host.key}")

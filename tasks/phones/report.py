@@ -19,7 +19,7 @@ from tasks.ledger import open_ledger
 from tasks.phones.wording import trouble_of
 
 _WORDS = {
-    TaskState.PENDING: "waiting",
+    TaskState.PENDING: "pending",
     TaskState.RUNNING: "running",
     TaskState.RETRYING: "failed, may be retried",
     TaskState.COMPLETED: "completed",

@@ -24,7 +24,7 @@ def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:
         return f"{tasks} created none: {request.reason.rstrip('.')}."
     wait = max(0.0, GRACE - (now - (request.begun_at or now))) / 60
     return (
-        f"Unconfirmed: {request.reason or 'the answer to a request was lost'}, and TikMatrix shows none of its "
-        f"tasks. Nothing was sent again. If none appear within {wait:.0f} minutes, finish-phone-tasks records that "
-        "none were created. Then start the run again."
+        f"Unconfirmed: {request.reason or 'the answer to a request was lost'}, and TikMatrix does not show all of its "
+        f"tasks. Nothing was sent again. finish-phone-tasks settles it within {wait:.0f} minutes. Then start the "
+        "run again if it found none."
     )

@@ -51,4 +51,4 @@ def cancel_post_with_run(flow: Any, flow_run: Any, state: Any) -> None:  # Prefe
                 cleanup.cancel_post(client, history_id, "cancelled together with its run")
             log.info("Cancelled the scheduled post %s together with its run.", history_id)
         except ReelflowError as error:
-            log.error("The scheduled post %s was not cancelled and will be published: %s", history_id, error)  # noqa: TRY400
+            log.error("The scheduled post %s may not have been cancelled: %s Check it in Taisly.", history_id, error)  # noqa: TRY400

@@ -62,13 +62,16 @@ def resolve_post(form: ResolveForm) -> str:
     ledger = open_ledger()
     send, outcomes = cleanup.find_unconfirmed(ledger, form.send_id)
     names = ", ".join(o.account.label for o in outcomes)
+    history_id = form.history_id.strip()
     if form.dry_run:
-        if form.answer == "send it again":
-            return f"Dry run: nothing was recorded. {send.file} would be released, to be sent again to {names}."
-        return f"Dry run: nothing was recorded. {send.file} would be recorded as published at {names}."
+        if form.answer == "not published":
+            would = f"release {send.file}, to be sent again to {names}"
+        else:
+            would = f"record {send.file} as {history_id or f'published on {names}'}"
+        return f"Dry run: nothing was recorded. Would {would}."
     cleanup.resolve_post(ledger, send.id, form)
-    if form.answer == "send it again":
+    if form.answer == "not published":
         return f"Released {send.file} for {names}. To send it, start publish-video with the same parameters as before."
-    if history_id := form.history_id.strip():
+    if history_id:
         return f"Recorded {send.file} as {history_id}. finish-open-posts will look up its outcome."
-    return f"Recorded {send.file} as published at {names}."
+    return f"Recorded {send.file} as published on {names}."

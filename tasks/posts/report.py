@@ -51,11 +51,11 @@ def report_dry_run(request: PostRequest) -> PublishReport:
     return report
 
 
-def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, form: PostForm) -> PublishReport:
+def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -> PublishReport:
     """The post's outcomes in the ledger, shown as an artifact. Never raises: by now the post has been sent."""
     ids: list[str] = []
     try:
-        found = open_ledger().outcomes(request, service=taisly.service, repeat=form.repeat)
+        found = open_ledger().outcomes(request, service=taisly.service)
         if sent.sent_now:  # what the watch reads is told there; nobody reads these two
             for outcome, send in found:
                 if outcome.state in (PostState.REFUSED, PostState.UNCONFIRMED):
@@ -71,13 +71,14 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, f
     return report
 
 
-def final_state(report: PublishReport) -> State[Any]:
-    """The final state of a run with this report."""
+def final_state(report: PublishReport, *more: str) -> State[Any]:
+    """The final state of a run with this report; `more` follows its summary in the message."""
+    message = " ".join([report.summary, *more])
     if report.failed:
-        return Failed(message=report.summary, data=PublishFailed(report.summary, report))
+        return Failed(message=message, data=PublishFailed(message, report))
     open_name = "Still open" if report.in_state(PostState.PENDING) else "Completed"
     name = "Dry run" if report.dry_run else open_name
-    return Completed(name=name, message=report.summary, data=report)
+    return Completed(name=name, message=message, data=report)
 
 
 def _shown(send: Send, outcome: Outcome) -> Outcome:

@@ -4,7 +4,6 @@ from prefect.runtime import flow_run
 
 from blocks import TaislyAccount
 from reelflow.posts import sending
-from reelflow.posts.form import PostForm
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
 from tasks.ledger import open_ledger
@@ -15,7 +14,7 @@ LEAST_PATIENCE = 60.0
 
 
 @step("send {request.video.path.name} to {request.short_account_names}")
-def send_post(taisly: TaislyAccount, request: PostRequest, form: PostForm) -> sending.SendResult:
+def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult:
     """Send the post to every account that has not received it yet.
 
     Prefect does not retry this task. If it is certain that nothing was posted (Taisly was not reached, or is busy), the
@@ -30,8 +29,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest, form: PostForm) -> se
         return sending.send_post(
             client,
             request,
-            repeat=form.repeat,
             flow_run=flow_run.id,
-            patience=max(LEAST_PATIENCE, form.watch_minutes * 60),
+            patience=max(LEAST_PATIENCE, request.watch_seconds),
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
         )

@@ -3,7 +3,6 @@
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
-from reelflow.posts.form import PostForm
 from reelflow.posts.sending import SendResult
 from reelflow.posts.watching import watch_posts
 from reelflow.records.posts import Outcome, PostRequest, Send
@@ -14,15 +13,15 @@ from tasks.step import step
 
 
 @step("watch {request.video.path.name}")
-def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, form: PostForm) -> None:
-    """Wait until the post has an outcome everywhere, for at most `watch_minutes`. Never fails: the post is sent."""
+def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -> None:
+    """Wait until the post has an outcome everywhere, for at most `watch_seconds`. Never fails: the post is sent."""
     log = get_run_logger()
     try:
         with taisly.get_rate_limited(open_ledger()) as client:
             watched = watch_posts(
                 client,
                 sent.send_ids,
-                seconds=form.watch_minutes * 60,
+                seconds=request.watch_seconds,
                 first_pause=taisly.first_look_seconds,
                 grace=taisly.grace_seconds,
                 on_news=tell_outcome,

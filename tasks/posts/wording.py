@@ -9,6 +9,6 @@ def detail_of(send: Send, outcome: Outcome) -> str:
     if outcome.state is not PostState.UNCONFIRMED:
         return outcome.detail
     return (
-        f"{outcome.detail}, so the post may or may not be published. Check the account, then run resolve-post with "
-        f"the send ID {send.id} and choose 'it is out' or 'send it again'"
+        f"{outcome.detail}, so the post may or may not have been published. Check the account, then run resolve-post "
+        f"with the send ID {send.id} and choose 'published' or 'not published'"
     )

@@ -1,4 +1,4 @@
-"""The checks of everything that reelflow needs. They change nothing."""
+"""The checks of everything that reelflow needs. They change nothing at the services."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +11,7 @@ from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.records.phone_states import RequestState
 from reelflow.transport import ServiceClient
-from reelflow.wording import count
+from reelflow.wording import count, listed
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -95,7 +95,7 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
         online = {device.serial for device in devices}
         line += f", {len(known & online)} of them online"
         if away := sorted(known - online):
-            line += f" (not: {', '.join(away[:5])}{' …' if len(away) > 5 else ''})"
+            line += f" (not: {listed(away)})"
     return line
 
 
@@ -106,8 +106,7 @@ def check_clock(client: ServiceClient) -> None:
         return
     way = "ahead of" if ahead > 0 else "behind"
     raise ChecksFailed(
-        f"its clock is {abs(ahead) / 60:.0f} minutes {way} this machine's. Synchronise both by NTP: "
-        "posts are looked up by time."
+        f"its clock is {abs(ahead) / 60:.0f} minutes {way} this machine's. Synchronise this machine's clock with NTP."
     )
 
 

@@ -17,8 +17,8 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from reelflow.upkeep.form import WatchdogForm
-from reelflow.upkeep.watchdog import RunFacts, diagnose
-from reelflow.wording import count
+from reelflow.upkeep.watchdog import Diagnosis, RunFacts, diagnose
+from reelflow.wording import count, duration
 from tasks.artifacts import show_table
 from tasks.events import RUN_STUCK, emit_stuck
 from tasks.ledger import open_ledger
@@ -29,6 +29,13 @@ TAG = "reelflow"
 MOST_RUNS = 200
 """Runs read with one request; Prefect's API returns no more by default."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
+_REASONS = {
+    "RUNNING": "No heartbeat for {time}: the process has died. {restart}",
+    "PENDING": "Pending for {time}: the worker has died. {restart}",
+    "CANCELLING": "Cancelling for {time}: no worker is running to cancel it.",
+    "SCHEDULED": "Late by {time}. No worker has picked it up: is one running for its work pool?",
+}
+_RESTART = "Retry the run: what it has sent is not sent again."
 
 
 @step("check every run")
@@ -44,11 +51,11 @@ def check_runs(form: WatchdogForm) -> str:
             diagnosis = diagnose(_facts(client, run, alive, now), form, now)
             if diagnosis is None:
                 continue
-            kind, reason = diagnosis
-            found[kind].append((run.name, reason))
+            reason = _reason(diagnosis)
+            found[diagnosis.verdict].append((run.name, reason))
             log.warning("%s: %s", run.name, reason)
             if not form.dry_run:
-                _act(client, run, kind, reason)
+                _act(client, run, diagnosis, reason)
     rows = [{"Run": name, "What": "dead", "Found": reason} for name, reason in found["dead"]]
     rows += [{"Run": name, "What": "late or stuck", "Found": reason} for name, reason in found["stuck"]]
     if rows:
@@ -57,8 +64,12 @@ def check_runs(form: WatchdogForm) -> str:
     return f"Dry run: {summary}." if form.dry_run else f"{summary}."
 
 
-def _act(client: SyncPrefectClient, run: FlowRun, kind: str, reason: str) -> None:
-    if kind == "dead":
+def _reason(diagnosis: Diagnosis) -> str:
+    return _REASONS[diagnosis.state].format(time=duration(diagnosis.time), restart=_RESTART)
+
+
+def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: str) -> None:
+    if diagnosis.verdict == "dead":
         client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
     elif _last_event(client, run, RUN_STUCK) is None:  # one alarm is enough
         emit_stuck(str(run.id), run.name, reason)

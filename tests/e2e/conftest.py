@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from support.api import ask
-from support.processes import processes_of
+from support.processes import REELFLOW, processes_of
 
-REELFLOW = [sys.executable, "-m", "deployments"]
 START_SECONDS = 150
 
 

@@ -101,7 +101,7 @@ def test_wrong_input_is_refused_at_the_field(up: Any, page: Any) -> None:
 
 
 def test_a_person_cancels_a_run_on_phones(up: Any, page: Any) -> None:
-    """Menu, Cancel: the run ends as Cancelled, its tasks are taken back, and its log says so."""
+    """Menu, Cancel: the run ends as Cancelled, its tasks are cancelled, and its log says so."""
     _form(page, up, "follow-users")
     _submit(page)
     until("the tasks", lambda: len(up.sandbox()["phone_tasks"]) >= 3)

@@ -246,7 +246,7 @@ def _limit_file_size() -> None:
 def test_a_full_disk_sends_nothing_and_says_so(
     box: SandboxProcess, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path], ledger_url: str
 ) -> None:
-    """SQLite's own error, from a disk that takes no more; and all is well once there is room."""
+    """SQLite's own error, from a disk that takes no more; and all works once there is room."""
     posts = [{"file": str(clip("small.mp4")), "caption": "one", "accounts": [KNOWN[0]["id"]]}]
     config = {"accounts": KNOWN, "follow_seconds": 5, "grace": 5, "posts": posts, "url": box.url, "ledger": ledger_url}
     (tmp_path / "full.json").write_text(json.dumps(config))

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from support.phones import PHONES, SERIALS
 from support.pools import Pool
 from support.waiting import until
 
@@ -23,8 +24,6 @@ from reelflow.posts.form import PostForm
 from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.slow
-SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 6)]
-PHONES = [f"{serial}: {name}.daily" for serial, name in zip(SERIALS, ("ada", "ben", "cleo", "dan", "eva"), strict=True)]
 WARM_UP = (warm_up_accounts, "flows/warm_up.py:warm_up_accounts")
 COMMENT = (comment_on_posts, "flows/comment.py:comment_on_posts")
 ENGAGE = (publish_and_engage, "flows/engage.py:publish_and_engage")
@@ -110,7 +109,7 @@ def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
         pool.wait_until_cancelled(run)
     until("the clearing up", lambda: "The run was cancelled: " in _logs(runs[0]))
     until("the other PC's", lambda: [t["serial"] for t in sandbox.state["phone_tasks"]] == ["R58N09SANDBOX"])
-    assert "cancelled 2 tasks" in _logs(runs[0])
+    assert "Cancelled 2 phone tasks" in _logs(runs[0])
     assert len(sandbox.posts) == 1
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_HOME
 from support.api import ask
+from support.client import client_of
 from support.commands import Done, reelflow
 from support.other_server import other_server
 from support.sink import Sink, save_notification
@@ -54,7 +55,7 @@ class Server:
 
     def as_client(self, api: str) -> Any:
         """This process as a client of a server."""
-        return temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: self.folder / "home"})
+        return client_of(api, {PREFECT_HOME: self.folder / "home"})
 
     def setup(self, *options: str, api: str = "", **environment: str) -> Done:
         return self.reelflow("setup", *options, api=api, **environment)
@@ -296,7 +297,7 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     assert "Traceback" not in refused.stderr
     assert ended == "COMPLETED"
     assert zones == {"Europe/Berlin"}
-    assert {**kept, "ids": 0} == {**ours, "ids": 0}  # Prefect makes those without a slug anew
+    assert {**kept, "ids": 0} == {**ours, "ids": 0}  # Prefect creates those without a slug again
     for deployment in own_server.all("deployments"):
         ask("DELETE", f"{own_server.api}/deployments/{deployment['id']}")
     assert own_server.teardown().returncode == 0

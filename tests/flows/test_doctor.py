@@ -8,7 +8,7 @@ from typing import Any
 import prefect
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from support.client import client_of
 from support.commands import reelflow
 from support.other_server import other_server
 
@@ -35,7 +35,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
     assert lines["doctor-well"].startswith("ok")
     assert "6 accounts connected; plan PRO, 0 of 1000 requests used" in lines["doctor-well"]
     assert lines["doctor-ill"].startswith("FAILED")
-    assert "Check the API key in the block" in lines["doctor-ill"]
+    assert "Check the API key" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
     assert f"runs Prefect {prefect.__version__}" in done.stdout
     assert "Deployments" in done.stdout
@@ -46,7 +46,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
 
 def test_a_server_that_is_not_there_is_one_line() -> None:
     """With what to do."""
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+    with client_of("http://127.0.0.1:1/api"):
         done = reelflow("doctor", COLUMNS="300")
 
     assert done.returncode == 1
@@ -64,7 +64,7 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 )
 def test_a_server_that_is_not_right_is_one_line(version: str, empty: bool, expected: tuple[str, ...]) -> None:
     """One of another version does not stop the other checks."""
-    with other_server(version, empty=empty) as api, temporary_settings({PREFECT_API_URL: api}):
+    with other_server(version, empty=empty) as api, client_of(api):
         done = reelflow("doctor", COLUMNS="300")
 
     assert done.returncode == 1

@@ -77,7 +77,7 @@ def test_a_platform_that_fails_fails_the_run_and_says_why(taisly: TaislyAccount,
 
     assert state.is_failed()
     assert (
-        state.message == "Failed at Instagram mara.bakes: Session expired. Published to 1 of 2 accounts: X @marabakes."
+        state.message == "Failed on Instagram mara.bakes: Session expired. Published to 1 of 2 accounts: X @marabakes."
     )
     with pytest.raises(PublishFailed) as caught:
         state.result()
@@ -105,7 +105,7 @@ def test_a_scheduled_post_is_left_to_taisly(taisly: TaislyAccount, sandbox: Any,
     state = _publish(taisly, clip("small.mp4"), accounts=["x"], scheduled_for=later, watch_minutes=0)
 
     assert (state.name, state.is_completed()) == ("Still open", True)
-    assert state.message == f"Scheduled for {later:%Y-%m-%d %H:%M} UTC at 1 account."
+    assert state.message == f"Scheduled for {later:%Y-%m-%d %H:%M} UTC on 1 account."
     assert sandbox.posts[0]["scheduled"] == pytest.approx(later.timestamp() * 1000, abs=1)
 
 
@@ -121,7 +121,7 @@ BAD = [
     ({"scheduled_for": datetime(2020, 1, 1, tzinfo=UTC)}, "in the past"),
     ({"scheduled_for": datetime(2099, 1, 1)}, "no time zone"),  # noqa: DTZ001 - what is refused
     ({"preview_second": 60}, "the video ends at"),
-    ({"key": "taisly_wrong"}, "Check the API key in the block"),
+    ({"key": "taisly_wrong"}, "Check the API key"),
     ({"key": "taisly_free"}, "FREE"),
     ({"key": "  "}, "API key is empty"),
     ({"url": "http://127.0.0.1:1/api/private"}, "connection refused"),
@@ -173,11 +173,11 @@ def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccoun
     again = _publish(taisly, clip("small.mp4"), accounts=["x"])
     send_id = re.search(r"with the send ID (\w+)", state.message).group(1)
 
-    freed = resolve_post(ResolveForm(send_id=send_id, answer="send it again"), return_state=True)
+    freed = resolve_post(ResolveForm(send_id=send_id, answer="not published"), return_state=True)
     last = _publish(taisly, clip("small.mp4"), accounts=["x"])
 
     assert state.is_failed()
-    assert state.message.startswith("Unconfirmed at X @marabakes: Taisly's answer was lost")
+    assert state.message.startswith("Unconfirmed on X @marabakes: Taisly's answer was lost")
     assert again.is_failed()
     assert "start publish-video with the same parameters" in freed.message
     assert last.is_completed()
@@ -195,8 +195,8 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     finish_open_posts(taisly, FinishForm(minutes=0.01))
     (send_id,) = finish_open_posts(taisly, FinishForm(minutes=0.01)).unconfirmed
 
-    wrong = resolve_post(ResolveForm(send_id="nope", answer="it is out"), return_state=True)
-    right = ResolveForm(send_id=send_id, answer="it is out", history_id=sandbox.posts[0]["historyId"])
+    wrong = resolve_post(ResolveForm(send_id="nope", answer="published"), return_state=True)
+    right = ResolveForm(send_id=send_id, answer="published", history_id=sandbox.posts[0]["historyId"])
     resolve_post(right)
     done = finish_open_posts(taisly, FinishForm(minutes=1))
 
@@ -259,8 +259,8 @@ def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: An
     assert len(sandbox.posts) == 1
 
 
-def test_a_scheduled_post_can_be_withdrawn(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
-    """Dry run first; then it is gone at Taisly, on record as withdrawn, and may be sent anew."""
+def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Dry run first; then it is gone at Taisly, on record as cancelled, and may be sent again."""
     later = datetime.now(UTC) + timedelta(hours=3)
     form = {"accounts": ["x"], "scheduled_for": later, "watch_minutes": 0}
     _publish(taisly, clip("small.mp4"), **form)

@@ -54,7 +54,7 @@ def _state(run: UUID) -> Any:
 def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., PostRequest]) -> None:
     """Only ours, and not while the ledger says that it is at work."""
     dead, foreign, busy = _running("reelflow"), _running("theirs"), _running("reelflow")
-    open_ledger().claim(checked(), service="s", repeat=0, owner="me", flow_run=str(busy))
+    open_ledger().claim(checked(), service="s", owner="me", flow_run=str(busy))
 
     dry = watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
     before = _state(dead).type
@@ -64,7 +64,7 @@ def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., PostReq
     assert before is StateType.RUNNING
     assert state.message == "1 dead run, 0 late or stuck."
     assert _state(dead).type is StateType.CRASHED
-    assert "It is safe to start the run again" in _state(dead).message
+    assert "Retry the run: what it has sent is not sent again" in _state(dead).message
     assert {_state(foreign).type, _state(busy).type} == {StateType.RUNNING}
 
 

@@ -10,10 +10,13 @@ from typing import Any, get_type_hints
 import pytest
 from prefect.utilities.callables import parameter_schema
 
+from blocks import TikMatrixHost
 from deployments.local.up import example_forms
-from deployments.setup.desired import desired_automations
+from deployments.setup.desired import SetupOptions, desired_automations, desired_deployments
 from deployments.spec import DeploymentSpec, block_slug, deployment_specs
 from reelflow.errors import ReelflowError
+from reelflow.phones.engagement import EngagementJob
+from tasks.phones.engage import DEPLOYMENTS, deployment_on
 from tasks.upkeep.watchdog import TAG
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +106,27 @@ def test_every_automation_is_one_of_ours_and_sends_to_the_block_that_is_named() 
     assert len(automations) == 5
     assert all(each.name.startswith("reelflow: ") and each.description.endswith(".") for each in automations)
     assert {action.block_document_id for each in automations for action in each.actions} == {block}
+
+
+@pytest.mark.parametrize("job", EngagementJob)
+@pytest.mark.parametrize("pc", ["main", "attic"])
+def test_the_phones_part_finds_its_deployment_on_every_pc(pc: str, job: EngagementJob) -> None:
+    """publish-and-engage starts it by its name, with the form as a parameter."""
+    flow, parameter = DEPLOYMENTS[job]
+    (spec,) = [spec for spec in SPECS if spec.name == flow]
+
+    made = desired_deployments(SetupOptions(phone_pcs=(pc,)))
+
+    assert deployment_on(pc, job) in {each.full_name for each in made}
+    assert parameter in parameter_schema(spec.load()).model_dump()["properties"]
+
+
+def test_the_documented_daily_limits_are_those_of_the_block() -> None:
+    """docs/responsible-use.md tells people what they get if they set nothing."""
+    text = (ROOT / "docs" / "responsible-use.md").read_text("utf-8")
+    fields = TikMatrixHost.model_fields
+    numbers = [fields[f"{what}_per_day"].default for what in ("warm_ups", "comments", "follows", "unfollows", "posts")]
+
+    assert "({} warm-ups, {} comments, {} follows, {} unfollows and {} posts a day)".format(*numbers) in " ".join(
+        text.split()
+    )

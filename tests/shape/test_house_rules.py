@@ -31,6 +31,7 @@ def _tree(root: Path, **files: str) -> Path:
         (house_rules.banned_words, {"tasks__watch": "x = 'The run gave no sign of life.'"}, "say 'heartbeat'"),
         (house_rules.words_of_the_ui, {"reelflow__posts": "x = 'Run publish-video again.'"}, "is a word of the UI"),
         (house_rules.words_of_the_ui, {"reelflow__form": "x = 'See the block below.'"}, "is a word of the UI"),
+        (house_rules.words_of_the_ui, {"reelflow__runs": "x = 'No worker is running.'"}, "is a word of the UI"),
     ],
 )
 def test_a_broken_rule_is_found_and_says_what_to_do(rule: object, files: dict, words: str, tmp_path: Path) -> None:

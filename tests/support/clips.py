@@ -149,7 +149,7 @@ def _hdr(path: Path) -> None:
 
 
 def _trimmed(path: Path) -> None:
-    """Ten seconds cut to five without encoding anew: an edit list hides the rest."""
+    """Ten seconds cut to five without encoding again: an edit list hides the rest."""
     whole = path.with_name("whole.mp4")
     ffmpeg(*picture("540x960", seconds=10), *tone(10), *H264, "-g", "300", *AAC, str(whole))
     ffmpeg("-ss", "3", "-i", str(whole), "-t", "5", "-c", "copy", "-movflags", "+faststart", str(path))

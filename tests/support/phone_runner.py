@@ -22,7 +22,7 @@ FASTER = 50
 
 
 def form_of(number: int) -> FollowForm:
-    """TaskRequest `number`: users of its own, on one to four phones."""
+    """Form `number`: users of its own, on one to four phones."""
     serials = [f"R58N{n:02d}SANDBOX" for n in range(1, 2 + number % 4)]
     return FollowForm(devices=serials, users=[f"user{number}.{n}" for n in range(1 + number % 3)])
 

@@ -1,7 +1,11 @@
 """Processes of this machine, found by what they were started with."""
 
 import os
+import sys
 from pathlib import Path
+
+REELFLOW = [sys.executable, "-m", "deployments"]
+"""The command `reelflow`, started as a process."""
 
 
 def processes_of(marker: str) -> list[str]:

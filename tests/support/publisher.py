@@ -50,7 +50,7 @@ def main() -> None:
         taisly.per_hour = 1_000_000
         with taisly:
             try:
-                taisly.accounts()
+                taisly.choose_accounts(["all"])
                 send_post(taisly, checked, patience=20)
                 watch_posts(taisly, None, seconds=config["follow_seconds"], first_pause=SHORT, grace=config["grace"])
             except ReelflowError as error:

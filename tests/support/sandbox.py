@@ -27,7 +27,7 @@ class SandboxWithClients(Sandbox):
         self._clients.append(client)
         return client
 
-    def metered(self, ledger: Ledger, clock: Clock, *, key: str = API_KEY, plan: str = "PRO") -> RateLimitedTaisly:
+    def rate_limited(self, ledger: Ledger, clock: Clock, *, key: str = API_KEY, plan: str = "PRO") -> RateLimitedTaisly:
         return RateLimitedTaisly(
             self.taisly(key), ledger, api_key=key, service=self.taisly_url, plan=plan, sleep=clock.sleep
         )

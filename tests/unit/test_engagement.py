@@ -7,7 +7,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reelflow.errors import InputError
-from reelflow.phones.engagement import EngagementJob, check_engagement, comment_parts, engagement_jobs
+from reelflow.phones.engagement import (
+    EngagementJob,
+    check_engagement,
+    comment_parts,
+    engagement_jobs,
+    sample_comments,
+    warm_up_parts,
+)
 from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
 from reelflow.phones.limits import Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
@@ -178,7 +185,7 @@ def test_no_account_comments_twice_on_a_post() -> None:
 
     assert _sent(plan) == {("ada", urls[1]), ("ben", urls[0]), ("ben", urls[1])}
     assert [part.task_count for part in plan.parts] == [2, 1]
-    assert plan.left_out == (f"1 comment skipped (already commented on this post): ada: {urls[0]}",)
+    assert plan.left_out == (f"1 comment skipped (already requested a comment on this post): ada: {urls[0]}",)
 
 
 def test_only_whom_reelflow_followed_is_unfollowed() -> None:
@@ -283,3 +290,31 @@ def test_comments_go_to_what_was_published_and_nowhere_without_texts() -> None:
     assert isinstance(part.form, CommentForm)
     assert (part.form.post_urls, part.form.comments, skipped) == ([URL.format(1)], ["nice"], [])
     assert comment_parts(EngageForm(warm_up_seconds=60), published) == ([], [])
+
+
+def test_every_field_for_the_phones_reaches_them() -> None:
+    """Under the same name in a phone form, or passed on by its own name; one that is added is not forgotten."""
+    own = {"comment_on", "warm_up_seconds", "warm_up_topics", "phone_pc"}
+    form = EngageForm(
+        devices=["A1"], comments=["nice"], comment_order="sequential", warm_up_seconds=60, warm_up_topics=["bread"],
+        most_tasks=7, watch_minutes=5,
+    )  # fmt: skip
+    published = [Outcome(account=TIKTOK, state=PostState.SUCCESS, link=URL.format(1))]
+
+    (comment,), _ = comment_parts(form, published)
+    (warm_up,) = warm_up_parts(form, dry_run=False)
+
+    assert set(EngageForm.model_fields) - set(CommentForm.model_fields) == own
+    shared = {name: getattr(form, name) for name in set(EngageForm.model_fields) - own}
+    assert comment.form.model_dump(include=set(shared)) == shared
+    assert (warm_up.form.most_tasks, warm_up.form.watch_minutes, warm_up.form.devices) == (7, 5, ["A1"])
+    assert warm_up.form.model_dump(include={"duration_seconds", "topics", "comments"}) == {
+        "duration_seconds": 60, "topics": ["bread"], "comments": [],
+    }  # fmt: skip
+
+
+def test_the_task_limit_is_checked_before_the_video_is_published() -> None:
+    (sample,) = sample_comments(EngageForm(usernames=["all"], comments=["nice"], most_tasks=1))
+
+    with pytest.raises(InputError, match="more than the 'Task limit' of 1"):
+        make_request(sample, _rails())

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,20 +30,20 @@ def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
     found.close()
 
 
-def _claim(ledger: Ledger, post: PostRequest, owner: str = "me", repeat: int = 0) -> tuple[str | None, int, int]:
-    claim = ledger.claim(post, service=SERVICE, repeat=repeat, owner=owner, flow_run="run")
+def _claim(ledger: Ledger, post: PostRequest, owner: str = "me") -> tuple[str | None, int, int]:
+    claim = ledger.claim(post, service=SERVICE, owner=owner, flow_run="run")
     return claim.send_id, len(claim.accounts), len(claim.waiting)
 
 
-def _states(ledger: Ledger, post: PostRequest, repeat: int = 0) -> list[PostState]:
-    return [o.state for o, _ in ledger.outcomes(post, service=SERVICE, repeat=repeat)]
+def _states(ledger: Ledger, post: PostRequest) -> list[PostState]:
+    return [o.state for o, _ in ledger.outcomes(post, service=SERVICE)]
 
 
 def test_only_one_of_many_gets_a_claim(url: str, clock: Clock, checked: Post) -> None:
     """Eight at once, each with a connection of its own: every destination is claimed exactly once."""
     post, ledgers = checked(), [Ledger(url, clock=clock) for _ in range(8)]
 
-    got = at_once(8, lambda n: ledgers[n].claim(post, service=SERVICE, repeat=0, owner=str(n)))
+    got = at_once(8, lambda n: ledgers[n].claim(post, service=SERVICE, owner=str(n)))
 
     for each in ledgers:
         each.close()
@@ -59,7 +60,7 @@ def test_what_was_sent_is_not_claimed_again(ledger: Ledger, checked: Post) -> No
     ledger.accepted(first, "h1")
 
     assert _claim(ledger, post) == (None, 0, 0)
-    assert _claim(ledger, post, repeat=1)[1] == 3
+    assert _claim(ledger, post.model_copy(update={"repeat": 1}))[1] == 3
     assert _claim(ledger, checked("other"))[1] == 3
 
 
@@ -70,7 +71,7 @@ def test_only_the_accounts_that_are_new_are_claimed(ledger: Ledger, checked: Pos
     first, _, _ = _claim(ledger, one)
     ledger.accepted(first or "", "h1")
 
-    claim = ledger.claim(both, service=SERVICE, repeat=0, owner="me")
+    claim = ledger.claim(both, service=SERVICE, owner="me")
 
     assert [a.id for a in claim.accounts] == sorted(a.id for a in both.accounts[1:])
     assert _states(ledger, both) == [PostState.ACCEPTED, PostState.CLAIMED, PostState.CLAIMED]
@@ -174,7 +175,7 @@ def test_the_quota_holds_in_any_hour_for_everybody(ledger: Ledger, clock: Clock)
     """Not two hours' worth around the turn of an hour, as a full token bucket would allow."""
     key, granted = key_fingerprint("k", SERVICE), []
     for _ in range(4 * 3600 // 30):
-        ticket, wait = ledger.take_request(key, "read", 50)
+        ticket, wait = ledger.take_request(key, 50)
         if ticket:
             granted.append(clock.now)
             ledger.finish_request(ticket)
@@ -193,10 +194,10 @@ def test_a_429_rests_the_key_for_everybody(ledger: Ledger, clock: Clock) -> None
     ledger.block_key("k", 100)
     ledger.block_key("k", 10)
 
-    assert ledger.take_request("k", "send", 50) == (None, pytest.approx(100))
-    assert ledger.take_request("other", "send", 50)[0]
+    assert ledger.take_request("k", 50) == (None, pytest.approx(100))
+    assert ledger.take_request("other", 50)[0]
     clock.sleep(101)
-    assert ledger.take_request("k", "send", 50)[0]
+    assert ledger.take_request("k", 50)[0]
 
 
 def test_there_is_one_reader_and_it_is_replaced_when_it_is_gone(ledger: Ledger, clock: Clock) -> None:
@@ -209,17 +210,24 @@ def test_there_is_one_reader_and_it_is_replaced_when_it_is_gone(ledger: Ledger, 
     assert ledger.become_reader("k", "a", 60)[0]
 
 
-def test_the_migrations_make_the_schema_that_the_code_expects(ledger: Ledger) -> None:
-    """Column by column; and a second start changes nothing."""
+def test_the_migrations_make_the_schema_that_the_code_expects(ledger: Ledger, url: str, checked: Post) -> None:
+    """Column by column; and a second start changes nothing, neither the tables nor what is in them."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    engine = ledger.engine()
-    with engine.connect() as connection:
-        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+    def differences() -> list[Any]:
+        with ledger.engine().connect() as connection:
+            found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+        return [d for d in found if not (d[0] == "remove_table" and d[1].name == "alembic_version")]
 
-    assert [d for d in found if not (d[0] == "remove_table" and d[1].name == "alembic_version")] == []
-    Ledger(str(ledger.url) if ledger.url.get_backend_name() == "sqlite" else None).close()
+    post = checked()
+    _claim(ledger, post)
+    first = differences()
+    second = Ledger(url)
+
+    assert first == differences() == []
+    assert _states(second, post) == [PostState.CLAIMED] * 3
+    second.close()
 
 
 def test_two_processes_may_start_on_a_new_ledger_at_once(url: str, checked: Post, clock: Clock) -> None:
@@ -251,7 +259,7 @@ def test_a_ledger_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, checke
     blocked.write_text("")
 
     with pytest.raises(LedgerUnavailable, match="Nothing is sent without it") as caught:
-        Ledger(f"sqlite:///{blocked}/ledger.db").claim(checked(), service=SERVICE, repeat=0, owner="me")
+        Ledger(f"sqlite:///{blocked}/ledger.db").claim(checked(), service=SERVICE, owner="me")
 
     assert "\n" not in str(caught.value)
 

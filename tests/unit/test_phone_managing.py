@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import httpx
 import pytest
+from support.meddling import Meddling
 from support.phones import HOST, RAILS, SERIALS, Phones, comment, follow
 
 from reelflow.phones.cleanup import finish_phone_tasks
 from reelflow.phones.form import ManageForm
 from reelflow.phones.managing import ManageResult, Selection, manage_tasks, select_tasks
-from reelflow.phones.watching import WatchSettings
+from reelflow.phones.watching import WatchSettings, watch_tasks
+from reelflow.records.phone_states import RESTARTABLE, UNFINISHED, TaskState
+from reelflow.records.phones import TaskRecord
+from reelflow.tikmatrix import TikMatrixClient
 
 
 def _manage(phones: Phones, **form: Any) -> tuple[Selection, ManageResult]:
@@ -85,4 +90,61 @@ def test_a_task_deleted_by_hand_before_it_ran_does_not_count(phones: Phones) -> 
     again = phones.plan(form, "run-2")
 
     assert phones.states() == ["CANCELLED", "CANCELLED"]
-    assert [text for part in again.parts for _, text in part.targets] == form.targets()[1:]
+    assert [text for part in again.parts for _, text in part.targets] == list(form.targets().values())[1:]
+
+
+def test_a_task_deleted_by_hand_while_its_run_looks_is_cancelled_and_not_gone(phones: Phones) -> None:
+    """The run's look began before the deletion and ends after it: what the person did stays on record, and no alarm."""
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    requests = [request.id for request in phones.task_requests()]
+    deleted: list[bool] = []
+
+    def delete_first(request: httpx.Request) -> None:
+        if not deleted:
+            deleted.append(True)
+            _manage(phones, action="delete")
+
+    with TikMatrixClient(phones.sandbox.tikmatrix_url, transport=Meddling(delete_first)) as client:
+        watched = watch_tasks(client, phones.ledger, requests, WatchSettings(0), sleep=phones.clock.sleep)
+
+    assert phones.states() == ["CANCELLED"]
+    assert watched.news == []
+
+
+@pytest.fixture
+def one_task(phones: Phones) -> Phones:
+    """A task of ours that has not begun."""
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    return phones
+
+
+def _in_state(phones: Phones, state: TaskState) -> TaskRecord:
+    (record,) = phones.ledger.task_records([request.id for request in phones.task_requests()])
+    return record._replace(task=record.task.model_copy(update={"state": state}))
+
+
+@pytest.mark.parametrize("after", TaskState)
+@pytest.mark.parametrize("before", TaskState)
+def test_what_is_seen_changes_unfinished_tasks_only(one_task: Phones, before: TaskState, after: TaskState) -> None:
+    """Row by row: whoever recorded an end first is right."""
+    one_task.ledger.record_tasks([_in_state(one_task, before)])
+    change = _in_state(one_task, after)
+
+    recorded = one_task.ledger.record_tasks([change])
+
+    assert recorded == ([change] if before in UNFINISHED else [])
+    assert one_task.states() == [after if before in UNFINISHED else before]
+
+
+@pytest.mark.parametrize("before", TaskState)
+def test_a_person_restarts_finished_tasks_that_tikmatrix_may_have(one_task: Phones, before: TaskState) -> None:
+    """Row by row; one that we deleted is not there to be restarted."""
+    one_task.ledger.record_tasks([_in_state(one_task, before)])
+
+    one_task.ledger.restart_task(_in_state(one_task, before))
+
+    restarted = before in RESTARTABLE
+    assert one_task.states() == [TaskState.PENDING if restarted else before]
+    assert [request.left_open for request in one_task.task_requests()] == [restarted]

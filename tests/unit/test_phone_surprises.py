@@ -1,10 +1,10 @@
 """What TikMatrix and its owner do meanwhile: in the middle of a request, a watch or a cancellation."""
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from support.meddling import Meddling
 from support.phones import HOST, SERIALS, Phones, comment, follow
 
 from reelflow.errors import InputError
@@ -13,18 +13,6 @@ from reelflow.phones import cleanup, creating
 from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix import TikMatrixClient, listing
 from tasks.phones.wording import trouble_of
-
-
-class Meddling(httpx.HTTPTransport):
-    """The network, and somebody who does something just before a request."""
-
-    def __init__(self, before: Callable[[httpx.Request], None]) -> None:
-        super().__init__()
-        self._before = before
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self._before(request)
-        return super().handle_request(request)
 
 
 def test_a_task_deleted_in_tikmatrix_while_it_is_cancelled_is_no_trouble(phones: Phones) -> None:

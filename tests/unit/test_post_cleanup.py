@@ -20,11 +20,6 @@ from reelflow.records.posts import PostRequest
 Post = Callable[..., PostRequest]
 
 
-@pytest.fixture
-def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
-    return sandbox.metered(ledger, clock)
-
-
 def test_only_a_post_of_ours_can_be_cancelled(ledger: Ledger) -> None:
     with pytest.raises(InputError, match="No post sent by reelflow has the history ID 'h9'"):
         find_scheduled(ledger, "h9")
@@ -50,16 +45,16 @@ def test_a_cancelled_run_cancels_what_it_scheduled_and_what_is_still_to_come(
 @pytest.mark.parametrize(
     ("form", "state", "reason"),
     [
-        (ResolveForm(send_id="x", answer="send it again"), PostState.CLAIMED, "confirmed by a person as not published"),
-        (ResolveForm(send_id="x", answer="it is out"), PostState.SUCCESS, "confirmed by a person"),
-        (ResolveForm(send_id="x", answer="it is out", history_id=" h1 "), PostState.ACCEPTED,
+        (ResolveForm(send_id="x", answer="not published"), PostState.CLAIMED, "confirmed by a person as not published"),
+        (ResolveForm(send_id="x", answer="published"), PostState.SUCCESS, "confirmed by a person"),
+        (ResolveForm(send_id="x", answer="published", history_id=" h1 "), PostState.ACCEPTED,
          "named by a person: history ID h1"),
     ],
 )  # fmt: skip
 def test_what_a_person_found_out_is_recorded(
     taisly: Any, ledger: Ledger, checked: Post, form: ResolveForm, state: PostState, reason: str
 ) -> None:
-    claim = ledger.claim(checked(), service=taisly.service, repeat=0, owner="me")
+    claim = ledger.claim(checked(), service=taisly.service, owner="me")
     assert claim.send_id is not None
     ledger.begin(claim.send_id, "me")
     ledger.settle(claim.send_id, PostState.UNCONFIRMED, "answer lost")
@@ -76,8 +71,7 @@ def test_what_a_person_found_out_is_recorded(
 def test_the_history_id_of_another_post_is_not_recorded(taisly: Any, ledger: Ledger, checked: Post) -> None:
     """A person took the wrong one: it is said, and the post stays unconfirmed."""
     lost, other = (
-        ledger.claim(checked(caption), service=taisly.service, repeat=0, owner="me").send_id
-        for caption in ("lost", "other")
+        ledger.claim(checked(caption), service=taisly.service, owner="me").send_id for caption in ("lost", "other")
     )
     assert lost is not None
     assert other is not None
@@ -86,7 +80,7 @@ def test_the_history_id_of_another_post_is_not_recorded(taisly: Any, ledger: Led
     ledger.settle(lost, PostState.UNCONFIRMED, "answer lost")
 
     with pytest.raises(InputError, match="'h1' belongs to another post"):
-        resolve_post(ledger, lost, ResolveForm(send_id=lost, answer="it is out", history_id="h1"))
+        resolve_post(ledger, lost, ResolveForm(send_id=lost, answer="published", history_id="h1"))
 
     assert find_unconfirmed(ledger, lost)[0].id == lost
 
@@ -95,7 +89,7 @@ def test_an_upload_that_died_in_the_middle_is_released(
     sandbox: Any, taisly: Any, ledger: Ledger, clock: Clock, checked: Post
 ) -> None:
     """By the first look at the open posts; nothing is out, so the history is not even read."""
-    claim = ledger.claim(checked(), service=taisly.service, repeat=0, owner="dead")
+    claim = ledger.claim(checked(), service=taisly.service, owner="dead")
     assert claim.send_id is not None
     ledger.begin(claim.send_id, "dead")
     clock.sleep(60)

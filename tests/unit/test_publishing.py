@@ -170,7 +170,7 @@ def test_a_dry_run_says_exactly_what_would_be_sent() -> None:
     ("states", "words"),
     [
         ([PostState.SUCCESS, PostState.SUCCESS], "Published to 2 of 2 accounts: TikTok @mara.bakes, X @marabakes."),
-        ([PostState.SUCCESS, PostState.FAILED], "Failed at X @marabakes: why. "
+        ([PostState.SUCCESS, PostState.FAILED], "Failed on X @marabakes: why. "
          "Published to 1 of 2 accounts: TikTok @mara.bakes."),
         ([PostState.SUCCESS, PostState.PENDING], "Published to 1 of 2 accounts: TikTok @mara.bakes. "
          "No outcome yet from X @marabakes."),
@@ -189,4 +189,4 @@ def test_a_scheduled_post_is_not_called_late() -> None:
     post = make_post(scheduled_for=NOW + timedelta(hours=5))
     report = PublishReport(request=post, outcomes=[Outcome(account=ONE, state=PostState.PENDING)])
 
-    assert summarize(report) == "Scheduled for 2026-07-01 17:00 UTC at 1 account."
+    assert summarize(report) == "Scheduled for 2026-07-01 17:00 UTC on 1 account."

@@ -36,8 +36,8 @@ def _run(**changes: Any) -> RunFacts:
         (_run(state="SCHEDULED", since=_ago(100), due=_ago(1)), None),
     ],
 )
-def test_a_run_is_judged_by_its_last_sign_of_life(run: RunFacts, kind: str | None) -> None:
+def test_a_run_is_judged_by_its_last_heartbeat(run: RunFacts, kind: str | None) -> None:
     """To Prefect or in the ledger; a run that waits is judged by when it should have begun."""
     found = diagnose(run, WatchdogForm(), NOW)
 
-    assert (found[0] if found else None) == kind
+    assert (found.verdict if found else None) == kind

@@ -54,7 +54,7 @@ FULL: list[tuple[PhoneForm, dict[str, Any]]] = [
 def make_config(form: PhoneForm) -> dict[str, Any]:
     """The whole ``script_config`` of a form."""
     return PhoneRequest(form.script_name, form.job, form.platform, (), settings=form.settings(),
-                        target_field=form.target_field).config(form.targets())  # fmt: skip
+                        target_field=form.target_field).config([*form.targets().values()])  # fmt: skip
 
 
 @pytest.mark.parametrize(("form", "wire"), FULL, ids=lambda v: v.job if isinstance(v, PhoneForm) else "")

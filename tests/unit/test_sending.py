@@ -64,11 +64,6 @@ def test_what_was_seen_decides_what_may_follow(result: Any, sealed: bool, seen: 
 
 
 @pytest.fixture
-def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
-    return sandbox.metered(ledger, clock)
-
-
-@pytest.fixture
 def large(clip: Callable[[str], Path], checked: Post) -> Video:
     """A video larger than the buffers between client and service: a connection cut early is seen to be."""
     path = clip("large.mp4")
@@ -78,8 +73,8 @@ def large(clip: Callable[[str], Path], checked: Post) -> Video:
     )
 
 
-def _states(taisly: Any, post: PostRequest, repeat: int = 0) -> Counter[PostState]:
-    return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service, repeat=repeat))
+def _states(taisly: Any, post: PostRequest) -> Counter[PostState]:
+    return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service))
 
 
 def _finish(taisly: Any, seconds: float = 1800) -> None:
@@ -145,7 +140,7 @@ def test_a_failure_that_stored_nothing_is_left_to_a_person(
     _finish(taisly)
     send_post(taisly, post)
 
-    found = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
+    found = taisly.ledger.outcomes(post, service=taisly.service)
     assert {o.state for o, _ in found} == {PostState.UNCONFIRMED}
     assert "history does not show it" in found[0][0].detail
     assert found[0][1].id in detail_of(found[0][1], found[0][0])
@@ -158,7 +153,7 @@ def test_a_server_that_is_not_there_is_tried_again_and_then_told(
     """Three more tries with growing pauses; then a clear error, and the claim is free at once."""
     post = checked(video=large)
     sandbox.order_fault("drop_before", times=4)
-    taisly = sandbox.metered(ledger, clock)
+    taisly = sandbox.rate_limited(ledger, clock)
 
     with pytest.raises(NothingSent, match="it is safe to start the run again"):
         send_post(taisly, post)
@@ -177,7 +172,7 @@ def test_a_refusal_is_recorded_in_the_services_words_and_not_repeated(
 
     send_post(taisly, post)
 
-    ((outcome, _),) = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
+    ((outcome, _),) = taisly.ledger.outcomes(post, service=taisly.service)
     assert (outcome.state, "Not connected: nobody" in outcome.detail) == (PostState.REFUSED, True)
     assert sandbox.requests(POST) == 1
 
@@ -185,30 +180,27 @@ def test_a_refusal_is_recorded_in_the_services_words_and_not_repeated(
 def test_the_plan_is_waited_for_and_never_broken(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
     """60 posts on a plan of 50 requests an hour: no 429, and all of them out in the end."""
     sandbox.world.plan = "STARTER"
-    sandbox.world.now = clock  # the sandbox's hour and ours are the same
-    taisly = sandbox.metered(ledger, clock, plan="STARTER")
-    try:
-        for n in range(60):
-            send_post(taisly, checked(str(n)), patience=7200)
-        _finish(taisly, seconds=4 * 3600)
-    finally:
-        del sandbox.world.now
+    clock.on_sleep = sandbox.advance_clock  # the sandbox's hour and ours are the same
+    taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
+    for n in range(60):
+        send_post(taisly, checked(str(n)), patience=7200)
+    _finish(taisly, seconds=4 * 3600)
 
-    assert {
-        o.state for n in range(60) for o, _ in ledger.outcomes(checked(str(n)), service=taisly.service, repeat=0)
-    } == {PostState.SUCCESS}
+    assert {o.state for n in range(60) for o, _ in ledger.outcomes(checked(str(n)), service=taisly.service)} == {
+        PostState.SUCCESS
+    }
     assert len(sandbox.posts) == 60
     assert clock.passed > 3600
 
 
 def test_without_room_and_patience_it_is_said(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
     """Nothing was sent, and when to come again."""
-    taisly = sandbox.metered(ledger, clock, plan="STARTER")
+    taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
     for _ in range(50):
-        ledger.take_request(taisly.key, "send", 50)
+        ledger.take_request(taisly.key, 50)
     post = checked()
 
-    with pytest.raises(Busy, match="more are available in 61 minutes"):
+    with pytest.raises(Busy, match="retry in 61 minutes"):
         send_post(taisly, post, patience=60)
 
     assert sandbox.requests(POST) == 0
@@ -298,12 +290,12 @@ def test_a_run_that_dies_is_taken_up_by_the_next(
 
     dying = Dying(ledger_url, clock, dies_in)
     with pytest.raises(Killed):
-        send_post(sandbox.metered(dying, clock), post)
+        send_post(sandbox.rate_limited(dying, clock), post)
     dying.close()
     assert len(sandbox.posts) == posts_before
     clock.sleep(60)
 
-    taisly = sandbox.metered(ledger, clock)
+    taisly = sandbox.rate_limited(ledger, clock)
     send_post(taisly, post)
     _finish(taisly)
 
@@ -323,7 +315,7 @@ def test_runs_that_race_for_a_post_send_it_once(sandbox: Any, ledger_url: str, c
     """At the same moment, each with its own ledger connection: one sends, the others wait for it."""
     post, ledgers = checked(), [Ledger(ledger_url) for _ in range(runners)]
 
-    at_once(runners, lambda n: send_post(sandbox.metered(ledgers[n], RealClock()), post))
+    at_once(runners, lambda n: send_post(sandbox.rate_limited(ledgers[n], RealClock()), post))
 
     for each in ledgers:
         each.close()
@@ -343,10 +335,10 @@ def test_a_run_that_was_taken_for_dead_sends_nothing(
             slept = True
             clock.sleep(600)
             other = Ledger(ledger_url, clock=clock)
-            send_post(sandbox.metered(other, clock), post)
+            send_post(sandbox.rate_limited(other, clock), post)
             other.close()
 
-    send_post(sandbox.metered(ledger, clock), post, progress=sleep_through)
+    send_post(sandbox.rate_limited(ledger, clock), post, progress=sleep_through)
 
     assert slept
     assert len(sandbox.posts) == 1
@@ -358,7 +350,7 @@ def test_without_a_ledger_nothing_is_sent(sandbox: Any, clock: Clock, checked: P
     blocked.write_text("")
 
     with pytest.raises(LedgerUnavailable):
-        send_post(sandbox.metered(Ledger(f"sqlite:///{blocked}/l.db", clock=clock), clock), checked())
+        send_post(sandbox.rate_limited(Ledger(f"sqlite:///{blocked}/l.db", clock=clock), clock), checked())
 
     assert sandbox.requests(POST) == 0
 
@@ -376,10 +368,10 @@ def test_a_ledger_that_fills_up_in_the_middle_loses_nothing(
     """Full just when the answer comes: the post is found in the history when there is room again."""
     post, full = checked(), Full(ledger_url, clock=clock)
 
-    send_post(sandbox.metered(full, clock), post)
+    send_post(sandbox.rate_limited(full, clock), post)
     full.close()
     clock.sleep(60)
-    taisly = sandbox.metered(ledger, clock)
+    taisly = sandbox.rate_limited(ledger, clock)
     _finish(taisly)
 
     assert _states(taisly, post) == {PostState.SUCCESS: 3}
@@ -392,7 +384,7 @@ NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 def _send(name: str, **changes: Any) -> Send:
     values: dict[str, Any] = {
         "id": name, "service": "s", "sha256": "x", "file": "f", "caption": "Hi", "account_ids": ("a", "b"),
-        "scheduled_ms": 0, "repeat": 0, "flow_run": None, "owner": "o", "lease_until": 0.0,
+        "scheduled_ms": 0, "flow_run": None, "owner": "o", "lease_until": 0.0,
         "begun_at": NOW.timestamp(), "sealed_at": NOW.timestamp() + 5, "history_id": None,
     }  # fmt: skip
     return Send(**(values | changes))
@@ -445,13 +437,13 @@ def test_a_lost_answer_is_matched_only_where_the_history_can_tell(
 
 def test_ids_of_other_sends_are_not_adopted(sandbox: Any, taisly: Any, checked: Post) -> None:
     """The first post looks the same and is known; the second, whose answer was lost, is the other one."""
-    post = checked()
-    send_post(taisly, post)
+    first, again = checked(), checked().model_copy(update={"repeat": 1})
+    send_post(taisly, first)
     sandbox.order_fault("drop_after", "POST", "/api/private/post")
 
-    send_post(taisly, post, repeat=1)
+    send_post(taisly, again)
     read_outcomes(taisly)
 
-    ids = {s.history_id for r in (0, 1) for _, s in taisly.ledger.outcomes(post, service=taisly.service, repeat=r)}
+    ids = {s.history_id for post in (first, again) for _, s in taisly.ledger.outcomes(post, service=taisly.service)}
     assert ids == {p["historyId"] for p in sandbox.posts}
     assert len(ids) == 2

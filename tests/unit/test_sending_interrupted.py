@@ -25,11 +25,6 @@ POST = "/api/private/post"
 
 
 @pytest.fixture
-def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
-    return sandbox.metered(ledger, clock)
-
-
-@pytest.fixture
 def through(sandbox: Any, ledger: Ledger, clock: Clock) -> Iterator[Callable[..., RateLimitedTaisly]]:
     """The sandbox's Taisly through another transport."""
     opened: list[TaislyClient] = []
@@ -46,11 +41,11 @@ def through(sandbox: Any, ledger: Ledger, clock: Clock) -> Iterator[Callable[...
 
 
 def _states(taisly: Any, post: PostRequest) -> Counter[PostState]:
-    return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service, repeat=0))
+    return Counter(o.state for o, _ in taisly.ledger.outcomes(post, service=taisly.service))
 
 
 def _last_reason(taisly: Any, post: PostRequest) -> str:
-    ((_, send), *_) = taisly.ledger.outcomes(post, service=taisly.service, repeat=0)
+    ((_, send), *_) = taisly.ledger.outcomes(post, service=taisly.service)
     return str(journal_of(taisly.ledger, send.id)[-1]["reason"])
 
 
@@ -155,9 +150,9 @@ def test_ctrl_c_while_the_answer_is_awaited_loses_nothing(
 
 def test_a_run_that_waits_in_vain_for_another_one_sends_nothing(sandbox: Any, taisly: Any, checked: Post) -> None:
     post = checked()
-    taisly.ledger.claim(post, service=taisly.service, repeat=0, owner="another run")
+    taisly.ledger.claim(post, service=taisly.service, owner="another run")
 
-    with pytest.raises(NothingSent, match="Another run is sending this post"):
+    with pytest.raises(NothingSent, match="Another run is still sending this post. This run sent nothing"):
         send_post(taisly, post, patience=-1)
 
     assert sandbox.posts == []

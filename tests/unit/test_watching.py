@@ -19,18 +19,13 @@ Post = Callable[..., PostRequest]
 
 
 @pytest.fixture
-def taisly(sandbox: Any, ledger: Ledger, clock: Clock) -> Any:
-    return sandbox.metered(ledger, clock)
-
-
-@pytest.fixture
 def sent(taisly: Any, checked: Post) -> Callable[..., list[str]]:
     """Send a post; its send ids."""
 
     def send(caption: str = "one", **changes: Any) -> list[str]:
         post = checked(caption, **changes)
         send_post(taisly, post)
-        return sorted({s.id for _, s in taisly.ledger.outcomes(post, service=taisly.service, repeat=0)})
+        return sorted({s.id for _, s in taisly.ledger.outcomes(post, service=taisly.service)})
 
     return send
 
@@ -205,7 +200,7 @@ def test_trouble_never_raises(sandbox: Any, taisly: Any, sent: Any) -> None:
 
 def test_reading_leaves_the_plan_room_to_send(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
     """On the smallest plan reading stops at 30 requests an hour, and a post can still be sent."""
-    starter = sandbox.metered(ledger, clock, plan="STARTER")
+    starter = sandbox.rate_limited(ledger, clock, plan="STARTER")
     post = checked(scheduled_for=datetime.now(UTC) + timedelta(minutes=1))
     send_post(starter, post)
     for _ in range(40):
@@ -215,7 +210,7 @@ def test_reading_leaves_the_plan_room_to_send(sandbox: Any, ledger: Ledger, cloc
             break
 
     assert sandbox.requests(HISTORY) == 29  # and one post
-    with pytest.raises(Busy, match="used up"):
+    with pytest.raises(Busy, match="No requests to Taisly are free"):
         read_outcomes(starter)
     send_post(starter, checked("another"))
     assert len(sandbox.posts) == 2
@@ -237,7 +232,7 @@ def test_a_key_that_cannot_be_asked_for_its_accounts_is_trouble_and_no_error(
 def test_posts_of_another_taisly_account_are_left_alone(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
     """This key cannot see them, and so must not judge them."""
     ids = sent()
-    only_x = [a for a in taisly.accounts() if a.platform == "X"]
+    only_x = taisly.choose_accounts(["X"])
     ledger.remember_accounts(taisly.key, only_x)
 
     _follow(taisly, None, seconds=60)

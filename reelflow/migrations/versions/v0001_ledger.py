@@ -18,7 +18,6 @@ def upgrade() -> None:
         sa.Column("caption", sa.Text, nullable=False),
         sa.Column("accounts", sa.Text, nullable=False),
         sa.Column("scheduled_ms", sa.BigInteger, nullable=False),
-        sa.Column("repeat", sa.Integer, nullable=False),
         sa.Column("flow_run", sa.String(36)),
         sa.Column("owner", sa.String(32), nullable=False),
         sa.Column("lease_until", sa.Float, nullable=False),
@@ -73,7 +72,6 @@ def upgrade() -> None:
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("api_key", sa.String(64), nullable=False),
         sa.Column("at", sa.Float, nullable=False),
-        sa.Column("kind", sa.String(10), nullable=False),
     )
     op.create_index("api_requests_by_key", "api_requests", ["api_key", "at"])
     op.create_table(
