@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 import reelflow.errors
-from reelflow.errors import ReelflowError
+from reelflow.errors import InputError, ReelflowError, UnreadableAnswer
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
@@ -133,8 +134,12 @@ TAISLY_ODD = [
                                             "status": "FAILED", "error": {"odd": 1}}]}]},
      lambda r: r[0].created.year == 2026 and r[0].account_ids == ("a",) and r[0].result[0].platform_id == "a"
      and r[0].result[0].reason is None and r[0].result[0].status == "FAILED"),
+    ("history_page", {"data": [{"id": "h", "date": "yesterday", "platforms": "all of them"}]},
+     lambda r: r[0].created is None and r[0].account_ids == ()),
     ("reposts", {"data": [{"id": "r", "from": "a", "to": ["b"]}]},
      lambda r: r[0].targets == ("b",) and not r[0].paused),
+    ("reposts", {"data": [{"id": "r", "from": {"_id": "a"}, "to": None}]},
+     lambda r: r[0].source == "a" and r[0].targets == ()),
 ]  # fmt: skip
 
 
@@ -144,6 +149,32 @@ def test_what_taislys_pages_leave_open_is_read_leniently(method: str, body: Any,
     client = TaislyClient("k", transport=httpx.MockTransport(lambda request: httpx.Response(200, json=body)))
 
     assert holds(getattr(client, method)())
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "words"),
+    [
+        ("platforms", {"data": {"count": 0}}, "no list of platforms"),
+        ("generate_key", {"data": "taisly_new"}, "the old key no longer works. Generate another one"),
+    ],
+)
+def test_what_cannot_be_read_from_taisly_is_said(method: str, body: Any, words: str) -> None:
+    client = TaislyClient("k", transport=httpx.MockTransport(lambda request: httpx.Response(200, json=body)))
+
+    with pytest.raises(UnreadableAnswer, match=words):
+        getattr(client, method)()
+
+
+def test_a_post_that_cannot_be_sent_is_refused_before_the_request(tmp_path: Path) -> None:
+    """A time without a zone, a file that is gone."""
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"1234")
+    client = TaislyClient("k", transport=httpx.MockTransport(lambda request: pytest.fail("something was sent")))
+
+    with pytest.raises(InputError, match="needs a time zone"):
+        client.create_post(video, ["a"], scheduled=datetime(2030, 1, 1))  # noqa: DTZ001
+    with pytest.raises(InputError, match=r"gone\.mp4 cannot be read: No such file"):
+        client.create_post(tmp_path / "gone.mp4", ["a"])
 
 
 PLAIN_TASK = {"id": 3, "status": 2, "serial": "S", "script_args": {"username": "u"}}
@@ -156,6 +187,7 @@ ODD_TASK = {"id": "3", "status": "2", "real_serial": "S", "script_args": '{"user
         {"code": 0, "data": {"total": 1, "tasks": [ODD_TASK]}},
         {"code": "0", "data": [{**PLAIN_TASK, "remark": None}]},
         {"code": 0, "data": {"records": [PLAIN_TASK]}},
+        {"code": 0, "data": {"data": [PLAIN_TASK], "list": None}},
     ],
 )
 def test_what_tikmatrixs_pages_leave_open_is_read_leniently(body: Any) -> None:
@@ -165,6 +197,26 @@ def test_what_tikmatrixs_pages_leave_open_is_read_leniently(body: Any) -> None:
     (task,) = client.tasks().tasks
 
     assert (task.id, task.status, task.serial, task.username) == (3, 2, "S", "u")
+
+
+def test_a_phone_task_that_tikmatrix_describes_oddly_counts_as_unfinished() -> None:
+    """A status that nobody documented, arguments that are no JSON."""
+    odd = {"code": 0, "data": {"id": 3, "status": "paused", "script_args": "{user"}}
+    client = TikMatrixClient(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=odd)))
+
+    task = client.task(3)
+
+    assert (task.status, task.script_args) == (None, {})
+
+
+@pytest.mark.parametrize(("method", "what"), [("tasks", "tasks"), ("devices", "devices")])
+@pytest.mark.parametrize("data", ["none", {"total": 1}, None])
+def test_a_listing_without_a_list_is_said(method: str, what: str, data: Any) -> None:
+    answer = httpx.Response(200, json={"code": 0, "data": data})
+    client = TikMatrixClient(transport=httpx.MockTransport(lambda request: answer))
+
+    with pytest.raises(UnreadableAnswer, match=f"no list of {what}"):
+        getattr(client, method)()
 
 
 @pytest.mark.parametrize(

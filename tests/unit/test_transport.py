@@ -1,4 +1,5 @@
 import inspect
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -6,9 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.early import EarlyAnswers
 
 from reelflow.counted_body import CountedBody
-from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown, ReelflowError, UnreadableAnswer
+from reelflow.errors import Busy, InputError, NotFound, NothingSent, OutcomeUnknown, ReelflowError, UnreadableAnswer
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
 from reelflow.transport import check_url, from_httpx, open_client, retry_after
@@ -226,6 +228,35 @@ def test_a_429_after_a_whole_upload_says_how_long(tmp_path: Path) -> None:
         _client(busy).create_post(video, ["a"], "hello")
 
     assert caught.value.retry_after == 12
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_error_before_the_upload_is_complete_means_that_nothing_was_sent(tmp_path: Path, status: int) -> None:
+    """As from a proxy that does not wait for the rest."""
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"x" * 1_000_000)
+    client = TaislyClient("k", URL, transport=EarlyAnswers(httpx.Response(status, text="<html>")))
+
+    with pytest.raises(NothingSent, match=rf"aborted the upload with an error \({status}\)"):
+        client.create_post(video, ["a"])
+
+
+def test_what_a_service_does_not_have_is_told_apart() -> None:
+    with pytest.raises(NotFound, match=r"not found \(404\)"):
+        _client(lambda request: httpx.Response(404)).platforms()
+
+
+def test_a_certificate_that_is_not_trusted_is_said() -> None:
+    """Wherever in the chain of causes it is."""
+    cause = ssl.SSLCertVerificationError()
+    cause.verify_message = "certificate has expired"
+    error = httpx.ConnectError("odd")
+    error.__cause__ = OSError("odd")
+    error.__cause__.__context__ = cause
+
+    found = from_httpx(error, request=httpx.Request("GET", URL), service="Taisly")
+
+    assert "its certificate is not trusted: certificate has expired" in str(found)
 
 
 def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

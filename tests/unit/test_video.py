@@ -1,4 +1,5 @@
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from support.clips import RECIPES, Recipe
 
+from reelflow.errors import VideoUnreadable
 from reelflow.video import Limits, VideoFacts, check_video, problems
+from reelflow.video.containers import outline
 from reelflow.video.fingerprint import fingerprint
 from reelflow.video.poster import poster
+from reelflow.video.sample import make_sample
 
 Clip = Callable[[str], Path]
 
@@ -36,6 +40,66 @@ def test_a_missing_file_and_a_folder_have_one_problem_each(tmp_path: Path) -> No
         report = check_video(path)
 
         assert [(p.code, p.found) for p in report.problems] == [("unreadable", found)]
+
+
+def test_a_device_is_not_a_video() -> None:
+    """It is not opened: reading it may never end."""
+    (problem,) = check_video(Path("/dev/zero")).problems
+
+    assert (problem.code, problem.found) == ("unreadable", "not a regular file")
+
+
+def _box(kind: bytes, size: int, *, large: bool = False) -> bytes:
+    return struct.pack(">I4sQ", 1, kind, size) if large else struct.pack(">I4s", size, kind)
+
+
+FTYP = _box(b"ftyp", 16) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("content", "missing", "index_first"),
+    [
+        (FTYP + _box(b"moov", 16) + bytes(8) + _box(b"mdat", 8), 0, True),
+        (FTYP + _box(b"mdat", 24, large=True) + bytes(8) + _box(b"moov", 16) + bytes(8), 0, False),
+        (FTYP + _box(b"moov", 8) + _box(b"mdat", 0) + bytes(5), 0, True),  # 0: to the end of the file
+        (FTYP + _box(b"moov", 8) + _box(b"mdat", 100) + bytes(30), 62, True),
+        (FTYP + _box(b"moov", 8) + b"\0\0\0", 5, True),  # cut in a box's head
+        (FTYP + _box(b"moov", 8) + _box(b"free", 4) + bytes(20), 0, True),  # a length that cannot be
+        (FTYP + _box(b"mdat", 8), 0, None),
+    ],
+)
+def test_the_boxes_of_an_mp4_tell_whether_it_is_whole(
+    tmp_path: Path, content: bytes, missing: int, index_first: bool | None
+) -> None:
+    (tmp_path / "v.mp4").write_bytes(content)
+    with (tmp_path / "v.mp4").open("rb") as file:
+        found = outline(file)
+
+    assert (found.kind, found.missing_bytes, found.index_first) == ("mp4", missing, index_first)
+    assert found.has_index is (index_first is not None)
+
+
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+@pytest.mark.parametrize(
+    ("content", "missing"),
+    [
+        (EBML + b"\x82ab" + SEGMENT + b"\x85hello", 0),
+        (EBML + b"\x82ab" + SEGMENT + b"\x89hello", 4),
+        (EBML + b"\x82ab" + SEGMENT + b"\x40\x07hello", 2),
+        (EBML + b"\x82ab" + SEGMENT + b"\xff" + b"written live", 0),  # no length was known
+        (EBML + b"\x82ab" + b"\xec\x81x", 0),  # something else stands where the segment should
+        (EBML + b"\x82ab", 0),
+        (EBML + b"\x00\x00\x00\x00", 0),
+    ],
+)
+def test_the_segment_of_a_matroska_file_tells_whether_it_is_whole(tmp_path: Path, content: bytes, missing: int) -> None:
+    (tmp_path / "v.mkv").write_bytes(content)
+    with (tmp_path / "v.mkv").open("rb") as file:
+        found = outline(file)
+
+    assert (found.kind, found.missing_bytes) == ("matroska", missing)
 
 
 FACTS = VideoFacts(
@@ -106,6 +170,17 @@ def test_the_poster_stands_upright(clip: Clip) -> None:
     assert picture.size == (90, 160)
 
 
+def test_a_poster_beyond_the_end_is_the_last_picture(clip: Clip) -> None:
+    assert poster(clip("small.mp4"), at=3600) == poster(clip("small.mp4"), at=3500)
+
+
+def test_no_poster_of_what_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"not a video")
+
+    with pytest.raises(VideoUnreadable):
+        poster(tmp_path / "v.mp4")
+
+
 def test_check_prints_one_json_line_a_file_and_fails_for_a_bad_one(clip: Clip) -> None:
     """`reelflow check --json`: what other programs read."""
     done = subprocess.run(
@@ -132,3 +207,13 @@ def test_check_of_good_files_ends_well(clip: Clip) -> None:
     assert done.returncode == 0
     assert "warning: resolution" in done.stdout
     assert done.stderr == ""
+
+
+def test_the_sample_can_be_published(tmp_path: Path) -> None:
+    """It is what the demo posts; here a small one."""
+    report = check_video(make_sample(tmp_path / "sample.mp4", seconds=3, width=90, height=160, fps=10))
+
+    assert report.errors == []
+    assert report.facts is not None
+    assert (report.facts.width, report.facts.height, report.facts.audio_codec) == (90, 160, "aac")
+    assert [problem.code for problem in report.warnings] == ["resolution"]
