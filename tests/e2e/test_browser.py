@@ -114,7 +114,7 @@ def test_a_person_cancels_a_run_on_phones(up: Any, page: Any) -> None:
 
     until("the cancellation", lambda: up.runs("follow-users")[0]["state_type"] == "CANCELLED")
     until("the clearing up", lambda: all(task["status"] == 2 for task in up.sandbox()["phone_tasks"]))
-    until("the words in its log", lambda: "The run was cancelled: " in up.log_of(run["id"]))
+    until("the words in its log", lambda: "The run was cancelled. " in up.log_of(run["id"]))
 
 
 def _prefix(up: Any, page: Any, ui: str) -> str:

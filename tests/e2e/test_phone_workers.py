@@ -107,7 +107,7 @@ def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
 
     for run in runs:
         pool.wait_until_cancelled(run)
-    until("the clearing up", lambda: "The run was cancelled: " in _logs(runs[0]))
+    until("the clearing up", lambda: "The run was cancelled. " in _logs(runs[0]))
     until("the other PC's", lambda: [t["serial"] for t in sandbox.state["phone_tasks"]] == ["R58N09SANDBOX"])
     assert "Cancelled 2 phone tasks" in _logs(runs[0])
     assert len(sandbox.posts) == 1
