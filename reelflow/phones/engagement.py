@@ -117,4 +117,4 @@ def _why_not(outcomes: Sequence[Outcome]) -> str:
         return "Taisly returned no link to the post."
     if any(o.state is PostState.PENDING for o in outcomes):
         return "the post has no outcome there yet."
-    return f"the post was not published there ({outcomes[0].state})."
+    return f"the post was not published there ({outcomes[0].state.lower()})."

@@ -11,22 +11,11 @@ from prefect.states import Completed, Failed
 from blocks import TikMatrixHost
 from reelflow.errors import PhonesFailed
 from reelflow.phones.report import PhoneReport, summarize
-from reelflow.records.phone_states import TaskState
 from reelflow.records.phones import PhonePlan, PhoneRequest, TaskResult
 from reelflow.wording import count
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
-from tasks.phones.wording import trouble_of
-
-_WORDS = {
-    TaskState.PENDING: "pending",
-    TaskState.RUNNING: "running",
-    TaskState.RETRYING: "failed, may be retried",
-    TaskState.COMPLETED: "completed",
-    TaskState.FAILED: "**failed**",
-    TaskState.GONE: "**gone**",
-    TaskState.CANCELLED: "cancelled",
-}
+from tasks.phones.wording import OUTCOME_WORDS, trouble_of
 
 
 def phone_run_name(parameter: str) -> Callable[[], str]:
@@ -105,7 +94,7 @@ def task_table(tasks: Sequence[TaskResult]) -> list[str]:
             "Phone": [plain_text(t.serial) for t in tasks],
             "Account": [plain_text(t.username) for t in tasks],
             "Target": [_target(t.target) for t in tasks],
-            "Outcome": [_WORDS[t.state] for t in tasks],
+            "Outcome": [OUTCOME_WORDS[t.state] for t in tasks],
             "Remark": [plain_text(t.remark) for t in tasks],
             "When (PC's clock)": [_when(t) for t in tasks],
             "Retries": [str(t.retried_by_tikmatrix + t.retried_by_us or "") for t in tasks],

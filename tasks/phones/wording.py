@@ -1,8 +1,19 @@
 """Messages for people, built from the facts that the engine returns."""
 
-from reelflow.records.phone_states import GRACE, RequestState
+from reelflow.records.phone_states import GRACE, RequestState, TaskState
 from reelflow.records.phones import TaskRequest
 from reelflow.wording import count
+
+OUTCOME_WORDS = {
+    TaskState.PENDING: "pending",
+    TaskState.RUNNING: "running",
+    TaskState.RETRYING: "failed, may be retried",
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "**failed**",
+    TaskState.GONE: "**gone**",
+    TaskState.CANCELLED: "cancelled",
+}
+"""How a report shows the state of a phone task; Markdown."""
 
 
 def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:

@@ -9,7 +9,7 @@ from tasks.artifacts import plain_text, show_markdown, table
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
-from tasks.posts.wording import detail_of
+from tasks.posts.wording import OUTCOME_WORDS, detail_of
 from tasks.step import step
 
 
@@ -36,7 +36,7 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
         columns = {
             "File": [plain_text(send.file) for send, _ in shown],
             "Account": [plain_text(o.account.label) for _, o in shown],
-            "Outcome": [o.state.value for _, o in shown],
+            "Outcome": [OUTCOME_WORDS[o.state] for _, o in shown],
             "Details": [plain_text(detail_of(send, o)) for send, o in shown],
         }
         show_markdown(table(columns), summarize_finish(report))

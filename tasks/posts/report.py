@@ -19,19 +19,10 @@ from reelflow.video.poster import poster
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
-from tasks.posts.wording import detail_of
+from tasks.posts.wording import OUTCOME_WORDS, detail_of
 
 POSTER_HEIGHT = 240
 """Pixels."""
-_WORDS = {
-    PostState.SUCCESS: "published",
-    PostState.FAILED: "**failed**",
-    PostState.PENDING: "no outcome yet",
-    PostState.REFUSED: "**refused**",
-    PostState.UNCONFIRMED: "**unconfirmed**",
-    PostState.CANCELLED: "cancelled",
-    PostState.CLAIMED: "not sent",
-}
 
 
 def post_run_name() -> str:
@@ -102,7 +93,7 @@ def _markdown(report: PublishReport) -> list[str]:
         lines += table(
             {
                 "Account": [plain_text(o.account.label) for o in report.outcomes],
-                "Outcome": [_WORDS[o.state] for o in report.outcomes],
+                "Outcome": [OUTCOME_WORDS[o.state] for o in report.outcomes],
                 "Details": [link(o.link, "open the post") if o.link else plain_text(o.detail) for o in report.outcomes],
             }
         )

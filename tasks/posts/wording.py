@@ -3,6 +3,19 @@
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
 
+OUTCOME_WORDS = {
+    PostState.SUCCESS: "published",
+    PostState.FAILED: "**failed**",
+    PostState.PENDING: "no outcome yet",
+    PostState.ACCEPTED: "no outcome yet",
+    PostState.SENDING: "no outcome yet",
+    PostState.REFUSED: "**refused**",
+    PostState.UNCONFIRMED: "**unconfirmed**",
+    PostState.CANCELLED: "cancelled",
+    PostState.CLAIMED: "not sent",
+}
+"""How a report shows the state of a post at one account; Markdown."""
+
 
 def detail_of(send: Send, outcome: Outcome) -> str:
     """The reason for an outcome; for an unconfirmed post, also what to check and the two ways to continue."""

@@ -1,11 +1,16 @@
 """Show recent posts and phone tasks from the ledger."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from reelflow.records.phone_states import TaskState
 from reelflow.records.post_states import PostState
 from reelflow.upkeep.form import HistoryForm
 from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
+from tasks.phones import wording as phones_wording
+from tasks.posts import wording as posts_wording
 from tasks.step import step
 
 DAY = 86400.0
@@ -25,9 +30,9 @@ def show_history(form: HistoryForm) -> str:
     )
     lines = ["# History", "", summary, ""]
     if posts:
-        lines += table(_columns(("Platform", "Account", "Outcome", "Posts"), posts))
+        lines += table(_columns(("Platform", "Account", "Outcome", "Posts"), posts, posts_wording.OUTCOME_WORDS))
     if tasks:
-        lines += ["", *table(_columns(("Phone PC", "Script", "Outcome", "Tasks"), tasks))]
+        lines += ["", *table(_columns(("Phone PC", "Script", "Outcome", "Tasks"), tasks, phones_wording.OUTCOME_WORDS))]
     show_markdown(lines, summary, key="history")
     return summary
 
@@ -36,5 +41,8 @@ def _total(rows: list[tuple[str, str, str, int]]) -> int:
     return sum(number for *_, number in rows)
 
 
-def _columns(names: tuple[str, ...], rows: list[tuple[str, str, str, int]]) -> dict[str, list[str]]:
-    return {name: [plain_text(str(row[at])) for row in rows] for at, name in enumerate(names)}
+def _columns(
+    names: tuple[str, ...], rows: list[tuple[str, str, str, int]], words: Mapping[Any, str]
+) -> dict[str, list[str]]:
+    cells = [(plain_text(of), plain_text(who), words[state], str(number)) for of, who, state, number in rows]
+    return dict(zip(names, map(list, zip(*cells, strict=True)), strict=True))

@@ -300,7 +300,7 @@ def test_what_depends_on_a_platform_that_failed_is_skipped(
     state = _engage(taisly, host, clip("small.mp4"))
 
     assert state.is_failed()
-    assert "No comments on TikTok: the post was not published there (FAILED)." in state.message
+    assert "No comments on TikTok: the post was not published there (failed)." in state.message
     assert sandbox.phone_tasks == []
 
 

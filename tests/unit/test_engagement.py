@@ -272,7 +272,7 @@ INSTAGRAM = Account(id="b1", platform="Instagram", name="mara")
         ({"state": PostState.SUCCESS, "link": None}, "Taisly returned no link to the post"),
         ({"state": PostState.SUCCESS, "link": "https://www.tiktok.com/@mara"}, "Taisly returned no link to the post"),
         ({"state": PostState.PENDING}, "the post has no outcome there yet"),
-        ({"state": PostState.FAILED}, "the post was not published there (FAILED)"),
+        ({"state": PostState.FAILED}, "the post was not published there (failed)"),
     ],
 )  # fmt: skip
 def test_a_post_that_cannot_be_commented_on_is_skipped_and_says_why(outcome: dict[str, Any], why: str) -> None:

@@ -15,6 +15,8 @@ from reelflow.records.phone_states import (
 from reelflow.records.post_states import PostState, SendStatus, is_held, may_be_claimed, send_status
 from reelflow.records.post_states import settled_state as lost_send_state
 from reelflow.tikmatrix.wire import TaskStatus
+from tasks.phones import wording as phones_wording
+from tasks.posts import wording as posts_wording
 
 NOW = 1_000_000.0
 BEFORE, AFTER = NOW - 1, NOW + 1
@@ -199,3 +201,9 @@ def test_the_named_sets_of_phone_states() -> None:
     assert {state for state in TaskState if not state.finished} == UNFINISHED
     assert {state for state in TaskState if state.needs_attention} == {TaskState.FAILED, TaskState.GONE}
     assert {state for state in RequestState if state.made_nothing} == {RequestState.REFUSED, RequestState.NOT_CREATED}
+
+
+def test_every_state_has_words_for_people() -> None:
+    """A report shows what the ledger has, whatever that is."""
+    assert set(posts_wording.OUTCOME_WORDS) == set(PostState)
+    assert set(phones_wording.OUTCOME_WORDS) == set(TaskState)
