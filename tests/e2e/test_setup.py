@@ -169,7 +169,7 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
     third = own_server.setup(*options)
     (crashed,) = [a for a in own_server.all("automations") if a["name"] == "reelflow: a run's process died"]
     assert "1 updated, 27 unchanged." in third.stdout, third.stdout
-    assert crashed["description"].endswith("It is safe to start the run again.")
+    assert crashed["description"].endswith("What it has sent is not sent again.")
     assert crashed["enabled"] is False  # a person has turned it off
 
     back = own_server.teardown()
