@@ -17,19 +17,24 @@ Generated from the code by `make docs`. Every flow is a deployment of the same n
 it from its form in the Prefect UI, by a schedule, or through Prefect's API.
 
 """
+_SCHEDULES = {
+    "*/5 * * * *": "every 5 minutes",
+    "0 9 * * *": "each morning at 9",
+    "7 * * * *": "every hour",
+    "0 8 * * 1": "Mondays at 8",
+}
+"""Every schedule of prefect.yaml in words; a cron expression says nothing to most people."""
 
 
 def reference() -> str:
     """The whole document."""
     parts = [_HEAD]
-    schedules = {"*/5 * * * *": "every 5 minutes", "0 9 * * *": "each morning at 9", "7 * * * *": "every hour",
-                 "0 8 * * 1": "Mondays at 8"}  # fmt: skip
     for spec in deployment_specs():
         flow = spec.load()
         doc = inspect.getdoc(flow.fn) or ""
         parts.append(f"## {spec.name}\n\n{doc.partition('Args:')[0].strip()}\n\n")
         if spec.schedules:
-            when = ", ".join(schedules.get(s["cron"], s["cron"]) for s in spec.schedules)
+            when = ", ".join(_SCHEDULES[s["cron"]] for s in spec.schedules)
             parts.append(f"Schedule, created paused: {when}.\n\n")
         parts.append(_form(parameter_schema(flow).model_dump()))
     return "".join(parts).rstrip() + "\n"

@@ -17,9 +17,9 @@ from reelflow.records.posts import file_name
 from reelflow.video.rules import Limits
 
 VIDEO = Limits()
-CAPTION_LENGTHS = "".join(
-    f"{limit} characters if you post to {platform}, otherwise " for platform, limit in CAPTION_LIMITS.items()
-) + str(CAPTION_LIMIT)
+CAPTION_LENGTHS = f"up to {CAPTION_LIMIT} characters" + "".join(
+    f", {limit} if you post to {platform}" for platform, limit in CAPTION_LIMITS.items()
+)
 
 
 class PostForm(BaseModel):
@@ -38,7 +38,7 @@ class PostForm(BaseModel):
         examples=[["TikTok", "Instagram"]],
     )  # fmt: skip
     caption: str = entry(
-        2, "Caption", f"Text of the post: up to {CAPTION_LENGTHS}. Captions that are too long are rejected, not "
+        2, "Caption", f"Text of the post: {CAPTION_LENGTHS}. Captions that are too long are rejected, not "
         "shortened.", "", max_length=max(CAPTION_LIMIT, *CAPTION_LIMITS.values()), format="textarea",
     )  # fmt: skip
     scheduled_for: datetime | None = entry(

@@ -1,4 +1,4 @@
-"""The five TikMatrix scripts: every setting typed and bounded, with our names in the form and TikMatrix's on the wire.
+"""The TikMatrix scripts: every setting typed and bounded, with our names in the form and TikMatrix's on the wire.
 
 A script is part of a form, so people read a field's title and description in the Prefect UI. Rules that a JSON schema
 cannot express (one setting needs another) are in `Script.check`, and are checked before anything is sent.

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from support.waiting import until
 
+from deployments.spec import deployment_specs
+
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     page.goto(up.address("Publish a video"))  # what `reelflow up` prints is the form
     expect(page.get_by_role("button", name="Submit")).to_be_enabled()
     page.goto(f"{up.ui}/v2/deployments")
-    expect(page.get_by_text("15 Deployments")).to_be_visible()
+    expect(page.get_by_text(f"{len(deployment_specs())} Deployments")).to_be_visible()
     page.get_by_placeholder("Search deployments").fill("publish-video")
     expect(page.get_by_role("link", name="publish-video", exact=True).first).to_be_visible()
     page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment('publish-video')}")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from support.sink import Sink, save_notification
 from support.waiting import until
 
 from deployments.local.processes import PLAIN, LocalProcess
+from deployments.setup.desired import desired_automations
+from deployments.spec import deployment_specs
 from reelflow.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -142,7 +145,7 @@ def test_the_server_of_the_document(
     words = server.run(
         "deployments", "setup", "--sandbox", sandbox.url, "--ledger-url", ledger, "--notify", "custom-webhook/sink"
     )
-    assert "24 created" in words
+    assert f"{4 + len(deployment_specs()) + len(desired_automations(str(uuid.uuid4())))} created" in words
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "reelflow"],

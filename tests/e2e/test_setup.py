@@ -23,12 +23,21 @@ from support.other_server import other_server
 from support.sink import Sink, save_notification
 from support.waiting import until
 
+import blocks
 from deployments.local.processes import start_prefect_server
 from deployments.setup.blocks import register_block_types
 from deployments.setup.changes import Changes
+from deployments.setup.desired import desired_automations
+from deployments.spec import deployment_specs
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+DEPLOYMENTS = len(deployment_specs())
+FOR_PHONES = sum(spec.for_phones for spec in deployment_specs())
+AUTOMATIONS = len(desired_automations(str(uuid.uuid4())))
+TYPES = len(blocks.BY_SLUG)
+MADE = 2 + 2 + DEPLOYMENTS + AUTOMATIONS + 1
+"""What setup creates: blocks and work pools for posts and for one PC, deployments, automations, the time zone."""
 
 
 class Server:
@@ -122,14 +131,14 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
 
     deployments = {d["name"]: d for d in own_server.all("deployments")}
     assert dry.returncode == 0, dry.stderr
-    assert "Dry run, nothing was changed: 25 to create" in dry.stdout
+    assert f"Dry run, nothing was changed: {MADE} to create" in dry.stdout
     assert (
         "no notification block 'taisly-account/main'. Saved notification blocks: custom-webhook/sink." in wrong.stderr
     )
     assert untouched == []
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "25 created, 3 unchanged." in first.stdout
-    assert "28 unchanged." in second.stdout, second.stdout
+    assert f"{MADE} created, {TYPES} unchanged." in first.stdout
+    assert f"{MADE + TYPES} unchanged." in second.stdout, second.stdout
     assert schedule["active"] is False
     assert schedule["schedule"]["timezone"] == "Europe/Berlin"
     assert deployments["finish-open-posts"]["schedules"][0]["active"] is True
@@ -160,7 +169,7 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
     assert "The ledger cannot be used" in got["reelflow: a connection check failed"]
     assert "No heartbeat" in got["reelflow: a run's process died"]
     assert f"{own_server.api.removesuffix('/api')}/runs/flow-run/" in got["reelflow: a run's process died"]
-    assert len(sink.got) == 5
+    assert len(sink.got) == AUTOMATIONS
 
     with own_server.as_client(own_server.api), get_client(sync_client=True) as client:
         (crashed,) = client.read_automations_by_name("reelflow: a run's process died")
@@ -168,7 +177,7 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
         client.update_automation(crashed.id, AutomationCore.model_validate(changed))
     third = own_server.setup(*options)
     (crashed,) = [a for a in own_server.all("automations") if a["name"] == "reelflow: a run's process died"]
-    assert "1 updated, 27 unchanged." in third.stdout, third.stdout
+    assert f"1 updated, {MADE + TYPES - 1} unchanged." in third.stdout, third.stdout
     assert crashed["description"].endswith("What it has sent is not sent again.")
     assert crashed["enabled"] is False  # a person has turned it off
 
@@ -251,8 +260,8 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
     assert str(ROOT) in str(names["warm-up-accounts/attic"]["pull_steps"])
     assert str(ROOT) in str(names["publish-video/publish-video"]["pull_steps"])
-    assert "\n31 unchanged." in again.stdout, again.stdout
-    assert len(names) == 22
+    assert f"\n{TYPES + 3 + 3 + DEPLOYMENTS + FOR_PHONES} unchanged." in again.stdout, again.stdout
+    assert len(names) == DEPLOYMENTS + FOR_PHONES
     assert own_server.teardown().returncode == 0
 
 
@@ -282,11 +291,11 @@ def test_serving_and_workers_do_not_mix(own_server: Server, sandbox: Any) -> Non
     own_server.teardown()
     own_server.setup("--sandbox", sandbox.url, "--serve", "--time-zone", "Europe/Berlin")
     with _serving(own_server):
-        until("the deployments", lambda: _ready(own_server) == 15)
+        until("the deployments", lambda: _ready(own_server) == DEPLOYMENTS)
         zones = {s["schedule"]["timezone"] for d in own_server.all("deployments") for s in d["schedules"]}
         ours = _set_by_hand(own_server)
     with _serving(own_server):  # from its start again
-        until("the deployments", lambda: _ready(own_server) == 15)
+        until("the deployments", lambda: _ready(own_server) == DEPLOYMENTS)
         kept = _by_hand(own_server)
         run = _start_run(own_server, _of(own_server, "check-connections"))
         until("the run", lambda: _run_state(own_server, run) in ("COMPLETED", "FAILED", "CRASHED"))
@@ -342,7 +351,7 @@ def test_prefect_deploy_all_twice_changes_nothing(own_server: Server, sandbox: A
 
     assert first.returncode == 0, first.stdout + first.stderr
     assert second.returncode == 0, second.stdout + second.stderr
-    assert len(before) == 15
+    assert len(before) == DEPLOYMENTS
     assert before == after
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import runpy
 import uuid
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from prefect.utilities.callables import parameter_schema
@@ -16,11 +16,24 @@ from deployments.setup.desired import SetupOptions, desired_automations, desired
 from deployments.spec import DeploymentSpec, block_slug, deployment_specs
 from reelflow.errors import ReelflowError
 from reelflow.phones.engagement import EngagementJob
+from reelflow.phones.form import (
+    CommentForm,
+    FollowForm,
+    ManageForm,
+    PhoneForm,
+    PhonePostForm,
+    UnfollowForm,
+    WarmUpForm,
+)
+from reelflow.sandbox.tikmatrix import ANNOUNCED
+from reelflow.sandbox.tikmatrix import SCRIPTS as SANDBOX_SCRIPTS
 from tasks.phones.engage import DEPLOYMENTS, deployment_on
 from tasks.upkeep.watchdog import TAG
 
 ROOT = Path(__file__).parents[2]
 SPECS = deployment_specs()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+SCRIPTS = [WarmUpForm, CommentForm, FollowForm, UnfollowForm, PhonePostForm]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -103,7 +116,7 @@ def test_every_automation_is_one_of_ours_and_sends_to_the_block_that_is_named() 
 
     automations = desired_automations(str(block))
 
-    assert len(automations) == 5
+    assert f"creates the {len(automations)} automations" in " ".join(OPERATIONS.split())
     assert all(each.name.startswith("reelflow: ") and each.description.endswith(".") for each in automations)
     assert {action.block_document_id for each in automations for action in each.actions} == {block}
 
@@ -130,3 +143,30 @@ def test_the_documented_daily_limits_are_those_of_the_block() -> None:
     assert "({} warm-ups, {} comments, {} follows, {} unfollows and {} posts a day)".format(*numbers) in " ".join(
         text.split()
     )
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_the_readme_names_every_deployment(spec: DeploymentSpec) -> None:
+    """In the table that tells people what there is."""
+    assert f"`{spec.name}`" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_script_has_a_form() -> None:
+    """The list above is whole."""
+    with_targets_of_their_own = {form for form in PhoneForm.__subclasses__() if form.__module__.endswith("form")}
+
+    assert set(SCRIPTS) == with_targets_of_their_own
+    assert len({form.script_name for form in SCRIPTS}) == len(SCRIPTS)
+
+
+@pytest.mark.parametrize("form", SCRIPTS, ids=lambda form: form.script_name)
+def test_a_script_is_whole(form: type[PhoneForm]) -> None:
+    """It has a daily limit, can be managed by hand, has a flow, and runs in the sandbox."""
+    host = TikMatrixHost(phones=["A1"])
+    flows = [get_type_hints(spec.load().fn).values() for spec in SPECS]
+
+    assert host.guardrails.limits[form.script_name] > 0
+    assert form.script_name in get_args(ManageForm.model_fields["script"].annotation)
+    assert sum(form in hints for hints in flows) == 1
+    assert form.script_name in SANDBOX_SCRIPTS
+    assert form.script_name not in ANNOUNCED

@@ -1,10 +1,10 @@
 """The scripts on the wire: every documented setting, in the vendor's spelling, accepted by the sandbox."""
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from reelflow.phones.form import CommentForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
 from reelflow.records.phones import PhoneRequest
 
 URL = "https://www.tiktok.com/@x/video/1"
@@ -81,8 +81,33 @@ def test_every_documented_setting_can_be_set() -> None:
 
 def test_fields_have_titles_help_and_an_order() -> None:
     """The form is the documentation; two fields on one place would be shown in an order of chance."""
-    for form in (WarmUpForm, CommentForm, FollowForm, UnfollowForm, PhonePostForm):
+    for form in (WarmUpForm, CommentForm, FollowForm, UnfollowForm, PhonePostForm, EngageForm):
         fields = form.model_json_schema()["properties"]
 
         assert all(field.get("title") and "description" in field for field in fields.values())
         assert len({field["position"] for field in fields.values()}) == len(fields), form
+
+
+def _another(name: str, value: Any, annotation: Any) -> Any:
+    """Another value for a field."""
+    if name == "post_urls":
+        return ["https://www.tiktok.com/@x/video/2"]
+    if get_origin(annotation) is Literal:
+        return next(choice for choice in get_args(annotation) if choice != value)
+    if isinstance(value, bool):
+        return not value
+    return {int: lambda: value + 1, str: lambda: value + "x", list: lambda: [*value, "another"]}[type(value)]()
+
+
+@pytest.mark.parametrize("form", [form for form, _ in FULL if form.platform == "TikTok"], ids=lambda form: form.job)
+def test_every_field_of_a_script_changes_what_is_sent(form: PhoneForm) -> None:
+    """A field that people fill in and TikMatrix never gets would be a lie."""
+
+    def effect(of: PhoneForm) -> Any:
+        return of.settings(), of.targets(), of.only_followed
+
+    for name in set(type(form).model_fields) - set(PhoneForm.model_fields):
+        plain = form.model_copy(update={"platform": "Instagram"}) if name == "placement" else form
+        value = _another(name, getattr(plain, name), type(form).model_fields[name].annotation)
+
+        assert effect(plain.model_copy(update={name: value})) != effect(plain), name
