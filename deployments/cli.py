@@ -160,7 +160,7 @@ app.command(
 app.command(
     "deployments.doctor:doctor",
     name="doctor",
-    help="Check the Prefect server, blocks, services, ledger and quota. Changes nothing.",
+    help="Check the Prefect server, blocks, services, ledger and phones.",
 )
 app.command(
     "deployments.local.demo:demo",

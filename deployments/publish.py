@@ -114,5 +114,5 @@ def _load_block(name: str) -> Any:
     except ValueError:
         raise InputError(
             f'There is no block "Taisly Account" named {name!r} on {server}. '
-            "Create it in the UI under Blocks, or name another with --block."
+            "Create it in the UI under Blocks, or name another with --block: `reelflow doctor` lists them."
         ) from None

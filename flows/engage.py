@@ -48,7 +48,7 @@ def publish_and_engage(
     check_phones_part(host, engage)
     request = check_post(taisly, post)
     if post.dry_run:
-        return final_state(report_dry_run(request), preview_phones(host, engage))
+        return final_state(report_dry_run(taisly, request), preview_phones(host, engage))
 
     sent = send_post(taisly, request)
     watch_post(taisly, request, sent)

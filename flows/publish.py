@@ -36,7 +36,7 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
 
     request = check_post(taisly, post)
     if post.dry_run:
-        return final_state(report_dry_run(request))
+        return final_state(report_dry_run(taisly, request))
 
     sent = send_post(taisly, request)
     watch_post(taisly, request, sent)

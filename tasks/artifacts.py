@@ -1,14 +1,13 @@
 """The artifacts of a run: Markdown reports, tables and a progress bar. A failure here never fails the run."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
-    create_table_artifact,
     update_progress_artifact,
 )
 
@@ -17,20 +16,13 @@ PROGRESS_SECONDS = 2.0
 
 
 def show_markdown(lines: Sequence[str], description: str, *, key: str | None = None) -> None:
-    """Show a report. Without a key one click in the run opens it; with one, a list of versions stands between."""
-    _show(lambda: create_markdown_artifact(markdown="\n".join(lines), description=description, key=key))
+    """Show a report. Without a key one click in the run opens it; with one, a list of versions stands between.
 
-
-def show_table(rows: Sequence[dict[str, str]], description: str) -> None:
-    """Show rows as a table; every column needs a name, or the page of the table breaks."""
-    _show(lambda: create_table_artifact(table=list(rows), description=description))
-
-
-def _show(create: Callable[[], object]) -> None:
-    """The work is done, whatever happens to its picture."""
+    Tables are Markdown too: Prefect's own table artifact cuts long cells off.
+    """
     try:
-        create()
-    except Exception as error:  # noqa: BLE001 - see above
+        create_markdown_artifact(markdown="\n".join(lines), description=description, key=key)
+    except Exception as error:  # noqa: BLE001 - the work is done, whatever happens to its picture
         get_run_logger().warning("The report could not be saved: %s", error)
 
 

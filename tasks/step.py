@@ -32,12 +32,21 @@ class _RunLogHandler(logging.Handler):
             return
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is more than the traceback of one of our errors, which the log has as one sentence already.
+
+    Where a flow run has its own process, Prefect logs "Engine execution exited with unexpected exception" for it.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], ReelflowError))
+
+
 def _show_engine_logs() -> None:
     engine = logging.getLogger("reelflow")
     if not any(isinstance(handler, _RunLogHandler) for handler in engine.handlers):
         engine.setLevel(logging.INFO)
         engine.addHandler(_RunLogHandler())
         engine.propagate = False  # the run's log is on the console already
+        logging.getLogger("prefect.flow_runs").addFilter(_is_news)
 
 
 def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:

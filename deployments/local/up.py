@@ -105,5 +105,9 @@ Ready.
                    The posts and phones, as they would be at Taisly and TikMatrix.
   A video to try   {stack.video}
 
+For commands in another terminal, such as reelflow doctor or reelflow publish --block {BLOCK_NAME}:
+  export PREFECT_API_URL={stack.server}/api
+  export REELFLOW_LEDGER_URL={os.environ["REELFLOW_LEDGER_URL"]}
+
 Everything is kept in {os.path.relpath(FOLDER)} until `make clean`. Stop with Ctrl-C.
 """

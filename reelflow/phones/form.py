@@ -46,7 +46,9 @@ class PhoneForm(Script):
         44, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time does nothing.",
         60, ge=0, le=10080,
     )  # fmt: skip
-    dry_run: bool = entry(45, "Dry run", "Show which phones would do what, without sending anything.", False)
+    dry_run: bool = entry(
+        45, "Dry run", "Show which phones or accounts would act on what, without sending anything.", False
+    )
 
 
 class WarmUpForm(WarmUp, PhoneForm):
@@ -135,7 +137,9 @@ class ManageForm(BaseModel):
     only_ours: bool = entry(
         5, "Only tasks from reelflow", "Ignore tasks that were created in TikMatrix itself or by another program.", True
     )
-    most_tasks: int = entry(6, "Task limit", "If more tasks match, nothing is done.", 50, ge=1, le=1000)
+    most_tasks: int = entry(
+        6, "Task limit", "If more tasks match, none of them is stopped, deleted or retried.", 50, ge=1, le=1000
+    )
     dry_run: bool = entry(7, "Dry run", "Show what would be done, without doing it. On by default.", True)
 
 

@@ -71,7 +71,7 @@ def select_tasks(
             selection.left_alone.append(f"task {task.id} {why}")
     missing = set(form.task_ids) - {task.id for task in found}
     selection.left_alone += [f"task {task_id} does not exist" for task_id in sorted(missing)]
-    if len(selection.tasks) > form.most_tasks:
+    if form.action != "list" and len(selection.tasks) > form.most_tasks:
         raise InputError(
             f"{len(selection.tasks)} tasks match, more than the 'Task limit' of {form.most_tasks}. Nothing was changed."
         )

@@ -62,7 +62,7 @@ def summarize(report: PhoneReport) -> str:
     elif report.tasks:
         parts.append(f"{completed} of {count(len(report.tasks), report.job)} completed.")
     elif not report.troubles:
-        parts.append("Nothing was sent.")
+        parts.append(f"No {report.job}s were requested.")
     for state, words in (
         (TaskState.FAILED, "failed"),
         (TaskState.GONE, "gone"),

@@ -9,6 +9,7 @@ from reelflow.phones.form import PhoneForm
 from reelflow.phones.limits import Guardrails
 from reelflow.records.phones import PhoneActor, PhoneRequest
 from reelflow.tikmatrix.scripts import Platform
+from reelflow.wording import count
 
 ALL = "all"
 
@@ -38,7 +39,7 @@ def make_request(form: PhoneForm, guardrails: Guardrails) -> PhoneRequest:
         dry_run=form.dry_run,
     )
     if request.task_count > form.most_tasks:
-        times = f"{len(targets)} targets x " if targets else ""
+        times = f"{count(len(targets), 'target')} × " if targets else ""
         raise InputError(
             f"{times}{len(actors)} phones or accounts make {request.task_count} tasks, more than the 'Task limit' of "
             f"{form.most_tasks}. Nothing was sent."
@@ -55,6 +56,9 @@ def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, 
     devices, usernames = _named(form.devices), [name.removeprefix("@") for name in _named(form.usernames)]
     if bool(devices) == bool(usernames):
         raise InputError("Choose either phones or usernames, not both. Use 'all' for all that the host block lists.")
+    named = devices or usernames
+    if ALL in map(str.lower, named) and len(named) > 1:
+        raise InputError("'all' means everything that the host block lists. Delete the other rows, or 'all'.")
     if not guardrails.phones:
         raise InputError("The host block lists no phones. List your own there; only listed phones are used.")
     if devices:

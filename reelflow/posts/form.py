@@ -61,8 +61,7 @@ class PostForm(BaseModel):
         "outcome by then stays open. It does not count as failed.", 30, ge=0, le=1440,
     )  # fmt: skip
     dry_run: bool = entry(
-        7, "Dry run", "Check everything and show the post, without sending it. Accounts that already have it are shown "
-        "too.", False,
+        7, "Dry run", "Check everything and show what would be sent to which accounts, without sending it.", False,
     )  # fmt: skip
     repeat: int = entry(
         8, "Send again on purpose", "0: a post that was sent before is not sent again; the run reports its outcome. "

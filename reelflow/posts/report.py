@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import Outcome, PostRequest
+from reelflow.records.posts import Account, Outcome, PostRequest
 from reelflow.wording import count
 
 
@@ -47,6 +47,21 @@ def describe(request: PostRequest) -> str:
         f"{video.path.name} ({video.width}x{video.height}, {video.duration:.1f} s, {video.size_bytes / 1e6:.1f} MB) "
         f"{caption}, preview at {request.preview_second:g} s, to {request.account_names}, {when}"
     )
+
+
+def summarize_dry_run(left: PostRequest, sent_before: Sequence[Account]) -> str:
+    """A one-line summary of what would be sent.
+
+    Args:
+        left: The post, for those accounts only that have not received it.
+        sent_before: The accounts that have.
+    """
+    parts = ["Dry run: nothing was sent"]
+    if left.accounts:
+        parts.append(f"Would send {describe(left)}")
+    if sent_before:
+        parts.append(f"Skipped, since it was sent there before: {', '.join(account.label for account in sent_before)}")
+    return ". ".join(parts) + "."
 
 
 def summarize(report: PublishReport) -> str:

@@ -23,7 +23,7 @@ def read_video(name: str) -> Video:
     path = Path(name.strip()).expanduser()
     report = check_video(path, with_fingerprint=True)
     if report.facts is None or report.fingerprint is None:
-        raise InputError(f"{path} cannot be published. " + " ".join(str(p) for p in report.errors))
+        raise InputError(f"{path} cannot be published: " + " ".join(str(p) for p in report.errors))
     return Video(
         path=path.resolve(),
         **report.fingerprint._asdict(),

@@ -223,7 +223,7 @@ class _Attempt:
             self.ledger.answer_lost(self.send_id, reason)
             if not isinstance(error, Exception):
                 raise error
-            log.warning("The answer to the send was lost (%s). Looking for the post in Taisly's history.", error)
+            log.warning("%s Looking for the post in Taisly's history, for some minutes.", error)
             return None
         pause = next(pauses, None) if isinstance(error, NothingSent) else None
         if pause is None or time.monotonic() + pause > self.end:

@@ -312,6 +312,10 @@ class Post(Script):
         return config | {name: value for name, value in optional.items() if value} | own
 
 
+JOBS = {script.script_name: script.job for script in (WarmUp, Comment, Follow, Unfollow, Post)}
+"""TikMatrix's name of each script, and the word for one of its tasks."""
+
+
 def texts(lines: list[str], what: str, *, needed: bool = False) -> list[str]:
     """The lines of a list field, trimmed and without empty ones.
 

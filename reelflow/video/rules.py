@@ -52,10 +52,10 @@ class Problem(BaseModel):
     hint: str
 
     def __str__(self) -> str:
-        obvious = self.code in ("unreadable", "corrupt", "video")
+        if self.code in ("unreadable", "corrupt", "video"):
+            return f"{self.found}. {self.hint}"
         word = "allowed" if self.level == "error" else "recommended"
-        allowed = "" if obvious else f" ({word}: {self.allowed})"
-        return f"{self.code}: {self.found}{allowed}. {self.hint}"
+        return f"{self.code}: {self.found} ({word}: {self.allowed}). {self.hint}"
 
 
 def problems(path: Path, facts: VideoFacts, limits: Limits | None = None) -> list[Problem]:

@@ -27,6 +27,7 @@ from reelflow.phones.form import EngageForm
 from reelflow.phones.report import PhoneReport
 from reelflow.phones.requests import make_request
 from reelflow.posts.report import PublishReport
+from reelflow.wording import count
 from tasks.phones.check import check_phones
 from tasks.phones.create import create_phone_tasks
 from tasks.phones.plan import held, plan_phone_tasks
@@ -107,7 +108,11 @@ def engage_phones(
 def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementResult:
     """Describe what the phones of this machine would do, without sending anything."""
     parts = [] if form.phone_pc.strip() else warm_up_parts(form, dry_run=True)
-    return engage_phones(host, form, parts, ["The phones would start after that."])
+    then = ["The phones would start after that."]
+    if EngagementJob.COMMENT in engagement_jobs(form):
+        texts = count(len(form.comments), "text")
+        then.append(f"They would comment on {' and '.join(form.comment_on)}, with one of {texts} each.")
+    return engage_phones(host, form, parts, then)
 
 
 def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:

@@ -27,7 +27,7 @@ def plan_phone_tasks(host: TikMatrixHost, request: PhoneRequest) -> PhonePlan:
     ledger, guardrails, log = open_ledger(), host.guardrails, get_run_logger()
     now = datetime.fromtimestamp(ledger.now(), UTC)
     since = guardrails.day_start(now).timestamp()
-    log.info("Requested: %s.", count(request.task_count, request.job))
+    log.info("This run asks for %s.", count(request.task_count, request.job))
     if request.dry_run:
         plan = make_plan(request, guardrails, ledger.phone_history(request, since), now)
     else:

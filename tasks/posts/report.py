@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 from blocks import TaislyAccount
 from reelflow.errors import PublishFailed, ReelflowError, VideoUnreadable
 from reelflow.posts.form import PostForm
-from reelflow.posts.report import PublishReport, describe, summarize
+from reelflow.posts.report import PublishReport, summarize, summarize_dry_run
 from reelflow.posts.sending import SendResult
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, PostRequest, Send
@@ -33,10 +33,18 @@ def post_run_name() -> str:
     return f"{prefix}{form.file_name} to {', '.join(form.accounts)}"
 
 
-def report_dry_run(request: PostRequest) -> PublishReport:
-    """What would be sent, shown as an artifact of the run."""
+def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport:
+    """What would be sent, and which accounts have it already, shown as an artifact of the run.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot tell what has been sent.
+    """
+    found = open_ledger().outcomes(request, service=taisly.service)
+    before = [_shown(send, outcome) for outcome, send in found if not outcome.state.may_be_sent]
+    done = {outcome.account.id for outcome in before}
+    left = request.model_copy(update={"accounts": [a for a in request.accounts if a.id not in done]})
     report = PublishReport(
-        request=request, dry_run=True, summary=f"Dry run: nothing was sent. Would send {describe(request)}."
+        request=request, dry_run=True, outcomes=before, summary=summarize_dry_run(left, [o.account for o in before])
     )
     show_markdown(_markdown(report), report.summary)
     return report
@@ -65,7 +73,7 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -
 def final_state(report: PublishReport, *more: str) -> State[Any]:
     """The final state of a run with this report; `more` follows its summary in the message."""
     message = " ".join([report.summary, *more])
-    if report.failed:
+    if report.failed and not report.dry_run:
         return Failed(message=message, data=PublishFailed(message, report))
     open_name = "Still open" if report.in_state(PostState.PENDING) else "Completed"
     name = "Dry run" if report.dry_run else open_name
@@ -85,8 +93,6 @@ def _markdown(report: PublishReport) -> list[str]:
     lines = [f"# {plain_text(request.video.path.name)}", "", plain_text(report.summary), ""]
     if picture := _picture(request):
         lines += [picture, ""]
-    if report.dry_run:
-        lines += ["**Dry run: nothing was sent.** Would send:", "", f"- {plain_text(describe(request))}", ""]
     if request.caption:
         lines += [*(f"> {plain_text(line)}" for line in request.caption.splitlines()), ""]
     if report.outcomes:

@@ -4,7 +4,7 @@ from prefect.client.orchestration import get_client
 
 from reelflow.errors import ChecksFailed
 from reelflow.wording import count
-from tasks.artifacts import show_table
+from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.step import step
 from tasks.upkeep.health import check_blocks, check_ledger, our_blocks
@@ -25,10 +25,12 @@ def check_everything() -> str:
         raise ChecksFailed("No blocks are saved. In the UI under Blocks, add a Taisly Account.")
     failed = [finding for finding in findings if not finding.ok]
     checks = count(len(findings), "check")
-    show_table(
-        [{"Result": "ok" if f.ok else "FAILED", "What": f.what, "Found": f.found} for f in findings],
-        f"{len(failed)} of {checks} failed." if failed else f"All {checks} passed.",
-    )
+    columns = {
+        "Result": ["ok" if f.ok else "**FAILED**" for f in findings],
+        "What": [plain_text(f.what) for f in findings],
+        "Found": [plain_text(f.found) for f in findings],
+    }
+    show_markdown(table(columns), f"{len(failed)} of {checks} failed." if failed else f"All {checks} passed.")
     if failed:
         raise ChecksFailed(" ".join(f"{finding.what}: {finding.found}" for finding in failed))
     return f"All {checks} passed: {', '.join(finding.what for finding in findings)}."

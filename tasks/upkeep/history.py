@@ -5,6 +5,7 @@ from typing import Any
 
 from reelflow.records.phone_states import TaskState
 from reelflow.records.post_states import PostState
+from reelflow.tikmatrix.scripts import JOBS
 from reelflow.upkeep.form import HistoryForm
 from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
@@ -18,21 +19,24 @@ DAY = 86400.0
 
 @step("report of {form.days} days")
 def show_history(form: HistoryForm) -> str:
-    """Show a table of posts and one of phone tasks; returns a one-line summary."""
+    """Show a table of publications (a post on one account each) and one of phone tasks; returns a one-line summary."""
     ledger = open_ledger()
     since = ledger.now() - form.days * DAY
-    posts, tasks = ledger.post_counts(since), ledger.task_counts(since)
+    posts = ledger.post_counts(since)
+    tasks = [
+        (host, JOBS.get(script, script), state, number) for host, script, state, number in ledger.task_counts(since)
+    ]
     published = sum(number for *_, state, number in posts if state == PostState.SUCCESS)
     completed = sum(number for *_, state, number in tasks if state == TaskState.COMPLETED)
     summary = (
-        f"Last {count(form.days, 'day')}: {published} of {count(_total(posts), 'post')} published, "
+        f"Last {count(form.days, 'day')}: {published} of {count(_total(posts), 'publication')} succeeded, "
         f"{completed} of {count(_total(tasks), 'phone task')} completed."
     )
     lines = ["# History", "", summary, ""]
     if posts:
-        lines += table(_columns(("Platform", "Account", "Outcome", "Posts"), posts, posts_wording.OUTCOME_WORDS))
+        lines += table(_columns(("Platform", "Account", "Outcome", "Publications"), posts, posts_wording.OUTCOME_WORDS))
     if tasks:
-        lines += ["", *table(_columns(("Phone PC", "Script", "Outcome", "Tasks"), tasks, phones_wording.OUTCOME_WORDS))]
+        lines += ["", *table(_columns(("Phone PC", "Job", "Outcome", "Tasks"), tasks, phones_wording.OUTCOME_WORDS))]
     show_markdown(lines, summary, key="history")
     return summary
 

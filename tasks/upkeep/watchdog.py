@@ -19,7 +19,7 @@ from prefect.states import Crashed
 from reelflow.upkeep.form import WatchdogForm
 from reelflow.upkeep.watchdog import Diagnosis, RunFacts, diagnose
 from reelflow.wording import count, duration
-from tasks.artifacts import show_table
+from tasks.artifacts import plain_text, show_markdown, table
 from tasks.events import RUN_STUCK, emit_stuck
 from tasks.ledger import open_ledger
 from tasks.step import step
@@ -56,10 +56,13 @@ def check_runs(form: WatchdogForm) -> str:
             log.warning("%s: %s", run.name, reason)
             if not form.dry_run:
                 _act(client, run, diagnosis, reason)
-    rows = [{"Run": name, "What": "dead", "Found": reason} for name, reason in found["dead"]]
-    rows += [{"Run": name, "What": "late or stuck", "Found": reason} for name, reason in found["stuck"]]
-    if rows:
-        show_table(rows, "Runs that need attention")
+    if rows := [*found["dead"], *found["stuck"]]:
+        columns = {
+            "Run": [plain_text(name) for name, _ in rows],
+            "What": ["dead"] * len(found["dead"]) + ["late or stuck"] * len(found["stuck"]),
+            "Found": [plain_text(reason) for _, reason in rows],
+        }
+        show_markdown(table(columns), "Runs that need attention")
     summary = f"{count(len(found['dead']), 'dead run')}, {len(found['stuck'])} late or stuck"
     return f"Dry run: {summary}." if form.dry_run else f"{summary}."
 

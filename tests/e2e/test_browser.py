@@ -163,7 +163,7 @@ def test_every_artifact_opens_in_both_uis(up: Any, page: Any) -> None:
     for name in names:
         until(name, lambda name=name: up.runs(name)[0]["state_type"] == "COMPLETED", seconds=120)
     artifacts = [each for each in up.artifacts() if each["description"]]
-    assert {each["type"] for each in artifacts} >= {"markdown", "table"}
+    assert {each["type"] for each in artifacts} >= {"markdown", "progress"}
     for ui in ("v2", "v1"):
         prefix = _prefix(up, page, ui)
         for each in artifacts:

@@ -86,6 +86,10 @@ class Server:
     def post(self, path: str, **body: Any) -> Any:
         return ask("POST", self.api + path, **body)
 
+    def log_of(self, run: str) -> str:
+        """The log of a run."""
+        return str(self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}))
+
     def deployment(self, name: str) -> Any:
         return self.get(f"/deployments/name/{name}/{name}")
 
@@ -172,6 +176,7 @@ def test_the_server_of_the_document(
         until("the alarm", lambda: any("Duplicate content" in got for got in sink.got), seconds=120)
         body = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [finisher["id"]]}}}
         until("scheduled runs", lambda: server.post("/flow_runs/filter", **body), seconds=120)
+        until("the run's last words", lambda: "Finished in state Failed" in server.log_of(run))
     finally:
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait(60)
@@ -181,4 +186,5 @@ def test_the_server_of_the_document(
         assert _size(redis, number) > 0
     assert len(sandbox.posts) == 1
     assert sandbox.requests("POST /api/private/post") == 1
+    assert "Traceback" not in server.log_of(run)
     assert "Duplicate content" in server.get(f"/flow_runs/{run}")["state"]["message"]

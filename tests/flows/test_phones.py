@@ -173,7 +173,7 @@ def test_a_run_with_nothing_left_to_do_is_skipped(host: TikMatrixHost, sandbox: 
     state = warm_up_accounts(host, _form(WarmUpForm), return_state=True)
 
     assert (state.is_completed(), state.name) == (True, "Skipped")
-    assert "Nothing was sent. 3 warm-ups skipped (daily limit of 0" in state.message
+    assert "No warm-ups were requested. 3 warm-ups skipped (daily limit of 0" in state.message
     assert sandbox.requests("POST /api/v1/task") == 0
 
 
@@ -345,6 +345,7 @@ def test_a_dry_run_of_both_sends_nothing(taisly: TaislyAccount, host: TikMatrixH
 
     assert state.name == "Dry run"
     assert "3 warm-ups" in state.message
+    assert "They would comment on TikTok, with one of 1 text each." in state.message
     assert (sandbox.posts, sandbox.phone_tasks) == ([], [])
 
 
@@ -363,7 +364,7 @@ def test_check_connections_says_what_is_well_and_what_is_not(taisly: Any, host: 
 
     assert "No blocks are saved" in none.message
     assert well.message == "All 3 checks passed: Ledger, Taisly Account 'health', TikMatrix Host 'health'."
-    table = artifacts_of(well)["table"].data
+    table = artifacts_of(well)["markdown"].data
     assert "3 phones listed, 3 of them online" in table
     assert "6 accounts connected; plan PRO" in table
     assert ill.is_failed()

@@ -162,7 +162,7 @@ def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(
 
     assert (state.is_completed(), state.message) == (True, "Published to 1 of 1 account: X @marabakes.")
     assert sandbox.requests("POST /api/private/post") == 1
-    assert "The answer to the send was lost" in logs_of(state)
+    assert "Looking for the post in Taisly's history" in logs_of(state)
 
 
 def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -210,6 +210,7 @@ def test_the_same_run_again_posts_nothing_and_reports(taisly: TaislyAccount, san
     second = _publish(taisly, clip("small.mp4"), accounts=["x"])
     wider = _publish(taisly, clip("small.mp4"), accounts=["x", "instagram"])
     repeated = _publish(taisly, clip("small.mp4"), accounts=["x"], repeat=1)
+    dry = _publish(taisly, clip("small.mp4"), accounts=["x", "youtube"], dry_run=True)
 
     assert first.message == "Published to 1 of 1 account: X @marabakes."
     assert (
@@ -217,6 +218,9 @@ def test_the_same_run_again_posts_nothing_and_reports(taisly: TaislyAccount, san
     )
     assert wider.is_completed()
     assert repeated.is_completed()
+    assert dry.message.startswith("Dry run: nothing was sent. Would send small.mp4 ")
+    assert "to YouTube Mara Bakes, now" in dry.message
+    assert dry.message.endswith("Skipped, since it was sent there before: X @marabakes.")
     assert [p["platforms"][0][-2:] for p in sandbox.posts] == ["d1", "b1", "d1"]
 
 

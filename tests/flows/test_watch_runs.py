@@ -131,4 +131,4 @@ def test_the_history_report_counts_posts_and_tasks(sandbox: Any, clip: Clip) -> 
 
     state = history_report(return_state=True)
 
-    assert state.message == "Last 7 days: 1 of 1 post published, 1 of 1 phone task completed."
+    assert state.message == "Last 7 days: 1 of 1 publication succeeded, 1 of 1 phone task completed."
