@@ -27,6 +27,7 @@ from reelflow.phones.form import EngageForm
 from reelflow.phones.report import PhoneReport
 from reelflow.phones.requests import make_request
 from reelflow.posts.report import PublishReport
+from reelflow.tikmatrix.scripts import texts
 from reelflow.wording import count
 from tasks.phones.check import check_phones
 from tasks.phones.create import create_phone_tasks
@@ -110,8 +111,9 @@ def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementRe
     parts = [] if form.phone_pc.strip() else warm_up_parts(form, dry_run=True)
     then = ["The phones would start after that."]
     if EngagementJob.COMMENT in engagement_jobs(form):
-        texts = count(len(form.comments), "text")
-        then.append(f"They would comment on {' and '.join(form.comment_on)}, with one of {texts} each.")
+        choice = count(len(texts(form.comments, "comment")), "text")
+        platforms = " and ".join(dict.fromkeys(form.comment_on))
+        then.append(f"They would comment on {platforms}, with one of {choice} each.")
     return engage_phones(host, form, parts, then)
 
 
