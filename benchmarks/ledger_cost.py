@@ -1,8 +1,10 @@
-"""What the ledger costs a publish on SQLite: every call of one, against a bare upload to the sandbox."""
+"""What the ledger costs a publish on SQLite: every call of one, against bare commits with Python's own sqlite3."""
 
+import sqlite3
 import statistics
 import tempfile
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,39 +14,58 @@ from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest, Video
 
 ROUNDS = 60
-BOUND_MS = 20.0
+COMMITS = 8
+"""Transactions of one publish; the rival makes as many, each with one row."""
+BOUND = 15.0
 
 
 def measure() -> list[Result]:
-    """The median of 60 publishes to six accounts, from the claim to the last outcome, with every commit on disk."""
+    """The medians of 60 rounds in turn, with every commit on disk: a publish to six accounts, and the bare commits."""
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory() as folder, closing(_bare(Path(folder) / "bare.db")) as bare:
+        ledger = Ledger(f"sqlite:///{folder}/ledger.db")
+        ledger.open_sends("warm")
+        for number in range(ROUNDS):
+            start = time.perf_counter()
+            _publish(ledger, number)
+            between = time.perf_counter()
+            for _ in range(COMMITS):
+                with bare:
+                    bare.execute("INSERT INTO sends VALUES (?, ?)", (str(number), "CLAIMED"))
+            ours.append((between - start) * 1000)
+            theirs.append((time.perf_counter() - between) * 1000)
+        ledger.close()
+    mine, others = statistics.median(ours), statistics.median(theirs)
+    return [
+        Result(
+            "the ledger's part of a publish to 6 accounts, SQLite, vs bare commits",
+            f"{mine / others:.1f} times their time ({mine:.1f} ms vs {others:.1f} ms)",
+            f"at most {BOUND:g} times",
+            mine <= BOUND * others,
+        )
+    ]
+
+
+def _bare(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE sends (id TEXT, state TEXT)")
+    return connection
+
+
+def _publish(ledger: Ledger, number: int) -> None:
+    """Every call to the ledger that a publish makes."""
     accounts = [Account(id=str(n), platform="TikTok", name=f"@{n}") for n in range(6)]
     video = Video(
         path=Path("clip.mp4"), sha256="0" * 64, size_bytes=1, modified_ns=1, width=540, height=960, duration=3
     )
-    times = []
-    with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger(f"sqlite:///{folder}/ledger.db")
-        ledger.open_sends("warm")
-        for n in range(ROUNDS):
-            post = PostRequest(video=video, accounts=accounts, caption=str(n), scheduled_for=None, preview_second=0)
-            start = time.perf_counter()
-            ticket, _ = ledger.take_request("key", 1000)
-            claim = ledger.claim(post, service="s", owner="o", flow_run=str(datetime.now(UTC)))
-            send = claim.send_id or ""
-            ledger.begin(send, "o")
-            ledger.seal(send, "o")
-            ledger.accepted(send, f"h{n}")
-            ledger.finish_request(ticket or "")
-            ledger.record_outcomes(send, [Outcome(account=a, state=PostState.SUCCESS) for a in accounts])
-            ledger.outcomes(post, service="s")
-            times.append((time.perf_counter() - start) * 1000)
-        ledger.close()
-    cost = statistics.median(times)
-    return [
-        Result(
-            "the ledger's part of a publish to 6 accounts, SQLite",
-            f"{cost:.1f} ms (slowest {max(times):.0f} ms)",
-            f"below {BOUND_MS:.0f} ms",
-            cost < BOUND_MS,
-        )
-    ]
+    post = PostRequest(video=video, accounts=accounts, caption=str(number), scheduled_for=None, preview_second=0)
+    ticket, _ = ledger.take_request("key", 1000)
+    send = ledger.claim(post, service="s", owner="o", flow_run=str(datetime.now(UTC))).send_id or ""
+    ledger.begin(send, "o")
+    ledger.seal(send, "o")
+    ledger.accepted(send, f"h{number}")
+    ledger.finish_request(ticket or "")
+    ledger.record_outcomes(send, [Outcome(account=a, state=PostState.SUCCESS) for a in accounts])
+    ledger.outcomes(post, service="s")

@@ -147,21 +147,15 @@ class PostLedger(Database):
 
     def outcomes(self, request: PostRequest, *, service: str) -> list[tuple[Outcome, Send]]:
         """What is on record for each destination of `request`, in the order of its accounts."""
+        if not request.accounts:
+            return []
+        key = self._destination_row("", request, request.accounts[0], service, 0)
+        query = _WITH_SENDS.where(
+            *(destinations.c[name] == key[name] for name in KEY if name != "account_id"),
+            destinations.c.account_id.in_([account.id for account in request.accounts]),
+        )
         with self.transaction() as connection:
-            found = {}
-            for account in request.accounts:
-                key = self._destination_row("", request, account, service, 0)
-                row = (
-                    connection.execute(
-                        sa.select(destinations, *_prefixed(sends))
-                        .join(sends, sends.c.id == destinations.c.send_id)
-                        .where(*(destinations.c[name] == key[name] for name in KEY))
-                    )
-                    .mappings()
-                    .first()
-                )
-                if row is not None:
-                    found[account.id] = (_outcome(row), _send(row))
+            found = {row["account_id"]: (_outcome(row), _send(row)) for row in connection.execute(query).mappings()}
         return [found[a.id] for a in request.accounts if a.id in found]
 
     def sends(self, ids: Collection[str]) -> list[SendRecord]:
@@ -204,12 +198,7 @@ class PostLedger(Database):
             return [(p, name, state, number) for p, name, state, number in connection.execute(query)]
 
     def _sends(self, condition: sa.ColumnElement[bool]) -> list[SendRecord]:
-        query = (
-            sa.select(destinations, *_prefixed(sends))
-            .join(sends, sends.c.id == destinations.c.send_id)
-            .where(condition)
-            .order_by(sends.c.claimed_at, destinations.c.id)
-        )
+        query = _WITH_SENDS.where(condition).order_by(sends.c.claimed_at, destinations.c.id)
         grouped: dict[str, tuple[Send, list[Outcome]]] = {}
         with self.transaction() as connection:
             for row in connection.execute(query).mappings():
@@ -308,8 +297,10 @@ class PostLedger(Database):
         }
 
 
-def _prefixed(table: sa.Table) -> list[sa.Label[Any]]:
-    return [column.label(f"send__{column.name}") for column in table.c]
+_WITH_SENDS = sa.select(destinations, *(column.label(f"send__{column.name}") for column in sends.c)).join(
+    sends, sends.c.id == destinations.c.send_id
+)
+"""Destinations with their sends, whose columns begin with ``send__``. Built once: building costs more than asking."""
 
 
 def _send(row: RowMapping) -> Send:
