@@ -40,7 +40,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], ReelflowError))
 
 
-def _show_engine_logs() -> None:
+def _set_up_logs() -> None:
     engine = logging.getLogger("reelflow")
     if not any(isinstance(handler, _RunLogHandler) for handler in engine.handlers):
         engine.setLevel(logging.INFO)
@@ -54,7 +54,7 @@ def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
 
     @functools.wraps(run)
     def call(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
-        _show_engine_logs()
+        _set_up_logs()
         try:
             return run(*args, **kwargs)
         except ReelflowError as error:

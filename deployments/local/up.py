@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -107,7 +108,7 @@ Ready.
 
 For commands in another terminal, such as reelflow doctor or reelflow publish --block {BLOCK_NAME}:
   export PREFECT_API_URL={stack.server}/api
-  export REELFLOW_LEDGER_URL={os.environ["REELFLOW_LEDGER_URL"]}
+  export REELFLOW_LEDGER_URL={shlex.quote(os.environ["REELFLOW_LEDGER_URL"])}
 
 Everything is kept in {os.path.relpath(FOLDER)} until `make clean`. Stop with Ctrl-C.
 """

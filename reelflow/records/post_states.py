@@ -42,11 +42,6 @@ class PostState(StrEnum):
         return self in IN_FLIGHT
 
     @property
-    def may_be_sent(self) -> bool:
-        """Whether a run that is started now sends it, if no other run is at it."""
-        return self is PostState.CLAIMED or self in NOT_OUT
-
-    @property
     def needs_attention(self) -> bool:
         """Whether a run that wanted the post out has failed with it."""
         return self in NEED_ATTENTION

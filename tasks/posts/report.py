@@ -13,7 +13,7 @@ from reelflow.errors import PublishFailed, ReelflowError, VideoUnreadable
 from reelflow.posts.form import PostForm
 from reelflow.posts.report import PublishReport, summarize, summarize_dry_run
 from reelflow.posts.sending import SendResult
-from reelflow.records.post_states import PostState
+from reelflow.records.post_states import PostState, may_be_claimed
 from reelflow.records.posts import Outcome, PostRequest, Send
 from reelflow.video.poster import poster
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
@@ -39,8 +39,12 @@ def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport
     Raises:
         LedgerUnavailable: the ledger cannot tell what has been sent.
     """
-    found = open_ledger().outcomes(request, service=taisly.service)
-    before = [_shown(send, outcome) for outcome, send in found if not outcome.state.may_be_sent]
+    ledger = open_ledger()
+    before = [
+        _shown(send, outcome)
+        for outcome, send in ledger.outcomes(request, service=taisly.service)
+        if not may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=ledger.now())
+    ]
     done = {outcome.account.id for outcome in before}
     left = request.model_copy(update={"accounts": [a for a in request.accounts if a.id not in done]})
     report = PublishReport(
