@@ -4,8 +4,9 @@ from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
 from reelflow.ledger import Ledger
+from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import Plan, RateLimitedTaisly
-from reelflow.posts.watching import FIRST_PAUSE, GRACE
+from reelflow.posts.watching import FIRST_PAUSE
 from reelflow.taisly.client import BASE_URL, TaislyClient
 
 

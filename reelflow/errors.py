@@ -40,6 +40,7 @@ class ReelflowError(Exception):
         status: The HTTP status of its answer.
         code: The service's own code, such as ``"LIMIT"`` or ``"40401"``.
         retry_after: Seconds that the service asked us to wait.
+        by_service: Whether the service says so in its own format, and not something on the way to it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ReelflowError(Exception):
         status: int | None = None,
         code: str | None = None,
         retry_after: float | None = None,
+        by_service: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -57,6 +59,7 @@ class ReelflowError(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.by_service = by_service
 
     def __str__(self) -> str:
         return self.message

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import email.utils
 import ipaddress
+import math
 import ssl
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -38,6 +40,9 @@ UPLOAD_READ_TIMEOUT = 300.0
 """Seconds. Taisly answers an upload only when it has taken the file; clients in the wild wait 180-300 s."""
 WRITE_TIMEOUT = 60.0
 """Seconds that one piece of 256 KiB may take to be accepted by the network."""
+LONGEST_WAIT = 3600.0
+"""Seconds; the longest quota that either service documents is an hour's. Longer waits that a service asks for are
+mistakes: an endless one, or a moment in place of seconds."""
 POOL_TIMEOUT = 10.0
 """Seconds for a free connection; we use one at a time, so this only catches a mistake of ours."""
 
@@ -55,6 +60,8 @@ M = TypeVar("M", bound=BaseModel)
 
 # What httpx raises before the first byte of a request has left.
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+# Timeout, conflict, too early: such a request may have been carried out, or be carried out a moment later.
+_UNDECIDED = (408, 409, 425)
 # Mistakes in the address, or of ours: nothing can have been sent.
 _BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 
@@ -117,9 +124,10 @@ def open_client(
 class ServiceClient:
     """What both clients are: one address, one pool of connections, closed at the end of a `with`."""
 
-    def __init__(self, base_url: str, http: httpx.Client) -> None:
+    def __init__(self, base_url: str, http: httpx.Client, clock: Callable[[], float] = time.time) -> None:
         self._base_url = base_url
         self._http = http
+        self._clock = clock
         self.clock_ahead: float | None = None
         """Seconds by which the service's clock was ahead of ours at its last answer; its Date header has whole ones."""
         http.event_hooks["response"].append(self._note_clock)
@@ -129,7 +137,7 @@ class ServiceClient:
             there = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
         except (ValueError, TypeError):
             return
-        self.clock_ahead = there + 0.5 - time.time()
+        self.clock_ahead = there + 0.5 - self._clock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base_url!r})"  # never with a key
@@ -203,7 +211,9 @@ def _reason(error: Exception) -> str:
     return (str(error).strip().rstrip(".") or type(error).__name__).replace("\n", " ")
 
 
-def from_status(response: httpx.Response, *, service: str, code: str | None, words: str | None) -> ReelflowError | None:
+def from_status(
+    response: httpx.Response, *, service: str, code: str | None, words: str | None, by_service: bool
+) -> ReelflowError | None:
     """Say what an HTTP status means; None for a success.
 
     Args:
@@ -211,12 +221,14 @@ def from_status(response: httpx.Response, *, service: str, code: str | None, wor
         service: For the message.
         code: The service's own code in the body, where there is one.
         words: The service's own words for people, where there are any; quoted to the person.
+        by_service: Whether the body is in the service's own format. A proxy, a firewall or a captive portal on the way
+            answers with the same statuses, and does not know what the service did.
     """
     status = response.status_code
     if status < 300:
         return None
     said = f": {words}" if words else ""
-    fields: dict[str, Any] = {"service": service, "status": status, "code": code}
+    fields: dict[str, Any] = {"service": service, "status": status, "code": code, "by_service": by_service}
     if status == 429:
         wait = retry_after(response)
         hint = f"; retry in {duration(wait)}" if wait is not None else ""
@@ -232,6 +244,8 @@ def from_status(response: httpx.Response, *, service: str, code: str | None, wor
         return NotAllowed(f"{service} does not allow this (403{said}).", **fields)
     if status == 404:
         return NotFound(f"{service}: not found (404{said}).", **fields)
+    if status in _UNDECIDED:
+        return OutcomeUnknown(f"{service} did not complete the request ({status}{said}).", **fields)
     if status < 500:
         return Refused(f"{service} refused the request ({status}{said}).", **fields)
     if isinstance(response.request.stream, CountedBody) and not response.request.stream.complete:
@@ -240,26 +254,37 @@ def from_status(response: httpx.Response, *, service: str, code: str | None, wor
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait: the body's ``retryAfter``, or the Retry-After header in seconds or as an HTTP date."""
+    """Seconds to wait, at most `LONGEST_WAIT`: the body's ``retryAfter``, or the Retry-After header.
+
+    The header has seconds or an HTTP date. What is no finite number of seconds counts as not said.
+    """
     try:
         body = response.json()
     except ValueError:
         body = None
-    if isinstance(body, dict) and isinstance(wait := body.get("retryAfter"), int | float | str):
-        try:
-            return max(0.0, float(wait))
-        except ValueError:
-            pass
+    told = body.get("retryAfter") if isinstance(body, dict) else None
     header = response.headers.get("Retry-After", "").strip()
-    if not header:
+    for wait in (_seconds(told), _seconds(header), _seconds_until(header)):
+        if wait is not None:
+            return min(max(0.0, wait), LONGEST_WAIT)
+    return None
+
+
+def _seconds(value: Any) -> float | None:
+    """A finite number of seconds, as number or text; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str) -> float | None:
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
 
 

@@ -9,9 +9,9 @@ NAMED = 5
 """How many things of a list a sentence names."""
 
 
-def count(number: int, what: str) -> str:
-    """A number with its word: "1 comment", "2 comments"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def count(number: int, what: str, plural: str = "") -> str:
+    """A number with its word: "1 comment", "2 comments"; `plural` where an "s" is not enough."""
+    return f"{number} {what}" if number == 1 else f"{number} {plural or what + 's'}"
 
 
 def listed(things: Sequence[str], separator: str = ", ") -> str:

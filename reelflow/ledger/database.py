@@ -41,7 +41,8 @@ class Database:
 
     Args:
         url: A SQLAlchemy URL; see `default_url`.
-        clock: For tests: Unix seconds.
+        clock: For tests: Unix seconds; also the clock of waiting, unless `monotonic` is given.
+        monotonic: For tests: seconds that only grow.
         lease_seconds: How long a send stays its run's without a heartbeat; REELFLOW_LEASE_SECONDS, or 20.
     """
 
@@ -49,12 +50,14 @@ class Database:
         self,
         url: str | None = None,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        monotonic: Callable[[], float] | None = None,
         lease_seconds: float | None = None,
     ) -> None:
         self.url = _url(url or default_url())
         self.lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
-        self._clock = clock
+        self._clock = clock or time.time
+        self._monotonic = monotonic or clock or time.monotonic
         self._engine: Engine | None = None
 
     def __repr__(self) -> str:
@@ -68,8 +71,12 @@ class Database:
         return self.url.render_as_string(hide_password=True)
 
     def now(self) -> float:
-        """The clock by which leases are counted."""
+        """The clock by which leases are counted, and what is recorded is dated."""
         return self._clock()
+
+    def monotonic(self) -> float:
+        """The clock by which runs wait: nobody can set it."""
+        return self._monotonic()
 
     def close(self) -> None:
         """Close the connections."""

@@ -115,11 +115,15 @@ class PostLedger(Database):
             connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
             self._note(connection, send_id, PostState.SENDING, f"answer lost: {reason}")
 
-    def settle(self, send_id: str, state: PostState, reason: str) -> None:
-        """End all destinations of a send that are not settled: REFUSED, UNCONFIRMED, CANCELLED or SUCCESS."""
+    def settle(self, send_id: str, state: PostState, reason: str) -> list[Outcome]:
+        """End all destinations of a send that are not settled: REFUSED, UNCONFIRMED, CANCELLED or SUCCESS.
+
+        Returns:
+            The new outcomes.
+        """
         with self.transaction() as connection:
             connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
-            self._move(connection, send_id, state, reason)
+            return self._move(connection, send_id, state, reason)
 
     def record_outcomes(self, send_id: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Record what became of a send at each account; the outcomes that are new."""
@@ -142,6 +146,12 @@ class PostLedger(Database):
                     reason = outcome.link or outcome.detail
                     self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
         return news
+
+    def note_watched(self, send_ids: Sequence[str]) -> None:
+        """Record that the outcomes of these sends are looked for from now on."""
+        if send_ids:
+            with self.transaction() as connection:
+                connection.execute(sends.update().where(sends.c.id.in_(send_ids)).values(watched_since=self.now()))
 
     # Reading
 
@@ -232,16 +242,19 @@ class PostLedger(Database):
                 "This run sends nothing."
             )
 
-    def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> None:
-        """Move those destinations of a send to a state that may follow theirs."""
+    def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> list[Outcome]:
+        """Move those destinations of a send to a state that may follow theirs; what they are now."""
         detail = reason if after in EXPLAINED else ""
-        moved = connection.execute(
+        moved = (
             destinations.update()
             .where(destinations.c.send_id == send_id, destinations.c.state.in_(after.may_come_from))
             .values(state=after, detail=detail, changed_at=self.now())
+            .returning(destinations)
         )
-        if moved.rowcount:
+        outcomes = [_outcome(row) for row in connection.execute(moved).mappings()]
+        if outcomes:
             self._note(connection, send_id, after, reason)
+        return outcomes
 
     def _note(
         self, connection: Connection, send_id: str, state: PostState, reason: str, account_id: str | None = None
@@ -305,7 +318,7 @@ _WITH_SENDS = sa.select(destinations, *(column.label(f"send__{column.name}") for
 
 def _send(row: RowMapping) -> Send:
     fields = ("id", "service", "sha256", "file", "caption", "scheduled_ms", "flow_run", "owner",
-              "lease_until", "begun_at", "sealed_at", "history_id")  # fmt: skip
+              "lease_until", "begun_at", "sealed_at", "history_id", "watched_since")  # fmt: skip
     return Send(account_ids=tuple(json.loads(row["send__accounts"])), **{f: row[f"send__{f}"] for f in fields})
 
 

@@ -23,6 +23,7 @@ sends = sa.Table(
     sa.Column("begun_at", _F),
     sa.Column("sealed_at", _F),
     sa.Column("history_id", _S(100)),
+    sa.Column("watched_since", _F),
     sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
 )
 KEY = ("service", "sha256", "account_id", "caption_sha256", "scheduled_ms", "repeat")

@@ -21,7 +21,6 @@ class FinishResult:
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
     still_open: int = 0
     unconfirmed: list[SendRecord] = field(default_factory=list)
-    newly_unconfirmed: list[tuple[Send, Outcome]] = field(default_factory=list)
 
 
 def finish_posts(
@@ -42,15 +41,12 @@ def finish_posts(
         on_news: Called for each new outcome.
     """
     ledger, service = taisly.ledger, taisly.service
-    before = {send.id for send, _ in unconfirmed_sends(ledger, service)}
     watched = watch_posts(taisly, None, seconds=seconds, first_pause=first_pause, grace=grace, on_news=on_news)
     still_open = ledger.open_sends(service)
-    unconfirmed = unconfirmed_sends(ledger, service)
     return FinishResult(
-        news=watched.news,
+        news=[(send, o) for send, o in watched.news if o.state is not PostState.UNCONFIRMED],
         still_open=sum(o.state.in_flight for _, found in still_open for o in found),
-        unconfirmed=unconfirmed,
-        newly_unconfirmed=[(send, o) for send, found in unconfirmed if send.id not in before for o in found],
+        unconfirmed=unconfirmed_sends(ledger, service),
     )
 
 

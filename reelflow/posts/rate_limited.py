@@ -78,6 +78,11 @@ class RateLimitedTaisly:
     ) -> None:
         self._client.close()
 
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds by which Taisly's clock was ahead of ours at its last answer; None before the first."""
+        return self._client.clock_ahead
+
     def _ask_accounts(self) -> list[Account]:
         """The connected accounts, asked for now and remembered for `ACCOUNTS_KEPT` seconds."""
         with self.request("read"):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,8 +19,8 @@ from enum import StrEnum
 
 from reelflow.errors import Busy, ClaimLost, InputError, LedgerUnavailable, NothingSent, ReelflowError, Refused
 from reelflow.heartbeat import heartbeat
+from reelflow.posts.history import GRACE, look_for
 from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
-from reelflow.posts.watching import reconcile_now
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from reelflow.taisly.wire import AcceptedPost
@@ -34,6 +33,8 @@ LOOK_AGAIN = 1.0
 """Seconds between two looks at a send that another run is making."""
 STORE_TRIES = 5
 """How often storing the id of an accepted post is tried before it is left to the history."""
+LOOK_PAUSE = 60.0
+"""Seconds between two looks for a post that was answered with 429 after its whole upload."""
 STORE_PAUSE = 0.2
 """Seconds before the second of them; doubled each time."""
 
@@ -54,13 +55,14 @@ def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> Seen
     Args:
         result: What the client returned or raised.
         sealed: Whether the last piece of the upload was released. A post whose upload was not complete is not out,
-            whatever else went wrong.
+            whatever else went wrong. Once it is complete, only Taisly itself can refuse the post: a redirect, or the
+            403 of a proxy, says nothing of what Taisly did.
     """
     if isinstance(result, AcceptedPost):
         return Seen.ACCEPTED
     if isinstance(result, Busy):
         return Seen.BUSY
-    if isinstance(result, Refused):
+    if isinstance(result, Refused) and (result.by_service or not sealed):
         return Seen.REFUSED
     if isinstance(result, NothingSent | InputError | ClaimLost) or not sealed:
         return Seen.NOT_SENT
@@ -81,6 +83,7 @@ def send_post(
     *,
     flow_run: str | None = None,
     patience: float = 900.0,
+    grace: float = GRACE,
     progress: Callable[[int, int], None] | None = None,
 ) -> SendResult:
     """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
@@ -93,6 +96,7 @@ def send_post(
         request: What to send.
         flow_run: Id for the record.
         patience: Seconds to wait for room in the plan, for a busy service, and for other runs.
+        grace: Seconds within which a post may still appear in the history after a 429 to its whole upload.
         progress: As in `TaislyClient.create_post`.
 
     Raises:
@@ -100,7 +104,7 @@ def send_post(
         LedgerUnavailable: nothing is sent without the ledger.
         InputError: the file has changed, or cannot be read.
     """
-    end = time.monotonic() + patience
+    end = taisly.ledger.monotonic() + patience
     left, result = request, SendResult()
     while left.accounts:
         owner = uuid.uuid4().hex  # this very attempt: one flow run may be executed by two processes at once
@@ -108,7 +112,7 @@ def send_post(
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
-            if _Attempt(taisly, part, claim.send_id, owner, end, progress).run():
+            if _Attempt(taisly, part, claim.send_id, owner, end, grace, progress).run():
                 result.send_ids.add(claim.send_id)
                 result.sent_now = True
                 # Tried by this run, whatever came of it: a refusal may be claimed again, but only by another run.
@@ -116,7 +120,7 @@ def send_post(
                 left = left.model_copy(update={"accounts": others})
         elif not claim.waiting:
             break
-        elif time.monotonic() > end:
+        elif taisly.ledger.monotonic() > end:
             raise NothingSent(
                 "Another run is still sending this post. This run sent nothing. Start it again once the other one has "
                 "finished."
@@ -136,10 +140,17 @@ class _Attempt:
         send_id: str,
         owner: str,
         end: float,
+        grace: float,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
         self.send_id, self.owner, self.end, self.progress = send_id, owner, end, progress
+        self.grace = grace
+
+    @property
+    def patience(self) -> float:
+        """The seconds that are left of it."""
+        return self.end - self.ledger.monotonic()
 
     def run(self) -> bool:
         """Send until it is settled; False if another run has taken the post over."""
@@ -202,7 +213,7 @@ class _Attempt:
     def _ticket(self) -> str:
         try:
             return self.taisly.take_ticket(
-                "send", self.end - time.monotonic(), while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
+                "send", self.patience, while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
             )
         except Busy as error:
             self.ledger.release_claim(self.send_id, str(error))
@@ -226,7 +237,7 @@ class _Attempt:
             log.warning("%s Looking for the post in Taisly's history, for some minutes.", error)
             return None
         pause = next(pauses, None) if isinstance(error, NothingSent) else None
-        if pause is None or time.monotonic() + pause > self.end:
+        if pause is None or pause > self.patience:
             self.ledger.release_claim(self.send_id, reason)
             if isinstance(error, NothingSent):
                 error.message += " Nothing was posted: it is safe to start the run again."
@@ -239,17 +250,36 @@ class _Attempt:
         """After a 429: let every run rest. It means "not taken"; but after a whole upload we look before we repeat."""
         wait = error.retry_after or BUSY_SECONDS
         self.ledger.block_key(self.taisly.key, wait)
-        if time.monotonic() + wait > self.end:
-            if sealed:
-                self.ledger.answer_lost(self.send_id, str(error))
-                return None
-            self.ledger.release_claim(self.send_id, str(error))
-            raise error
         log.warning("%s", error)
         if sealed:
-            self.taisly.sleep(wait)
-            if reconcile_now(self.taisly, self.send_id):
-                return None
-            wait = 0.0
+            return self._look_before_repeating(error, wait)
+        if wait > self.patience:
+            self.ledger.release_claim(self.send_id, str(error))
+            raise error
         self.ledger.release_claim(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds + wait)
         return wait
+
+    def _look_before_repeating(self, error: Busy, wait: float) -> float | None:
+        """Look for the post until it would have appeared. Only then, if nothing may be it, it is sent again.
+
+        The claim is held meanwhile, so this waits here and not in a retry of the task.
+        """
+        rest = max(wait, self.grace)
+        if rest > self.patience:
+            self.ledger.answer_lost(self.send_id, str(error))
+            return None
+        while True:
+            self.taisly.sleep(wait)
+            self.ledger.renew(self.send_id, self.owner)
+            found, rest = look_for(self.taisly, self.send_id), rest - wait
+            if found:
+                return None
+            if rest <= 0:
+                break
+            wait = min(LOOK_PAUSE, rest)
+        if found is None:
+            self.ledger.answer_lost(self.send_id, f"429, and the history does not settle it ({error})")
+            return None
+        log.warning("Taisly's history does not show the post. Sending it again.")
+        self.ledger.release_claim(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds)
+        return 0.0

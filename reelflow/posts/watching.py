@@ -11,15 +11,13 @@ import logging
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
-from reelflow.posts.matching import CLOCK_SLACK, match_sends, matches_send, outcomes_of
-from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
-from reelflow.records.post_states import PostState, SendStatus, settled_state
+from reelflow.posts.history import GRACE, adopt_lost, open_sends_of, read_history
+from reelflow.posts.matching import CLOCK_SLACK, outcomes_of
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.records.post_states import PostState, SendStatus, overdue_reason
 from reelflow.records.posts import Outcome, Send, SendRecord
-from reelflow.taisly.wire import HistoryItem
-from reelflow.wording import count
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +31,8 @@ NEXT_ARRIVAL = 3.0
 """A post that joins others in flight is looked for within this many first pauses."""
 FOLLOWER_PAUSE = 1.0
 """Seconds between two looks into the ledger by a run that does not read the history itself."""
-PAGES = 3
-"""Pages searched, ten posts each, when the range lacks a post that it should have."""
-GRACE = 600.0
-"""Seconds after which a post whose answer was lost, and which the history does not show, is left to a person."""
+REFUSALS = 3
+"""So many refusals in a row end a watch: one may come from a proxy or a captive portal on the way."""
 
 
 @dataclass
@@ -44,6 +40,7 @@ class WatchResult:
     """The result of watching: what went wrong in the last look, if anything; and each new outcome."""
 
     trouble: ReelflowError | None = None
+    refusals: int = 0
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
 
 
@@ -59,8 +56,8 @@ def watch_posts(
     """Wait until the sends of `send_ids` have an outcome everywhere, or `seconds` are over.
 
     A look that fails is no reason to give up, since the posts are out there all the same: a 429 is waited for, a
-    broken connection tried again at the next look. Only a refusal ends it early, such as of a key that is no longer
-    accepted. Never raises for what Taisly does; `WatchResult.trouble` says what went wrong last.
+    broken connection tried again at the next look. Only repeated refusals end it early, such as of a key that is no
+    longer accepted. Never raises for what Taisly does; `WatchResult.trouble` says what went wrong last.
 
     Args:
         taisly: With the ledger that has the sends.
@@ -74,21 +71,22 @@ def watch_posts(
         LedgerUnavailable: the ledger cannot tell what is open, or who reads the history.
     """
     ledger, me, result = taisly.ledger, uuid.uuid4().hex, WatchResult()
-    end = ledger.now() + seconds
+    end = ledger.monotonic() + seconds
     _join(taisly, me, first_pause)
     try:
-        while (now := ledger.now()) < end and _still_open(taisly, send_ids):
+        while (left := end - ledger.monotonic()) > 0 and _still_open(taisly, send_ids):
             reading, next_look, pause = ledger.become_reader(taisly.key, me, ledger.lease_seconds)
+            until_look = next_look - ledger.now()
             if not reading:
-                taisly.sleep(min(FOLLOWER_PAUSE, end - now))
-            elif now < next_look:
-                taisly.sleep(min(next_look - now, end - now, ledger.lease_seconds / 3))
+                taisly.sleep(min(FOLLOWER_PAUSE, left))
+            elif 0 < until_look <= max(first_pause, LONGEST_PAUSE):  # later than that: the clock was set back since
+                taisly.sleep(min(until_look, left, ledger.lease_seconds / 3))
             else:
-                wait = _look_and_tell(taisly, result, grace, on_news)
-                if wait is None:
+                _look_and_tell(taisly, result, grace, on_news)
+                if result.refusals == REFUSALS:
                     break
                 pause = max(first_pause, min(LONGEST_PAUSE, pause * GROWTH))
-                ledger.plan_next_look(taisly.key, ledger.now() + max(pause, wait), pause)
+                ledger.plan_next_look(taisly.key, ledger.now() + pause, pause)
     finally:
         ledger.stop_reading(taisly.key, me)
     return result
@@ -113,44 +111,30 @@ def _still_open(taisly: RateLimitedTaisly, send_ids: Collection[str] | None) -> 
     return any(o.state.in_flight for _, found in taisly.ledger.sends(send_ids) for o in found)
 
 
-def open_sends_of(taisly: RateLimitedTaisly) -> list[SendRecord]:
-    """The open sends to accounts that this key can see; those of another Taisly account are not its business.
-
-    Raises:
-        ServiceError: the accounts of the key are not known and cannot be asked for.
-    """
-    found = taisly.ledger.open_sends(taisly.service)
-    ours = taisly.account_ids() if found else set()
-    return [(send, its) for send, its in found if ours >= set(send.account_ids)]
-
-
 def _look_and_tell(
     taisly: RateLimitedTaisly, result: WatchResult, grace: float, on_news: Callable[[Send, Outcome], None]
-) -> float | None:
-    """Look once. The least seconds until the next look, or None if there can be none."""
+) -> None:
+    """Look once. A key that has to rest after a 429 is left alone by the looks that follow, too."""
     try:
         for send, outcome in read_outcomes(taisly, grace=grace):
             result.news.append((send, outcome))
             on_news(send, outcome)
-        result.trouble = None
+        result.trouble, result.refusals = None, 0
     except Busy as error:
         result.trouble = error
-        return error.retry_after or BUSY_SECONDS
     except Refused as error:
-        result.trouble = error
-        log.warning("Taisly's history can no longer be read: %s", error)
-        return None
+        result.trouble, result.refusals = error, result.refusals + 1
+        log.warning("Taisly's history could not be read: %s", error)
     except ReelflowError as error:
         result.trouble = error
         log.warning("Taisly's history could not be read. Trying again at the next check: %s", error)
-    return 0.0
 
 
 def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tuple[Send, Outcome]]:
     """Read the history once for every open send, and record what it says; the outcomes that are new.
 
     Sends that died before their upload was complete are released; sends whose answer was lost are matched with the
-    history, or become UNCONFIRMED after `grace` seconds.
+    history, or become UNCONFIRMED after `grace` seconds. So do posts without an outcome after a much longer time.
 
     Raises:
         ServiceError: as the client does.
@@ -163,85 +147,33 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     for send, _ in by_status[SendStatus.ABANDONED]:
         ledger.release_claim(send.id, "its run died before the upload was complete; nothing was posted")
     due, lost = by_status[SendStatus.DUE], [send for send, _ in by_status[SendStatus.ANSWER_LOST]]
+    news = _give_up_disconnected(taisly, now)
     if not due and not lost:
-        return []
-    items = _read_history(taisly, [send for send, _ in due], lost, now)
-    _adopt(taisly, lost, [send for send, _ in by_status[SendStatus.AT_WORK]], list(items.values()), now, grace)
+        return news
+    history = read_history(taisly, [send for send, _ in due], lost)
+    news += adopt_lost(taisly, lost, [send for send, _ in by_status[SendStatus.AT_WORK]], history, grace)
     adopted = [(send, found) for send, found in ledger.sends([s.id for s in lost]) if send.history_id is not None]
-    news = []
     for send, found in (*due, *adopted):
-        told = outcomes_of([o.account for o in found], items.get(send.history_id or ""))
-        news += [(send, outcome) for outcome in ledger.record_outcomes(send.id, told)]
+        item = history.find(send.history_id)
+        news += [(send, o) for o in ledger.record_outcomes(send.id, outcomes_of([o.account for o in found], item))]
+        if reason := overdue_reason(send.watched_for(now), is_shown=item is not None):
+            news += [(send, o) for o in ledger.settle(send.id, PostState.UNCONFIRMED, reason)]
+    ledger.note_watched([send.id for send, _ in (*due, *adopted) if send.watched_since is None])
     return news
 
 
-def _read_history(taisly: RateLimitedTaisly, due: list[Send], lost: list[Send], now: float) -> dict[str, HistoryItem]:
-    """The history of the time of these sends, by id; page by page where the range lacks what it should have."""
-    slack = CLOCK_SLACK.total_seconds()
-    begun = [s.begun_at or now for s in (*due, *lost)]
-    first = min(begun) - slack
-    last = max(now, *(s.scheduled_ms / 1000 for s in (*due, *lost))) + slack
-    found = taisly.history_between(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
-    items = {item.id: item for item in found}
-    wanted = {s.history_id for s in due}
-    for page in range(1, PAGES + 1):
-        if wanted <= set(items) and (items or not lost):
-            break
-        more = taisly.history_page(page)
-        items |= {item.id: item for item in more}
-        if not more:
-            break
-    return items
-
-
-def _adopt(
-    taisly: RateLimitedTaisly,
-    lost: list[Send],
-    at_work: list[Send],
-    items: list[HistoryItem],
-    now: float,
-    grace: float,
-) -> None:
-    """Match lost sends with what the history has and nobody owns; give up on those that are older than `grace`."""
-    if not lost:
-        return
-    ledger = taisly.ledger
-    owned = ledger.owned_history_ids(taisly.service, [item.id for item in items])
-    free = [item for item in items if item.id not in owned]
-    matched = match_sends(lost, at_work, free)
-    for send in lost:
-        state = settled_state(found=send.id in matched, age=now - (send.sealed_at or now), grace=grace)
-        if state is PostState.ACCEPTED:
-            ledger.accepted(send.id, matched[send.id], "found in Taisly's history")
-        elif state is PostState.UNCONFIRMED:
-            candidates = sum(matches_send(item, [send]) for item in free)
-            ledger.settle(send.id, PostState.UNCONFIRMED, unconfirmed_reason(candidates))
-
-
-def unconfirmed_reason(candidates: int) -> str:
-    """Why it is not known whether a post went out."""
-    seen = f"shows {count(candidates, 'post')} that could be it" if candidates else "does not show it"
-    return f"Taisly's answer was lost, and its history {seen}"
-
-
-def reconcile_now(taisly: RateLimitedTaisly, send_id: str) -> bool:
-    """After a 429 to a whole upload: whether the post is out after all, or may be. False: it may be sent again.
-
-    The history is read once; a send that cannot be told from others is left to `read_outcomes`.
-    """
-    ((send, _),) = taisly.ledger.sends([send_id])
-    try:
-        items = _read_history(taisly, [], [send], taisly.ledger.now())
-    except ServiceError as error:
-        taisly.ledger.answer_lost(send_id, f"429, and the history cannot be read ({error})")
-        return True
-    owned = taisly.ledger.owned_history_ids(taisly.service, list(items))
-    candidates = [item for item in items.values() if item.id not in owned and matches_send(item, [send])]
-    if not candidates:
-        return False
-    at_work = [s for s, _ in open_sends_of(taisly) if s.id != send_id and s.history_id is None]
-    if matched := match_sends([send], at_work, candidates):
-        taisly.ledger.accepted(send_id, matched[send_id], "answered with 429, but found in Taisly's history")
-    else:
-        taisly.ledger.answer_lost(send_id, "429, but the history has posts that may be it")
-    return True
+def _give_up_disconnected(taisly: RateLimitedTaisly, now: float) -> list[tuple[Send, Outcome]]:
+    """End the sends whose outcome no connected account can tell, once that has lasted long enough."""
+    ledger, ours = taisly.ledger, taisly.account_ids()
+    news: list[tuple[Send, Outcome]] = []
+    waiting = [
+        send
+        for send, _ in ledger.open_sends(taisly.service)
+        if not ours & set(send.account_ids) and send.status(now) not in (SendStatus.AT_WORK, SendStatus.SCHEDULED)
+    ]
+    for send in waiting:
+        if overdue_reason(send.watched_for(now), is_shown=True):
+            reason = "its accounts are no longer connected in Taisly, so its outcome cannot be read"
+            news += [(send, o) for o in ledger.settle(send.id, PostState.UNCONFIRMED, reason)]
+    ledger.note_watched([send.id for send in waiting if send.watched_since is None])
+    return news

@@ -10,6 +10,7 @@ A destination is one account of one post::
        └── from REFUSED and CANCELLED: nothing is out, so another run may claim it
 
     out of UNCONFIRMED: a person or a late answer decides: ACCEPTED, SUCCESS, REFUSED or CLAIMED
+    ACCEPTED ──► UNCONFIRMED: no outcome for so long that a person has to look
     CLAIMED ──► ACCEPTED: a late answer to a send that was already given up
 
 SUCCESS and FAILED are final: a platform has been known to report a failure and publish all the same.
@@ -69,7 +70,7 @@ _MAY_COME_FROM = {
     PostState.SUCCESS: frozenset({PostState.ACCEPTED, PostState.UNCONFIRMED}),
     PostState.FAILED: frozenset({PostState.ACCEPTED}),
     PostState.REFUSED: frozenset({PostState.SENDING, PostState.UNCONFIRMED}),
-    PostState.UNCONFIRMED: frozenset({PostState.SENDING}),
+    PostState.UNCONFIRMED: frozenset({PostState.SENDING, PostState.ACCEPTED}),
     PostState.CANCELLED: frozenset({PostState.ACCEPTED}),
 }
 
@@ -146,3 +147,21 @@ def settled_state(*, found: bool, age: float, grace: float) -> PostState | None:
     if found:
         return PostState.ACCEPTED
     return PostState.UNCONFIRMED if age > grace else None
+
+
+NOT_SHOWN_SECONDS = 3600.0
+"""How long a history may not show a post that Taisly accepted, before it counts as deleted there."""
+NO_OUTCOME_SECONDS = 24 * 3600.0
+"""How long a platform may take to report an outcome."""
+
+
+def overdue_reason(watched_for: float, *, is_shown: bool) -> str | None:
+    """Why a post that Taisly accepted is left to a person; None while its outcome is waited for.
+
+    Args:
+        watched_for: Seconds since its outcome was first looked for.
+        is_shown: Whether the history shows it.
+    """
+    if not is_shown and watched_for > NOT_SHOWN_SECONDS:
+        return "Taisly accepted the post, but its history no longer shows it"
+    return "Taisly has not reported an outcome for a day" if watched_for > NO_OUTCOME_SECONDS else None

@@ -115,11 +115,16 @@ class Send:
     begun_at: float | None
     sealed_at: float | None
     history_id: str | None
+    watched_since: float | None = None
 
     @property
     def file_name(self) -> str:
         """The last part of the video's path, whichever system's."""
         return file_name(self.file)
+
+    def watched_for(self, now: float) -> float:
+        """Seconds since its outcome was first looked for."""
+        return now - (self.watched_since or now)
 
     def status(self, now: float, *, clock_slack: float = 0.0) -> SendStatus:
         """What it calls for now; see `send_status`."""

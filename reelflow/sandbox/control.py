@@ -7,6 +7,7 @@ connection that is stale after the sandbox was restarted.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -94,7 +95,7 @@ class SandboxControl:
 
         Args:
             fault: ``drop_before``, ``drop_mid_body``, ``drop_after``, ``status_before``, ``status_after``,
-                ``garbage_after`` or ``slow``.
+                ``garbage_after``, ``refusal_with_id`` or ``slow``.
             method: Of the requests that it hits; ``*`` for any.
             path: As in ``/api/private/post``, or with ``*`` for anything.
             times: How many requests it hits; None for all.
@@ -146,6 +147,28 @@ class SandboxControl:
     def set_clock(self, offset: float) -> None:
         """Set the sandbox's clock `offset` seconds ahead of the real one; behind it if negative."""
         self._ask("POST", "/sandbox/clock", {"offset": offset})
+
+    def style_history(
+        self,
+        *,
+        stale_seconds: float = 0.0,
+        caption: str = "whole",
+        without: Sequence[str] = (),
+        odd_entries: bool = False,
+    ) -> None:
+        """Let Taisly's history list posts in one of the ways that mislead; without arguments, plainly again.
+
+        Args:
+            stale_seconds: A post is shown only when it is that old.
+            caption: ``whole``, ``trimmed``, ``crlf``, ``escaped``, ``cut`` or ``none``.
+            without: Fields that items lack, of ``result``, ``platforms``, ``date``, ``description``, ``scheduled``.
+            odd_entries: Whether entries that cannot be read stand among the posts.
+
+        Raises:
+            ValueError: One of the values makes no sense.
+        """
+        order = {"stale_seconds": stale_seconds, "caption": caption, "without": list(without)}
+        self._ask("POST", "/sandbox/history", {**order, "odd_entries": odd_entries})
 
     def restart_phones(self, *, lost: bool = False, ids_from_1: bool = False) -> None:
         """Restart TikMatrix: running phone tasks return to pending.

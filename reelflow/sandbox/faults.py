@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
 import json
 import random
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -31,10 +33,12 @@ KINDS = (
     "status_before",
     "status_after",
     "garbage_after",
+    "refusal_with_id",
     "slow",
 )
-STATUSES = (429, 500, 502, 503)
+STATUSES = (302, 403, 404, 408, 409, 425, 429, 500, 502, 503)
 """The statuses that ``status_before`` and ``status_after`` can answer with."""
+_FROM_PROXIES = (302, 403, 404, 502)
 _ABORT = "reelflow.abort"
 
 
@@ -145,19 +149,28 @@ class CuttableProtocol(H11Protocol):
 class FaultLayer:
     """Counts every request to the two APIs, and does to it what was ordered.
 
-    A request that still runs when the server stops loses its connection, as if the service had died.
+    A request that still runs when the server stops loses its connection, as if the service had died. Every answer has
+    the Date of the sandbox's clock.
     """
 
-    def __init__(self, app: App, faults: Callable[[], Faults], requests: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self,
+        app: App,
+        faults: Callable[[], Faults],
+        requests: Callable[[], dict[str, int]],
+        clock: Callable[[], float],
+    ) -> None:
         self._app = app
         self._faults = faults
         self._requests = requests
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or apply the fault ordered for it."""
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
+        send = self._dated(send)
         method, path = scope["method"], scope["path"]
         counts, name = self._requests(), f"{method} {re.sub(r'/task/[0-9]+', '/task/{id}', path)}"
         counts[name] = counts.get(name, 0) + 1
@@ -169,6 +182,15 @@ class FaultLayer:
                 await self._apply(fault, scope, receive, send)
         except asyncio.CancelledError:  # uvicorn would answer 500 and log a traceback
             await _cut(scope, receive)
+
+    def _dated(self, send: Send) -> Send:
+        async def with_date(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = email.utils.formatdate(self._clock(), usegmt=True).encode()
+                message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}
+            await send(message)
+
+        return with_date
 
     async def _apply(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         if fault.fault == "drop_before":
@@ -185,9 +207,11 @@ class FaultLayer:
             for message in answer:
                 await send(message)
         else:
-            await self._run(scope, receive)
+            answer = await self._run(scope, receive)
             if fault.fault == "drop_after":
                 await _cut(scope, receive)
+            elif fault.fault == "refusal_with_id":
+                await _answer(send, 200, ("application/json", _refusal_with_id(answer)))
             elif fault.fault == "garbage_after":
                 await _answer(send, 200, ("application/json", b'{"success": tru'))
             else:  # status_after
@@ -229,9 +253,17 @@ async def _cut(scope: Scope, receive: Receive) -> None:
         pass
 
 
+def _refusal_with_id(answer: list[Message]) -> bytes:
+    """The answer as a refusal that names what was stored all the same."""
+    stored = json.loads(b"".join(message.get("body", b"") for message in answer))
+    refusal = {"success": False, "message": "INTERNAL", "error": "Something went wrong"}
+    return json.dumps({**refusal, **{k: v for k, v in stored.items() if k == "historyId"}}).encode()
+
+
 def _error_body(fault: Fault) -> tuple[str, bytes]:
-    if fault.status == 502:  # a proxy answers for the service, in HTML
-        return "text/html", b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+    if fault.status in _FROM_PROXIES:  # a proxy answers for the service, in HTML
+        title = f"{fault.status} {HTTPStatus(fault.status).phrase}"
+        return "text/html", f"<html><head><title>{title}</title></head><body>nginx</body></html>".encode()
     body: dict[str, Any] = {"success": False, "code": 50001, "message": "INTERNAL", "error": "Something went wrong"}
     if fault.status == 429:
         body |= {"code": 42900, "message": "RATE_LIMIT", "error": "Too many requests", "retryAfter": fault.seconds}
@@ -241,5 +273,7 @@ def _error_body(fault: Fault) -> tuple[str, bytes]:
 async def _answer(send: Send, status: int, content: tuple[str, bytes]) -> None:
     kind, body = content
     headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    if status == HTTPStatus.FOUND:
+        headers.append((b"location", b"/login"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

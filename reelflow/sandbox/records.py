@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reelflow.sandbox.catalog import API_KEY
+from reelflow.sandbox.history import HistoryStyle
 
 PENDING, RUNNING, COMPLETED, FAILED = range(4)
 """The statuses of a phone task, as TikMatrix numbers them."""
@@ -81,6 +82,7 @@ class Data:
     requests: dict[str, int] = field(default_factory=dict)
     fail_next: list[dict[str, Any]] = field(default_factory=list)
     clock_offset: float = 0.0
+    history: HistoryStyle = field(default_factory=HistoryStyle)
 
     def write(self, path: Path) -> None:
         """Write it as JSON, in one move: a sandbox that is killed meanwhile leaves the last version."""
@@ -96,4 +98,5 @@ class Data:
             Post(**{**post, "destinations": [Destination(**d) for d in post["destinations"]]}) for post in raw["posts"]
         ]
         raw["phone_tasks"] = [PhoneTask(**task) for task in raw["phone_tasks"]]
+        raw["history"] = HistoryStyle(**raw["history"])
         return cls(**raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from reelflow.sandbox import taisly, tikmatrix
 from reelflow.sandbox.catalog import ACCOUNTS, DEVICES
 from reelflow.sandbox.faults import CuttableProtocol, Fault, FaultLayer, Faults
+from reelflow.sandbox.history import HistoryStyle
 from reelflow.sandbox.world import World
 
 STOP_SECONDS = 1
@@ -46,11 +48,12 @@ def build_app(world: World) -> FaultLayer:
             Route("/sandbox/fail-next", control.fail_next, methods=["POST"]),
             Route("/sandbox/restart-phones", control.restart_phones, methods=["POST"]),
             Route("/sandbox/clock", control.set_clock, methods=["POST"]),
+            Route("/sandbox/history", control.style_history, methods=["POST"]),
             Route("/sandbox/videos/{name}", control.video),
         ],
         lifespan=lifespan,
     )
-    return FaultLayer(app, lambda: control.faults, lambda: world.data.requests)
+    return FaultLayer(app, lambda: control.faults, lambda: world.data.requests, world.now)
 
 
 class _Control:
@@ -123,6 +126,14 @@ class _Control:
         self.world.save()
         return JSONResponse({"offset": self.world.data.clock_offset, "now": round(self.world.now() * 1000)})
 
+    async def style_history(self, request: Request) -> Response:
+        try:
+            self.world.data.history = HistoryStyle.from_json(await taisly.json_object(request))
+        except (ValueError, TypeError) as error:
+            return _bad_request(str(error))
+        self.world.save()
+        return JSONResponse(asdict(self.world.data.history))
+
     async def video(self, request: Request) -> Response:
         path = self.world.videos / Path(request.path_params["name"]).name
         if not path.is_file():
@@ -142,6 +153,7 @@ def make_server(world: World, **settings: Any) -> uvicorn.Server:
             http=CuttableProtocol,
             log_level="warning",
             access_log=False,
+            date_header=False,  # FaultLayer sends the sandbox's own time
             timeout_graceful_shutdown=STOP_SECONDS,
             lifespan="on",
             **settings,

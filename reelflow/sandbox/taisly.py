@@ -142,7 +142,8 @@ class _Taisly:
 
     async def history(self, request: Request) -> Response:
         query = request.query_params
-        newest_first = list(reversed(self.world.data.posts))
+        style, now = self.world.data.history, self.world.now()
+        newest_first = [p for p in reversed(self.world.data.posts) if style.shows(p.created / 1000, now)]
         if "startTime" in query or "endTime" in query:
             try:
                 start, end = int(query.get("startTime", 0)), int(query.get("endTime", 1 << 62))
@@ -154,7 +155,7 @@ class _Taisly:
             shown = newest_first[(page - 1) * PAGE : page * PAGE]
         for post in shown:
             self.world.advance_post(post)
-        return _success(data=[_history_item(post) for post in shown])
+        return _success(data=style.listed([_history_item(post) for post in shown]))
 
     async def cancel(self, request: Request) -> Response:
         post_id = request.query_params.get("id", "")

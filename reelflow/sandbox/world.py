@@ -168,20 +168,22 @@ class World:
         self._repost(post)
 
     def _repost(self, post: Post) -> None:
-        """Apply the repost rules to what was published; a repost is a post of its own and is never reposted."""
+        """Apply the repost rules to what was published, also for accounts that have the post already.
+
+        A repost is a post of its own and is never reposted.
+        """
         if post.repost_of or post.reposted or any(d.status == "PENDING" for d in post.destinations):
             return
         post.reposted = True
         published = {d.account for d in post.destinations if d.status == "SUCCESS"}
         for rule in self.data.repost_rules:
-            targets = [t for t in rule["to"] if t not in {d.account for d in post.destinations}]
-            if rule["from"] in published and not rule["isPaused"] and targets:
+            if rule["from"] in published and not rule["isPaused"]:
                 self.add_post(
                     sha256=post.sha256,
                     file=post.file,
                     caption=post.caption,
                     preview=post.preview,
-                    accounts=targets,
+                    accounts=rule["to"],
                     scheduled=None,
                     repost_of=post.id,
                 )

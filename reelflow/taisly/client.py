@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +29,9 @@ from reelflow.transport import (
     parse,
     redact,
 )
+from reelflow.wording import count
+
+log = logging.getLogger(__name__)
 
 SERVICE = "Taisly"
 BASE_URL = "https://app.taisly.com/api/private"
@@ -55,12 +60,20 @@ class TaislyClient(ServiceClient):
         api_key: ``taisly_…``. Never part of an error, a log line or a repr.
         base_url: https, or an address on this machine (the sandbox).
         transport: For tests: an ``httpx.BaseTransport`` to use in place of the network.
+        clock: For tests: Unix seconds.
 
     Every method raises the errors of `reelflow.errors`: `NothingSent` and `Busy` (safe to repeat),
     `OutcomeUnknown`, `Refused` and `NotAllowed` (repeating does not help).
     """
 
-    def __init__(self, api_key: str, base_url: str = BASE_URL, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str = BASE_URL,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         key = api_key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
@@ -69,7 +82,8 @@ class TaislyClient(ServiceClient):
             )
         self._key = key
         url = check_url(base_url, service=SERVICE)
-        super().__init__(url, open_client(url, headers={"Authorization": f"Bearer {key}"}, transport=transport))
+        http = open_client(url, headers={"Authorization": f"Bearer {key}"}, transport=transport)
+        super().__init__(url, http, clock)
 
     # The key itself
 
@@ -155,20 +169,37 @@ class TaislyClient(ServiceClient):
                 timeout=UPLOAD_TIMEOUT,
             )
             request.stream = _counted(request, video.name, file, progress, expect, before_last)
-            answer = self._answer(exchange(self._http, request, service=SERVICE))
+            response = exchange(self._http, request, service=SERVICE)
+        return self._accepted(response)
+
+    def _accepted(self, response: httpx.Response) -> AcceptedPost:
+        """The post that an answer names. One with an id is stored, whatever else the answer says."""
+        try:
+            answer = self._answer(response)
+        except ReelflowError as error:
+            with contextlib.suppress(ValueError):  # no JSON, or no id in it
+                accepted = AcceptedPost.model_validate(response.json())
+                log.warning("Taisly named the post %s in an answer that says: %s", accepted.history_id, error)
+                return accepted
+            raise
         return self._parse(answer, AcceptedPost)
 
     def history_page(self, page: int = 1) -> list[HistoryItem]:
         """GET ``/post/history?page=``: ten posts a page, newest first."""
-        return self._items("GET", "/post/history", HistoryItem, params={"page": page})
+        return self._history(page=page)
 
     def history_between(self, start: datetime, end: datetime) -> list[HistoryItem]:
         """GET ``/post/history?startTime=&endTime=``: every post of that time, unpaged.
 
         The unit is not documented; Unix milliseconds are assumed, as in POST ``/post``.
         """
-        params = {"startTime": round(start.timestamp() * 1000), "endTime": round(end.timestamp() * 1000)}
-        return self._items("GET", "/post/history", HistoryItem, params=params)
+        return self._history(startTime=round(start.timestamp() * 1000), endTime=round(end.timestamp() * 1000))
+
+    def _history(self, **params: int) -> list[HistoryItem]:
+        items = self._items("GET", "/post/history", HistoryItem, params=params)
+        if odd := sum(not item.id for item in items):
+            log.warning("Taisly's history has %s without an ID; skipped.", count(odd, "entry", "entries"))
+        return items
 
     def cancel_scheduled(self, history_id: str) -> None:
         """GET ``/post/cancelSchedule?id=``: delete a scheduled post for good. Yes, it is a GET."""
@@ -216,6 +247,7 @@ class TaislyClient(ServiceClient):
         except ValueError:
             body = None
         code, words = self._said(body)
+        refused = isinstance(body, dict) and body.get("success") is False
         if code == "LIMIT":  # whatever the status: the plan's posts are used up, which no waiting of ours cures
             raise Refused(
                 f"Taisly refused the post: {words}. The plan's posting limit is used up: "
@@ -223,8 +255,9 @@ class TaislyClient(ServiceClient):
                 service=SERVICE,
                 status=response.status_code,
                 code=code,
+                by_service=True,
             )
-        error = from_status(response, service=SERVICE, code=code, words=words)
+        error = from_status(response, service=SERVICE, code=code, words=words, by_service=refused)
         if error is not None:
             raise self._explained(error)
         if isinstance(body, list):
@@ -235,9 +268,15 @@ class TaislyClient(ServiceClient):
                 service=SERVICE,
                 status=response.status_code,
             )
-        if body.get("success") is False:
+        if refused:
             said = f": {words}" if words else ""
-            raise Refused(f"Taisly refused the request{said}.", service=SERVICE, status=response.status_code, code=code)
+            raise Refused(
+                f"Taisly refused the request{said}.",
+                service=SERVICE,
+                status=response.status_code,
+                code=code,
+                by_service=True,
+            )
         return body
 
     def _said(self, body: Any) -> tuple[str | None, str | None]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AliasChoices, AliasPath, Field, field_validator, model_validator
+from pydantic import AliasChoices, AliasPath, Field, ValidationInfo, field_validator, model_validator
 
 from reelflow.transport import Wire
 
@@ -50,11 +50,16 @@ class PlatformResult(Wire):
     @classmethod
     def _flatten(cls, value: Any) -> Any:
         # "platform" may be a name or an object that has the name and the id.
+        value = _told(value)
         if isinstance(value, dict) and isinstance(inner := value.get("platform"), dict):
-            value = dict(value)
-            value["platform"] = inner.get("platform") or inner.get("identifier") or ""
+            value = {**value, "platform": inner.get("platform") or inner.get("identifier") or ""}
             value.setdefault("platformId", inner.get("id") or inner.get("_id"))
         return value
+
+    @field_validator("platform", "platform_id", mode="before")
+    @classmethod
+    def _name_only(cls, value: Any, info: ValidationInfo) -> Any:
+        return value if isinstance(value, str | int) else cls.model_fields[str(info.field_name)].default
 
     @field_validator("reason", "link", mode="before")
     @classmethod
@@ -64,7 +69,7 @@ class PlatformResult(Wire):
     @field_validator("raw_status", mode="before")
     @classmethod
     def _status_text(cls, value: Any) -> Any:
-        return "PENDING" if value is None else value
+        return value if isinstance(value, str | int) else repr(value)
 
     @property
     def status(self) -> Status:
@@ -74,6 +79,11 @@ class PlatformResult(Wire):
         except ValueError:
             log.warning("Taisly reports a status that is not documented: %r; taken as not finished", self.raw_status)
             return Status.PENDING
+
+
+def _told(value: Any) -> Any:
+    """An object without its nulls, which say no more than a field that is missing."""
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 def _moment(value: Any) -> datetime | None:
@@ -111,14 +121,33 @@ class AcceptedPost(Wire):
 
 
 class HistoryItem(Wire):
-    """One post in the history. Documented are `id` and `result`; the rest is read where it is there."""
+    """One post in the history. Documented are `id` and `result`; the rest is read where it is there.
 
-    id: str = Field(validation_alias=AliasChoices("id", "_id", "historyId"), min_length=1)
+    An entry without an id, or that is no object at all, becomes an item with an empty id: nothing can be done with it,
+    but it may be the very post that is looked for.
+    """
+
+    id: str = Field("", validation_alias=AliasChoices("id", "_id", "historyId"))
     result: list[PlatformResult] = Field(default_factory=list)
     caption: str | None = Field(None, validation_alias=AliasChoices("description", "caption", "text"))
     account_ids: tuple[str, ...] = Field((), validation_alias=AliasChoices("platforms", "platformIds"))
     created: datetime | None = Field(None, validation_alias=AliasChoices("date", "createdAt", "created"))
     scheduled: datetime | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_entry(cls, value: Any) -> Any:
+        return _told(value) if isinstance(value, dict | cls) else {}
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _id_text(cls, value: Any) -> Any:
+        return value if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+    @field_validator("caption", mode="before")
+    @classmethod
+    def _caption_text(cls, value: Any) -> Any:
+        return value if isinstance(value, str) else None
 
     @field_validator("created", "scheduled", mode="before")
     @classmethod
@@ -136,7 +165,7 @@ class HistoryItem(Wire):
     @field_validator("result", mode="before")
     @classmethod
     def _list(cls, value: Any) -> Any:
-        return value if isinstance(value, list) else []
+        return [each for each in value if isinstance(each, dict | PlatformResult)] if isinstance(value, list) else []
 
 
 class RepostRule(Wire):

@@ -195,8 +195,10 @@ class TikMatrixClient(ServiceClient):
         if code in _CODES:
             kind, meaning = _CODES[code]
             said = f": {words}" if words else ""
-            raise kind(f"{meaning} ({code}{said}).", service=SERVICE, status=status, code=str(code))
-        error = from_status(response, service=SERVICE, code=None if code is None else str(code), words=words)
+            raise kind(f"{meaning} ({code}{said}).", service=SERVICE, status=status, code=str(code), by_service=True)
+        error = from_status(
+            response, service=SERVICE, code=None if code is None else str(code), words=words, by_service=is_envelope
+        )
         if error is not None:
             raise error
         if not is_envelope or code is None:
@@ -212,6 +214,7 @@ class TikMatrixClient(ServiceClient):
                 service=SERVICE,
                 status=status,
                 code=str(code),
+                by_service=True,
             )
         return body.get("data")
 

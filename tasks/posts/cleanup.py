@@ -6,7 +6,6 @@ from reelflow.posts.form import FinishForm, ResolveForm
 from reelflow.posts.report import FinishReport
 from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
-from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
 from tasks.posts.wording import OUTCOME_WORDS, detail_of
@@ -24,8 +23,6 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
             grace=taisly.grace_seconds,
             on_news=tell_outcome,
         )
-    for send, outcome in found.newly_unconfirmed:
-        emit_outcome(send, outcome, detail_of(send, outcome))
     report = FinishReport(
         ended=[outcome for _, outcome in found.news],
         still_open=found.still_open,

@@ -59,9 +59,9 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -
     ids: list[str] = []
     try:
         found = open_ledger().outcomes(request, service=taisly.service)
-        if sent.sent_now:  # what the watch reads is told there; nobody reads these two
+        if sent.sent_now:  # every other outcome is told by whoever reads it in Taisly's history
             for outcome, send in found:
-                if outcome.state in (PostState.REFUSED, PostState.UNCONFIRMED):
+                if outcome.state is PostState.REFUSED:
                     emit_outcome(send, outcome, detail_of(send, outcome))
         outcomes = [_shown(send, outcome) for outcome, send in found]
         ids = sorted({send.history_id for _, send in found if send.history_id})

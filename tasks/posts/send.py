@@ -31,5 +31,6 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             request,
             flow_run=flow_run.id,
             patience=max(LEAST_PATIENCE, request.watch_seconds),
+            grace=taisly.grace_seconds,
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
         )

@@ -34,5 +34,6 @@ def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) ->
 
 def tell_outcome(send: Send, outcome: Outcome) -> None:
     """Report a new outcome: as an event, and in the run's log."""
-    emit_outcome(send, outcome, detail_of(send, outcome))
-    get_run_logger().info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or outcome.detail)
+    detail = detail_of(send, outcome)
+    emit_outcome(send, outcome, detail)
+    get_run_logger().info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or detail)

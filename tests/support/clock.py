@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from reelflow.sandbox import Sandbox
+
 
 class Clock:
     """Time that passes only by sleeping, beginning now."""
@@ -17,6 +19,15 @@ class Clock:
         self.slept.append(seconds)
         self.now += seconds
         self.on_sleep(seconds)
+
+    def drive(self, sandbox: Sandbox, *, ahead: float = 0.0) -> None:
+        """Let a sandbox's clock go along with this one, `ahead` of it by so many seconds."""
+
+        def follow(seconds: float) -> None:
+            sandbox.world.data.clock_offset = self.now + ahead - time.time()
+
+        self.on_sleep = follow
+        follow(0.0)
 
     def __call__(self) -> float:
         return self.now

@@ -1,5 +1,8 @@
 """The sandbox with both clients, as most tests want it."""
 
+import time
+from collections.abc import Callable
+
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.sandbox import Sandbox
@@ -22,14 +25,14 @@ class SandboxWithClients(Sandbox):
         self.close_clients()
         super().stop()
 
-    def taisly(self, key: str = API_KEY) -> TaislyClient:
-        client = TaislyClient(key, self.taisly_url)
+    def taisly(self, key: str = API_KEY, *, clock: Callable[[], float] = time.time) -> TaislyClient:
+        client = TaislyClient(key, self.taisly_url, clock=clock)
         self._clients.append(client)
         return client
 
     def rate_limited(self, ledger: Ledger, clock: Clock, *, key: str = API_KEY, plan: str = "PRO") -> RateLimitedTaisly:
         return RateLimitedTaisly(
-            self.taisly(key), ledger, api_key=key, service=self.taisly_url, plan=plan, sleep=clock.sleep
+            self.taisly(key, clock=clock), ledger, api_key=key, service=self.taisly_url, plan=plan, sleep=clock.sleep
         )
 
     def tikmatrix(self) -> TikMatrixClient:

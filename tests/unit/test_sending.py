@@ -44,7 +44,10 @@ POST = "POST /api/private/post"
         (NothingSent("refused"), True, Seen.NOT_SENT),
         (Busy("429"), False, Seen.BUSY),
         (Busy("429"), True, Seen.BUSY),
-        (Refused("no"), True, Seen.REFUSED),
+        (Refused("no", by_service=True), True, Seen.REFUSED),
+        (Refused("302"), True, Seen.UNKNOWN),
+        (NotAllowed("401", by_service=True), True, Seen.REFUSED),
+        (NotAllowed("403 of a proxy"), True, Seen.UNKNOWN),
         (NotAllowed("401"), False, Seen.REFUSED),
         (OutcomeUnknown("500"), True, Seen.UNKNOWN),
         (OutcomeUnknown("500"), False, Seen.NOT_SENT),
@@ -180,7 +183,7 @@ def test_a_refusal_is_recorded_in_the_services_words_and_not_repeated(
 def test_the_plan_is_waited_for_and_never_broken(sandbox: Any, ledger: Ledger, clock: Clock, checked: Post) -> None:
     """60 posts on a plan of 50 requests an hour: no 429, and all of them out in the end."""
     sandbox.world.plan = "STARTER"
-    clock.on_sleep = sandbox.advance_clock  # the sandbox's hour and ours are the same
+    clock.drive(sandbox)
     taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
     for n in range(60):
         send_post(taisly, checked(str(n)), patience=7200)
@@ -396,8 +399,8 @@ def _item(name: str, **changes: Any) -> HistoryItem:
 
 
 def _bare(results: list[dict[str, str]]) -> HistoryItem:
-    """An item with the documented fields alone."""
-    return HistoryItem.model_validate({"id": "h1", "result": results})
+    """An item with the documented fields and its creation."""
+    return HistoryItem.model_validate({"id": "h1", "result": results, "date": round(NOW.timestamp() * 1000)})
 
 
 LATER = NOW + timedelta(hours=2)
@@ -413,25 +416,39 @@ LATER = NOW + timedelta(hours=2)
         ([_send("s1")], [], [_item("h1", platforms=["a"])], {}),
         ([_send("s1")], [], [_item("h1", platforms=["a", "b", "c"])], {}),
         ([_send("s1")], [], [_item("h1", date=round(LATER.timestamp() * 1000))], {}),
-        ([_send("s1")], [], [_item("h1", date=round((NOW - timedelta(minutes=9)).timestamp() * 1000))], {"s1": "h1"}),
+        ([_send("s1")], [], [_item("h1", date=round((NOW - timedelta(seconds=4)).timestamp() * 1000))], {"s1": "h1"}),
+        ([_send("s1")], [], [_item("h1", date=round((NOW - timedelta(minutes=1)).timestamp() * 1000))], {}),
+        ([_send("s1")], [], [_item("h1", date=None)], {}),
         ([_send("s1")], [_send("s2")], [_item("h1")], {}),
         ([_send("s1")], [_send("s2", caption="Ho")], [_item("h1")], {"s1": "h1"}),
         ([_send("s1"), _send("s2")], [], [_item("h1")], {}),
         ([_send("s2", sealed_at=NOW.timestamp() + 9), _send("s1")], [],
          [_item("h2", date=round(NOW.timestamp() * 1000) + 9000), _item("h1")], {"s1": "h1", "s2": "h2"}),
         ([_send("s1")], [], [_bare([{"platformId": "a"}, {"platformId": "b"}])], {"s1": "h1"}),
-        ([_send("s1")], [], [_bare([{"platform": "X"}, {"platform": "Y"}])], {"s1": "h1"}),
-        ([_send("s1")], [], [_bare([{"platform": "X"}])], {}),
+        ([_send("s1")], [], [_bare([{"platform": "X"}, {"platform": "Y"}])], {}),
+        ([_send("s1")], [], [_item("h1", platforms=None, result=[{"platform": "X"}, {"platform": "Y"}])], {"s1": "h1"}),
+        ([_send("s1")], [], [_item("h1", platforms=None, result=[{"platform": "X"}])], {}),
+        ([_send("s1")], [], [_item("h1", platforms=None)], {"s1": "h1"}),
+        ([_send("s1")], [], [_item("h1", description="")], {"s1": "h1"}),
+        ([_send("s1")], [], [_item("h1", description="", platforms=None)], {}),
+        ([_send("s1")], [], [_item(""), _item("h1")], {"s1": "h1"}),
+        ([_send("s1", caption="Salt & bread,\nfresh!")], [], [_item("h1", description="Salt &amp; bread,\r\nfresh!")],
+         {"s1": "h1"}),
+        ([_send("s1", caption="Day 11")], [], [_item("h1", description="Day 1")], {}),
+        ([_send("s1", caption="Day 11")], [], [_item("h1", description="Day 1…")], {"s1": "h1"}),
+        ([_send("s1", caption="The bread of the baker's daughter, 1"),
+          _send("s2", caption="The bread of the baker's daughter, 2")], [],
+         [_item("h1", description="The bread of the baker's daug…")], {}),
         ([_send("s1", scheduled_ms=round(LATER.timestamp() * 1000))], [],
-         [_item("h1", scheduled=round(LATER.timestamp() * 1000))], {"s1": "h1"}),
+         [_item("h1", scheduled=round(LATER.timestamp() * 1000) - 59_000)], {"s1": "h1"}),
         ([_send("s1", scheduled_ms=round(LATER.timestamp() * 1000))], [],
-         [_item("h1", scheduled=round(LATER.timestamp() * 1000) + 60_000)], {}),
+         [_item("h1", scheduled=round(LATER.timestamp() * 1000) + 61_000)], {}),
     ],
 )  # fmt: skip
 def test_a_lost_answer_is_matched_only_where_the_history_can_tell(
     lost: list[Send], busy: list[Send], items: list[HistoryItem], matched: dict[str, str]
 ) -> None:
-    """Same caption, same accounts, the same time; as many posts as sends; nobody at it who may own the post."""
+    """Same caption, same accounts, made during the send; as many posts as sends; nobody at it who may own the post."""
     assert match_sends(lost, busy, items) == matched
 
 

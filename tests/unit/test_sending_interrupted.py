@@ -78,9 +78,11 @@ def test_a_429_that_outlasts_the_runs_patience_frees_the_post(sandbox: Any, thro
 
 
 def test_a_429_after_the_whole_upload_that_outlasts_the_runs_patience_is_looked_for(
-    sandbox: Any, taisly: Any, checked: Post
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock
 ) -> None:
     """Taisly took the post all the same: it is not sent again, and found once the key has rested."""
+    clock.drive(sandbox)
+    clock.on_sleep = sandbox.advance_clock
     sandbox.order_fault("status_after", "POST", POST, status=429, seconds=3600)
     post = checked()
 
@@ -92,14 +94,17 @@ def test_a_429_after_the_whole_upload_that_outlasts_the_runs_patience_is_looked_
     assert len(sandbox.posts) == 1
 
 
-def test_a_429_is_not_repeated_while_the_history_cannot_be_read(sandbox: Any, taisly: Any, checked: Post) -> None:
+def test_a_429_is_not_repeated_while_the_history_cannot_be_read(
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock
+) -> None:
     """Whether the post is out is told by a later look."""
+    clock.drive(sandbox)
     sandbox.order_fault("status_after", "POST", POST, status=429, seconds=5)
-    sandbox.order_fault("drop_after", "GET", "*/history")
+    sandbox.order_fault("drop_after", "GET", "*/history", times=11)
     post = checked()
 
     send_post(taisly, post)
-    assert "429, and the history cannot be read" in _last_reason(taisly, post)
+    assert "429, and the history does not settle it" in _last_reason(taisly, post)
     watch_posts(taisly, None, seconds=1800)
 
     assert _states(taisly, post) == {PostState.SUCCESS: 3}
@@ -119,7 +124,7 @@ def test_a_429_is_not_repeated_while_the_history_has_several_posts_that_may_be_i
         )  # fmt: skip
 
     send_post(taisly, post)
-    assert "429, but the history has posts that may be it" in _last_reason(taisly, post)
+    assert "429, and the history does not settle it" in _last_reason(taisly, post)
     watch_posts(taisly, None, seconds=1800)
 
     assert _states(taisly, post) == {PostState.UNCONFIRMED: 3}

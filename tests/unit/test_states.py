@@ -12,7 +12,7 @@ from reelflow.records.phone_states import (
     settled_state,
     task_state,
 )
-from reelflow.records.post_states import PostState, SendStatus, is_held, may_be_claimed, send_status
+from reelflow.records.post_states import PostState, SendStatus, is_held, may_be_claimed, overdue_reason, send_status
 from reelflow.records.post_states import settled_state as lost_send_state
 from reelflow.tikmatrix.wire import TaskStatus
 from tasks.phones import wording as phones_wording
@@ -94,7 +94,7 @@ def test_who_may_claim_a_destination(
         (PostState.SUCCESS, {PostState.ACCEPTED, PostState.UNCONFIRMED}),
         (PostState.FAILED, {PostState.ACCEPTED}),
         (PostState.REFUSED, {PostState.SENDING, PostState.UNCONFIRMED}),
-        (PostState.UNCONFIRMED, {PostState.SENDING}),
+        (PostState.UNCONFIRMED, {PostState.SENDING, PostState.ACCEPTED}),
         (PostState.CANCELLED, {PostState.ACCEPTED}),
         (PostState.PENDING, set()),
     ],
@@ -153,6 +153,25 @@ def test_what_became_of_a_request_whose_answer_was_lost(
 def test_what_became_of_a_send_whose_answer_was_lost(found: bool, age: float, state: PostState | None) -> None:
     """It is in the history; or the grace is over; before that nobody can say."""
     assert lost_send_state(found=found, age=age, grace=60) is state
+
+
+@pytest.mark.parametrize(
+    ("watched_for", "is_shown", "words"),
+    [
+        (3600, False, None),
+        (3601, False, "no longer shows it"),
+        (86_400, True, None),
+        (86_401, True, "has not reported an outcome for a day"),
+        (86_401, False, "no longer shows it"),
+    ],
+)
+def test_how_long_the_outcome_of_an_accepted_post_is_waited_for(
+    watched_for: float, is_shown: bool, words: str | None
+) -> None:
+    """An hour while the history does not show it, a day while the platform says nothing."""
+    reason = overdue_reason(watched_for, is_shown=is_shown)
+
+    assert (reason is None) if words is None else (words in str(reason))
 
 
 @pytest.mark.parametrize(

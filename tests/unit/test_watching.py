@@ -12,7 +12,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import WatchResult, read_outcomes, watch_posts
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import PostRequest
+from reelflow.records.posts import Account, PostRequest
 
 HISTORY = "GET /api/private/post/history"
 Post = Callable[..., PostRequest]
@@ -232,8 +232,7 @@ def test_a_key_that_cannot_be_asked_for_its_accounts_is_trouble_and_no_error(
 def test_posts_of_another_taisly_account_are_left_alone(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
     """This key cannot see them, and so must not judge them."""
     ids = sent()
-    only_x = taisly.choose_accounts(["X"])
-    ledger.remember_accounts(taisly.key, only_x)
+    ledger.remember_accounts(taisly.key, [Account(id="of another one", platform="X")])
 
     _follow(taisly, None, seconds=60)
 
@@ -253,17 +252,126 @@ def test_a_post_that_joins_others_is_looked_for_with_them(sandbox: Any, taisly: 
     assert sandbox.requests(HISTORY) == 1
 
 
-def test_a_post_that_the_history_no_longer_shows_stays_open(
-    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any
-) -> None:
-    """Looked for by time, and then on the newest three pages; one that is deleted in Taisly is never judged."""
+def test_pages_are_searched_back_to_the_time_of_the_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
+    """Where the range shows nothing at all; no further, since every page is a request."""
     ids = sent()
     world = sandbox.world
     world.data.posts.clear()
     for n in range(40):
-        world.add_post(sha256="s", file="f", caption=str(n), preview=0, accounts=[], scheduled=None).created = 0
+        world.add_post(sha256="s", file="f", caption=str(n), preview=0, accounts=[], scheduled=None).created = 1
 
     assert read_outcomes(taisly) == []
 
     assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
-    assert sandbox.requests(HISTORY) == 1 + 3
+    assert sandbox.requests(HISTORY) == 1 + 1
+
+
+def test_a_post_that_was_deleted_at_taisly_is_left_to_a_person_after_an_hour(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any
+) -> None:
+    """It does not stay open for ever, it is told, and looking for it costs two requests a look at most."""
+    ids = sent()
+    sandbox.world.data.posts.clear()
+
+    assert _follow(taisly, ids, seconds=3000).news == []
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
+    followed = _follow(taisly, ids, seconds=3600)
+
+    assert [o.state for _, o in followed.news] == [PostState.UNCONFIRMED] * 3
+    assert set(_states(ledger, ids)) == {PostState.UNCONFIRMED}
+    assert followed.news[0][1].detail == "Taisly accepted the post, but its history no longer shows it"
+    assert sandbox.requests(HISTORY) <= 2 * 45
+
+
+def test_a_post_without_an_outcome_is_left_to_a_person_after_a_day(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock
+) -> None:
+    """Counted from the first look: a pause of two days in which nobody looked is no reason."""
+    ids = sent()
+    for destination in sandbox.world.data.posts[0].destinations:
+        destination.reads_left = 10**9
+    clock.sleep(2 * 86400)
+
+    assert read_outcomes(taisly) == []
+    clock.sleep(86400 + 1)
+
+    assert {o.state for _, o in read_outcomes(taisly)} == {PostState.UNCONFIRMED}
+    assert set(_states(ledger, ids)) == {PostState.UNCONFIRMED}
+
+
+def test_an_account_that_was_disconnected_does_not_keep_a_post_open(
+    sandbox: Any, taisly: Any, ledger: Ledger, checked: Post, clock: Clock
+) -> None:
+    """With one of its accounts left, a lost answer is looked for as usual; with none, a person is asked after a day."""
+    post = checked()
+    sandbox.order_fault("drop_after", "POST", "*/post", times=2)
+    send_post(taisly, post)
+    send_post(taisly, checked("alone", accounts=post.accounts[:1]))
+    ledger.remember_accounts(taisly.key, post.accounts[1:])
+
+    _follow(taisly, None, seconds=1800)
+    lonely = checked("alone", accounts=post.accounts[:1])
+    states = {o.state for o, _ in ledger.outcomes(post, service=taisly.service)}
+    assert states == {PostState.SUCCESS}
+    clock.sleep(86400)
+    told = read_outcomes(taisly)
+
+    assert [(o.state, o.account.id) for _, o in told] == [(PostState.UNCONFIRMED, post.accounts[0].id)]
+    ((outcome, _),) = ledger.outcomes(lonely, service=taisly.service)
+    assert "no longer connected" in outcome.detail
+
+
+def test_an_entry_that_cannot_be_read_costs_no_outcome(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, checked: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No id, null, a result of nulls, a caption that is an object: skipped, counted and logged."""
+    sandbox.style_history(odd_entries=True)
+    ids = sent()
+    sandbox.order_fault("drop_after", "POST", "*/post")
+    ids += sent("two")
+
+    _follow(taisly, ids)
+
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
+    assert "4 entries without an ID" in caplog.text
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 408, 425])
+def test_one_odd_answer_does_not_end_a_watch(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, status: int) -> None:
+    """A proxy or a captive portal answers for a moment; the post is out there all the same."""
+    ids = sent()
+    sandbox.order_fault("status_before", "GET", "*/history", status=status, times=2)
+
+    _follow(taisly, ids)
+
+    assert set(_states(ledger, ids)) == {PostState.SUCCESS}
+
+
+@pytest.mark.parametrize("jump", [-7200, 7200])
+def test_a_clock_that_is_set_while_a_run_waits_neither_hangs_nor_ends_it(
+    sandbox: Any, ledger_url: str, clock: Clock, checked: Post, jump: int
+) -> None:
+    """Two hours back or forward between two looks: the watch ends with its outcomes, within its own time."""
+    wall = Clock()
+    ledger = Ledger(ledger_url, clock=wall, monotonic=clock)
+    taisly = sandbox.rate_limited(ledger, clock)
+    post = checked()
+    sandbox.style_history(stale_seconds=10**6)
+    send_post(taisly, post)
+
+    def pass_time(seconds: float) -> None:
+        wall.now += seconds
+        if clock.passed > 30 and len(clock.slept) % 1000 < 999 and not jumped:
+            jumped.append(True)
+            wall.now += jump
+            sandbox.style_history()
+
+    jumped: list[bool] = []
+    clock.on_sleep = pass_time
+    watch_posts(taisly, None, seconds=900)
+
+    states = {o.state for o, _ in ledger.outcomes(post, service=taisly.service)}
+    ledger.close()
+    assert jumped
+    assert states == {PostState.SUCCESS}
+    assert clock.passed < 900

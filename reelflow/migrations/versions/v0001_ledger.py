@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("begun_at", sa.Float),
         sa.Column("sealed_at", sa.Float),
         sa.Column("history_id", sa.String(100)),
+        sa.Column("watched_since", sa.Float),
         sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
     )
     op.create_table(
