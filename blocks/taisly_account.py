@@ -7,7 +7,9 @@ from reelflow.ledger import Ledger
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import Plan, RateLimitedTaisly
 from reelflow.posts.watching import FIRST_PAUSE
+from reelflow.records.posts import DAY
 from reelflow.taisly.client import BASE_URL, TaislyClient
+from reelflow.transport import same_address
 
 
 class TaislyAccount(Block):
@@ -67,6 +69,21 @@ class TaislyAccount(Block):
         le=1440,
     )
 
+    duplicate_hours: float = Field(
+        DAY / 3600,
+        title="Refuse the same video within (hours)",
+        description="A video that was sent to an account within this time is not sent there again with another caption "
+        "or time, unless 'Send again on purpose' is set. While the outcome of the earlier post is not known, it is "
+        "always refused.",
+        ge=0,
+        le=8760,
+    )
+
+    @property
+    def duplicate_seconds(self) -> float:
+        """How far apart the same video may be published to the same account, in seconds."""
+        return self.duplicate_hours * 3600
+
     @property
     def grace_seconds(self) -> float:
         """How long to look for a post whose answer was lost, in seconds."""
@@ -75,7 +92,7 @@ class TaislyAccount(Block):
     @property
     def service(self) -> str:
         """The name of this service in the ledger: its address."""
-        return self.base_url.rstrip("/")
+        return same_address(self.base_url)
 
     def get_client(self) -> TaislyClient:
         """A client with this key. Use it in a `with` statement.

@@ -2,7 +2,8 @@
 
     ReelflowError
     ├── InputError             the input is wrong; nothing was sent: correct it
-    │   └── VideoUnreadable    the file is not a video that can be used
+    │   ├── VideoUnreadable    the file is not a video that can be used
+    │   └── DuplicatePost      the post may be out already, with something changed
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the post; this one sends nothing
     ├── RunFailed              the run did its work, and part of it failed; `report` has the details
@@ -95,6 +96,20 @@ class VideoUnreadable(InputError):
         self.found = found
         self.hint = hint
         self.facts = facts or {}
+
+
+class DuplicatePost(InputError):
+    """The post would be, or may be, published twice. Nothing was sent.
+
+    Attributes:
+        send_id: Of the earlier send, where there is one.
+        is_unconfirmed: Whether a person has to find out what became of that one.
+    """
+
+    def __init__(self, message: str, *, send_id: str | None = None, is_unconfirmed: bool = False) -> None:
+        super().__init__(message)
+        self.send_id = send_id
+        self.is_unconfirmed = is_unconfirmed
 
 
 class LedgerUnavailable(ReelflowError):

@@ -104,6 +104,18 @@ def check_url(url: str, *, service: str, plain_http_anywhere: bool = False) -> s
     return url.rstrip("/")
 
 
+def same_address(url: str) -> str:
+    """One spelling for all that lead to the same place, by which the ledger knows a service.
+
+    Upper and lower case of scheme and host, a port that is the scheme's own, the names of this machine, and a slash at
+    the end make no difference.
+    """
+    parsed = httpx.URL(url.strip())
+    if parsed.host in ("localhost", "::1"):
+        parsed = parsed.copy_with(host="127.0.0.1")
+    return str(parsed).rstrip("/")
+
+
 def open_client(
     base_url: str,
     *,

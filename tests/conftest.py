@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -117,7 +118,9 @@ def checked(clip: Callable[[str], Path]) -> Callable[..., PostRequest]:
     three = [next(a for a in accounts if a.platform == platform) for platform in wanted]
 
     def make(caption: str = "one", accounts: list[Account] = three, **changes: Any) -> PostRequest:
-        values = {"video": video, "scheduled_for": None, "preview_second": 0} | changes
+        # Each caption is another video's: one video with two captions would be a duplicate.
+        other = video.model_copy(update={"sha256": hashlib.sha256(caption.encode()).hexdigest(), "pictures": ()})
+        values = {"video": other, "scheduled_for": None, "preview_second": 0} | changes
         return PostRequest(caption=caption, accounts=accounts, **values)
 
     return make

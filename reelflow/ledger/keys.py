@@ -122,11 +122,28 @@ class KeyLedger(Database):
                 api_keys.update().where(api_keys.c.api_key == api_key).values(accounts=text, accounts_at=self.now())
             )
 
+    # What repost rules copy, kept as long
+
+    def known_copies(self, api_key: str, max_age: float) -> list[tuple[str, str]] | None:
+        """The (from, to) account ids remembered for a key, if they are not older than `max_age` seconds."""
+        with self.transaction() as connection:
+            row = self._key_row(connection, api_key)
+            if row["copies_at"] < self.now() - max_age:
+                return None
+            return [(source, target) for source, target in json.loads(row["copies"])]
+
+    def remember_copies(self, api_key: str, pairs: Sequence[tuple[str, str]]) -> None:
+        """Remember what the repost rules of a key copy."""
+        values = {"copies": json.dumps(pairs), "copies_at": self.now()}
+        with self.transaction() as connection:
+            self._key_row(connection, api_key)
+            connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(values))
+
     def _key_row(self, connection: Connection, api_key: str) -> RowMapping:
         """The row of a key, made if there is none, and locked until the transaction ends."""
         fresh = {
             "api_key": api_key, "blocked_until": 0, "reader": "", "reader_until": 0, "next_look": 0, "pause": 0,
-            "accounts": "[]", "accounts_at": 0,
+            "accounts": "[]", "accounts_at": 0, "copies": "[]", "copies_at": 0,
         }  # fmt: skip
         connection.execute(self.insert(api_keys).values(fresh).on_conflict_do_nothing())
         query = sa.select(api_keys).where(api_keys.c.api_key == api_key).with_for_update()

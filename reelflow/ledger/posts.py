@@ -14,8 +14,21 @@ from sqlalchemy.engine import Connection, RowMapping
 from reelflow.errors import ClaimLost
 from reelflow.ledger.database import Database
 from reelflow.ledger.schema import KEY, destinations, events, sends
+from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED, Duplicate, Verdict, duplicate_of
 from reelflow.records.post_states import EXPLAINED, IN_FLIGHT, TOLD_BY_PLATFORMS, PostState, is_held, may_be_claimed
-from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, SendRecord
+from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, SendRecord, plain_caption
+
+CLAIM_LOCK = 7263550
+"""PostgreSQL's advisory lock under which claims are made: none overlooks another that is being made. SQLite has one
+writer anyway."""
+
+
+class DuplicateFound(Exception):
+    """A claim was not made, because of these earlier sends."""
+
+    def __init__(self, found: Sequence[Duplicate]) -> None:
+        super().__init__(f"{len(found)} earlier sends")
+        self.found = found
 
 
 class PostLedger(Database):
@@ -27,6 +40,9 @@ class PostLedger(Database):
         """Claim those destinations of `request` that nobody has sent to or is sending to.
 
         A claim whose holder has died before its upload was complete is taken over.
+
+        Raises:
+            DuplicateFound: the same post, with something changed, has been sent to one of them. Nothing is claimed.
         """
         now = self.now()
         accounts = sorted(request.accounts, key=lambda a: a.id)  # one order everywhere: no two claims can deadlock
@@ -35,6 +51,8 @@ class PostLedger(Database):
         waiting: set[str] = set()
         settled: set[str] = set()
         with self.transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
             connection.execute(sends.insert().values(self._send_row(send_id, request, service, owner, flow_run, now)))
             for account in accounts:
                 row = self._destination_row(send_id, request, account, service, now)
@@ -60,10 +78,49 @@ class PostLedger(Database):
             if not mine:
                 connection.execute(sends.delete().where(sends.c.id == send_id))
                 return Claim(None, [], sorted(waiting), sorted(settled))
+            found = self._duplicates(connection, request, service, mine, now)
+            if refused := [each for each in found if each.verdict is Verdict.REFUSE]:
+                raise DuplicateFound(refused)
             ids = json.dumps(sorted(a.id for a in mine))
             connection.execute(sends.update().where(sends.c.id == send_id).values(accounts=ids))
             self._note(connection, send_id, PostState.CLAIMED, f"claimed for {len(mine)} accounts")
         return Claim(send_id, mine, sorted(waiting), sorted(settled))
+
+    def duplicates(self, request: PostRequest, *, service: str) -> list[Duplicate]:
+        """Earlier sends of the same or a similar video to those accounts of `request` that a claim would get."""
+        now = self.now()
+        taken = {
+            outcome.account.id
+            for outcome, send in self.outcomes(request, service=service)
+            if not may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
+        }
+        left = [account for account in request.accounts if account.id not in taken]
+        with self.transaction() as connection:
+            return self._duplicates(connection, request, service, left, now)
+
+    def _duplicates(
+        self, connection: Connection, request: PostRequest, service: str, accounts: Sequence[Account], now: float
+    ) -> list[Duplicate]:
+        """Refusals first. None for a post that is sent again on purpose."""
+        if request.repeat or not accounts:
+            return []
+        d, key = destinations.c, self._destination_row("", request, accounts[0], service, now)
+        same_post = sa.and_(*(d[name] == key[name] for name in KEY if name != "account_id"))
+        length = sends.c.duration.between(request.video.duration - SAME_LENGTH, request.video.duration + SAME_LENGTH)
+        query = _WITH_SENDS.where(
+            d.service == service,
+            d.account_id.in_([account.id for account in accounts]),
+            sa.not_(same_post),
+            sa.or_(
+                d.state.in_(UNSETTLED),
+                d.changed_at > now - request.duplicate_seconds,
+                d.scheduled_ms > (now - request.duplicate_seconds) * 1000,
+            ),
+            sa.or_(d.sha256 == request.video.sha256, length),
+        )
+        rows = connection.execute(query.order_by(d.changed_at.desc())).mappings()
+        found = [duplicate_of(request, _send(row), _outcome(row), now=now) for row in rows]
+        return sorted((each for each in found if each), key=lambda each: each.verdict is not Verdict.REFUSE)
 
     def renew(self, send_id: str, owner: str) -> None:
         """Show that the run which works on a send is alive.
@@ -288,6 +345,8 @@ class PostLedger(Database):
             "owner": owner,
             "lease_until": now + self.lease_seconds,
             "claimed_at": now,
+            "duration": request.video.duration,
+            "pictures": json.dumps(request.video.pictures),
         }
 
     @staticmethod
@@ -298,7 +357,7 @@ class PostLedger(Database):
             "service": service,
             "sha256": request.video.sha256,
             "account_id": account.id,
-            "caption_sha256": hashlib.sha256(request.caption.encode()).hexdigest(),
+            "caption_sha256": hashlib.sha256(plain_caption(request.caption).encode()).hexdigest(),
             "scheduled_ms": request.scheduled_ms,
             "repeat": request.repeat,
             "platform": account.platform,
@@ -318,8 +377,13 @@ _WITH_SENDS = sa.select(destinations, *(column.label(f"send__{column.name}") for
 
 def _send(row: RowMapping) -> Send:
     fields = ("id", "service", "sha256", "file", "caption", "scheduled_ms", "flow_run", "owner",
-              "lease_until", "begun_at", "sealed_at", "history_id", "watched_since")  # fmt: skip
-    return Send(account_ids=tuple(json.loads(row["send__accounts"])), **{f: row[f"send__{f}"] for f in fields})
+              "lease_until", "begun_at", "sealed_at", "history_id", "watched_since", "claimed_at",
+              "duration")  # fmt: skip
+    return Send(
+        account_ids=tuple(json.loads(row["send__accounts"])),
+        pictures=tuple(json.loads(row["send__pictures"])),
+        **{f: row[f"send__{f}"] for f in fields},
+    )
 
 
 def _outcome(row: RowMapping) -> Outcome:

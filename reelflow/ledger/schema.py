@@ -24,6 +24,8 @@ sends = sa.Table(
     sa.Column("sealed_at", _F),
     sa.Column("history_id", _S(100)),
     sa.Column("watched_since", _F),
+    sa.Column("duration", _F, nullable=False),
+    sa.Column("pictures", _T, nullable=False),
     sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
 )
 KEY = ("service", "sha256", "account_id", "caption_sha256", "scheduled_ms", "repeat")
@@ -47,6 +49,7 @@ destinations = sa.Table(
     sa.UniqueConstraint(*KEY, name="one_claim_a_destination"),
     sa.Index("destinations_by_state", "service", "state"),
     sa.Index("destinations_by_send", "send_id"),
+    sa.Index("destinations_by_account", "service", "account_id", "changed_at"),
 )
 events = sa.Table(
     "events",
@@ -80,6 +83,8 @@ api_keys = sa.Table(
     sa.Column("pause", _F, nullable=False),
     sa.Column("accounts", _T, nullable=False),
     sa.Column("accounts_at", _F, nullable=False),
+    sa.Column("copies", _T, nullable=False),
+    sa.Column("copies_at", _F, nullable=False),
 )
 phone_requests = sa.Table(
     "phone_requests",

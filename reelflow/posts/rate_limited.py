@@ -10,7 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from reelflow.errors import Busy, InputError, ReelflowError
+from reelflow.errors import Busy, InputError, ReelflowError, Refused
 from reelflow.ledger import Ledger, key_fingerprint
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.matching import account_of
@@ -108,6 +108,25 @@ class RateLimitedTaisly:
             with contextlib.suppress(InputError):  # it may have been connected just now
                 return choose_accounts(names, known)
         return choose_accounts(names, self._ask_accounts())
+
+    def copied_accounts(self) -> list[tuple[str, str]]:
+        """What Taisly's active repost rules copy, as they were at most ten minutes ago: (from, to) account ids.
+
+        Raises:
+            ServiceError: Taisly had to be asked, and the request failed.
+        """
+        known = self.ledger.known_copies(self.key, ACCOUNTS_KEPT)
+        if known is not None:
+            return known
+        try:
+            with self.request("read"):
+                rules = self._client.reposts()
+        except Refused as error:
+            log.warning("Taisly's repost rules cannot be read, so they are not checked: %s", error)
+            return []
+        pairs = [(rule.source, target) for rule in rules if not rule.paused for target in rule.targets]
+        self.ledger.remember_copies(self.key, pairs)
+        return pairs
 
     def create_post(self, *args: Any, **kwargs: Any) -> AcceptedPost:
         """As the client's; `take_ticket` must have been called before."""

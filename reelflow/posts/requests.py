@@ -10,8 +10,9 @@ from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption
 from reelflow.posts.form import PostForm
 from reelflow.posts.schedule import publishing_time
-from reelflow.records.posts import Account, PostRequest, Video
+from reelflow.records.posts import DAY, Account, PostRequest, Video
 from reelflow.video import check_video
+from reelflow.video.pictures import picture_hashes
 
 
 def read_video(name: str) -> Video:
@@ -30,6 +31,7 @@ def read_video(name: str) -> Video:
         width=report.facts.width,
         height=report.facts.height,
         duration=report.facts.duration,
+        pictures=picture_hashes(path, report.facts.duration),
         warnings=[str(p) for p in report.warnings],
     )
 
@@ -49,7 +51,12 @@ def check_form(form: PostForm, video: Video, now: datetime) -> datetime | None:
 
 
 def make_request(
-    form: PostForm, video: Video, scheduled_for: datetime | None, accounts: Sequence[Account]
+    form: PostForm,
+    video: Video,
+    scheduled_for: datetime | None,
+    accounts: Sequence[Account],
+    *,
+    duplicate_seconds: float = DAY,
 ) -> PostRequest:
     """The request for a form whose names have been resolved.
 
@@ -65,4 +72,5 @@ def make_request(
         preview_second=form.preview_second,
         repeat=form.repeat,
         watch_seconds=form.watch_minutes * 60,
+        duplicate_seconds=duplicate_seconds,
     )

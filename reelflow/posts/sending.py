@@ -19,6 +19,8 @@ from enum import StrEnum
 
 from reelflow.errors import Busy, ClaimLost, InputError, LedgerUnavailable, NothingSent, ReelflowError, Refused
 from reelflow.heartbeat import heartbeat
+from reelflow.ledger import DuplicateFound
+from reelflow.posts.duplicates import refusal_of
 from reelflow.posts.history import GRACE, look_for
 from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState
@@ -103,12 +105,16 @@ def send_post(
         NothingSent, Busy: it could not be sent; doing it again is safe.
         LedgerUnavailable: nothing is sent without the ledger.
         InputError: the file has changed, or cannot be read.
+        DuplicatePost: the same post, with something changed, has been sent to one of the accounts.
     """
     end = taisly.ledger.monotonic() + patience
     left, result = request, SendResult()
     while left.accounts:
         owner = uuid.uuid4().hex  # this very attempt: one flow run may be executed by two processes at once
-        claim = taisly.ledger.claim(left, service=taisly.service, owner=owner, flow_run=flow_run)
+        try:
+            claim = taisly.ledger.claim(left, service=taisly.service, owner=owner, flow_run=flow_run)
+        except DuplicateFound as error:
+            raise refusal_of(error.found, taisly.ledger.now()) from None
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +11,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState, SendStatus, send_status
 
+DAY = 86400.0
+
 
 def file_name(path: str) -> str:
     """The last part of a path of any system: a video may be sent on another machine than this one."""
     return path.replace("\\", "/").rpartition("/")[2]
+
+
+def plain_caption(caption: str) -> str:
+    """A caption without what makes no difference: how blanks and accents are written."""
+    return " ".join(unicodedata.normalize("NFC", caption).split())
 
 
 class Account(BaseModel):
@@ -33,7 +42,8 @@ class Account(BaseModel):
 class Video(BaseModel):
     """A video file that passed the check.
 
-    `size_bytes` and `modified_ns` are what the file was then; it is not sent if it has changed since.
+    `size_bytes` and `modified_ns` are what the file was then; it is not sent if it has changed since. `pictures` tell
+    whether another file shows the same; there are none where they could not be decoded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +55,7 @@ class Video(BaseModel):
     width: int
     height: int
     duration: float = Field(description="Seconds.")
+    pictures: tuple[int, ...] = ()
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -59,6 +70,7 @@ class PostRequest(BaseModel):
         preview_second: The frame that platforms show as its cover.
         repeat: 0 for the first time; another number sends the same again on purpose.
         watch_seconds: How long to wait for outcomes.
+        duplicate_seconds: How far apart the same video may be published to the same account.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +82,12 @@ class PostRequest(BaseModel):
     preview_second: float
     repeat: int = 0
     watch_seconds: float = 0.0
+    duplicate_seconds: float = DAY
+
+    def with_warnings(self, warnings: Sequence[str]) -> PostRequest:
+        """The same post, with more to tell about its video."""
+        video = self.video.model_copy(update={"warnings": [*self.video.warnings, *warnings]})
+        return self.model_copy(update={"video": video})
 
     @property
     def account_names(self) -> str:
@@ -115,7 +133,15 @@ class Send:
     begun_at: float | None
     sealed_at: float | None
     history_id: str | None
-    watched_since: float | None = None
+    watched_since: float | None
+    claimed_at: float
+    duration: float
+    pictures: tuple[int, ...]
+
+    @property
+    def published_at(self) -> float:
+        """When it was sent, or is to be published if that is later."""
+        return max(self.sealed_at or self.claimed_at, self.scheduled_ms / 1000)
 
     @property
     def file_name(self) -> str:

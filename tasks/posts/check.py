@@ -5,19 +5,24 @@ from datetime import UTC, datetime
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
+from reelflow.posts.duplicates import check_duplicates, check_reposts
 from reelflow.posts.form import PostForm
 from reelflow.posts.requests import check_form, make_request, read_video
 from reelflow.records.posts import PostRequest
 from tasks.ledger import open_ledger
+from tasks.posts.wording import explained_duplicates
 from tasks.step import step
 
 
 @step("check {form.file_name}")
 def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
-    """Check the video, the time, the accounts and the caption. Sends nothing, and makes at most one request to Taisly.
+    """Check the video, the time, the accounts and the caption, and that the post is not a duplicate. Sends nothing.
+
+    Asks Taisly for its accounts and repost rules, at most once in ten minutes for all runs.
 
     Raises:
         InputError: the post cannot be published like this.
+        DuplicatePost: it would be, or may be, published twice.
         ServiceError: Taisly does not answer, or does not accept this key.
     """
     log = get_run_logger()
@@ -25,6 +30,13 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     for warning in video.warnings:
         log.warning("%s: %s", video.path.name, warning)
     scheduled_for = check_form(form, video, datetime.now(UTC))
-    with taisly.get_rate_limited(open_ledger()) as client:
+    ledger = open_ledger()
+    with taisly.get_rate_limited(ledger) as client:
         accounts = client.choose_accounts(form.accounts)
-    return make_request(form, video, scheduled_for, accounts)
+        check_reposts(accounts, client.copied_accounts())
+    request = make_request(form, video, scheduled_for, accounts, duplicate_seconds=taisly.duplicate_seconds)
+    with explained_duplicates():
+        similar = check_duplicates(ledger.duplicates(request, service=taisly.service), ledger.now())
+    for warning in similar:
+        log.warning("%s.", warning)
+    return request.with_warnings(similar)

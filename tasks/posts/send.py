@@ -7,6 +7,7 @@ from reelflow.posts import sending
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
 from tasks.ledger import open_ledger
+from tasks.posts.wording import explained_duplicates
 from tasks.step import step
 
 LEAST_PATIENCE = 60.0
@@ -24,8 +25,9 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
         NothingSent: Taisly did not receive the post. It is safe to start the run again.
         LedgerUnavailable: the ledger cannot be used. Nothing is sent.
         InputError: the file changed since it was checked.
+        DuplicatePost: another run has sent the same post meanwhile, with something changed.
     """
-    with taisly.get_rate_limited(open_ledger()) as client:
+    with explained_duplicates(), taisly.get_rate_limited(open_ledger()) as client:
         return sending.send_post(
             client,
             request,

@@ -1,5 +1,9 @@
 """Messages for people, built from the facts that the engine returns."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reelflow.errors import DuplicatePost
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
 
@@ -15,6 +19,17 @@ OUTCOME_WORDS = {
     PostState.CLAIMED: "not sent",
 }
 """How a report shows the state of a post at one account; Markdown."""
+
+
+@contextmanager
+def explained_duplicates() -> Iterator[None]:
+    """Add to the refusal of a duplicate how the earlier post is resolved."""
+    try:
+        yield
+    except DuplicatePost as error:
+        if error.is_unconfirmed:
+            error.message += f" To resolve the earlier post, run resolve-post with the send ID {error.send_id}."
+        raise
 
 
 def detail_of(send: Send, outcome: Outcome) -> str:

@@ -1,18 +1,29 @@
 """The side doors to a second post: against the sandbox, with histories and answers that mislead."""
 
 import itertools
+import subprocess
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import pytest
-from support.clock import Clock
+from support.clock import Clock, RealClock
+from support.race import at_once
 
+from blocks import TaislyAccount
+from reelflow.errors import DuplicatePost
 from reelflow.ledger import Ledger
+from reelflow.posts.duplicates import check_duplicates, check_reposts
+from reelflow.posts.requests import read_video
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import PostRequest
+from reelflow.records.posts import Account, PostRequest
+from reelflow.sandbox.catalog import API_KEY
 
 Post = Callable[..., PostRequest]
 POST = "/api/private/post"
@@ -114,3 +125,183 @@ def test_a_twin_that_somebody_made_by_hand_is_not_taken_for_ours(
     ((outcome, send), *_) = ledger.outcomes(post, service=taisly.service)
     assert send.history_id is None
     assert "shows 1 post that could be it" in outcome.detail
+
+
+def _same_video(post: PostRequest, **changes: Any) -> PostRequest:
+    return post.model_copy(update=changes)
+
+
+LATER = datetime.now(UTC) + timedelta(hours=3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"caption": "a corrected caption"}, {"scheduled_for": LATER}, {"caption": "", "scheduled_for": LATER}],
+    ids=["caption", "time", "both"],
+)
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+def test_the_same_video_with_something_changed_is_refused_while_the_earlier_post_may_be_out(
+    sandbox: Any, url: str, clock: Clock, checked: Post, change: dict
+) -> None:
+    """Unconfirmed or just published: refused with its name and the two ways on; no request is spent."""
+    ledger = Ledger(url, clock=clock)
+    taisly = sandbox.rate_limited(ledger, clock)
+    sandbox.order_fault("status_before", "POST", POST, status=502)
+    first = checked()
+    send_post(taisly, first)
+    requests = sandbox.requests()
+    changed = _same_video(first, **change)
+
+    with pytest.raises(DuplicatePost, match="Wait for its outcome"):
+        send_post(taisly, changed)
+    assert sandbox.requests() == requests
+    watch_posts(taisly, None, seconds=1800)
+    ((_, send), *_) = ledger.outcomes(first, service=taisly.service)
+    with pytest.raises(DuplicatePost) as caught:
+        send_post(taisly, changed)
+
+    assert f"resolve it (send ID {send.id})" in str(caught.value)
+    assert "set 'Send again on purpose' to 1" in str(caught.value)
+    assert ledger.outcomes(changed, service=taisly.service) == []
+    send_post(taisly, _same_video(changed, repeat=1))
+    assert len(sandbox.posts) == 1
+    ledger.close()
+
+
+def test_the_same_video_may_be_published_again_when_a_day_has_passed(
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock
+) -> None:
+    """Or after the time that the block allows; and to other accounts at any time."""
+    clock.drive(sandbox)
+    everywhere = checked()
+    first = _same_video(everywhere, accounts=everywhere.accounts[:1])
+    send_post(taisly, first)
+    watch_posts(taisly, None, seconds=1800)
+
+    with pytest.raises(DuplicatePost, match="and it was published"):
+        send_post(taisly, _same_video(first, caption="again"))
+    send_post(taisly, _same_video(first, caption="elsewhere", accounts=everywhere.accounts[1:]))
+    watch_posts(taisly, None, seconds=1800)
+    clock.sleep(86400)
+    send_post(taisly, _same_video(first, caption="again"))
+
+    assert len(sandbox.posts) == 3
+
+
+def test_runs_that_race_with_different_captions_send_one_post(sandbox: Any, url: str, checked: Post) -> None:
+    """At the same moment, each with its own connection to the ledger: one sends, the others are refused."""
+    ledgers = [Ledger(url) for _ in range(4)]
+    ledgers[0].engine()
+
+    def send(n: int) -> bool:
+        taisly = sandbox.rate_limited(ledgers[n], RealClock())
+        try:
+            send_post(taisly, _same_video(checked(), caption=f"caption {n}"))
+        except DuplicatePost:
+            return False
+        return True
+
+    sent = at_once(4, send)
+
+    for each in ledgers:
+        each.close()
+    assert sorted(sent) == [False, False, False, True]
+    assert len(sandbox.posts) == 1
+
+
+def test_what_is_written_differently_and_means_the_same_is_one_post(
+    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Blanks at the end, line ends, accents, and every spelling of the service's address."""
+    plain = sandbox.taisly_url
+    block = {"api_key": API_KEY, "plan": "PRO"}
+    spellings = [plain, f"{plain}/", plain.replace("http://127.0.0.1", "HTTP://LocalHost")]
+    captions = ["Crème brûlée\nfresh", "Crème brûlée\r\nfresh ", unicodedata.normalize("NFD", "Crème brûlée fresh")]
+
+    for url, caption in zip(spellings, captions, strict=True):
+        with TaislyAccount(base_url=url, **block).get_rate_limited(ledger) as taisly:
+            send_post(taisly, _same_video(checked(), caption=caption))
+
+    assert len(sandbox.posts) == 1
+
+
+def test_another_export_of_a_video_is_refused_while_the_first_may_be_out_and_warned_of_later(
+    sandbox: Any, taisly: Any, checked: Post, clip: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Muxed again and encoded again: the same length and pictures; another video with the caption is nobody's."""
+    source = clip("good.mp4")
+    original = _with_pictures(checked(), source)
+    again = [
+        _with_pictures(checked("muxed"), _export(source, tmp_path / "muxed.mp4", "-c", "copy")),
+        _with_pictures(checked("encoded"), _export(source, tmp_path / "encoded.mp4", "-vf", "scale=540:960")),
+    ]
+    negative = _export(source, tmp_path / "negative.mp4", "-vf", "negate", "-preset", "ultrafast")
+    other = _with_pictures(checked(original.caption), negative)
+    send_post(taisly, original)
+
+    for export in again:
+        assert export.video.sha256 != original.video.sha256
+        with pytest.raises(DuplicatePost, match="looks the same"):
+            send_post(taisly, export)
+    send_post(taisly, other)
+    watch_posts(taisly, None, seconds=1800)
+
+    found = taisly.ledger.duplicates(again[0], service=taisly.service)
+    (warning, *_) = check_duplicates(found, taisly.ledger.now())
+    assert "A similar video was sent to" in warning
+    send_post(taisly, again[0])
+    assert len(sandbox.posts) == 3
+
+
+def _with_pictures(post: PostRequest, path: Path) -> PostRequest:
+    """The post with this file and what the check of a form finds out about it."""
+    return post.model_copy(update={"video": read_video(str(path))})
+
+
+def _export(source: Path, target: Path, *options: str) -> Path:
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([ffmpeg, "-v", "error", "-i", str(source), *options, str(target)], check=True)
+    return target
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_repost_rule_between_two_accounts_of_a_post_is_refused(
+    sandbox: Any, taisly: Any, checked: Post, paused: bool
+) -> None:
+    """Taisly would post twice to the second. The rules are asked for once in ten minutes."""
+    accounts = checked().accounts
+    with sandbox.taisly() as client:
+        client.add_repost(accounts[0].id, [accounts[1].id])
+        (rule,) = client.reposts()
+        client.pause_repost(rule.id, paused=paused)
+    before = sandbox.requests("GET /api/private/reposts")
+
+    for _ in range(2):
+        if paused:
+            check_reposts(accounts, taisly.copied_accounts())
+        else:
+            with pytest.raises(DuplicatePost, match=f"twice to {accounts[1].label}"):
+                check_reposts(accounts, taisly.copied_accounts())
+        check_reposts(accounts[:1], taisly.copied_accounts())
+
+    assert sandbox.requests("GET /api/private/reposts") == before + 1
+
+
+def test_a_chain_of_repost_rules_is_refused_too() -> None:
+    """Whether Taisly reposts a repost is not documented."""
+    accounts = [Account(id=name, platform=name.upper()) for name in "abc"]
+
+    with pytest.raises(DuplicatePost, match="twice to C"):
+        check_reposts([accounts[0], accounts[2]], [("a", "b"), ("b", "c")])
+
+
+def test_the_sandbox_reposts_to_accounts_that_have_the_post_already(sandbox: Any, taisly: Any, checked: Post) -> None:
+    """As Taisly documents its rules; that is what the check is for."""
+    post = checked()
+    with sandbox.taisly() as client:
+        client.add_repost(post.accounts[0].id, [post.accounts[1].id])
+
+    send_post(taisly, post)
+    watch_posts(taisly, None, seconds=1800)
+
+    assert [p["platforms"] for p in sandbox.posts if p["repostOf"]] == [[post.accounts[1].id]]

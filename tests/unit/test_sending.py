@@ -1,7 +1,6 @@
 """Sending once, against the real sandbox with every fault it knows; the clock is the test's."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clock import Clock
+from support.clock import Clock, RealClock
 from support.race import at_once
 
 from reelflow.errors import (
@@ -306,13 +305,6 @@ def test_a_run_that_dies_is_taken_up_by_the_next(
     assert len(sandbox.posts) == 1
 
 
-class RealClock(Clock):
-    """The world's own time, as those need who wait for each other; a sleep is cut short."""
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("runners", [2, 4])
 def test_runs_that_race_for_a_post_send_it_once(sandbox: Any, ledger_url: str, checked: Post, runners: int) -> None:
     """At the same moment, each with its own ledger connection: one sends, the others wait for it."""
@@ -389,6 +381,7 @@ def _send(name: str, **changes: Any) -> Send:
         "id": name, "service": "s", "sha256": "x", "file": "f", "caption": "Hi", "account_ids": ("a", "b"),
         "scheduled_ms": 0, "flow_run": None, "owner": "o", "lease_until": 0.0,
         "begun_at": NOW.timestamp(), "sealed_at": NOW.timestamp() + 5, "history_id": None,
+        "watched_since": None, "claimed_at": NOW.timestamp(), "duration": 4.0, "pictures": (),
     }  # fmt: skip
     return Send(**(values | changes))
 

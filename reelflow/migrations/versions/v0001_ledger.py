@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("sealed_at", sa.Float),
         sa.Column("history_id", sa.String(100)),
         sa.Column("watched_since", sa.Float),
+        sa.Column("duration", sa.Float, nullable=False),
+        sa.Column("pictures", sa.Text, nullable=False),
         sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
     )
     op.create_table(
@@ -56,6 +58,7 @@ def upgrade() -> None:
     )
     op.create_index("destinations_by_state", "destinations", ["service", "state"])
     op.create_index("destinations_by_send", "destinations", ["send_id"])
+    op.create_index("destinations_by_account", "destinations", ["service", "account_id", "changed_at"])
     op.create_table(
         "events",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -85,6 +88,8 @@ def upgrade() -> None:
         sa.Column("pause", sa.Float, nullable=False),
         sa.Column("accounts", sa.Text, nullable=False),
         sa.Column("accounts_at", sa.Float, nullable=False),
+        sa.Column("copies", sa.Text, nullable=False),
+        sa.Column("copies_at", sa.Float, nullable=False),
     )
     op.create_table(
         "phone_requests",

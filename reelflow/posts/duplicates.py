@@ -1,0 +1,97 @@
+"""Refuse a post that an earlier one may already have brought out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from reelflow.errors import DuplicatePost
+from reelflow.records.duplicates import Duplicate, Verdict
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account
+from reelflow.transport import one_line
+from reelflow.wording import duration
+
+CAPTION_SHOWN = 60
+"""Characters of an earlier caption in a message."""
+
+
+def check_duplicates(found: Sequence[Duplicate], now: float) -> list[str]:
+    """Warnings about similar videos that were sent before.
+
+    Args:
+        found: Earlier sends, from the ledger.
+        now: Unix seconds.
+
+    Raises:
+        DuplicatePost: one of them is the same post with something changed, or may turn out to be.
+    """
+    refused = [each for each in found if each.verdict is Verdict.REFUSE]
+    if refused:
+        raise refusal_of(refused, now)
+    return [f"A similar video {_when(each, now)}. Check that it is another one" for each in found]
+
+
+def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
+    """The refusal that names the first of several earlier sends, and the ways on."""
+    first = refused[0]
+    video = "the same video" if first.is_same_file else "a video of the same length that looks the same"
+    message = f"Nothing was sent, because {video} {_when(first, now)}. "
+    if first.outcome.state is PostState.UNCONFIRMED:
+        message += f"Find out whether it was published, and resolve it (send ID {first.send.id}). "
+    elif first.is_unsettled:
+        message += f"Wait for its outcome (send ID {first.send.id}). "
+    return DuplicatePost(
+        f"{message}To send this post all the same, set 'Send again on purpose' to 1.",
+        send_id=first.send.id,
+        is_unconfirmed=first.outcome.state is PostState.UNCONFIRMED,
+    )
+
+
+def _when(found: Duplicate, now: float) -> str:
+    """What was sent where and when, and what became of it: "was sent to X @mara 5 minutes ago with …"."""
+    send, label = found.send, found.outcome.account.label
+    caption = f"with the caption {one_line(send.caption, CAPTION_SHOWN)!r}" if send.caption else "without a caption"
+    if send.published_at > now:
+        moment = datetime.fromtimestamp(send.published_at, UTC)
+        return f"is scheduled for {label} at {moment:%Y-%m-%d %H:%M} UTC {caption} ({send.file_name})"
+    outcome = _OUTCOMES.get(found.outcome.state, "it has no outcome yet")
+    return f"was sent to {label} {duration(now - send.published_at)} ago {caption} ({send.file_name}), and {outcome}"
+
+
+_OUTCOMES = {
+    PostState.SUCCESS: "it was published",
+    PostState.FAILED: "it failed there",
+    PostState.UNCONFIRMED: "it is not known whether it was published",
+}
+
+
+def check_reposts(accounts: Sequence[Account], copied: Sequence[tuple[str, str]]) -> None:
+    """Raise DuplicatePost if an active repost rule of Taisly would bring the post to one of its accounts again.
+
+    Args:
+        accounts: Where to post.
+        copied: Account ids by pairs: every post to the first is copied to the second.
+    """
+    by_id = {account.id: account for account in accounts}
+    targets: dict[str, set[str]] = {}
+    for source, target in copied:
+        targets.setdefault(source, set()).add(target)
+    for source in by_id:
+        for target in sorted(_reached(source, targets) & set(by_id)):
+            raise DuplicatePost(
+                f"Nothing was sent, because Taisly would post the video twice to {by_id[target].label}: a repost rule "
+                f"copies every post from {by_id[source].label} there. Leave {by_id[target].label} out, or pause the "
+                "rule in Taisly."
+            )
+
+
+def _reached(source: str, targets: dict[str, set[str]]) -> set[str]:
+    """Every account that posts to `source` are copied to, in one step or several."""
+    seen: set[str] = set()
+    todo = [source]
+    while todo:
+        fresh = targets.get(todo.pop(), set()) - seen
+        seen |= fresh
+        todo += fresh
+    return seen - {source}

@@ -1,0 +1,71 @@
+"""What counts as a post that has been sent before with something changed: pure decisions.
+
+After a failure people change something and start again: a typo in the caption, another time, a file exported once more.
+The key of a destination does not see that, so the videos themselves are compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reelflow.records.post_states import PostState, may_be_claimed
+from reelflow.records.posts import Outcome, PostRequest, Send
+
+SAME_LENGTH = 0.1
+"""Seconds by which the lengths of two exports of one video differ at most."""
+SAME_PICTURE = 6
+"""Bits of 64 by which the same picture differs after another encoding; different pictures differ by 20 and more."""
+UNSETTLED = frozenset({PostState.CLAIMED, PostState.SENDING, PostState.ACCEPTED, PostState.UNCONFIRMED})
+"""Being sent, or without an outcome: nobody knows yet whether it is out."""
+
+
+class Verdict(StrEnum):
+    """What an earlier send means for a post."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """An earlier send of the same or a similar video to one of a post's accounts."""
+
+    send: Send
+    outcome: Outcome
+    is_same_file: bool
+    verdict: Verdict
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it is not known yet if the earlier one is out."""
+        return self.outcome.state in UNSETTLED
+
+
+def duplicate_of(request: PostRequest, send: Send, outcome: Outcome, *, now: float) -> Duplicate | None:
+    """What an earlier send to one of a post's accounts means for it; None if it means nothing.
+
+    Args:
+        request: The post that is about to be sent.
+        send: Another one.
+        outcome: Its outcome at the account.
+        now: Unix seconds.
+    """
+    if may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now):
+        return None  # it is certain that nothing is out
+    is_same_file = send.sha256 == request.video.sha256
+    if not is_same_file and not are_alike(request, send):
+        return None
+    is_unsettled = outcome.state in UNSETTLED
+    is_recent = abs(max(now, request.scheduled_ms / 1000) - send.published_at) < request.duplicate_seconds
+    if is_unsettled or (is_recent and is_same_file):
+        return Duplicate(send, outcome, is_same_file, Verdict.REFUSE)
+    return Duplicate(send, outcome, is_same_file, Verdict.WARN) if is_recent else None
+
+
+def are_alike(request: PostRequest, send: Send) -> bool:
+    """Whether two files show the same video, as far as its length and a few pictures tell."""
+    ours, theirs = request.video.pictures, send.pictures
+    if not ours or len(ours) != len(theirs) or abs(request.video.duration - send.duration) > SAME_LENGTH:
+        return False
+    return all((a ^ b).bit_count() <= SAME_PICTURE for a, b in zip(ours, theirs, strict=True))
