@@ -58,7 +58,7 @@ def _publish(ledger: Ledger, number: int) -> None:
     """Every call to the ledger that a publish makes."""
     accounts = [Account(id=str(n), platform="TikTok", name=f"@{n}") for n in range(6)]
     video = Video(
-        path=Path("clip.mp4"), sha256="0" * 64, size_bytes=1, modified_ns=1, width=540, height=960, duration=3
+        path=Path("clip.mp4"), sha256=f"{number:064}", size_bytes=1, modified_ns=1, width=540, height=960, duration=3
     )
     post = PostRequest(video=video, accounts=accounts, caption=str(number), scheduled_for=None, preview_second=0)
     ticket, _ = ledger.take_request("key", 1000)

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 import support
+from support.clips import numbered, variant
 from support.race import at_once
 from support.rounds import SEED, rounds
 from support.sandbox_process import SandboxProcess
@@ -32,13 +33,15 @@ from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
 from reelflow.records.post_states import PostState
 from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.sandbox.faults import KINDS, STATUSES
 
 pytestmark = pytest.mark.slow
 PUBLISHER = str(Path(support.__file__).parent / "publisher.py")
 KNOWN = [{"id": a["id"], "platform": a["platform"], "name": a["displayName"]} for a in ACCOUNTS]
 LEASE = "1.0"
 PUBLISHES = rounds(32, 300)
-TROUBLES = {"fault": rounds(30, 250), "kill": rounds(8, 60), "restart": rounds(2, 12), "rejection": rounds(4, 30)}
+TROUBLES = {"fault": rounds(30, 250), "kill": rounds(8, 60), "restart": rounds(2, 12), "rejection": rounds(4, 30),
+            "style": rounds(6, 40)}  # fmt: skip
 """What breaks, in an order of chance."""
 FLOW_KILLS = rounds(6, 30)
 SETTLED = {PostState.SUCCESS, PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED}
@@ -85,15 +88,24 @@ def _on_record(ledger: Ledger, service: str) -> dict[tuple[str, str, str], PostS
 
 
 def _random_fault(chance: random.Random) -> dict[str, Any]:
-    kinds = ["drop_before", "drop_after", "drop_mid_body", "status_before", "status_after", "garbage_after", "slow"]
     return {
-        "fault": chance.choice(kinds),
+        "fault": chance.choice(KINDS),
         "method": chance.choice(["POST", "POST", "GET"]),
         "path": "/api/private/*",
-        "status": chance.choice([429, 500, 502, 503]),
+        "status": chance.choice(STATUSES),
         "seconds": round(chance.uniform(0.05, 0.4), 2),
         "times": chance.randint(1, 3),
         "after": chance.randint(0, 3),
+    }
+
+
+def _random_style(chance: random.Random) -> dict[str, Any]:
+    """A history that misleads, and still has what it needs for a post to be found in it."""
+    return {
+        "caption": chance.choice(["whole", "trimmed", "crlf", "escaped", "cut"]),
+        "stale_seconds": chance.choice([0, 0, 1]),
+        "without": chance.choice([[], [], ["platforms"], ["description"]]),
+        "odd_entries": chance.random() < 0.3,
     }
 
 
@@ -141,7 +153,7 @@ def test_many_publishes_under_faults(
     files = [str(clip(name)) for name in ("small.mp4", "recommended.mp4", "good.mp4", "square.mp4")]
     posts = [
         {
-            "file": chance.choices(files, weights=[5, 3, 2, 0.3])[0],
+            "file": str(variant(Path(chance.choices(files, weights=[5, 3, 2, 0.3])[0]), n)),
             "caption": f"post {n}",
             "accounts": [a["id"] for a in chance.sample(KNOWN, chance.randint(1, 6))],
         }
@@ -159,6 +171,8 @@ def test_many_publishes_under_faults(
         trouble = troubles.pop() if troubles else None
         if trouble == "fault":
             box.order_fault(**_random_fault(chance))
+        elif trouble == "style":
+            box.style_history(**_random_style(chance))
         elif trouble == "rejection":
             box.fail_next(platform=chance.choice(["TikTok", "X"]), reason="Rejected")
         elif trouble == "kill":
@@ -180,6 +194,7 @@ def test_many_publishes_under_faults(
 
     # Everything is well again: every list is gone through once more, as its owner would.
     box.clear_faults()
+    box.style_history()
     time.sleep(float(LEASE) + 0.5)
     last = [_publisher(tmp_path, f"w{n}", environment=environment, posts=lists[n], **config) for n in range(4)]
     for worker in last:
@@ -221,7 +236,8 @@ def test_processes_that_race_for_the_same_posts(
 ) -> None:  # fmt: skip
     """Started at the same moment on the same ten posts: each goes out once."""
     posts = [
-        {"file": str(clip("small.mp4")), "caption": str(n), "accounts": [a["id"] for a in KNOWN]} for n in range(10)
+        {"file": str(variant(clip("small.mp4"), n)), "caption": str(n), "accounts": [a["id"] for a in KNOWN]}
+        for n in range(10)
     ]
     at = time.time() + 2
     racing = [
@@ -335,12 +351,11 @@ PHASES: dict[str, tuple[set[PostState], float]] = {
 
 
 def test_the_flows_process_killed_again_and_again(
-    box: SandboxProcess, server: str, environment: dict[str, str], clip: Callable[[str], Path], ledger_url: str,
+    box: SandboxProcess, server: str, environment: dict[str, str], tmp_path: Path, ledger_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """SIGKILL at random moments of start, check, upload, wait and watch; then each run is started again."""
     chance = random.Random(SEED)
-    video = clip("good.mp4")
     killed: collections.Counter[str] = collections.Counter()
     ledger = Ledger(ledger_url)
     phases = [list(PHASES)[n % len(PHASES)] for n in range(FLOW_KILLS)]
@@ -352,8 +367,10 @@ def test_the_flows_process_killed_again_and_again(
             o.state for s in PostState for send, found in ledger.find(state=s) if send.caption == caption for o in found
         }
 
+    videos = {caption: numbered(tmp_path, n) for n, (caption, _, _) in enumerate(doomed)}
+
     def kill(caption: str, phase: str, wait: float) -> str:
-        process = _flow(environment, server, box.url, video, caption)
+        process = _flow(environment, server, box.url, videos[caption], caption)
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         until(phase, lambda: not PHASES[phase][0] or states(caption) & PHASES[phase][0])
@@ -371,7 +388,7 @@ def test_the_flows_process_killed_again_and_again(
         box.clear_faults()
 
     monkeypatch.setenv("REELFLOW_LEASE_SECONDS", LEASE)
-    again = collections.Counter(_publish(box.url, video, caption).name for caption, _, _ in doomed)
+    again = collections.Counter(_publish(box.url, videos[caption], caption).name for caption, _, _ in doomed)
 
     counted = _counted(box.state)
     record = _on_record(ledger, box.url + "/api/private")

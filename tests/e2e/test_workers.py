@@ -1,5 +1,6 @@
 """Runs under real workers of a real work pool: killed, stopped, executed twice at once, cancelled."""
 
+import itertools
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
+from support.clips import numbered
 from support.journal import journal_of
 from support.pools import ROOT, Pool
 from support.processes import processes_of
@@ -43,8 +45,9 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def publish(pools: list[Pool], sandbox: Any, ledger_url: str) -> Callable[..., UUID]:
-    """Start a run of publish-video in a pool."""
+def publish(pools: list[Pool], sandbox: Any, ledger_url: str, tmp_path: Path) -> Callable[..., UUID]:
+    """Start a run of publish-video in a pool, with a video of its own."""
+    videos = itertools.count()
     taisly: Any = TaislyAccount(
         api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.2
     )
@@ -52,6 +55,7 @@ def publish(pools: list[Pool], sandbox: Any, ledger_url: str) -> Callable[..., U
     deployments = {pool.name: pool.deploy(publish_video, FLOW, pool.name, ledger_url=ledger_url) for pool in pools}
 
     def start(pool: Pool, *, stream_output: bool = False, **form: Any) -> UUID:
+        form = {"video": str(numbered(tmp_path, next(videos))), **form}  # one each, or they would be duplicates
         block = {"$ref": {"block_document_slug": "taisly-account/workers"}}  # as a schedule has it
         post = PostForm(**form).model_dump(mode="json", exclude_none=True)
         return pool.run(deployments[pool.name], stream_output=stream_output, taisly=block, post=post)
@@ -71,7 +75,7 @@ def _record(ledger: Ledger) -> Counter[tuple[str, PostState]]:
 
 
 def test_a_worker_goes_in_the_middle_of_a_send(
-    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any, clip: Callable[[str], Path]
+    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any
 ) -> None:
     """SIGKILL leaves runs' processes behind, SIGTERM kills them; retried under a new worker: one post each.
 
@@ -80,7 +84,7 @@ def test_a_worker_goes_in_the_middle_of_a_send(
     """
     runs = {"killed": (pools[0], False), "killed, dies at a log line": (pools[0], True), "stopped": (pools[1], False)}
     sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300, times=len(runs))
-    form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"]}
+    form = {"accounts": ["x", "instagram"]}
     for pool in pools:
         pool.worker()
     ids = {
@@ -117,13 +121,13 @@ def test_a_worker_goes_in_the_middle_of_a_send(
 
 
 def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
-    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any, clip: Callable[[str], Path]
+    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any
 ) -> None:
     """Cancelled before the send: nothing is sent. After it: a scheduled post is cancelled if the person chose so."""
     pool = pools[0]
     pool.worker()
     later = {"scheduled_for": datetime.now(UTC) + timedelta(hours=2), "watch_minutes": 10}
-    form = {"video": str(clip("small.mp4")), "accounts": ["x"]}
+    form = {"accounts": ["x"]}
     sandbox.order_fault("slow", "GET", "/api/private/platform/platforms", seconds=300)
     runs = {"not sent": publish(pool, caption="not sent", **form)}
     until("the check", lambda: sandbox.requests("GET /api/private/platform/platforms"))

@@ -25,6 +25,23 @@ def ffmpeg(*args: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def variant(path: Path, number: int) -> Path:
+    """The same MP4 with other bytes, beside it: for the ledger, which compares content, another video."""
+    other = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    if not other.exists():
+        other.write_bytes(path.read_bytes() + (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big"))
+    return other
+
+
+def numbered(folder: Path, number: int) -> Path:
+    """A small video that is another one for a check of pictures and length, too."""
+    path = folder / f"numbered-{number}.mp4"
+    if not path.exists():
+        seconds = 3.2 + 0.2 * number
+        ffmpeg(*picture("270x480", "30", seconds), *tone(seconds), *H264, *AAC, str(path))
+    return path
+
+
 def picture(size: str = "270x480", rate: str = "30", seconds: float = 4, kind: str = "testsrc2") -> list[str]:
     """Input arguments for a moving test picture."""
     return ["-f", "lavfi", "-i", f"{kind}=s={size}:r={rate}:d={seconds}"]

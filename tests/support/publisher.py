@@ -51,7 +51,7 @@ def main() -> None:
         with taisly:
             try:
                 taisly.choose_accounts(["all"])
-                send_post(taisly, checked, patience=20)
+                send_post(taisly, checked, patience=20, grace=config["grace"])
                 watch_posts(taisly, None, seconds=config["follow_seconds"], first_pause=SHORT, grace=config["grace"])
             except ReelflowError as error:
                 print(f"{index}: {type(error).__name__}: {error}", flush=True)
