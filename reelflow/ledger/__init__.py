@@ -14,12 +14,12 @@ NTP.
 import sqlalchemy as sa
 
 from reelflow.ledger.database import URL_VARIABLE, default_url
-from reelflow.ledger.keys import KeyLedger, key_fingerprint
+from reelflow.ledger.keys import KeyLedger, Turn, key_fingerprint
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.posts import DuplicateFound, PostLedger
 from reelflow.ledger.schema import phone_requests, sends
 
-__all__ = ["URL_VARIABLE", "DuplicateFound", "Ledger", "default_url", "key_fingerprint"]
+__all__ = ["URL_VARIABLE", "DuplicateFound", "Ledger", "Turn", "default_url", "key_fingerprint"]
 
 
 class Ledger(PostLedger, PhoneLedger, KeyLedger):

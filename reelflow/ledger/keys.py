@@ -6,17 +6,36 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.ledger.database import Database
-from reelflow.ledger.schema import api_keys, api_requests
+from reelflow.ledger.schema import api_keys, api_requests, api_waiting
 from reelflow.records.posts import Account
 
 HOUR = 3600.0
 HOUR_SLACK = 60.0
 """Seconds added to the hour in which requests are counted, since Taisly's clock sees each a little later than ours."""
+
+
+PLACE_KEPT = 30.0
+"""Seconds for which a place in the queue is kept for one that does not ask again."""
+
+
+class Turn(NamedTuple):
+    """Room for one request, or how long there is none.
+
+    Attributes:
+        ticket: For `finish_request`; None if there is no room now.
+        wait: Seconds until there may be room.
+        is_paused: Whether that is because Taisly asked for a pause.
+    """
+
+    ticket: str | None
+    wait: float
+    is_paused: bool
 
 
 def key_fingerprint(api_key: str, service: str) -> str:
@@ -29,37 +48,99 @@ class KeyLedger(Database):
 
     # The quota: requests of the last hour, counted for all runs on all machines
 
-    def take_request(self, api_key: str, most: int) -> tuple[str | None, float]:
-        """Take room for one request: its ticket and 0, or None and the seconds until there may be room.
+    def take_request(self, api_key: str, most: int, *, waiter: str = "", patience: float = 0.0) -> Turn:
+        """Take room for one request, or a place in the queue for it.
+
+        Requests with the same `most` get their room in the order in which they first asked. A waiter keeps its place
+        by asking again within `PLACE_KEPT` seconds.
 
         Args:
             api_key: The key's fingerprint.
             most: Requests in the last hour, above which this one has to wait.
+            waiter: An id under which the request waits; none for one that does not.
+            patience: Seconds that it would wait. No place is taken for a longer time.
         """
         now = self.now()
         with self.transaction() as connection:
             state = self._key_row(connection, api_key)
-            if state["blocked_until"] > now:
-                return None, state["blocked_until"] - now
-            since = now - HOUR - HOUR_SLACK
-            connection.execute(
-                api_requests.delete().where(api_requests.c.api_key == api_key, api_requests.c.at <= since)
-            )
-            taken = list(
-                connection.scalars(
-                    sa.select(api_requests.c.at).where(api_requests.c.api_key == api_key).order_by(api_requests.c.at)
+            connection.execute(api_waiting.delete().where(api_waiting.c.alive_until <= now))
+            taken = self._requests_taken(connection, api_key, now)
+            before = self._waiting_before(connection, api_key, most, waiter)
+            paused = state["blocked_until"] > now
+            wait = min(state["blocked_until"] - now, HOUR) if paused else 0.0
+            if state["blocked_until"] > now + HOUR:  # from before this machine's clock was set back
+                connection.execute(
+                    api_keys.update().where(api_keys.c.api_key == api_key).values(blocked_until=now + HOUR)
                 )
-            )
-            if len(taken) >= most:
-                return None, max(0.1, taken[len(taken) - most] - since)
-            ticket = uuid.uuid4().hex
-            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=now))
-        return ticket, 0.0
+            if (due := len(taken) + before - most) >= 0:
+                freed = taken[due] if due < len(taken) else now
+                wait = max(wait, 0.1, freed + HOUR + HOUR_SLACK - now)
+            if wait == 0.0:
+                ticket = uuid.uuid4().hex
+                connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=now))
+                connection.execute(api_waiting.delete().where(api_waiting.c.waiter == waiter))
+                return Turn(ticket, 0.0, is_paused=False)
+            if wait <= patience:
+                self._keep_place(connection, api_key, most, waiter, now)
+            return Turn(None, wait, is_paused=paused)
 
-    def finish_request(self, ticket: str) -> None:
-        """Count the request from now on: Taisly may have counted it at any time until its answer."""
+    @staticmethod
+    def _requests_taken(connection: Connection, api_key: str, now: float) -> list[float]:
+        """When the requests of the last hour were made, oldest first.
+
+        None of them lies in the future, unless this machine's clock was set back since: then it counts from now on.
+        """
+        c = api_requests.c
+        connection.execute(api_requests.delete().where(c.api_key == api_key, c.at <= now - HOUR - HOUR_SLACK))
+        connection.execute(api_requests.update().where(c.api_key == api_key, c.at > now + HOUR_SLACK).values(at=now))
+        return list(connection.scalars(sa.select(c.at).where(c.api_key == api_key).order_by(c.at)))
+
+    @staticmethod
+    def _waiting_before(connection: Connection, api_key: str, most: int, waiter: str) -> int:
+        """How many wait for the same room and asked earlier."""
+        c = api_waiting.c
+        mine = sa.select(c.place).where(c.waiter == waiter).scalar_subquery()
+        query = sa.select(sa.func.count()).where(
+            c.api_key == api_key, c.most == most, c.waiter != waiter, sa.or_(mine.is_(None), c.place < mine)
+        )
+        return connection.scalar(query) or 0
+
+    def _keep_place(self, connection: Connection, api_key: str, most: int, waiter: str, now: float) -> None:
+        values = {"waiter": waiter, "api_key": api_key, "most": most, "alive_until": now + PLACE_KEPT}
+        fresh = self.insert(api_waiting).values(values)
+        connection.execute(
+            fresh.on_conflict_do_update(index_elements=["waiter"], set_={"alive_until": values["alive_until"]})
+        )
+
+    def leave_queue(self, waiter: str) -> None:
+        """Give up a place in the queue."""
         with self.transaction() as connection:
-            connection.execute(api_requests.update().where(api_requests.c.id == ticket).values(at=self.now()))
+            connection.execute(api_waiting.delete().where(api_waiting.c.waiter == waiter))
+
+    def count_request(self, api_key: str) -> str:
+        """Count one request that is made whether there is room or not, such as a person's check; its ticket."""
+        ticket = uuid.uuid4().hex
+        with self.transaction() as connection:
+            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=self.now()))
+        return ticket
+
+    def finish_request(self, ticket: str, *, has_worked: bool = False) -> None:
+        """Count the request from now on: Taisly may have counted it at any time until its answer.
+
+        Args:
+            ticket: From `take_request` or `count_request`.
+            has_worked: Whether it was answered well. Then the key need not rest any more, if it began to rest before.
+        """
+        c = api_requests.c
+        with self.transaction() as connection:
+            request = connection.execute(sa.select(c.api_key, c.at).where(c.id == ticket)).first()
+            if request is not None and has_worked:
+                connection.execute(
+                    api_keys.update()
+                    .where(api_keys.c.api_key == request.api_key, api_keys.c.blocked_at < request.at)
+                    .values(blocked_until=0)
+                )
+            connection.execute(api_requests.update().where(c.id == ticket).values(at=self.now()))
 
     def requests_in_last_hour(self, api_key: str) -> int:
         """How many requests are counted now."""
@@ -69,10 +150,18 @@ class KeyLedger(Database):
             return int(connection.scalar(query) or 0)
 
     def block_key(self, api_key: str, seconds: float) -> None:
-        """Let nobody use the key for `seconds`: Taisly has answered 429."""
+        """Let nobody use the key for `seconds`, at most an hour: Taisly has answered 429."""
+        now = self.now()
         with self.transaction() as connection:
-            until = max(self._key_row(connection, api_key)["blocked_until"], self.now() + seconds)
-            connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(blocked_until=until))
+            before = self._key_row(connection, api_key)["blocked_until"]
+            values = {"blocked_until": min(max(before, now + seconds), now + HOUR), "blocked_at": now}
+            connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(values))
+
+    def unblock_keys(self) -> int:
+        """Let every key be used at once; how many had to rest."""
+        with self.transaction() as connection:
+            rested = api_keys.update().where(api_keys.c.blocked_until > self.now()).values(blocked_until=0)
+            return int(connection.execute(rested).rowcount)
 
     # One reader of the history for each key
 
@@ -81,7 +170,9 @@ class KeyLedger(Database):
         now = self.now()
         with self.transaction() as connection:
             row = self._key_row(connection, api_key)
-            if row["reader"] != owner and row["reader_until"] > now:
+            # A lease that ends much later is one from before this machine's clock was set back.
+            is_read = now < row["reader_until"] <= now + 2 * max(self.lease_seconds, seconds)
+            if row["reader"] != owner and is_read:
                 return False, row["next_look"], row["pause"]
             connection.execute(
                 api_keys.update().where(api_keys.c.api_key == api_key).values(reader=owner, reader_until=now + seconds)
@@ -142,8 +233,8 @@ class KeyLedger(Database):
     def _key_row(self, connection: Connection, api_key: str) -> RowMapping:
         """The row of a key, made if there is none, and locked until the transaction ends."""
         fresh = {
-            "api_key": api_key, "blocked_until": 0, "reader": "", "reader_until": 0, "next_look": 0, "pause": 0,
-            "accounts": "[]", "accounts_at": 0, "copies": "[]", "copies_at": 0,
+            "api_key": api_key, "blocked_until": 0, "blocked_at": 0, "reader": "", "reader_until": 0, "next_look": 0,
+            "pause": 0, "accounts": "[]", "accounts_at": 0, "copies": "[]", "copies_at": 0,
         }  # fmt: skip
         connection.execute(self.insert(api_keys).values(fresh).on_conflict_do_nothing())
         query = sa.select(api_keys).where(api_keys.c.api_key == api_key).with_for_update()

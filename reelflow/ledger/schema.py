@@ -72,11 +72,21 @@ api_requests = sa.Table(
     sa.Column("at", _F, nullable=False),
     sa.Index("api_requests_by_key", "api_key", "at"),
 )
+api_waiting = sa.Table(
+    "api_waiting",
+    metadata,
+    sa.Column("place", sa.Integer, primary_key=True),
+    sa.Column("waiter", _S(32), nullable=False, unique=True),
+    sa.Column("api_key", _S(64), nullable=False),
+    sa.Column("most", sa.Integer, nullable=False),
+    sa.Column("alive_until", _F, nullable=False),
+)
 api_keys = sa.Table(
     "api_keys",
     metadata,
     sa.Column("api_key", _S(64), primary_key=True),
     sa.Column("blocked_until", _F, nullable=False),
+    sa.Column("blocked_at", _F, nullable=False),
     sa.Column("reader", _S(32), nullable=False),
     sa.Column("reader_until", _F, nullable=False),
     sa.Column("next_look", _F, nullable=False),

@@ -17,6 +17,8 @@ from reelflow.records.posts import file_name
 from reelflow.video.rules import Limits
 
 VIDEO = Limits()
+LEAST_PATIENCE = 60.0
+"""Seconds to wait for free requests in the plan, even if the run does not wait for outcomes."""
 CAPTION_LENGTHS = f"up to {CAPTION_LIMIT} characters" + "".join(
     f", {limit} if you post to {platform}" for platform, limit in CAPTION_LIMITS.items()
 )
@@ -81,6 +83,11 @@ class PostForm(BaseModel):
     def file_name(self) -> str:
         """The file name in the video's path, with either kind of slash."""
         return file_name(self.video.strip())
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for free requests in the plan, for a busy service, and for other runs."""
+        return max(LEAST_PATIENCE, self.watch_minutes * 60)
 
 
 class FinishForm(BaseModel):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from reelflow.errors import Busy, InputError, ReelflowError, Refused
-from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.ledger import Ledger, Turn, key_fingerprint
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.client import SERVICE, TaislyClient
-from reelflow.taisly.wire import AcceptedPost, HistoryItem
+from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,11 @@ ACCOUNTS_KEPT = 600.0
 """Seconds for which the list of connected accounts is reused."""
 BUSY_SECONDS = 60.0
 """Seconds that a key rests after a 429 that does not say how long."""
-ASK_AGAIN = 5.0
+ASK_AGAIN = 10.0
 """Seconds between two looks whether there is room again, while waiting for it."""
 
-Kind = Literal["read", "send"]
+Kind = Literal["publish", "watch"]
+"""What a request is for: what a post or a person waits for may use the whole plan, checks of outcomes a share of it."""
 
 
 class RateLimitedTaisly:
@@ -83,9 +85,9 @@ class RateLimitedTaisly:
         """Seconds by which Taisly's clock was ahead of ours at its last answer; None before the first."""
         return self._client.clock_ahead
 
-    def _ask_accounts(self) -> list[Account]:
+    def _ask_accounts(self, patience: float = 0.0) -> list[Account]:
         """The connected accounts, asked for now and remembered for `ACCOUNTS_KEPT` seconds."""
-        with self.request("read"):
+        with self.request("publish", patience):
             found = self._client.platforms()
         accounts = [account_of(each) for each in found]
         self.ledger.remember_accounts(self.key, accounts)
@@ -96,8 +98,14 @@ class RateLimitedTaisly:
         known = self.ledger.known_accounts(self.key, float("inf"))
         return {a.id for a in known or self._ask_accounts()}
 
-    def choose_accounts(self, names: Sequence[str]) -> list[Account]:
+    def choose_accounts(self, names: Sequence[str], *, patience: float = 0.0) -> list[Account]:
         """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
+
+        An older list serves where the plan has no room to ask for a new one.
+
+        Args:
+            names: As people write them.
+            patience: Seconds to wait for room in the plan, if even an older list does not have a name.
 
         Raises:
             InputError: a name matches none or several.
@@ -107,10 +115,23 @@ class RateLimitedTaisly:
         if known is not None:
             with contextlib.suppress(InputError):  # it may have been connected just now
                 return choose_accounts(names, known)
-        return choose_accounts(names, self._ask_accounts())
+        older = self.ledger.known_accounts(self.key, float("inf"))
+        try:
+            return choose_accounts(names, self._ask_accounts(0.0 if older else patience))
+        except Busy:
+            if not older:
+                raise
+        with contextlib.suppress(InputError):
+            return choose_accounts(names, older)
+        return choose_accounts(names, self._ask_accounts(patience))
 
-    def copied_accounts(self) -> list[tuple[str, str]]:
+    def copied_accounts(self, *, patience: float = 0.0) -> list[tuple[str, str]]:
         """What Taisly's active repost rules copy, as they were at most ten minutes ago: (from, to) account ids.
+
+        An older list serves where the plan has no room to ask for a new one.
+
+        Args:
+            patience: Seconds to wait for room in the plan, if there is no older list.
 
         Raises:
             ServiceError: Taisly had to be asked, and the request failed.
@@ -118,9 +139,14 @@ class RateLimitedTaisly:
         known = self.ledger.known_copies(self.key, ACCOUNTS_KEPT)
         if known is not None:
             return known
+        older = self.ledger.known_copies(self.key, float("inf"))
         try:
-            with self.request("read"):
+            with self.request("publish", 0.0 if older else patience):
                 rules = self._client.reposts()
+        except Busy:
+            if older is None:
+                raise
+            return older
         except Refused as error:
             log.warning("Taisly's repost rules cannot be read, so they are not checked: %s", error)
             return []
@@ -134,61 +160,83 @@ class RateLimitedTaisly:
 
     def history_between(self, start: datetime, end: datetime) -> list[HistoryItem]:
         """As the client's, counted."""
-        with self.request("read"):
+        with self.request("watch"):
             return self._client.history_between(start, end)
 
     def history_page(self, page: int) -> list[HistoryItem]:
         """As the client's, counted."""
-        with self.request("read"):
+        with self.request("watch"):
             return self._client.history_page(page)
 
     def cancel_scheduled(self, history_id: str) -> None:
         """As the client's, counted like a send: a person is waiting for it."""
-        with self.request("send"):
+        with self.request("publish"):
             self._client.cancel_scheduled(history_id)
+
+    def check_accounts(self) -> list[ConnectedAccount]:
+        """The connected accounts, for a person's check: asked for in any case, and counted."""
+        ticket, has_worked = self.ledger.count_request(self.key), False
+        try:
+            found = self._client.platforms()
+            has_worked = True
+            return found
+        finally:
+            self.ledger.finish_request(ticket, has_worked=has_worked)
 
     def allowance(self, kind: Kind) -> int:
         """Requests in the last hour from which one of `kind` has to wait."""
-        return max(1, int(self.per_hour * READ_SHARE)) if kind == "read" else self.per_hour
+        return max(1, int(self.per_hour * READ_SHARE)) if kind == "watch" else self.per_hour
 
     @contextlib.contextmanager
-    def request(self, kind: Kind) -> Iterator[None]:
+    def request(self, kind: Kind, patience: float = 0.0) -> Iterator[None]:
         """Count one request, made in the body. A 429 in the body lets every run rest for as long as it says.
 
         Raises:
-            Busy: there is no room now.
+            Busy: there is no room within `patience` seconds.
         """
-        ticket = self.take_ticket(kind, 0.0)
+        ticket, has_worked = self.take_ticket(kind, patience), False
         try:
             yield
+            has_worked = True
         except Busy as error:
             self.ledger.block_key(self.key, error.retry_after or BUSY_SECONDS)
             raise
         finally:
             with contextlib.suppress(ReelflowError):  # the count is then a little early, and nothing is lost
-                self.ledger.finish_request(ticket)
+                self.ledger.finish_request(ticket, has_worked=has_worked)
 
     def take_ticket(self, kind: Kind, patience: float, *, while_waiting: Callable[[], None] = lambda: None) -> str:
         """A ticket for one request, waited for if need be; `while_waiting` is called every few seconds.
 
+        All runs wait in one queue for each kind, in the order of asking.
+
         Raises:
-            Busy: there is no room within `patience` seconds.
+            Busy: there is no room within `patience` seconds, which is said at once.
         """
-        left, told = patience, False
-        while True:
-            ticket, wait = self.ledger.take_request(self.key, self.allowance(kind))
-            if ticket is not None:
-                return ticket
-            if wait > left:
-                raise Busy(
-                    f"No requests to Taisly are free at the moment; retry in {duration(wait)}. Nothing was sent.",
-                    service=SERVICE,
-                    retry_after=wait,
-                )
-            if not told:
-                log.warning("No requests to Taisly are free at the moment. Waiting up to %s.", duration(wait))
-                told = True
-            pause = min(wait, ASK_AGAIN)
-            self.sleep(pause)
-            left -= pause
-            while_waiting()
+        waiter, left, told = uuid.uuid4().hex, patience, False
+        try:
+            while True:
+                turn = self.ledger.take_request(self.key, self.allowance(kind), waiter=waiter, patience=left)
+                if turn.ticket is not None:
+                    return turn.ticket
+                if turn.wait > left:
+                    raise Busy(self._why_busy(kind, turn), service=SERVICE, retry_after=turn.wait)
+                if not told:
+                    log.warning("%s Waiting.", self._why_busy(kind, turn))
+                    told = True
+                pause = min(turn.wait, ASK_AGAIN)
+                self.sleep(pause)
+                left -= pause
+                while_waiting()
+        finally:
+            if told:
+                with contextlib.suppress(ReelflowError):  # the place is given to the next one in a few seconds
+                    self.ledger.leave_queue(waiter)
+
+    def _why_busy(self, kind: Kind, turn: Turn) -> str:
+        again = f"retry in {duration(turn.wait)}. Nothing was sent."
+        if turn.is_paused:
+            return f"Taisly asked for a pause (429); {again}"
+        if kind == "watch":
+            return f"The {self.allowance(kind)} requests an hour that may be used for checks are used up; {again}"
+        return f"The plan's {self.per_hour} requests an hour are used up; {again}"

@@ -72,5 +72,6 @@ def make_request(
         preview_second=form.preview_second,
         repeat=form.repeat,
         watch_seconds=form.watch_minutes * 60,
+        patience=form.patience,
         duplicate_seconds=duplicate_seconds,
     )

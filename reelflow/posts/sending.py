@@ -174,7 +174,7 @@ class _Attempt:
     def _try(self, pauses: Iterator[float]) -> float | None:
         """Send once. None when it is settled, else the seconds until the next try."""
         ticket = self._ticket()
-        sealed = False
+        sealed = has_worked = False
 
         def seal() -> None:
             nonlocal sealed
@@ -196,11 +196,12 @@ class _Attempt:
         except BaseException as error:
             return self._after(error, sealed, pauses)
         else:
+            has_worked = True
             self._store(accepted.history_id)
             return None
         finally:
             with contextlib.suppress(ReelflowError):
-                self.ledger.finish_request(ticket)
+                self.ledger.finish_request(ticket, has_worked=has_worked)
 
     def _store(self, history_id: str) -> None:
         """Store the id of the accepted post. If that cannot be done, the history will tell it again."""
@@ -219,7 +220,7 @@ class _Attempt:
     def _ticket(self) -> str:
         try:
             return self.taisly.take_ticket(
-                "send", self.patience, while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
+                "publish", self.patience, while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
             )
         except Busy as error:
             self.ledger.release_claim(self.send_id, str(error))

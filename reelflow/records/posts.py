@@ -70,6 +70,7 @@ class PostRequest(BaseModel):
         preview_second: The frame that platforms show as its cover.
         repeat: 0 for the first time; another number sends the same again on purpose.
         watch_seconds: How long to wait for outcomes.
+        patience: Seconds to wait until it can be sent.
         duplicate_seconds: How far apart the same video may be published to the same account.
     """
 
@@ -82,6 +83,7 @@ class PostRequest(BaseModel):
     preview_second: float
     repeat: int = 0
     watch_seconds: float = 0.0
+    patience: float = 900.0
     duplicate_seconds: float = DAY
 
     def with_warnings(self, warnings: Sequence[str]) -> PostRequest:

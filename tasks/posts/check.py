@@ -32,8 +32,8 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     scheduled_for = check_form(form, video, datetime.now(UTC))
     ledger = open_ledger()
     with taisly.get_rate_limited(ledger) as client:
-        accounts = client.choose_accounts(form.accounts)
-        check_reposts(accounts, client.copied_accounts())
+        accounts = client.choose_accounts(form.accounts, patience=form.patience)
+        check_reposts(accounts, client.copied_accounts(patience=form.patience))
     request = make_request(form, video, scheduled_for, accounts, duplicate_seconds=taisly.duplicate_seconds)
     with explained_duplicates():
         similar = check_duplicates(ledger.duplicates(request, service=taisly.service), ledger.now())

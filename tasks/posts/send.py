@@ -10,9 +10,6 @@ from tasks.ledger import open_ledger
 from tasks.posts.wording import explained_duplicates
 from tasks.step import step
 
-LEAST_PATIENCE = 60.0
-"""Seconds to wait for free requests in the plan, even if the run does not wait for outcomes."""
-
 
 @step("send {request.video.path.name} to {request.short_account_names}")
 def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult:
@@ -32,7 +29,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             client,
             request,
             flow_run=flow_run.id,
-            patience=max(LEAST_PATIENCE, request.watch_seconds),
+            patience=request.patience,
             grace=taisly.grace_seconds,
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
         )

@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 
 from blocks import BY_SLUG, TaislyAccount, TikMatrixHost
 from reelflow.errors import ChecksFailed, ReelflowError
-from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
-from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.records.phone_states import RequestState
-from reelflow.transport import ServiceClient
 from reelflow.wording import count, listed
 
 CLOCK_LIMIT = 60.0
@@ -70,22 +68,21 @@ def check_block(block: Any, ledger: Ledger) -> str:
 
 
 def _check_taisly(block: TaislyAccount, ledger: Ledger) -> str:
-    with block.get_client() as client:
-        accounts = client.platforms()
-        check_clock(client)
-    key = key_fingerprint(block.api_key.get_secret_value(), block.service)
-    used = ledger.requests_in_last_hour(key)
-    return (
-        f"{block.base_url}: {count(len(accounts), 'account')} connected; plan {block.plan}, "
-        f"{used} of {REQUESTS_PER_HOUR[block.plan]} requests used in the last hour"
-    )
+    with block.get_rate_limited(ledger) as client:
+        accounts = client.check_accounts()
+        check_clock(client.clock_ahead)
+        used = ledger.requests_in_last_hour(client.key)
+        return (
+            f"{block.base_url}: {count(len(accounts), 'account')} connected; plan {block.plan}, "
+            f"{used} of {client.per_hour} requests used in the last hour"
+        )
 
 
 def _check_tikmatrix(block: TikMatrixHost) -> str:
     licence = block.check()
     with block.get_client() as client:
         devices = client.devices()
-        check_clock(client)
+        check_clock(client.clock_ahead)
     known = {phone.serial for phone in block.guardrails.phones}
     line = f"{block.base_url}: licence {licence.plan_name}, {licence.device_limit or 'several'} phones at once"
     if not known:
@@ -99,9 +96,8 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
     return line
 
 
-def check_clock(client: ServiceClient) -> None:
-    """Raise ChecksFailed if the service's clock differs by more than a minute from ours."""
-    ahead = client.clock_ahead
+def check_clock(ahead: float | None) -> None:
+    """Raise ChecksFailed if a service's clock is `ahead` of ours, or behind, by more than a minute."""
     if ahead is None or abs(ahead) < CLOCK_LIMIT:
         return
     way = "ahead of" if ahead > 0 else "behind"

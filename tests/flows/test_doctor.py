@@ -33,7 +33,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
     assert done.returncode == 1
     assert ledger_url.removeprefix("sqlite:///") in done.stdout.replace("\n", "")
     assert lines["doctor-well"].startswith("ok")
-    assert "6 accounts connected; plan PRO, 0 of 1000 requests used" in lines["doctor-well"]
+    assert "6 accounts connected; plan PRO, 1 of 1000 requests used" in lines["doctor-well"]
     assert lines["doctor-ill"].startswith("FAILED")
     assert "Check the API key" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]

@@ -175,12 +175,12 @@ def test_the_quota_holds_in_any_hour_for_everybody(ledger: Ledger, clock: Clock)
     """Not two hours' worth around the turn of an hour, as a full token bucket would allow."""
     key, granted = key_fingerprint("k", SERVICE), []
     for _ in range(4 * 3600 // 30):
-        ticket, wait = ledger.take_request(key, 50)
-        if ticket:
+        turn = ledger.take_request(key, 50)
+        if turn.ticket:
             granted.append(clock.now)
-            ledger.finish_request(ticket)
+            ledger.finish_request(turn.ticket)
         else:
-            assert wait > 0
+            assert turn.wait > 0
         clock.sleep(30)
 
     busiest = max(sum(at <= other < at + 3600 for other in granted) for at in granted)
@@ -194,10 +194,10 @@ def test_a_429_rests_the_key_for_everybody(ledger: Ledger, clock: Clock) -> None
     ledger.block_key("k", 100)
     ledger.block_key("k", 10)
 
-    assert ledger.take_request("k", 50) == (None, pytest.approx(100))
-    assert ledger.take_request("other", 50)[0]
+    assert ledger.take_request("k", 50) == (None, pytest.approx(100), True)
+    assert ledger.take_request("other", 50).ticket
     clock.sleep(101)
-    assert ledger.take_request("k", 50)[0]
+    assert ledger.take_request("k", 50).ticket
 
 
 def test_there_is_one_reader_and_it_is_replaced_when_it_is_gone(ledger: Ledger, clock: Clock) -> None:

@@ -210,7 +210,7 @@ def test_reading_leaves_the_plan_room_to_send(sandbox: Any, ledger: Ledger, cloc
             break
 
     assert sandbox.requests(HISTORY) == 29  # and one post
-    with pytest.raises(Busy, match="No requests to Taisly are free"):
+    with pytest.raises(Busy, match="The 30 requests an hour that may be used for checks are used up"):
         read_outcomes(starter)
     send_post(starter, checked("another"))
     assert len(sandbox.posts) == 2

@@ -79,9 +79,18 @@ def upgrade() -> None:
     )
     op.create_index("api_requests_by_key", "api_requests", ["api_key", "at"])
     op.create_table(
+        "api_waiting",
+        sa.Column("place", sa.Integer, primary_key=True),
+        sa.Column("waiter", sa.String(32), nullable=False, unique=True),
+        sa.Column("api_key", sa.String(64), nullable=False),
+        sa.Column("most", sa.Integer, nullable=False),
+        sa.Column("alive_until", sa.Float, nullable=False),
+    )
+    op.create_table(
         "api_keys",
         sa.Column("api_key", sa.String(64), primary_key=True),
         sa.Column("blocked_until", sa.Float, nullable=False),
+        sa.Column("blocked_at", sa.Float, nullable=False),
         sa.Column("reader", sa.String(32), nullable=False),
         sa.Column("reader_until", sa.Float, nullable=False),
         sa.Column("next_look", sa.Float, nullable=False),
