@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from reelflow.errors import InputError, NothingSent, Refused, ServiceError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
+from reelflow.phones.countdown import Countdown
 from reelflow.phones.matching import created_by, one_for_each
 from reelflow.records.phone_states import GRACE, RequestState, settled_state
 from reelflow.records.phones import TaskRequest
@@ -27,7 +29,9 @@ from reelflow.wording import count, duration
 log = logging.getLogger(__name__)
 
 RETRY_PAUSES = (1.0, 5.0, 15.0)
-"""Seconds before each new try of a request that certainly did not arrive."""
+"""Seconds before each new try of a request that certainly did not arrive; more if TikMatrix asks for more."""
+MOST_WAIT = 3600.0
+"""The most seconds that TikMatrix can ask for: a longer wait is taken for a mistake in its answer."""
 LOOK_PAUSES = (1.0, 3.0, 8.0)
 """Seconds before each look for the tasks of a request whose answer was lost."""
 TURN_PAUSE = 0.5
@@ -56,11 +60,12 @@ def create_tasks(
         requests: Of one host.
         owner: The attempt that holds them.
         secrets: Added to ``script_config`` on the wire; never on record.
-        patience: Seconds to wait for the turn on this host.
+        patience: Seconds to wait for the turn on this host, and again for each request until TikMatrix takes it.
         sleep: For tests.
 
     Raises:
-        NothingSent: TikMatrix cannot be reached, or others kept the turn. What was not created stays PLANNED.
+        NothingSent: TikMatrix cannot be reached or is too busy, or others kept the turn. What was not created stays
+            PLANNED.
         ServiceError: TikMatrix's tasks cannot be listed. What was not sent stays PLANNED.
         ClaimLost: another attempt has taken over.
         LedgerUnavailable: nothing is sent without it.
@@ -71,7 +76,7 @@ def create_tasks(
     with turn(ledger, todo[0].host, owner, patience, sleep):
         settle_lost(client, ledger, todo[0].host)
         for request in todo:
-            _create(client, ledger, request, owner, secrets or {}, sleep)
+            _create(client, ledger, request, owner, secrets or {}, patience, sleep)
 
 
 @contextlib.contextmanager
@@ -89,11 +94,11 @@ def turn(ledger: Ledger, host: str, owner: str, patience: float, sleep: Sleep = 
         NothingSent: others kept the turn for all of that time.
         LedgerUnavailable: the turn cannot be taken.
     """
-    end = ledger.now() + patience
+    waiting = Countdown(patience, sleep)
     while not ledger.take_turn(host, owner):
-        if ledger.now() > end:
+        if not waiting.left:
             raise NothingSent(f"Another run is creating tasks on {host} and did not finish in time. Nothing was sent.")
-        sleep(TURN_PAUSE)
+        waiting.sleep(TURN_PAUSE)
     try:
         with heartbeat(lambda: ledger.take_turn(host, owner), ledger.lease_seconds / 3):
             yield
@@ -107,10 +112,11 @@ def _create(
     request: TaskRequest,
     owner: str,
     secrets: Mapping[str, Any],
+    patience: float,
     sleep: Sleep,
 ) -> None:
     """One request, tried until it arrived, was refused, or may have arrived."""
-    pauses = iter(RETRY_PAUSES)
+    pauses, waiting = iter(RETRY_PAUSES), Countdown(patience, sleep)
     while True:
         try:
             ledger.begin_task_request(request.id, owner, highest_id(client))
@@ -123,12 +129,12 @@ def _create(
             )
         except NothingSent as error:
             ledger.settle_task_request(request.id, RequestState.PLANNED, str(error))
-            pause = next(pauses, None)
-            if pause is None:
+            pause = max(next(pauses, math.inf), min(error.retry_after or 0.0, MOST_WAIT))
+            if pause > waiting.left:
                 error.message += " Nothing was sent: it is safe to start the run again."
                 raise
-            log.warning("%s Trying again in %.0f s.", error, pause)
-            sleep(pause)
+            log.warning("%s Trying again in %s.", error, duration(pause))
+            waiting.sleep(pause)
         except (Refused, InputError) as error:
             ledger.settle_task_request(request.id, RequestState.REFUSED, str(error))
             return

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from reelflow.errors import NotAllowed, ReelflowError, ServiceError
 from reelflow.ledger import Ledger
+from reelflow.phones.countdown import Countdown
 from reelflow.phones.matching import is_still_ours, observed
 from reelflow.records.phone_states import AUTO_RETRY_SECONDS, TaskState, task_state
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
@@ -84,7 +85,7 @@ def watch_tasks(
     Raises:
         LedgerUnavailable: what was seen cannot be recorded.
     """
-    result, end, pause = WatchResult(), ledger.now() + settings.seconds, settings.interval
+    result, waiting, pause = WatchResult(), Countdown(settings.seconds, sleep), settings.interval
     requests = {request.id: request for request in ledger.task_requests(ids=request_ids)}
     while True:
         records = ledger.task_records(request_ids)
@@ -114,9 +115,9 @@ def watch_tasks(
                     on_news(change.task)
             if len(changes) == len(unfinished) and all(change.task.state.finished for change in changes):
                 continue  # all are finished: no need to wait before saying so
-        if ledger.now() >= end:
+        if not waiting.left:
             return result
-        sleep(max(0.0, min(pause, end - ledger.now())))
+        waiting.sleep(pause)
 
 
 def updated(records: Iterable[TaskRecord], changes: Iterable[TaskRecord]) -> list[TaskRecord]:

@@ -140,7 +140,8 @@ def task_state(
 
     Args:
         status: As TikMatrix reports it; None for a status that is not documented, which counts as not finished.
-        failed_at: Unix seconds at which this very failure was first seen; None if it is seen for the first time.
+        failed_at: Unix seconds at which this very failure was first seen; None if it is seen for the first time. A
+            time to come, because the clock was set back since, counts as now.
         retried_by_tikmatrix: How often TikMatrix has repeated the task by itself.
         retried_by_us: How often we have.
         retries: How often we may.
@@ -148,7 +149,7 @@ def task_state(
         now: Unix seconds.
     """
     if status is TaskStatus.FAILED:
-        since = now if failed_at is None else failed_at
+        since = now if failed_at is None else min(failed_at, now)
         tikmatrix_is_done = (
             not auto_retry or retried_by_tikmatrix >= AUTO_RETRY_MOST or now - since >= AUTO_RETRY_SECONDS
         )

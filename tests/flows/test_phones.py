@@ -202,6 +202,16 @@ def test_the_chatgpt_key_is_nowhere_in_prefect(host: TikMatrixHost, sandbox: Any
     assert "sk-verysecret" not in logs_of(state) + str(run.parameters) + str(state) + str(artifacts_of(state))
 
 
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_chatgpt_prompt_is_not_sent(empty: str) -> None:
+    """TikMatrix then uses its own, instead of none."""
+    settings = ChatGPTSettings(api_key="sk-verysecret", prompt=empty, base_url=empty).get_settings()
+    with_prompt = ChatGPTSettings(api_key="sk-verysecret", prompt="Be kind.").get_settings()
+
+    assert not {"prompt", "base_url"} & set(settings)
+    assert with_prompt["prompt"] == "Be kind."
+
+
 def test_a_run_is_named_for_what_it_does(host: TikMatrixHost) -> None:
     """In the list of runs one sees the job and the phones."""
     state = warm_up_accounts(host, _form(WarmUpForm, dry_run=True), return_state=True)

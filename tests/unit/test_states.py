@@ -181,6 +181,7 @@ def test_what_a_request_may_come_from(state: RequestState, before: set[RequestSt
         (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS + 1}, TaskState.RETRYING,
          NOW - AUTO_RETRY_SECONDS + 1),
         (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS}, TaskState.FAILED, NOW - AUTO_RETRY_SECONDS),
+        (TaskStatus.FAILED, {"failed_at": NOW + 7200}, TaskState.RETRYING, NOW),
         (TaskStatus.FAILED, {"auto_retry": False}, TaskState.FAILED, NOW),
         (TaskStatus.FAILED, {"retried_by_tikmatrix": AUTO_RETRY_MOST}, TaskState.FAILED, NOW),
         (TaskStatus.FAILED, {"auto_retry": False, "retries": 1}, TaskState.RETRYING, NOW),
