@@ -81,6 +81,7 @@ class Data:
     requests: dict[str, int] = field(default_factory=dict)
     fail_next: list[dict[str, Any]] = field(default_factory=list)
     clock_offset: float = 0.0
+    dialect: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write it as JSON, in one move: a sandbox that is killed meanwhile leaves the last version."""

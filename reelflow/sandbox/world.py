@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reelflow.sandbox.catalog import ACCOUNTS, API_KEY, DEVICE_LIMIT, DEVICES, HANDLES, POST_LINKS, REQUESTS_PER_HOUR
+from reelflow.sandbox.dialect import read_dialect
 from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, Data, Destination, PhoneTask, Post
 
 HOUR = 3600.0
@@ -199,6 +200,11 @@ class World:
         return False
 
     # TikMatrix
+
+    @property
+    def dialect(self) -> dict[str, str]:
+        """How TikMatrix spells what it shows."""
+        return read_dialect(self.data.dialect)
 
     def add_task(self, script: str, args: dict[str, Any], serial: str) -> PhoneTask:
         """Queue one script on one phone."""
