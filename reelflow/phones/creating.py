@@ -18,12 +18,13 @@ from reelflow.errors import InputError, NothingSent, Refused, ServiceError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.phones.countdown import Countdown
-from reelflow.phones.matching import created_by, one_for_each
-from reelflow.records.phone_states import GRACE, RequestState, settled_state
-from reelflow.records.phones import TaskRequest
+from reelflow.phones.matching import PhoneNames
+from reelflow.phones.settling import settle_lost, settle_one
+from reelflow.phones.watching import WatchSettings, look_at_tasks
+from reelflow.records.phone_states import RequestState
+from reelflow.records.phones import TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.tikmatrix.listing import highest_id, newer_than
-from reelflow.tikmatrix.wire import PhoneTask
+from reelflow.tikmatrix.listing import highest_id
 from reelflow.wording import count, duration
 
 log = logging.getLogger(__name__)
@@ -142,17 +143,32 @@ def _create(
             _after_lost_answer(client, ledger, request.id, error, sleep)
             return
         else:
-            _store(ledger, request, created.task_ids)
+            _store(client, ledger, request, created.task_ids)
             return
 
 
-def _store(ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
-    reason = ""
+def _store(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
+    """Record what TikMatrix said that it created."""
+    made, reason = count(len(set(ids)), "task"), ""
     if len(set(ids)) != request.expected:
-        reason = f"TikMatrix created {count(len(set(ids)), 'task')}; {request.expected} were requested"
+        reason = f"TikMatrix created {made}; {request.expected} were requested"
         log.warning("%s.", reason)
-    ledger.tasks_created(request.id, ids, reason)
-    log.info("TikMatrix created %s.", count(len(set(ids)), "task"))
+    ledger.tasks_created(request.id, [TaskResult(task_id=task_id) for task_id in ids], reason)
+    log.info("TikMatrix created %s.", made)
+    if len(set(ids)) < request.expected:
+        _forget_missing(client, ledger, request)
+
+
+def _forget_missing(client: TikMatrixClient, ledger: Ledger, request: TaskRequest) -> None:
+    """Look which of the tasks were created, so that the others do not count; while that is not known, all count."""
+    records = ledger.task_records([request.id])
+    try:
+        seen = look_at_tasks(client, {request.id: request}, records, ledger.now(), WatchSettings(0), PhoneNames(client))
+    except ServiceError as error:
+        log.warning("It cannot be told which tasks are missing, so all of them count: %s", error)
+        return
+    ledger.record_tasks(seen)
+    ledger.forget_missing(request.id)
 
 
 def _after_lost_answer(
@@ -173,58 +189,6 @@ def _after_lost_answer(
             log.warning("The tasks cannot be listed: %s", trouble)
     lost = f"The answer to a request for {count(request.expected, 'task')} was lost ({reason})"
     ledger.settle_task_request(request_id, RequestState.SENDING, lost)
-
-
-def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str) -> None:
-    """Find out the outcome of every request on a host that nobody works on any more; oldest first.
-
-    Call it in the host's turn, so that nobody creates new tasks meanwhile.
-
-    Raises:
-        ServiceError: the tasks cannot be listed.
-    """
-    sending = ledger.task_requests(host=host, states=[RequestState.SENDING])
-    lost = [request for request in sending if request.lease_is_over(ledger.now())]
-    for script in dict.fromkeys(request.script for request in lost):
-        mine = [request for request in lost if request.script == script]
-        highest, tasks = newer_than(client, min(request.highest_before or 0 for request in mine), script)
-        for request in mine:
-            _settle(ledger, request, highest, tasks)
-
-
-def settle_one(client: TikMatrixClient, ledger: Ledger, request: TaskRequest) -> bool:
-    """Look once for the tasks of a request whose answer was lost; whether it is settled now.
-
-    Raises:
-        ServiceError: the tasks cannot be listed.
-    """
-    return _settle(ledger, request, *newer_than(client, request.highest_before or 0, request.script))
-
-
-def _settle(ledger: Ledger, request: TaskRequest, highest: int, tasks: list[PhoneTask]) -> bool:
-    """What `tasks` say about a request whose answer was lost; whether it is settled now.
-
-    Of tasks that are older than the request none is taken, unless all ids have started again from 1 since.
-    """
-    now, before = ledger.now(), request.highest_before or 0
-    begun = request.begun_at or now
-    found = created_by(request, [task for task in tasks if highest < before or task.id > before])
-    owned = ledger.tasks_on_record(request.host, [task.id for task in found], since=begun)
-    ours = one_for_each(task for task in found if task.id not in owned)[: request.expected]
-    state = settled_state(found=len(ours), expected=request.expected, age=now - begun)
-    if state is None:
-        return False
-    if state is RequestState.NOT_CREATED:
-        reason = f"its answer was lost, and it left no trace in {duration(GRACE)}"
-        ledger.settle_task_request(request.id, state, reason)
-        return True
-    reason = "found after its answer was lost"
-    if len(ours) < request.expected:
-        reason = f"The answer was lost; {len(ours)} of {request.expected} tasks were found"
-    else:
-        log.info("TikMatrix had created the %s; they were found.", count(request.expected, "task"))
-    ledger.tasks_created(request.id, [task.id for task in ours], reason)
-    return True
 
 
 def give_up(ledger: Ledger, requests: Sequence[TaskRequest], reason: str) -> None:

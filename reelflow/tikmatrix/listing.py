@@ -55,17 +55,19 @@ def _to_the_end(first: TaskPage, page: Callable[[int], TaskPage]) -> Iterator[li
 
 
 def highest_id(client: TikMatrixClient) -> int:
-    """The highest id of a task that was created through the API; 0 if there is none. At most two requests."""
-    pages = newest_first(client)
+    """The highest id of all tasks, whoever created them; 0 if there is none. Usually one request or two."""
+    pages = newest_first(client, source=None)
     return max((task.id for task in next(pages, [])), default=0)
 
 
-def newer_than(client: TikMatrixClient, task_id: int, script: str) -> tuple[int, list[PhoneTask]]:
-    """The `highest_id`, and the tasks of a script above `task_id`; all of them if ids started again from 1 since."""
+def newer_than(client: TikMatrixClient, task_id: int) -> tuple[int, list[PhoneTask]]:
+    """The `highest_id`, and all tasks above `task_id`, or all that there are if ids started again from 1 since."""
     found: dict[int, PhoneTask] = {}
-    highest = highest_id(client)
-    floor = task_id if highest >= task_id else 0
-    for page in newest_first(client, script):
+    highest, floor = 0, task_id
+    for number, page in enumerate(newest_first(client, source=None)):
+        if number == 0:
+            highest = max((task.id for task in page), default=0)
+            floor = task_id if highest >= task_id else 0
         found |= {task.id: task for task in page if task.id > floor}
         if min((task.id for task in page), default=0) <= floor:
             break

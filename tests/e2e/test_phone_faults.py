@@ -20,7 +20,7 @@ from support.rounds import SEED, rounds
 from support.sandbox_process import SandboxProcess
 
 from reelflow.ledger import Ledger
-from reelflow.phones.creating import settle_lost
+from reelflow.phones.settling import settle_lost
 from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix import TikMatrixClient
 

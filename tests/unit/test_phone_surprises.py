@@ -9,8 +9,9 @@ from support.phones import HOST, SERIALS, Phones, comment, follow
 
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
-from reelflow.phones import cleanup, creating
+from reelflow.phones import cleanup, creating, settling
 from reelflow.records.phone_states import RequestState
+from reelflow.records.phones import TaskResult
 from reelflow.tikmatrix import TikMatrixClient, listing
 from tasks.phones.wording import trouble_of
 
@@ -81,7 +82,9 @@ def test_tasks_are_recorded_once_whoever_brings_the_answer(phones: Phones) -> No
     phones.create()
     (request,) = phones.task_requests()
 
-    phones.ledger.tasks_created(request.id, [7, 8, 9, 10], "found after its answer was lost")
+    phones.ledger.tasks_created(
+        request.id, [TaskResult(task_id=n) for n in (7, 8, 9, 10)], "found after its answer was lost"
+    )
 
     assert len(phones.states()) == 4
     assert phones.task_requests() == [request]
@@ -95,7 +98,7 @@ def test_another_accounts_task_is_not_taken_for_a_lost_one(phones: Phones) -> No
     phones.client.create_task("follow", {"target_users": ["one"]}, usernames=["ben.daily"])
     phones.clock.sleep(60)
 
-    creating.settle_lost(phones.client, phones.ledger, HOST)
+    settling.settle_lost(phones.client, phones.ledger, HOST)
 
     assert phones.task_requests()[0].state is RequestState.SENDING
     assert phones.states() == []
