@@ -65,6 +65,7 @@ class PhoneTask:
     reads_since_failure: int = 0
     fails_with: str | None = None
     failures_left: int = 0
+    not_before: float = 0.0
 
 
 @dataclass

@@ -108,7 +108,9 @@ class _TikMatrix:
         config = {k: v for k, v in config.items() if k not in ("target_users", "target_post_urls")}
         actors = self._actors(body)
         made = [
-            self.world.add_task(script, {**config, **target, **({"username": user} if user else {})}, serial)
+            self.world.add_task(
+                script, {**config, **target, **({"username": user} if user else {})}, serial, body.get("start_time")
+            )
             for (serial, user), target in itertools.product(actors, targets)
         ]
         return {"task_ids": [t.id for t in made], "created_count": len(made)}
@@ -233,8 +235,8 @@ def _targets(script: str, config: dict[str, Any]) -> list[dict[str, Any]]:
         _choice(config, "access_method", ("direct", "search"))
         return [{"target_user": user} for user in users]
     if script == "comment":
-        urls = config.get("target_post_urls") or [config.get("target_post_url")]
-        urls = [str(u).strip() for u in urls if u and str(u).strip()]
+        urls = config.get("target_post_urls") or re.split(r"[\n,]", str(config.get("target_post_url") or ""))
+        urls = [str(u).strip() for u in urls if str(u).strip()]
         if not urls:
             raise _Refused(40001, "target_post_url or target_post_urls is required")
         if wrong := [u for u in urls if not _POST_URL.match(u)]:
