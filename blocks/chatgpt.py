@@ -32,7 +32,7 @@ class ChatGPTSettings(Block):
         title="API key", description="Sent to TikMatrix with each warm-up that uses ChatGPT, and stored nowhere else."
     )
     model: str = Field("gpt-3.5-turbo", title="Model", description="Name of the ChatGPT model.", min_length=1)
-    prompt: str = Field("", title="Prompt", description="Instructions for the comments.", max_length=4000)
+    prompt: str = Field("", title="Prompt", description="Instructions for the comments. Empty: none.", max_length=4000)
     max_tokens: int = Field(
         100, title="Maximum length (tokens)", description="Longest comment that ChatGPT may write.", ge=1, le=4096
     )
@@ -44,8 +44,8 @@ class ChatGPTSettings(Block):
         settings: dict[str, Any] = {
             "api_key": self.api_key.get_secret_value(),
             "model": self.model,
-            "prompt": self.prompt,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
         }
-        return settings | ({"base_url": self.base_url} if self.base_url else {})
+        optional = {"prompt": self.prompt.strip(), "base_url": self.base_url.strip()}
+        return settings | {name: value for name, value in optional.items() if value}

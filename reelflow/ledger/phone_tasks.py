@@ -65,13 +65,17 @@ class TaskLedger(Database):
             )
             return set(connection.scalars(sa.select(c.id).where(c.id.in_(ids), c.owner == owner)))
 
-    def release_task_requests(self, ids: Sequence[str], owner: str, *, left_open: bool) -> None:
-        """Record that this attempt is done with the requests; and whether it left unfinished tasks to TikMatrix."""
+    def release_task_requests(self, ids: Sequence[str], owner: str, *, left_open: bool | None) -> None:
+        """Record that this attempt is done with the requests; and whether it left unfinished tasks to TikMatrix.
+
+        None leaves that as it was, for an attempt that could not do its work.
+        """
+        left = {} if left_open is None else {"left_open": int(left_open)}
         with self.transaction() as connection:
             connection.execute(
                 phone_requests.update()
                 .where(phone_requests.c.id.in_(ids), phone_requests.c.owner == owner)
-                .values(lease_until=0, left_open=int(left_open))
+                .values(lease_until=0, **left)
             )
 
     def begin_task_request(self, request_id: str, owner: str, highest_before: int) -> None:
@@ -95,13 +99,50 @@ class TaskLedger(Database):
             if begun.rowcount != 1:
                 raise ClaimLost("Another run has taken over these phone tasks. This run sends nothing.")
 
-    def tasks_created(self, request_id: str, task_ids: Iterable[int], reason: str = "") -> None:
-        """Record the tasks that a request created."""
-        now, ids = self.now(), list(dict.fromkeys(task_ids))
+    def tasks_created(
+        self,
+        request_id: str,
+        tasks: Iterable[TaskResult],
+        reason: str = "",
+        *,
+        state: RequestState = RequestState.CREATED,
+        no_others: bool = False,
+    ) -> None:
+        """Record the tasks that a request created, beside those of it that are on record already.
+
+        Args:
+            request_id: Ours.
+            tasks: As far as they are known.
+            reason: Why they are fewer than were requested, for people.
+            state: CREATED, or UNCONFIRMED if there may be others.
+            no_others: It certainly created no others. What it did not create does not count for its accounts.
+        """
+        now, c = self.now(), phone_tasks.c
         with self.transaction() as connection:
-            moved = self._move_request(connection, request_id, RequestState.CREATED, reason)
-            if moved and ids:
-                connection.execute(phone_tasks.insert(), [_task_row(request_id, task_id, now) for task_id in ids])
+            if not self._move_request(connection, request_id, state, reason):
+                return
+            old = set(connection.scalars(sa.select(c.task_id).where(c.request_id == request_id)))
+            new = {task.task_id: task for task in tasks if task.task_id not in old}
+            if new:
+                connection.execute(phone_tasks.insert(), [_task_row(request_id, task, now) for task in new.values()])
+            if no_others:
+                self._forget_missing(connection, request_id)
+
+    def forget_missing(self, request_id: str) -> None:
+        """Do not count what a request did not create, once each of its tasks was seen and is on record."""
+        with self.transaction() as connection:
+            self._forget_missing(connection, request_id)
+
+    @staticmethod
+    def _forget_missing(connection: Connection, request_id: str) -> None:
+        a, t = phone_actions.c, phone_tasks.c
+        tasks = connection.execute(sa.select(t.serial, t.username, t.target).where(t.request_id == request_id)).all()
+        made = {(who, target) for serial, username, target in tasks for who in (serial, username) if who}
+        actions = connection.execute(sa.select(a.id, a.actor, a.target_sent).where(a.request_id == request_id)).all()
+        found = {(actor, target) for _, actor, target in actions if (actor, target) in made}
+        if len(found) == len(tasks):  # otherwise there is a task of which it cannot be told whose it is
+            missing = [action_id for action_id, actor, target in actions if (actor, target) not in found]
+            connection.execute(phone_actions.delete().where(a.id.in_(missing)))
 
     def settle_task_request(self, request_id: str, state: RequestState, reason: str) -> None:
         """Record what became of a request that created nothing, or of which that cannot be known.
@@ -109,9 +150,12 @@ class TaskLedger(Database):
         What certainly created nothing, and never will, does not count for its accounts.
         """
         with self.transaction() as connection:
-            moved = self._move_request(connection, request_id, state, reason)
-            if moved and state.made_nothing:
-                connection.execute(phone_actions.delete().where(phone_actions.c.request_id == request_id))
+            self._settle(connection, request_id, state, reason)
+
+    def _settle(self, connection: Connection, request_id: str, state: RequestState, reason: str) -> None:
+        moved = self._move_request(connection, request_id, state, reason)
+        if moved and state.made_nothing:
+            connection.execute(phone_actions.delete().where(phone_actions.c.request_id == request_id))
 
     @staticmethod
     def _move_request(connection: Connection, request_id: str, after: RequestState, reason: str) -> bool:
@@ -187,6 +231,19 @@ class TaskLedger(Database):
             connection.execute(statement, rows)
         return recorded
 
+    def task_ids_around(self, request: TaskRequest) -> tuple[set[int], set[int]]:
+        """The ids of our tasks on a request's host: of requests sent before it, and of requests sent after it."""
+        b = phone_requests.c
+        query = (
+            sa.select(phone_tasks.c.task_id, b.begun_at)
+            .join(phone_requests, b.id == phone_tasks.c.request_id)
+            .where(b.host == request.host, b.id != request.id, phone_tasks.c.task_id > (request.highest_before or 0))
+        )
+        begun = request.begun_at or 0.0
+        with self.transaction() as connection:
+            rows = [(task_id, at or 0.0) for task_id, at in connection.execute(query)]
+        return {task_id for task_id, at in rows if at < begun}, {task_id for task_id, at in rows if at > begun}
+
     def tasks_on_record(self, host: str, task_ids: Sequence[int], *, since: float) -> set[int]:
         """Those of TikMatrix's ids that are tasks of ours: unfinished, or asked for after `since`.
 
@@ -233,9 +290,8 @@ class TaskLedger(Database):
             return [(host, script, state, number) for host, script, state, number in connection.execute(query)]
 
 
-def _task_row(request_id: str, task_id: int, now: float) -> dict[str, Any]:
-    fresh = TaskResult(task_id=task_id).model_dump()
-    return {**fresh, "request_id": request_id, "failed_at": None, "changed_at": now}
+def _task_row(request_id: str, task: TaskResult, now: float) -> dict[str, Any]:
+    return {**task.model_dump(), "request_id": request_id, "failed_at": None, "changed_at": now}
 
 
 def _task_request(row: Mapping[str, Any] | RowMapping) -> TaskRequest:

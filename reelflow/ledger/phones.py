@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.ledger.phone_tasks import TaskLedger
-from reelflow.ledger.schema import phone_actions, phone_hosts, phone_requests
-from reelflow.records.phone_states import RequestState
+from reelflow.ledger.schema import phone_actions, phone_hosts, phone_requests, phone_tasks
+from reelflow.records.phone_states import Earlier, RequestState, TaskState, earlier
 from reelflow.records.phones import (
     PhoneHistory,
     PhonePlan,
     PhoneRequest,
     PlanPart,
+    TaskRecord,
 )
 
 PLANNING_LOCK = 7263549
@@ -52,6 +53,7 @@ class PhoneLedger(TaskLedger):
         with self.transaction() as connection:
             if self.url.get_backend_name() == "postgresql":
                 connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({PLANNING_LOCK})"))
+            self._drop_abandoned(connection, host, flow_run, now)
             plan = decide(self._history(connection, request, since, flow_run))
             for part in plan.parts:
                 request_id = uuid.uuid4().hex
@@ -72,6 +74,15 @@ class PhoneLedger(TaskLedger):
             task_count=sum(each.expected for each in alive),
             owner=owner,
         )
+
+    def _drop_abandoned(self, connection: Connection, host: str, flow_run: str | None, now: float) -> None:
+        """Settle what other runs planned and will not send, because they died before: it does not count."""
+        c = phone_requests.c
+        other = sa.or_(c.flow_run.is_(None), c.flow_run != flow_run)
+        for request in self._task_requests(
+            connection, c.host == host, c.state == RequestState.PLANNED, c.lease_until <= now, other
+        ):
+            self._settle(connection, request.id, RequestState.NOT_CREATED, "its run ended before it was sent")
 
     def _request_row(
         self,
@@ -117,6 +128,16 @@ class PhoneLedger(TaskLedger):
         own = a.account.in_(accounts)
         today = sa.select(a.account, sa.func.count()).where(own, a.script == request.script, a.at >= since)
         done = sa.select(a.account, a.target).where(own, a.target.in_(list(request.targets)))
+        t, r = phone_tasks.c, phone_requests.c
+        known = (
+            sa.select(a.account, a.target, r.state, t.state)
+            .join(phone_requests, r.id == a.request_id)
+            .outerjoin(
+                phone_tasks,
+                sa.and_(t.request_id == r.id, t.target == a.target_sent, a.actor.in_([t.serial, t.username])),
+            )
+            .where(own, a.script == request.script, a.target.in_(list(request.targets)))
+        )
         mine = (
             sa.select(a.account, a.target)
             .join(phone_requests, phone_requests.c.id == a.request_id)
@@ -125,7 +146,7 @@ class PhoneLedger(TaskLedger):
         return PhoneHistory(
             by_this_run=frozenset((x, y) for x, y in connection.execute(mine)) if flow_run else frozenset(),
             today=dict(map(tuple, connection.execute(today.group_by(a.account)))),
-            done=frozenset((x, y) for x, y in connection.execute(done.where(a.script == request.script))),
+            done=_strongest(connection.execute(known)),
             followed=frozenset((x, y) for x, y in connection.execute(done.where(a.script == "follow"))),
         )
 
@@ -156,14 +177,24 @@ class PhoneLedger(TaskLedger):
                 .values(turn_until=0)
             )
 
-    def forget_actions(self, request_id: str, done: Sequence[tuple[str, str]]) -> None:
-        """Do not count tasks that were cancelled before they ran: (actor, target as sent) of each."""
+    def forget_actions(self, records: Iterable[TaskRecord]) -> None:
+        """Do not count tasks that certainly did not run, such as one that was cancelled before."""
         a = phone_actions.c
         with self.transaction() as connection:
-            for actor, target in done:
+            for request_id, task, _ in records:
+                actor = a.actor.in_([task.serial, task.username])
                 connection.execute(
-                    phone_actions.delete().where(a.request_id == request_id, a.actor == actor, a.target_sent == target)
+                    phone_actions.delete().where(a.request_id == request_id, actor, a.target_sent == task.target)
                 )
+
+
+def _strongest(rows: Iterable[Any]) -> dict[tuple[str, str], Earlier]:
+    """What is known of each account and target: rather that it was done than that it was requested."""
+    known: dict[tuple[str, str], set[Earlier]] = {}
+    for account, target, request, task in rows:
+        what = earlier(RequestState(request), None if task is None else TaskState(task))
+        known.setdefault((account, target), set()).add(what)
+    return {key: next(each for each in Earlier if each in found) for key, found in known.items()}
 
 
 def _actions(request_id: str, part: PlanPart, script: str, now: float) -> Iterable[dict[str, Any]]:

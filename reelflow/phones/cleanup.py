@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from reelflow.errors import NotFound
 from reelflow.ledger import Ledger
-from reelflow.phones.creating import settle_lost, settle_one, turn
+from reelflow.phones.creating import turn
+from reelflow.phones.matching import PhoneNames
+from reelflow.phones.settling import settle_lost, settle_one
 from reelflow.phones.watching import WatchSettings, look_at_tasks, watch_tasks
-from reelflow.records.phone_states import UNFINISHED, RequestState, TaskState
+from reelflow.records.phone_states import UNFINISHED, UNSETTLED, RequestState, TaskState
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
 
@@ -50,7 +52,8 @@ def cancel_phone_tasks(client: TikMatrixClient, ledger: Ledger, requests: Sequen
     records = ledger.task_records(list(by_id), UNFINISHED)
     result = CancelResult()
     if records:
-        ledger.record_tasks(look_at_tasks(client, by_id, records, ledger.now(), WatchSettings(0, auto_retry=False)))
+        settings = WatchSettings(0, auto_retry=False)
+        ledger.record_tasks(look_at_tasks(client, by_id, records, ledger.now(), settings, PhoneNames(client)))
         _delete(client, ledger, ledger.task_records(list(by_id), UNFINISHED), result)
     tasks = ledger.phone_tasks(list(by_id))
     result.finished = [t for t in tasks if t.state.finished and t.state is not TaskState.CANCELLED]
@@ -96,10 +99,7 @@ def _delete(client: TikMatrixClient, ledger: Ledger, records: list[TaskRecord], 
             for record in some
         ]
         ledger.record_tasks(deleted)
-        for record in deleted:
-            if not record.task.started:  # it never ran: it does not count for its account
-                done = (record.task.username or record.task.serial, record.task.target)
-                ledger.forget_actions(record.request_id, [done])
+        ledger.forget_actions(record for record in deleted if not record.task.started)
         result.cancelled += [record.task for record in deleted]
 
 
@@ -111,6 +111,7 @@ class FinishResult:
     cancelled: list[TaskResult] = field(default_factory=list)
     still_open: int = 0
     unanswered: list[TaskRequest] = field(default_factory=list)
+    unconfirmed: list[TaskRequest] = field(default_factory=list)
 
 
 def finish_phone_tasks(
@@ -148,15 +149,19 @@ def finish_phone_tasks(
     ]
     mine = ledger.take_task_requests([request.id for request in free], me)
     free = [request for request in free if request.id in mine]
+    watched: list[str] = []
     try:
         for request in free:
             if cancel and not request.left_open and request.state is not RequestState.SENDING:
                 result.cancelled += cancel_phone_tasks(client, ledger, [request]).cancelled
-        created = [request.id for request in free if request.state is RequestState.CREATED]
+        created = [request.id for request in free if request.state not in UNSETTLED]
         result.news = watch_tasks(client, ledger, created, settings, sleep=sleep).news
-    finally:
-        ledger.release_task_requests(sorted(mine), me, left_open=True)
+        watched = created
+    finally:  # what could not be cancelled now is still a dead run's, and is cancelled next time
+        ledger.release_task_requests(watched, me, left_open=True)
+        ledger.release_task_requests(sorted(mine.difference(watched)), me, left_open=None)
     result.unanswered = ledger.task_requests(host=host, states=[RequestState.SENDING])
+    result.unconfirmed = ledger.task_requests(host=host, states=[RequestState.UNCONFIRMED])
     ids = [request.id for request in ledger.open_task_requests(host)]
     result.still_open = len(ledger.phone_tasks(ids, UNFINISHED))
     return result

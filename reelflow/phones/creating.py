@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,18 +17,22 @@ from typing import Any
 from reelflow.errors import InputError, NothingSent, Refused, ServiceError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
-from reelflow.phones.matching import created_by, one_for_each
-from reelflow.records.phone_states import GRACE, RequestState, settled_state
-from reelflow.records.phones import TaskRequest
+from reelflow.phones.countdown import Countdown
+from reelflow.phones.matching import PhoneNames
+from reelflow.phones.settling import settle_lost, settle_one
+from reelflow.phones.watching import WatchSettings, look_at_tasks
+from reelflow.records.phone_states import RequestState
+from reelflow.records.phones import TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.tikmatrix.listing import highest_id, newer_than
-from reelflow.tikmatrix.wire import PhoneTask
+from reelflow.tikmatrix.listing import highest_id
 from reelflow.wording import count, duration
 
 log = logging.getLogger(__name__)
 
 RETRY_PAUSES = (1.0, 5.0, 15.0)
-"""Seconds before each new try of a request that certainly did not arrive."""
+"""Seconds before each new try of a request that certainly did not arrive; more if TikMatrix asks for more."""
+MOST_WAIT = 3600.0
+"""The most seconds that TikMatrix can ask for: a longer wait is taken for a mistake in its answer."""
 LOOK_PAUSES = (1.0, 3.0, 8.0)
 """Seconds before each look for the tasks of a request whose answer was lost."""
 TURN_PAUSE = 0.5
@@ -56,11 +61,12 @@ def create_tasks(
         requests: Of one host.
         owner: The attempt that holds them.
         secrets: Added to ``script_config`` on the wire; never on record.
-        patience: Seconds to wait for the turn on this host.
+        patience: Seconds to wait for the turn on this host, and again for each request until TikMatrix takes it.
         sleep: For tests.
 
     Raises:
-        NothingSent: TikMatrix cannot be reached, or others kept the turn. What was not created stays PLANNED.
+        NothingSent: TikMatrix cannot be reached or is too busy, or others kept the turn. What was not created stays
+            PLANNED.
         ServiceError: TikMatrix's tasks cannot be listed. What was not sent stays PLANNED.
         ClaimLost: another attempt has taken over.
         LedgerUnavailable: nothing is sent without it.
@@ -71,7 +77,7 @@ def create_tasks(
     with turn(ledger, todo[0].host, owner, patience, sleep):
         settle_lost(client, ledger, todo[0].host)
         for request in todo:
-            _create(client, ledger, request, owner, secrets or {}, sleep)
+            _create(client, ledger, request, owner, secrets or {}, patience, sleep)
 
 
 @contextlib.contextmanager
@@ -89,11 +95,11 @@ def turn(ledger: Ledger, host: str, owner: str, patience: float, sleep: Sleep = 
         NothingSent: others kept the turn for all of that time.
         LedgerUnavailable: the turn cannot be taken.
     """
-    end = ledger.now() + patience
+    waiting = Countdown(patience, sleep)
     while not ledger.take_turn(host, owner):
-        if ledger.now() > end:
+        if not waiting.left:
             raise NothingSent(f"Another run is creating tasks on {host} and did not finish in time. Nothing was sent.")
-        sleep(TURN_PAUSE)
+        waiting.sleep(TURN_PAUSE)
     try:
         with heartbeat(lambda: ledger.take_turn(host, owner), ledger.lease_seconds / 3):
             yield
@@ -107,10 +113,11 @@ def _create(
     request: TaskRequest,
     owner: str,
     secrets: Mapping[str, Any],
+    patience: float,
     sleep: Sleep,
 ) -> None:
     """One request, tried until it arrived, was refused, or may have arrived."""
-    pauses = iter(RETRY_PAUSES)
+    pauses, waiting = iter(RETRY_PAUSES), Countdown(patience, sleep)
     while True:
         try:
             ledger.begin_task_request(request.id, owner, highest_id(client))
@@ -123,12 +130,12 @@ def _create(
             )
         except NothingSent as error:
             ledger.settle_task_request(request.id, RequestState.PLANNED, str(error))
-            pause = next(pauses, None)
-            if pause is None:
+            pause = max(next(pauses, math.inf), min(error.retry_after or 0.0, MOST_WAIT))
+            if pause > waiting.left:
                 error.message += " Nothing was sent: it is safe to start the run again."
                 raise
-            log.warning("%s Trying again in %.0f s.", error, pause)
-            sleep(pause)
+            log.warning("%s Trying again in %s.", error, duration(pause))
+            waiting.sleep(pause)
         except (Refused, InputError) as error:
             ledger.settle_task_request(request.id, RequestState.REFUSED, str(error))
             return
@@ -136,17 +143,32 @@ def _create(
             _after_lost_answer(client, ledger, request.id, error, sleep)
             return
         else:
-            _store(ledger, request, created.task_ids)
+            _store(client, ledger, request, created.task_ids)
             return
 
 
-def _store(ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
-    reason = ""
+def _store(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
+    """Record what TikMatrix said that it created."""
+    made, reason = count(len(set(ids)), "task"), ""
     if len(set(ids)) != request.expected:
-        reason = f"TikMatrix created {count(len(set(ids)), 'task')}; {request.expected} were requested"
+        reason = f"TikMatrix created {made}; {request.expected} were requested"
         log.warning("%s.", reason)
-    ledger.tasks_created(request.id, ids, reason)
-    log.info("TikMatrix created %s.", count(len(set(ids)), "task"))
+    ledger.tasks_created(request.id, [TaskResult(task_id=task_id) for task_id in ids], reason)
+    log.info("TikMatrix created %s.", made)
+    if len(set(ids)) < request.expected:
+        _forget_missing(client, ledger, request)
+
+
+def _forget_missing(client: TikMatrixClient, ledger: Ledger, request: TaskRequest) -> None:
+    """Look which of the tasks were created, so that the others do not count; while that is not known, all count."""
+    records = ledger.task_records([request.id])
+    try:
+        seen = look_at_tasks(client, {request.id: request}, records, ledger.now(), WatchSettings(0), PhoneNames(client))
+    except ServiceError as error:
+        log.warning("It cannot be told which tasks are missing, so all of them count: %s", error)
+        return
+    ledger.record_tasks(seen)
+    ledger.forget_missing(request.id)
 
 
 def _after_lost_answer(
@@ -167,58 +189,6 @@ def _after_lost_answer(
             log.warning("The tasks cannot be listed: %s", trouble)
     lost = f"The answer to a request for {count(request.expected, 'task')} was lost ({reason})"
     ledger.settle_task_request(request_id, RequestState.SENDING, lost)
-
-
-def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str) -> None:
-    """Find out the outcome of every request on a host that nobody works on any more; oldest first.
-
-    Call it in the host's turn, so that nobody creates new tasks meanwhile.
-
-    Raises:
-        ServiceError: the tasks cannot be listed.
-    """
-    sending = ledger.task_requests(host=host, states=[RequestState.SENDING])
-    lost = [request for request in sending if request.lease_is_over(ledger.now())]
-    for script in dict.fromkeys(request.script for request in lost):
-        mine = [request for request in lost if request.script == script]
-        highest, tasks = newer_than(client, min(request.highest_before or 0 for request in mine), script)
-        for request in mine:
-            _settle(ledger, request, highest, tasks)
-
-
-def settle_one(client: TikMatrixClient, ledger: Ledger, request: TaskRequest) -> bool:
-    """Look once for the tasks of a request whose answer was lost; whether it is settled now.
-
-    Raises:
-        ServiceError: the tasks cannot be listed.
-    """
-    return _settle(ledger, request, *newer_than(client, request.highest_before or 0, request.script))
-
-
-def _settle(ledger: Ledger, request: TaskRequest, highest: int, tasks: list[PhoneTask]) -> bool:
-    """What `tasks` say about a request whose answer was lost; whether it is settled now.
-
-    Of tasks that are older than the request none is taken, unless all ids have started again from 1 since.
-    """
-    now, before = ledger.now(), request.highest_before or 0
-    begun = request.begun_at or now
-    found = created_by(request, [task for task in tasks if highest < before or task.id > before])
-    owned = ledger.tasks_on_record(request.host, [task.id for task in found], since=begun)
-    ours = one_for_each(task for task in found if task.id not in owned)[: request.expected]
-    state = settled_state(found=len(ours), expected=request.expected, age=now - begun)
-    if state is None:
-        return False
-    if state is RequestState.NOT_CREATED:
-        reason = f"its answer was lost, and it left no trace in {duration(GRACE)}"
-        ledger.settle_task_request(request.id, state, reason)
-        return True
-    reason = "found after its answer was lost"
-    if len(ours) < request.expected:
-        reason = f"The answer was lost; {len(ours)} of {request.expected} tasks were found"
-    else:
-        log.info("TikMatrix had created the %s; they were found.", count(request.expected, "task"))
-    ledger.tasks_created(request.id, [task.id for task in ours], reason)
-    return True
 
 
 def give_up(ledger: Ledger, requests: Sequence[TaskRequest], reason: str) -> None:

@@ -119,7 +119,11 @@ class ManageForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal["list", "stop", "delete", "retry"] = entry(0, "Action", "What to do with the tasks.", "list")
+    action: Literal["list", "stop", "delete", "retry", "mark done", "mark not done"] = entry(
+        0, "Action", "What to do with the tasks. The last two are for tasks that are gone, by their task IDs, and for "
+        "unconfirmed requests, by their request IDs: you have checked the accounts. What was not done does not count "
+        "and can be requested again.", "list",
+    )  # fmt: skip
     task_ids: list[int] = entry(
         1,
         "Task IDs",
@@ -140,7 +144,15 @@ class ManageForm(BaseModel):
     most_tasks: int = entry(
         6, "Task limit", "If more tasks match, none of them is stopped, deleted or retried.", 50, ge=1, le=1000
     )
-    dry_run: bool = entry(7, "Dry run", "Show what would be done, without doing it. On by default.", True)
+    request_ids: list[str] = entry(
+        7, "Request IDs", "Unconfirmed requests to mark, by the IDs in the report of their run.", [], max_length=100
+    )
+    dry_run: bool = entry(8, "Dry run", "Show what would be done, without doing it. On by default.", True)
+
+    @property
+    def marks(self) -> bool:
+        """Whether it is about what TikMatrix no longer has."""
+        return self.action in ("mark done", "mark not done")
 
 
 class FinishPhonesForm(BaseModel):

@@ -14,11 +14,18 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from reelflow.errors import InputError
+from reelflow.records.phone_states import Earlier
 from reelflow.records.phones import PhoneActor, PhoneHistory, PhonePlan, PhoneRequest, PlanPart
 from reelflow.tikmatrix.scripts import Platform
 from reelflow.wording import count, listed
 
 _PLATFORMS: dict[str, Platform] = {"tiktok": "TikTok", "instagram": "Instagram"}
+_COMMENTED = {
+    Earlier.DONE: "commented on this post before",
+    Earlier.UNKNOWN: "may have commented on this post before",
+    Earlier.REQUESTED: "already requested a comment on this post",
+}
+"""Why an account does not comment on a post; the first that is true of one of the accounts that it may be."""
 _ACCOUNT = re.compile(rf"@?([\w.]+)(?:\s*\(\s*({'|'.join(_PLATFORMS)})\s*\))?", re.IGNORECASE)
 
 
@@ -144,8 +151,9 @@ def _why_left_out(
     guardrails: Guardrails,
 ) -> str:
     """Why one task is skipped; empty if it is not."""
-    if request.script == "comment" and any((account, key) in history.done for account in actor.counted):
-        return "already requested a comment on this post"
+    before = {history.done[account, key] for account in actor.counted if (account, key) in history.done}
+    if request.script == "comment" and before:
+        return next(words for earlier, words in _COMMENTED.items() if earlier in before)
     if request.only_followed and not any((account, key) in history.followed for account in actor.counted):
         return "did not follow this user through reelflow"
     if any(budget[account] <= 0 for account in actor.counted):

@@ -8,7 +8,7 @@ from reelflow.errors import InputError, Refused
 from reelflow.ledger import Ledger
 from reelflow.phones.form import ManageForm
 from reelflow.phones.limits import Guardrails
-from reelflow.phones.matching import is_still_ours, observed
+from reelflow.phones.matching import PhoneNames, is_still_ours, observed
 from reelflow.records.phone_states import TaskState, shown_state
 from reelflow.records.phones import TaskRecord, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
@@ -21,9 +21,10 @@ SINGLE_LOOKUPS = 3
 
 @dataclass
 class Selection:
-    """The tasks that were chosen, and why others with the wanted ids were not."""
+    """The tasks that were chosen, what is on record of those that are ours, and why others were not chosen."""
 
     tasks: list[TaskResult] = field(default_factory=list)
+    records: dict[int, TaskRecord] = field(default_factory=dict)
     left_alone: list[str] = field(default_factory=list)
 
 
@@ -55,17 +56,19 @@ def select_tasks(
     device = form.device.strip()
     if device and device not in known:
         raise InputError(f"{device} is not among the phones of the host block ({', '.join(sorted(known)) or 'none'}).")
-    selection, found = Selection(), _find(client, form, wanted=list(dict.fromkeys(form.task_ids)))
-    ours = _ours(ledger, host, found)
+    found, names = _find(client, form, wanted=list(dict.fromkeys(form.task_ids))), PhoneNames(client)
+    selection = Selection(records=_ours(ledger, host, found, names))
     for task in found:
-        if task.serial not in known:
+        phone = names.first_of(sorted(known), task)
+        if phone is None:
             why = f"is on {task.serial or 'a phone'}, which the host block does not list"
-        elif form.only_ours and task.id not in ours:
+        elif form.only_ours and task.id not in selection.records:
             why = "was not created by reelflow"
-        elif not _passes_filters(task, form, device):
+        elif not _passes_filters(task, form, phone, device):
             why = "does not match the filters"
         else:
-            selection.tasks.append(observed(task).model_copy(update={"state": shown_state(task.status)}))
+            seen = {"serial": phone, "state": shown_state(task.status)}
+            selection.tasks.append(observed(task).model_copy(update=seen))
             continue
         if form.task_ids:
             selection.left_alone.append(f"task {task.id} {why}")
@@ -88,29 +91,23 @@ def _find(client: TikMatrixClient, form: ManageForm, wanted: list[int]) -> list[
     return [task for task_id, task in sorted(tasks.items()) if not wanted or task_id in wanted]
 
 
-def _passes_filters(task: PhoneTask, form: ManageForm, device: str) -> bool:
+def _passes_filters(task: PhoneTask, form: ManageForm, phone: str, device: str) -> bool:
     status = task.status.name.lower() if task.status is not None else "running"
-    return (
-        form.status in ("any", status)
-        and form.script in ("any", task.script_name)
-        and (not device or task.serial == device)
-    )
+    return form.status in ("any", status) and form.script in ("any", task.script_name) and device in ("", phone)
 
 
-def _ours(ledger: Ledger, host: str, tasks: list[PhoneTask]) -> set[int]:
-    """The ids of the tasks that are on record as ours."""
-    by_id = {task.id: task for task in tasks}
-    records = ledger.records_of_tasks(host, list(by_id))
-    return {
-        record.task.task_id
-        for request, record in records
-        if is_still_ours(request, record.task, by_id[record.task.task_id])
-    }
+def _ours(ledger: Ledger, host: str, tasks: list[PhoneTask], names: PhoneNames) -> dict[int, TaskRecord]:
+    """What is on record of those tasks that are ours, as they are now: the newest, where an id was given twice."""
+    by_id, found = {task.id: task for task in tasks}, dict[int, TaskRecord]()
+    for request, record in ledger.records_of_tasks(host, list(by_id)):
+        task_id, seen = record.task.task_id, by_id[record.task.task_id]
+        if task_id not in found and is_still_ours(request, record.task, seen, names):
+            fresh = observed(seen, request=request, known=record.task, names=names)
+            found[task_id] = record._replace(task=fresh)
+    return found
 
 
-def manage_tasks(
-    client: TikMatrixClient, ledger: Ledger, host: str, form: ManageForm, selection: Selection
-) -> ManageResult:
+def manage_tasks(client: TikMatrixClient, ledger: Ledger, form: ManageForm, selection: Selection) -> ManageResult:
     """Apply the form's action to the selected tasks, one by one. A dry run and a listing do nothing.
 
     Of our own tasks, deletions and retries are recorded; a stop is recorded when the task is next looked at.
@@ -118,7 +115,6 @@ def manage_tasks(
     Args:
         client: Of the host.
         ledger: Where our own tasks are on record.
-        host: As the ledger knows it.
         form: The action, and whether it is a dry run.
         selection: From `select_tasks`.
 
@@ -128,8 +124,6 @@ def manage_tasks(
     result = ManageResult()
     if form.dry_run or form.action == "list":
         return result
-    found = ledger.records_of_tasks(host, [t.task_id for t in selection.tasks])
-    records = {record.task.task_id: record for _, record in reversed(found)}
     actions = {"stop": client.stop_task, "delete": client.delete_task, "retry": client.retry_task}
     for task in selection.tasks:
         try:
@@ -138,17 +132,16 @@ def manage_tasks(
             result.refused.append(f"task {task.task_id}: {str(error).rstrip('.')}")
             continue
         result.done.append(task.task_id)
-        if record := records.get(task.task_id):
-            _record(ledger, record, task, form.action)
+        if record := selection.records.get(task.task_id):
+            _record(ledger, record, form.action)
     return result
 
 
-def _record(ledger: Ledger, record: TaskRecord, seen: TaskResult, action: str) -> None:
-    """Record what was done to a task of ours, which was `seen` just before."""
+def _record(ledger: Ledger, record: TaskRecord, action: str) -> None:
+    """Record what was done to a task of ours."""
     if action == "retry":
         ledger.restart_task(record)
     elif action == "delete":
         gone = record.task.model_copy(update={"state": TaskState.CANCELLED, "remark": "deleted by hand"})
-        if ledger.record_tasks([record._replace(task=gone, failed_at=None)]) and not seen.started:
-            # It never ran: it does not count for its account.
-            ledger.forget_actions(record.request_id, [(seen.username or seen.serial, seen.target)])
+        recorded = ledger.record_tasks([record._replace(task=gone, failed_at=None)])
+        ledger.forget_actions(each for each in recorded if not each.task.started)

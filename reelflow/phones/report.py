@@ -50,7 +50,8 @@ class FinishReport(BaseModel):
     ended: list[TaskResult]
     cancelled: list[TaskResult] = Field(description="Unfinished tasks of dead runs.")
     still_open: int = Field(description="Tasks that are not finished.")
-    unanswered: list[str] = Field(description="IDs of requests whose answer was lost and whose tasks were not found.")
+    unanswered: list[str] = Field(description="IDs of requests whose answer was lost, and whose tasks are looked for.")
+    unconfirmed: list[str] = Field(description="IDs of requests of which only a person can say what was done.")
 
 
 def summarize(report: PhoneReport) -> str:

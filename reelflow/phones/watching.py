@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from reelflow.errors import NotAllowed, ReelflowError, ServiceError
 from reelflow.ledger import Ledger
-from reelflow.phones.matching import is_still_ours, observed
+from reelflow.phones.countdown import Countdown
+from reelflow.phones.matching import PhoneNames, is_still_ours, observed
 from reelflow.records.phone_states import AUTO_RETRY_SECONDS, TaskState, task_state
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
@@ -84,8 +85,9 @@ def watch_tasks(
     Raises:
         LedgerUnavailable: what was seen cannot be recorded.
     """
-    result, end, pause = WatchResult(), ledger.now() + settings.seconds, settings.interval
+    result, waiting, pause = WatchResult(), Countdown(settings.seconds, sleep), settings.interval
     requests = {request.id: request for request in ledger.task_requests(ids=request_ids)}
+    names = PhoneNames(client)
     while True:
         records = ledger.task_records(request_ids)
         unfinished = [record for record in records if not record.task.state.finished]
@@ -94,7 +96,7 @@ def watch_tasks(
             return result
         try:
             result.looks += 1
-            changes = ledger.record_tasks(look_at_tasks(client, requests, unfinished, ledger.now(), settings))
+            changes = ledger.record_tasks(look_at_tasks(client, requests, unfinished, ledger.now(), settings, names))
             _retry(client, ledger, updated(unfinished, changes), settings)
         except NotAllowed as error:
             result.trouble = error
@@ -114,9 +116,9 @@ def watch_tasks(
                     on_news(change.task)
             if len(changes) == len(unfinished) and all(change.task.state.finished for change in changes):
                 continue  # all are finished: no need to wait before saying so
-        if ledger.now() >= end:
+        if not waiting.left:
             return result
-        sleep(max(0.0, min(pause, end - ledger.now())))
+        waiting.sleep(pause)
 
 
 def updated(records: Iterable[TaskRecord], changes: Iterable[TaskRecord]) -> list[TaskRecord]:
@@ -131,6 +133,7 @@ def look_at_tasks(
     records: Sequence[TaskRecord],
     now: float,
     settings: WatchSettings,
+    names: PhoneNames,
 ) -> list[TaskRecord]:
     """Look at each unfinished task once; those that have changed.
 
@@ -140,6 +143,7 @@ def look_at_tasks(
         records: The unfinished tasks.
         now: Unix seconds by the ledger's clock.
         settings: Only `retries` and `auto_retry` matter here.
+        names: The serials of the host's phones.
 
     Raises:
         ServiceError: the tasks cannot be listed.
@@ -150,20 +154,25 @@ def look_at_tasks(
         seen = find_tasks(client, script, {record.task.task_id for record in mine})
         for record in mine:
             request = requests[record.request_id]
-            fresh = _seen_now(request, record, seen[record.task.task_id], now, settings)
+            fresh = _seen_now(request, record, seen[record.task.task_id], now, settings, names)
             if fresh != record:
                 changes.append(fresh)
     return changes
 
 
 def _seen_now(
-    request: TaskRequest, record: TaskRecord, seen: PhoneTask | None, now: float, settings: WatchSettings
+    request: TaskRequest,
+    record: TaskRecord,
+    seen: PhoneTask | None,
+    now: float,
+    settings: WatchSettings,
+    names: PhoneNames,
 ) -> TaskRecord:
     """A task as it is now."""
     task = record.task
     if seen is None:
         return _gone(record, "TikMatrix no longer has it")
-    if not is_still_ours(request, task, seen):
+    if not is_still_ours(request, task, seen, names):
         return _gone(record, f"TikMatrix no longer has it; the ID {task.task_id} now belongs to another task")
     same_failure = (
         task.state is TaskState.RETRYING
@@ -179,7 +188,8 @@ def _seen_now(
         auto_retry=settings.auto_retry,
         now=now,
     )
-    return record._replace(task=observed(seen, task).model_copy(update={"state": state}), failed_at=failed_at)
+    fresh = observed(seen, request=request, known=task, names=names)
+    return record._replace(task=fresh.model_copy(update={"state": state}), failed_at=failed_at)
 
 
 def _gone(record: TaskRecord, remark: str) -> TaskRecord:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from reelflow.records.phone_states import RequestState, TaskState
+from reelflow.records.phone_states import Earlier, RequestState, TaskState
 from reelflow.tikmatrix.scripts import Platform
 
 
@@ -81,13 +81,13 @@ class PhoneHistory:
 
     Attributes:
         today: How many tasks of this script were asked for today.
-        done: Targets of this script, ever.
+        done: Targets of this script, ever, and what is known of each.
         followed: Users followed, ever.
         by_this_run: What this very run had asked for before it was interrupted.
     """
 
     today: Mapping[str, int] = field(default_factory=dict)
-    done: frozenset[tuple[str, str]] = frozenset()
+    done: Mapping[tuple[str, str], Earlier] = field(default_factory=dict)
     followed: frozenset[tuple[str, str]] = frozenset()
     by_this_run: frozenset[tuple[str, str]] = frozenset()
 
@@ -145,7 +145,7 @@ class TaskRequest:
         reason: Why, for people.
         left_open: Whether its run has ended and left unfinished tasks to TikMatrix.
         begun_at: When it was sent, in Unix seconds.
-        highest_before: The highest id of a task created through the API before it was sent.
+        highest_before: The highest id of all tasks in TikMatrix before it was sent.
     """
 
     id: str

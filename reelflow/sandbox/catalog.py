@@ -33,5 +33,7 @@ _NAMES = ["ada", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "ida", "jon
           "max", "nia", "ole", "pia", "quin", "rosa", "sam", "tess"]  # fmt: skip
 DEVICES = {f"R58N{i:02d}SANDBOX": [f"{name}.daily", f"{name}.studio"] for i, name in enumerate(_NAMES, 1)}
 """Twenty phones by serial, as many as the licence Pro runs at once, with two usernames each."""
+REAL_SERIALS = {serial: f"RZ8M{i:02d}SANDBOX" for i, serial in enumerate(DEVICES, 1)}
+"""The other name of each phone, as the phone itself has it: TikMatrix's `real_serial`."""
 PHONES = [f"{serial}: {', '.join(users)}" for serial, users in DEVICES.items()]
 """The same phones as their owner writes them into the TikMatrix block."""

@@ -179,6 +179,17 @@ class SandboxControl:
         """
         self._ask("POST", "/sandbox/restart-phones", {"lost": lost, "ids_from_1": ids_from_1})
 
+    def set_dialect(self, **ways: str) -> None:
+        """Let TikMatrix spell phones, usernames and statuses in another way; docs/sandbox.md lists them.
+
+        Args:
+            ways: As in ``serials="real_serial", usernames="with @"``. What is not named is the usual way.
+
+        Raises:
+            ValueError: There is no such thing to spell, or no such way.
+        """
+        self._ask("POST", "/sandbox/dialect", dict(ways))
+
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=TIMEOUT)
         try:

@@ -66,6 +66,7 @@ class PhoneTask:
     reads_since_failure: int = 0
     fails_with: str | None = None
     failures_left: int = 0
+    not_before: float = 0.0
 
 
 @dataclass
@@ -83,6 +84,7 @@ class Data:
     fail_next: list[dict[str, Any]] = field(default_factory=list)
     clock_offset: float = 0.0
     history: HistoryStyle = field(default_factory=HistoryStyle)
+    dialect: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write it as JSON, in one move: a sandbox that is killed meanwhile leaves the last version."""

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from reelflow.sandbox import taisly, tikmatrix
 from reelflow.sandbox.catalog import ACCOUNTS, DEVICES
+from reelflow.sandbox.dialect import read_dialect
 from reelflow.sandbox.faults import CuttableProtocol, Fault, FaultLayer, Faults
 from reelflow.sandbox.history import HistoryStyle
 from reelflow.sandbox.world import World
@@ -47,6 +48,7 @@ def build_app(world: World) -> FaultLayer:
             Route("/sandbox/faults", control.clear_faults, methods=["DELETE"]),
             Route("/sandbox/fail-next", control.fail_next, methods=["POST"]),
             Route("/sandbox/restart-phones", control.restart_phones, methods=["POST"]),
+            Route("/sandbox/dialect", control.set_dialect, methods=["POST"]),
             Route("/sandbox/clock", control.set_clock, methods=["POST"]),
             Route("/sandbox/history", control.style_history, methods=["POST"]),
             Route("/sandbox/videos/{name}", control.video),
@@ -116,6 +118,14 @@ class _Control:
         body = await taisly.json_object(request)
         self.world.restart_phones(lost=body.get("lost") is True, ids_from_1=body.get("ids_from_1") is True)
         return JSONResponse({"phone_tasks": len(self.world.data.phone_tasks)})
+
+    async def set_dialect(self, request: Request) -> Response:
+        try:
+            self.world.data.dialect = read_dialect(await taisly.json_object(request))
+        except ValueError as error:
+            return _bad_request(str(error))
+        self.world.save()
+        return JSONResponse({"dialect": self.world.dialect})
 
     async def set_clock(self, request: Request) -> Response:
         body = await taisly.json_object(request)

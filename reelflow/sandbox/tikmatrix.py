@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reelflow.sandbox.catalog import DEVICE_LIMIT, DEVICES
+from reelflow.sandbox.catalog import DEVICE_LIMIT, DEVICES, REAL_SERIALS
+from reelflow.sandbox.dialect import spell
 from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, PhoneTask
 from reelflow.sandbox.world import World
 
@@ -83,6 +84,8 @@ class _TikMatrix:
     async def license(self, request: Request) -> Any:
         plan = self.world.license_plan
         enabled = plan != "Starter"
+        if self.world.dialect["starter_license"] == "refuses":
+            self.require_license()
         message = "API access enabled" if enabled else "API access requires Pro, Team or Business plan"
         return {
             "plan_name": plan, "api_enabled": enabled, "device_limit": DEVICE_LIMIT[plan], "message": message
@@ -105,7 +108,9 @@ class _TikMatrix:
         config = {k: v for k, v in config.items() if k not in ("target_users", "target_post_urls")}
         actors = self._actors(body)
         made = [
-            self.world.add_task(script, {**config, **target, **({"username": user} if user else {})}, serial)
+            self.world.add_task(
+                script, {**config, **target, **({"username": user} if user else {})}, serial, body.get("start_time")
+            )
             for (serial, user), target in itertools.product(actors, targets)
         ]
         return {"task_ids": [t.id for t in made], "created_count": len(made)}
@@ -119,8 +124,10 @@ class _TikMatrix:
         if start is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", str(start)):
             raise _Refused(40001, "start_time must be HH:MM")
         if serials:
-            if unknown := [s for s in serials if s not in DEVICES]:
+            phones = {**{serial: serial for serial in DEVICES}, **{real: s for s, real in REAL_SERIALS.items()}}
+            if unknown := [s for s in serials if s not in phones]:
                 raise _Refused(40001, f"unknown device: {', '.join(map(str, unknown))}")
+            serials = [phones[s] for s in serials]
             if body.get("enable_multi_account"):
                 return [(s, user) for s in serials for user in DEVICES[s]]
             return [(s, None) for s in serials]
@@ -138,7 +145,7 @@ class _TikMatrix:
 
     async def read(self, request: Request) -> Any:
         self.world.advance_phones()
-        return as_task(self._find(request))
+        return self._show(self._find(request))
 
     async def read_page(self, request: Request) -> Any:
         query = request.query_params
@@ -155,7 +162,7 @@ class _TikMatrix:
             if (status is None or t.status == status)
             and all(query.get(k) in (None, getattr(t, k)) for k in ("serial", "script_name", "source"))
         ]
-        return {"total": len(found), "list": [as_task(t) for t in found[(page - 1) * size : page * size]]}
+        return {"total": len(found), "list": [self._show(t) for t in found[(page - 1) * size : page * size]]}
 
     async def stats(self, request: Request) -> Any:
         count = {
@@ -201,7 +208,17 @@ class _TikMatrix:
 
     async def devices(self, request: Request) -> Any:
         busy = {t.serial for t in self.tasks if t.status == RUNNING}
-        return [{"serial": serial, "busy": serial in busy} for serial in DEVICES]
+        way = self.world.dialect["devices"]
+        if way == "not offered":
+            raise _Refused(40401, "not found")
+        return [
+            {"serial": serial, **({"real_serial": REAL_SERIALS[serial]} if way == "both serials" else {}),
+             "busy": serial in busy}
+            for serial in DEVICES
+        ]  # fmt: skip
+
+    def _show(self, task: PhoneTask) -> dict[str, Any]:
+        return spell(as_task(task), task, DEVICES[task.serial][0], self.world.dialect)
 
 
 def _requeue(task: PhoneTask) -> None:
@@ -218,8 +235,8 @@ def _targets(script: str, config: dict[str, Any]) -> list[dict[str, Any]]:
         _choice(config, "access_method", ("direct", "search"))
         return [{"target_user": user} for user in users]
     if script == "comment":
-        urls = config.get("target_post_urls") or [config.get("target_post_url")]
-        urls = [str(u).strip() for u in urls if u and str(u).strip()]
+        urls = config.get("target_post_urls") or re.split(r"[\n,]", str(config.get("target_post_url") or ""))
+        urls = [str(u).strip() for u in urls if str(u).strip()]
         if not urls:
             raise _Refused(40001, "target_post_url or target_post_urls is required")
         if wrong := [u for u in urls if not _POST_URL.match(u)]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from reelflow.sandbox.catalog import ACCOUNTS, API_KEY, DEVICE_LIMIT, DEVICES, HANDLES, POST_LINKS, REQUESTS_PER_HOUR
+from reelflow.sandbox.dialect import read_dialect
 from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, Data, Destination, PhoneTask, Post
 
 HOUR = 3600.0
@@ -202,8 +204,13 @@ class World:
 
     # TikMatrix
 
-    def add_task(self, script: str, args: dict[str, Any], serial: str) -> PhoneTask:
-        """Queue one script on one phone."""
+    @property
+    def dialect(self) -> dict[str, str]:
+        """How TikMatrix spells what it shows."""
+        return read_dialect(self.data.dialect)
+
+    def add_task(self, script: str, args: dict[str, Any], serial: str, start_time: str | None = None) -> PhoneTask:
+        """Queue one script on one phone, to start at HH:MM by the PC's clock; at once, if that time has passed."""
         self.data.last_task_id += 1
         task_id = self.data.last_task_id
         chance = self._chance("task", task_id)
@@ -218,9 +225,16 @@ class World:
             retry_in=chance.uniform(*RETRY_AFTER_SECONDS),
             fails_with=fails,
             failures_left=self.auto_retry + 1 if fails else 0,
+            not_before=self._today_at(start_time) if start_time else 0.0,
         )
         self.data.phone_tasks.append(task)
         return task
+
+    def _today_at(self, start_time: str) -> float:
+        """That time of today, in Unix seconds."""
+        today = datetime.fromtimestamp(self.now())  # noqa: DTZ006 - the PC's own clock
+        hour, minute = map(int, start_time.split(":"))
+        return today.replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
 
     def restart_phones(self, *, lost: bool, ids_from_1: bool) -> None:
         """Restart TikMatrix: running tasks return to pending, or all are `lost`; new ids may start from 1 again."""
@@ -250,7 +264,8 @@ class World:
                     running = None
                     if not self.realtime:
                         continue
-            if running is None and (first := next((t for t in mine if t.status == PENDING), None)):
+            due = (t for t in mine if t.status == PENDING and t.not_before <= now)
+            if running is None and (first := next(due, None)):
                 first.status, first.started_at, first.start_time = RUNNING, now, self.local_time(now)
                 first.end_time = None
 

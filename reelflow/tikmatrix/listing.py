@@ -5,15 +5,13 @@ Every function raises the errors of the client: ServiceError, if TikMatrix canno
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from reelflow.errors import NotFound
 from reelflow.tikmatrix.client import MAX_PAGE_SIZE, TikMatrixClient
 from reelflow.tikmatrix.wire import PhoneTask, TaskPage
 
-MOST_PAGES = 50
-"""Pages read of one listing: 5,000 tasks, so that a listing that never ends cannot hold up a run."""
 PROOFS = 3
 """How many of the tasks that are missing from a complete listing are asked for singly before all count as gone."""
 
@@ -21,40 +19,55 @@ PROOFS = 3
 def newest_first(
     client: TikMatrixClient, script: str | None = None, *, source: Literal["ui", "api"] | None = "api"
 ) -> Iterator[list[PhoneTask]]:
-    """Pages of tasks, the newest first; by default only tasks that were created through the API."""
+    """Pages of tasks, the newest first; by default only tasks that were created through the API.
+
+    As many as the caller takes. A listing ends with a page that is not full, or has nothing new on it.
+    """
 
     def page(number: int) -> TaskPage:
         return client.tasks(source=source, script_name=script, page=number)
 
     first = page(1)
     ascending = len(first.tasks) > 1 and first.tasks[0].id < first.tasks[-1].id
-    last = min(MOST_PAGES, -(-(first.total or 0) // MAX_PAGE_SIZE))
-    if ascending and last > 1:
+    last = -(-(first.total or 0) // MAX_PAGE_SIZE)
+    if not ascending:
+        yield from _to_the_end(first, page)
+    elif last > 1:
         for number in range(last, 1, -1):
             yield page(number).tasks
         yield first.tasks
-        return
+    else:  # oldest first, and it does not say how many there are
+        yield from reversed(list(_to_the_end(first, page)))
+
+
+def _to_the_end(first: TaskPage, page: Callable[[int], TaskPage]) -> Iterator[list[PhoneTask]]:
+    """The pages in the order in which TikMatrix numbers them."""
     yield first.tasks
-    number, tasks = 1, first.tasks
-    while len(tasks) == MAX_PAGE_SIZE and number < MOST_PAGES and number != last:
+    number, tasks, seen = 1, first.tasks, {task.id for task in first.tasks}
+    last = -(-(first.total or 0) // MAX_PAGE_SIZE)
+    while len(tasks) == MAX_PAGE_SIZE and number != last:
         number += 1
         tasks = page(number).tasks
-        if tasks:
-            yield tasks
+        if seen.issuperset(task.id for task in tasks):
+            return
+        seen.update(task.id for task in tasks)
+        yield tasks
 
 
 def highest_id(client: TikMatrixClient) -> int:
-    """The highest id of a task that was created through the API; 0 if there is none. At most two requests."""
-    pages = newest_first(client)
+    """The highest id of all tasks, whoever created them; 0 if there is none. Usually one request or two."""
+    pages = newest_first(client, source=None)
     return max((task.id for task in next(pages, [])), default=0)
 
 
-def newer_than(client: TikMatrixClient, task_id: int, script: str) -> tuple[int, list[PhoneTask]]:
-    """The `highest_id`, and the tasks of a script above `task_id`; all of them if ids started again from 1 since."""
+def newer_than(client: TikMatrixClient, task_id: int) -> tuple[int, list[PhoneTask]]:
+    """The `highest_id`, and all tasks above `task_id`, or all that there are if ids started again from 1 since."""
     found: dict[int, PhoneTask] = {}
-    highest = highest_id(client)
-    floor = task_id if highest >= task_id else 0
-    for page in newest_first(client, script):
+    highest, floor = 0, task_id
+    for number, page in enumerate(newest_first(client, source=None)):
+        if number == 0:
+            highest = max((task.id for task in page), default=0)
+            floor = task_id if highest >= task_id else 0
         found |= {task.id: task for task in page if task.id > floor}
         if min((task.id for task in page), default=0) <= floor:
             break

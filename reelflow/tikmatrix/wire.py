@@ -41,12 +41,13 @@ class PhoneTask(Wire):
     """One script on one device, as the desktop's task table has it.
 
     Times are text in the PC's own clock without a zone ("2024-12-16 15:30:00"). `status` is None for a value
-    that is not documented; treat it as not finished.
+    that is not documented; treat it as not finished. `serial` may be the phone's `serial` or its `real_serial`.
     """
 
     id: int
     script_name: str = ""
     serial: str = Field("", validation_alias=AliasChoices("serial", "real_serial"))
+    real_serial: str = ""
     status: TaskStatus | None = None
     remark: str = ""
     source: str = ""
@@ -59,7 +60,8 @@ class PhoneTask(Wire):
     @classmethod
     def _known(cls, value: Any) -> Any:
         try:
-            return TaskStatus(int(value))
+            word = str(value).strip().upper()
+            return TaskStatus[word] if word in TaskStatus.__members__ else TaskStatus(int(value))
         except (TypeError, ValueError):
             log.warning("TikMatrix reports a task status that is not documented: %r; taken as not finished", value)
             return None
@@ -74,7 +76,7 @@ class PhoneTask(Wire):
                 return {}
         return value if isinstance(value, dict) else {}
 
-    @field_validator("remark", "source", "script_name", "serial", mode="before")
+    @field_validator("remark", "source", "script_name", "serial", "real_serial", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
         return "" if value is None else value
@@ -87,8 +89,13 @@ class PhoneTask(Wire):
     @property
     def username(self) -> str | None:
         """The account that the script ran as, where the task says so."""
-        name = self.script_args.get("username")
-        return str(name) if name else None
+        name = str(self.script_args.get("username") or "").strip().removeprefix("@")
+        return name or None
+
+    @property
+    def serials(self) -> tuple[str, ...]:
+        """The names that the task gives its phone."""
+        return tuple(name for name in (self.serial, self.real_serial) if name)
 
 
 class TaskPage(Wire):
@@ -109,9 +116,15 @@ class TaskStats(Wire):
 
 
 class Device(Wire):
-    """One online device of GET ``/rpc/devices``."""
+    """One online device of GET ``/rpc/devices``. A task may name it by either serial."""
 
     serial: str = Field(validation_alias=AliasChoices("serial", "real_serial"))
+    real_serial: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All its serials."""
+        return frozenset({self.serial, self.real_serial or self.serial})
 
 
 LIST_KEYS = ("list", "tasks", "items", "records", "data")

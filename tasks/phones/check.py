@@ -33,7 +33,7 @@ def check_phones(host: TikMatrixHost, form: PhoneForm, chatgpt: ChatGPTSettings 
         )
     with host.get_client() as client:
         online = client.devices()
-    away = [] if online is None else sorted(request.serials - {device.serial for device in online})
+    away = [] if online is None else sorted(request.serials - {name for device in online for name in device.names})
     if away:
         log.warning("Phones that are not online in TikMatrix: %s. Their tasks wait until they are.", ", ".join(away))
     return request

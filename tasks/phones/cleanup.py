@@ -16,6 +16,7 @@ from reelflow.wording import count
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
 from tasks.phones.report import task_table
+from tasks.phones.wording import what_to_do
 from tasks.step import step
 
 
@@ -36,8 +37,11 @@ def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> FinishReport:
         cancelled=done.cancelled,
         still_open=done.still_open,
         unanswered=[request.id for request in done.unanswered],
+        unconfirmed=[request.id for request in done.unconfirmed],
     )
     summary = summarize_finish(report)
+    if report.unconfirmed:
+        get_run_logger().warning("%s", summary)
     if shown := [*report.ended, *report.cancelled]:
         show_markdown([summary, "", *task_table(shown)], summary)
     return report
@@ -50,7 +54,10 @@ def summarize_finish(report: FinishReport) -> str:
         parts.append(f"cancelled {count(len(report.cancelled), 'task')} of dead runs")
     if report.unanswered:
         parts.append(f"still looking for the tasks of {count(len(report.unanswered), 'request')} whose answer was lost")
-    return "; ".join(parts) + "."
+    summary = "; ".join(parts) + "."
+    if report.unconfirmed:
+        summary += f" {count(len(report.unconfirmed), 'request')} unconfirmed: {what_to_do(report.unconfirmed)}"
+    return summary
 
 
 def _run_has_ended(flow_run_id: str) -> bool:

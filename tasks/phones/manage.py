@@ -1,9 +1,10 @@
 """List, stop, delete or retry phone tasks by hand."""
 
 from blocks import TikMatrixHost
-from reelflow.errors import PhonesFailed
+from reelflow.errors import InputError, PhonesFailed
 from reelflow.phones import managing
 from reelflow.phones.form import ManageForm
+from reelflow.phones.resolving import resolve
 from reelflow.wording import count, listed
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
@@ -18,19 +19,39 @@ def manage_tasks(host: TikMatrixHost, form: ManageForm) -> str:
     """List, stop, delete or retry tasks; returns a one-line summary.
 
     Raises:
-        InputError: more tasks match than the form allows.
+        InputError: more tasks match than the form allows, or nothing is named that could be marked.
         PhonesFailed: TikMatrix refused the action for some tasks.
         ServiceError: TikMatrix does not answer.
     """
+    if form.marks:
+        return _mark(host, form)
     host.check()
     with host.get_client() as client:
         selection = managing.select_tasks(client, open_ledger(), host.key, form, host.guardrails)
-        done = managing.manage_tasks(client, open_ledger(), host.key, form, selection)
+        done = managing.manage_tasks(client, open_ledger(), form, selection)
     summary = _summarize(form, selection, done)
     show_markdown([summary, "", *task_table(selection.tasks)], summary)
     if done.refused:
         raise PhonesFailed(summary)
     return summary
+
+
+def _mark(host: TikMatrixHost, form: ManageForm) -> str:
+    """Record what a person has found out; returns a one-line summary. TikMatrix is not asked."""
+    if not (form.request_ids or form.task_ids):
+        raise InputError(
+            f"'{form.action}' needs request IDs or task IDs: enter those that the report of the run names."
+        )
+    marked = resolve(open_ledger(), host.key, form)
+    what = f"{count(len(marked.requests), 'request')} and {count(len(marked.tasks), 'task')}"
+    how = form.action.removeprefix("mark ")
+    if form.dry_run:
+        return f"Dry run: nothing was changed. {what} would be marked as {how}.{_ignored(marked.left_alone)}"
+    return f"Marked {what} as {how}.{_ignored(marked.left_alone)}"
+
+
+def _ignored(left_alone: list[str]) -> str:
+    return f" Ignored: {listed(left_alone, '; ')}." if left_alone else ""
 
 
 def _summarize(form: ManageForm, selection: managing.Selection, done: managing.ManageResult) -> str:
@@ -44,6 +65,4 @@ def _summarize(form: ManageForm, selection: managing.Selection, done: managing.M
         summary = f"{len(done.done)} of {tasks} {_DONE[form.action]}."
     if done.refused:
         summary += f" TikMatrix refused: {listed(done.refused, '; ')}."
-    if selection.left_alone:
-        summary += f" Ignored: {listed(selection.left_alone, '; ')}."
-    return summary
+    return summary + _ignored(selection.left_alone)

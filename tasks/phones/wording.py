@@ -1,5 +1,7 @@
 """Messages for people, built from the facts that the engine returns."""
 
+from collections.abc import Sequence
+
 from reelflow.records.phone_states import GRACE, RequestState, TaskState
 from reelflow.records.phones import TaskRequest
 from reelflow.wording import count
@@ -26,16 +28,28 @@ def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:
     """
     tasks = f"A request for {count(request.expected, 'task')}"
     if request.state is RequestState.CREATED:
-        return None if created == request.expected else f"{request.reason.rstrip('.')}."
+        return None if created == request.expected or not request.reason else f"{request.reason.rstrip('.')}."
     if request.state is RequestState.REFUSED:
         return request.reason
     if request.state is RequestState.PLANNED:
         return f"{tasks} was not sent. {request.reason}".strip()
     if request.state is RequestState.NOT_CREATED:
         return f"{tasks} created none: {request.reason.rstrip('.')}."
+    if request.state is RequestState.UNCONFIRMED:
+        return f"Unconfirmed: {request.reason}. {what_to_do([request.id])}"
     wait = max(0.0, GRACE - (now - (request.begun_at or now))) / 60
     return (
         f"Unconfirmed: {request.reason or 'the answer to a request was lost'}, and TikMatrix does not show all of its "
-        f"tasks. Nothing was sent again. finish-phone-tasks settles it within {wait:.0f} minutes. Then start the "
-        "run again if it found none."
+        f"tasks. They may have been done. Nothing was sent again. finish-phone-tasks looks for them for another "
+        f"{wait:.0f} minutes and then says what to do."
+    )
+
+
+def what_to_do(request_ids: Sequence[str]) -> str:
+    """What unconfirmed requests mean, and how a person settles them."""
+    return (
+        "Tasks that TikMatrix no longer shows may have been done, so they still count and are not requested again. "
+        "Check the accounts, then run manage-phone-tasks with the action 'mark done' or 'mark not done' and "
+        f"{'this request ID' if len(request_ids) == 1 else 'these request IDs'}: {', '.join(request_ids)}. "
+        "What was not done can be requested again."
     )

@@ -28,6 +28,7 @@ def check_ledger(ledger: Ledger) -> Finding:
     try:
         unconfirmed = unconfirmed_sends(ledger)
         sending = ledger.task_requests(states=[RequestState.SENDING])
+        unsettled = ledger.task_requests(states=[RequestState.UNCONFIRMED])
     except ReelflowError as error:
         return Finding("Ledger", False, str(error))
     parts = [ledger.place]
@@ -35,6 +36,12 @@ def check_ledger(ledger: Ledger) -> Finding:
         parts.append(f"{count(len(unconfirmed), 'unconfirmed post')} waiting for you (run resolve-post)")
     if lost := [request for request in sending if request.lease_is_over(ledger.now())]:
         parts.append(f"{count(len(lost), 'request')} to TikMatrix without an answer (run finish-phone-tasks)")
+    if unsettled:
+        ids = listed([request.id for request in unsettled])
+        what = count(len(unsettled), "unconfirmed request")
+        parts.append(
+            f"{what} to TikMatrix waiting for you (run manage-phone-tasks: 'mark done' or 'mark not done' {ids})"
+        )
     return Finding("Ledger", len(parts) == 1, "; ".join(parts))
 
 
@@ -89,7 +96,7 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
         raise ChecksFailed(f"{line}; the block lists no phones, so none can be used.")
     line += f"; {count(len(known), 'phone')} listed"
     if devices is not None:
-        online = {device.serial for device in devices}
+        online = {name for device in devices for name in device.names}
         line += f", {len(known & online)} of them online"
         if away := sorted(known - online):
             line += f" (not: {listed(away)})"

@@ -1,6 +1,7 @@
 """The phone flows against a real Prefect server and the sandbox over HTTP."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from flows.phone_post import post_from_phones
 from flows.unfollow import unfollow_users
 from flows.warm_up import warm_up_accounts
 from reelflow.errors import PhonesFailed
+from reelflow.ledger import Ledger
 from reelflow.phones.form import (
     CommentForm,
     EngageForm,
@@ -29,10 +31,13 @@ from reelflow.phones.form import (
     UnfollowForm,
     WarmUpForm,
 )
+from reelflow.phones.limits import make_plan
 from reelflow.phones.report import PhoneReport
+from reelflow.phones.requests import make_request
 from reelflow.posts.form import PostForm
-from reelflow.records.phone_states import TaskState
+from reelflow.records.phone_states import GRACE, TaskState
 from tasks.ledger import open_ledger
+from tasks.upkeep.health import check_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
@@ -200,6 +205,48 @@ def test_the_chatgpt_key_is_nowhere_in_prefect(host: TikMatrixHost, sandbox: Any
     assert state.is_completed(), state.message
     assert sandbox.phone_tasks[0]["script_args"]["chatgpt_settings"]["model"] == "gpt-3.5-turbo"
     assert "sk-verysecret" not in logs_of(state) + str(run.parameters) + str(state) + str(artifacts_of(state))
+
+
+def test_a_person_settles_what_is_unconfirmed(host: TikMatrixHost, ledger_url: str) -> None:
+    """The run that finishes open tasks says what to do, doctor too; once that is done, the next run makes them."""
+    form = _form(CommentForm, post_urls=URLS[:1], comments=["nice"])
+    asked, now = make_request(form, host.guardrails), datetime.now(UTC)
+    long_ago = Ledger(ledger_url, clock=lambda: now.timestamp() - GRACE - 60)
+    long_ago.plan_tasks(
+        asked, lambda history: make_plan(asked, host.guardrails, history, now), since=0, host=host.key, owner="killed",
+        flow_run="killed",
+    )  # fmt: skip
+    (request,) = long_ago.task_requests(host=host.key)
+    long_ago.begin_task_request(request.id, "killed", 0)
+    long_ago.close()
+
+    finished = finish_phone_tasks(host, return_state=True)
+    doctor = check_ledger(open_ledger())
+    nothing = _manage(host, action="mark not done", dry_run=False)
+    dry = _manage(host, action="mark not done", request_ids=[request.id])
+    marked = _manage(host, action="mark not done", request_ids=[request.id, "none"], dry_run=False)
+    again = comment_on_posts(host, form, return_state=True)
+
+    assert "1 request unconfirmed: Tasks that TikMatrix no longer shows may have been done" in finished.message
+    assert f"this request ID: {request.id}" in finished.message
+    assert (doctor.ok, request.id in doctor.found) == (False, True)
+    assert "needs request IDs or task IDs" in nothing.message
+    assert dry.message == "Dry run: nothing was changed. 1 request and 0 tasks would be marked as not done."
+    assert marked.message == (
+        "Marked 1 request and 0 tasks as not done. Ignored: request none does not exist on this PC."
+    )
+    assert again.is_completed(), again.message
+    assert "3 of 3 comments completed" in again.message
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_chatgpt_prompt_is_not_sent(empty: str) -> None:
+    """TikMatrix then uses its own, instead of none."""
+    settings = ChatGPTSettings(api_key="sk-verysecret", prompt=empty, base_url=empty).get_settings()
+    with_prompt = ChatGPTSettings(api_key="sk-verysecret", prompt="Be kind.").get_settings()
+
+    assert not {"prompt", "base_url"} & set(settings)
+    assert with_prompt["prompt"] == "Be kind."
 
 
 def test_a_run_is_named_for_what_it_does(host: TikMatrixHost) -> None:

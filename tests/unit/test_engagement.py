@@ -18,6 +18,7 @@ from reelflow.phones.engagement import (
 from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
 from reelflow.phones.limits import Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
+from reelflow.records.phone_states import Earlier
 from reelflow.records.phones import PhoneHistory
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome
@@ -178,16 +179,24 @@ def test_a_phone_counts_for_each_account_that_may_be_logged_in() -> None:
     assert "daily limit of 2 warm-ups" in plan.left_out[0]
 
 
-def test_no_account_comments_twice_on_a_post() -> None:
-    """Actors with different targets go in different requests."""
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (Earlier.DONE, "commented on this post before"),
+        (Earlier.UNKNOWN, "may have commented on this post before"),
+        (Earlier.REQUESTED, "already requested a comment on this post"),
+    ],
+)
+def test_no_account_comments_twice_on_a_post(known: Earlier, words: str) -> None:
+    """It says what is known. Actors with different targets go in different requests."""
     urls = [URL.format(1), URL.format(2)]
-    history = PhoneHistory(done=frozenset({("TikTok ada", "TikTok 1")}))
+    history = PhoneHistory(done={("TikTok ada", "TikTok 1"): known})
 
     plan = _plan(_comment(devices=[], usernames=["ada", "ben"], post_urls=urls), history)
 
     assert _sent(plan) == {("ada", urls[1]), ("ben", urls[0]), ("ben", urls[1])}
     assert [part.task_count for part in plan.parts] == [2, 1]
-    assert plan.left_out == (f"1 comment skipped (already requested a comment on this post): ada: {urls[0]}",)
+    assert plan.left_out == (f"1 comment skipped ({words}): ada: {urls[0]}",)
 
 
 def test_only_whom_reelflow_followed_is_unfollowed() -> None:

@@ -19,7 +19,7 @@ from reelflow.tikmatrix import TikMatrixClient
 def _manage(phones: Phones, **form: Any) -> tuple[Selection, ManageResult]:
     wanted = ManageForm(**({"dry_run": False} | form))
     selection = select_tasks(phones.client, phones.ledger, HOST, wanted, RAILS)
-    return selection, manage_tasks(phones.client, phones.ledger, HOST, wanted, selection)
+    return selection, manage_tasks(phones.client, phones.ledger, wanted, selection)
 
 
 @pytest.fixture

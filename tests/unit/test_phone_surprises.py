@@ -9,8 +9,9 @@ from support.phones import HOST, SERIALS, Phones, comment, follow
 
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
-from reelflow.phones import cleanup, creating
+from reelflow.phones import cleanup, creating, settling
 from reelflow.records.phone_states import RequestState
+from reelflow.records.phones import TaskResult
 from reelflow.tikmatrix import TikMatrixClient, listing
 from tasks.phones.wording import trouble_of
 
@@ -81,7 +82,9 @@ def test_tasks_are_recorded_once_whoever_brings_the_answer(phones: Phones) -> No
     phones.create()
     (request,) = phones.task_requests()
 
-    phones.ledger.tasks_created(request.id, [7, 8, 9, 10], "found after its answer was lost")
+    phones.ledger.tasks_created(
+        request.id, [TaskResult(task_id=n) for n in (7, 8, 9, 10)], "found after its answer was lost"
+    )
 
     assert len(phones.states()) == 4
     assert phones.task_requests() == [request]
@@ -95,7 +98,7 @@ def test_another_accounts_task_is_not_taken_for_a_lost_one(phones: Phones) -> No
     phones.client.create_task("follow", {"target_users": ["one"]}, usernames=["ben.daily"])
     phones.clock.sleep(60)
 
-    creating.settle_lost(phones.client, phones.ledger, HOST)
+    settling.settle_lost(phones.client, phones.ledger, HOST)
 
     assert phones.task_requests()[0].state is RequestState.SENDING
     assert phones.states() == []
@@ -129,14 +132,14 @@ def test_a_retry_that_tikmatrix_does_not_take_counts_as_one(phones: Phones, auto
     assert phones.sandbox.requests("POST /api/v1/task/{id}/retry") == 1
 
 
-def _listing(count: int, *, newest_first: bool) -> TikMatrixClient:
+def _listing(count: int, *, newest_first: bool, total: bool = True) -> TikMatrixClient:
     tasks = [{"id": n, "script_name": "follow"} for n in range(1, count + 1)]
 
     def answer(request: httpx.Request) -> httpx.Response:
         page, size = int(request.url.params["page"]), int(request.url.params["page_size"])
         ordered = tasks[::-1] if newest_first else tasks
         found = ordered[(page - 1) * size : page * size]
-        return httpx.Response(200, json={"code": 0, "data": {"total": count, "list": found}})
+        return httpx.Response(200, json={"code": 0, "data": {"list": found, **({"total": count} if total else {})}})
 
     return TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
 
@@ -160,6 +163,39 @@ def test_a_listing_without_a_total_is_read_until_a_page_is_not_full() -> None:
     client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
 
     assert [len(page) for page in listing.newest_first(client)] == [100, 100]
+
+
+def test_a_listing_without_a_total_whose_oldest_tasks_come_first_is_read_to_its_end() -> None:
+    """Its newest tasks are on its last page, so that is where the highest number is."""
+    client = _listing(250, newest_first=False, total=False)
+
+    assert [len(page) for page in listing.newest_first(client)] == [50, 100, 100]
+    assert listing.highest_id(client) == 250
+
+
+@pytest.mark.parametrize("total", [True, False])
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_more_than_fifty_pages_are_read_as_far_as_needed(newest_first: bool, total: bool) -> None:
+    """Of 5,500 tasks the very oldest is found in the listing, and does not count as gone."""
+    client = _listing(5500, newest_first=newest_first, total=total)
+
+    found = listing.find_tasks(client, "follow", {1, 5500})
+
+    assert [task_id for task_id, task in sorted(found.items()) if task] == [1, 5500]
+
+
+def test_a_listing_that_repeats_its_last_page_ends() -> None:
+    """A build that ignores the page asked for cannot hold up a run."""
+    asked: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(1)
+        return httpx.Response(200, json={"code": 0, "data": [{"id": n} for n in range(100, 0, -1)]})
+
+    client = TikMatrixClient("http://localhost:1/api/v1", transport=httpx.MockTransport(answer))
+
+    assert [len(page) for page in listing.newest_first(client)] == [100]
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("who", [{}, {"serials": SERIALS[:1], "usernames": ["ada.daily"]}])

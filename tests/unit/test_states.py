@@ -7,8 +7,11 @@ from reelflow.records.phone_states import (
     AUTO_RETRY_SECONDS,
     GRACE,
     UNFINISHED,
+    Earlier,
     RequestState,
     TaskState,
+    earlier,
+    is_next_number,
     settled_state,
     task_state,
 )
@@ -124,21 +127,68 @@ def test_the_named_sets_of_a_destinations_states(state: PostState, in_flight: bo
 
 
 @pytest.mark.parametrize(
-    ("found", "expected", "age", "state"),
+    ("found", "age", "no_others", "state"),
     [
-        (4, 4, 1, RequestState.CREATED),
-        (5, 4, 1, RequestState.CREATED),
-        (2, 4, GRACE, None),
-        (0, 4, GRACE, None),
-        (2, 4, GRACE + 1, RequestState.CREATED),
-        (0, 4, GRACE + 1, RequestState.NOT_CREATED),
+        (4, 1, False, RequestState.CREATED),
+        (5, 1, False, RequestState.CREATED),
+        (2, GRACE, False, None),
+        (0, GRACE, False, None),
+        (0, GRACE, True, None),
+        (2, GRACE + 1, False, RequestState.UNCONFIRMED),
+        (0, GRACE + 1, False, RequestState.UNCONFIRMED),
+        (2, GRACE + 1, True, RequestState.CREATED),
+        (0, GRACE + 1, True, RequestState.NOT_CREATED),
     ],
 )
 def test_what_became_of_a_request_whose_answer_was_lost(
-    found: int, expected: int, age: float, state: RequestState | None
+    found: int, age: float, no_others: bool, state: RequestState | None
 ) -> None:
-    """All of its tasks are there; or some, or none, after ten minutes; before that nobody can say."""
-    assert settled_state(found=found, expected=expected, age=age) is state
+    """All four tasks are there; or the numbers of later ones say that there are no others, after ten minutes."""
+    assert settled_state(found=found, expected=4, age=age, created_no_others=no_others) is state
+
+
+@pytest.mark.parametrize(
+    ("later", "others", "proven"),
+    [
+        (set(), set(), False),
+        (set(), {8}, False),
+        ({8}, set(), True),
+        ({8, 12}, set(), True),
+        ({9}, {8}, True),
+        ({9}, set(), False),
+        ({12}, {8, 9, 10}, False),
+        ({3}, {1, 2}, False),
+    ],
+    ids=["nothing later", "somebody's only", "the next", "the next and more", "after somebody's", "one is missing",
+         "the last is missing", "counting from 1 again"],
+)  # fmt: skip
+def test_what_the_numbers_of_later_tasks_prove(later: set[int], others: set[int], proven: bool) -> None:
+    """7 was the highest: a later task of ours has the next number, or those between are known to be others."""
+    assert is_next_number(highest_before=7, later=later, others=others) is proven
+
+
+@pytest.mark.parametrize(
+    ("request_state", "task", "known"),
+    [
+        (RequestState.PLANNED, None, Earlier.REQUESTED),
+        (RequestState.SENDING, None, Earlier.REQUESTED),
+        (RequestState.CREATED, None, Earlier.REQUESTED),
+        (RequestState.UNCONFIRMED, None, Earlier.UNKNOWN),
+        (RequestState.CREATED, TaskState.PENDING, Earlier.REQUESTED),
+        (RequestState.CREATED, TaskState.RUNNING, Earlier.REQUESTED),
+        (RequestState.CREATED, TaskState.RETRYING, Earlier.REQUESTED),
+        (RequestState.CREATED, TaskState.COMPLETED, Earlier.DONE),
+        (RequestState.UNCONFIRMED, TaskState.COMPLETED, Earlier.DONE),
+        (RequestState.CREATED, TaskState.FAILED, Earlier.UNKNOWN),
+        (RequestState.CREATED, TaskState.GONE, Earlier.UNKNOWN),
+        (RequestState.CREATED, TaskState.CANCELLED, Earlier.UNKNOWN),
+    ],
+)
+def test_what_is_known_of_something_requested_before(
+    request_state: RequestState, task: TaskState | None, known: Earlier
+) -> None:
+    """Only a completed task was done; what failed or is no longer there may have been."""
+    assert earlier(request_state, task) is known
 
 
 @pytest.mark.parametrize(
@@ -179,9 +229,10 @@ def test_how_long_the_outcome_of_an_accepted_post_is_waited_for(
     [
         (RequestState.PLANNED, {RequestState.PLANNED, RequestState.SENDING}),
         (RequestState.SENDING, {RequestState.PLANNED, RequestState.SENDING}),
-        (RequestState.CREATED, {RequestState.SENDING, RequestState.NOT_CREATED}),
-        (RequestState.REFUSED, {RequestState.PLANNED, RequestState.SENDING}),
-        (RequestState.NOT_CREATED, {RequestState.PLANNED, RequestState.SENDING}),
+        (RequestState.CREATED, {RequestState.SENDING, RequestState.NOT_CREATED, RequestState.UNCONFIRMED}),
+        (RequestState.REFUSED, {RequestState.PLANNED, RequestState.SENDING, RequestState.UNCONFIRMED}),
+        (RequestState.NOT_CREATED, {RequestState.PLANNED, RequestState.SENDING, RequestState.UNCONFIRMED}),
+        (RequestState.UNCONFIRMED, {RequestState.SENDING, RequestState.UNCONFIRMED}),
     ],
 )
 def test_what_a_request_may_come_from(state: RequestState, before: set[RequestState]) -> None:
@@ -200,6 +251,7 @@ def test_what_a_request_may_come_from(state: RequestState, before: set[RequestSt
         (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS + 1}, TaskState.RETRYING,
          NOW - AUTO_RETRY_SECONDS + 1),
         (TaskStatus.FAILED, {"failed_at": NOW - AUTO_RETRY_SECONDS}, TaskState.FAILED, NOW - AUTO_RETRY_SECONDS),
+        (TaskStatus.FAILED, {"failed_at": NOW + 7200}, TaskState.RETRYING, NOW),
         (TaskStatus.FAILED, {"auto_retry": False}, TaskState.FAILED, NOW),
         (TaskStatus.FAILED, {"retried_by_tikmatrix": AUTO_RETRY_MOST}, TaskState.FAILED, NOW),
         (TaskStatus.FAILED, {"auto_retry": False, "retries": 1}, TaskState.RETRYING, NOW),
