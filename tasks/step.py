@@ -6,7 +6,9 @@ message, and the flow run ends the same way. Any other error is a bug in reelflo
 
 import functools
 import logging
+import os
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, get_run_logger, task
@@ -15,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.states import Failed
 
-from reelflow.errors import ReelflowError
+from reelflow.errors import NothingSent, OutcomeUnknown, ReelflowError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,29 +75,77 @@ def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     return decorate
 
 
-def _never(_task: Any, _run: Any, _state: Any) -> bool:
-    """Do not retry. With retries=0 Prefect logs a failure twice, the first time with "NoneType: None" below it."""
-    return False
+class Retry(Enum):
+    """After which errors Prefect runs a step again: by what they say about the request that failed."""
+
+    NEVER = ()
+    """Bad input, a wrong key and a refusal stay what they are."""
+    READ = (NothingSent, OutcomeUnknown)
+    """For steps that only read: the service was not reached, was busy or did not answer in order."""
+    UNSENT = (NothingSent,)
+    """For steps that write: only where it is certain that nothing was sent. The ledger makes that safe."""
 
 
-_DEFAULTS: dict[str, Any] = {"persist_result": False, "retries": 1, "retry_condition_fn": _never}
+RETRY_VARIABLE = "REELFLOW_RETRY_SECONDS"
+RETRY_SECONDS = 180.0
+"""How long a step is retried in all; the environment may say otherwise."""
+RETRIES = 6
+"""How often. Each delay is twice the one before: 3, 6, 11, 23, 46 and 91 s."""
+RETRY_JITTER = 0.3
+"""The part of a delay that is left to chance, so that runs which failed together do not come back together."""
 
 
-def step(run_name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def _retry_seconds() -> float:
+    return float(os.environ.get(RETRY_VARIABLE) or RETRY_SECONDS)
+
+
+def _options(retry: Retry) -> dict[str, Any]:
+    """Prefect's options for retries.
+
+    Where there are none, a condition says no: with `retries=0` Prefect logs a failure twice, the first time with
+    "NoneType: None" below it.
+    """
+    if retry is Retry.NEVER:
+        return {"retries": 1, "retry_condition_fn": lambda task, run, state: False}
+    first = _retry_seconds() / (2**RETRIES - 1)
+    delays = [first * 2**n for n in range(RETRIES)]
+
+    def may_be_retried(task: Any, run: Any, state: State[Any]) -> bool:
+        error = state.data
+        if not isinstance(error, retry.value):
+            return False
+        if (wait := getattr(error, "retry_after", None)) is not None:
+            if wait > _retry_seconds():
+                return False
+            # Prefect reads the delay after this; the task object is this call's own.
+            task.retry_delay_seconds = wait
+        else:
+            task.retry_delay_seconds = delays
+        return True
+
+    return {
+        "retries": RETRIES,
+        "retry_delay_seconds": delays,
+        "retry_jitter_factor": RETRY_JITTER,
+        "retry_condition_fn": may_be_retried,
+    }
+
+
+def step(run_name: str, *, retry: Retry = Retry.NEVER, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a Prefect task that returns its value or raises its `ReelflowError`.
 
     Args:
         run_name: The name of the task run in the UI; ``{parameter}`` is filled in.
-        **options: As for `prefect.task`. By default nothing is retried and no result is stored: what must survive a
-            crash is in the ledger.
+        retry: After which errors it is run again.
+        **options: As for `prefect.task`. No result is stored: what must survive a crash is in the ledger.
     """
 
     def decorate(run: Callable[P, R]) -> Callable[P, R]:
-        inner = task(task_run_name=run_name, **{**_DEFAULTS, **options})(_fail_with_message(run))
+        inner = task(task_run_name=run_name, persist_result=False, **options)(_fail_with_message(run))
 
         @functools.wraps(run)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            state: State[Any] = inner(*args, return_state=True, **kwargs)
+            state: State[Any] = inner.with_options(**_options(retry))(*args, return_state=True, **kwargs)
             value: R = state.result()
             return value
 

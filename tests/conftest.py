@@ -36,6 +36,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 os.environ["PREFECT_WORKER_QUERY_SECONDS"] = "0.5"
 os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"
 os.environ["PREFECT_LOGGING_TO_API_BATCH_INTERVAL"] = "0.2"
+# Ours: a step that reads is retried for three minutes.
+os.environ["REELFLOW_RETRY_SECONDS"] = "0.5"
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,7 @@ class Database:
 
     Args:
         url: A SQLAlchemy URL; see `default_url`.
-        clock: For tests: Unix seconds; also the clock of waiting, unless `monotonic` is given.
-        monotonic: For tests: seconds that only grow.
+        clock: For tests: Unix seconds.
         lease_seconds: How long a send stays its run's without a heartbeat; REELFLOW_LEASE_SECONDS, or 20.
     """
 
@@ -50,14 +49,12 @@ class Database:
         self,
         url: str | None = None,
         *,
-        clock: Callable[[], float] | None = None,
-        monotonic: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.time,
         lease_seconds: float | None = None,
     ) -> None:
         self.url = _url(url or default_url())
         self.lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
-        self._clock = clock or time.time
-        self._monotonic = monotonic or clock or time.monotonic
+        self._clock = clock
         self._engine: Engine | None = None
 
     def __repr__(self) -> str:
@@ -73,10 +70,6 @@ class Database:
     def now(self) -> float:
         """The clock by which leases are counted, and what is recorded is dated."""
         return self._clock()
-
-    def monotonic(self) -> float:
-        """The clock by which runs wait: nobody can set it."""
-        return self._monotonic()
 
     def close(self) -> None:
         """Close the connections."""

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from reelflow.countdown import Countdown
 from reelflow.errors import InputError, NothingSent, Refused, ServiceError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
-from reelflow.phones.countdown import Countdown
 from reelflow.phones.matching import PhoneNames
 from reelflow.phones.settling import settle_lost, settle_one
 from reelflow.phones.watching import WatchSettings, look_at_tasks
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 RETRY_PAUSES = (1.0, 5.0, 15.0)
 """Seconds before each new try of a request that certainly did not arrive; more if TikMatrix asks for more."""
-MOST_WAIT = 3600.0
-"""The most seconds that TikMatrix can ask for: a longer wait is taken for a mistake in its answer."""
 LOOK_PAUSES = (1.0, 3.0, 8.0)
 """Seconds before each look for the tasks of a request whose answer was lost."""
 TURN_PAUSE = 0.5
@@ -120,7 +118,7 @@ def _create(
     pauses, waiting = iter(RETRY_PAUSES), Countdown(patience, sleep)
     while True:
         try:
-            ledger.begin_task_request(request.id, owner, highest_id(client))
+            ledger.begin_task_request(request.id, owner, _highest_id(client))
             created = client.create_task(
                 request.script,
                 {**request.config, **secrets},
@@ -130,21 +128,35 @@ def _create(
             )
         except NothingSent as error:
             ledger.settle_task_request(request.id, RequestState.PLANNED, str(error))
-            pause = max(next(pauses, math.inf), min(error.retry_after or 0.0, MOST_WAIT))
+            pause = max(next(pauses, math.inf), error.retry_after or 0.0)
             if pause > waiting.left:
                 error.message += " Nothing was sent: it is safe to start the run again."
                 raise
             log.warning("%s Trying again in %s.", error, duration(pause))
             waiting.sleep(pause)
-        except (Refused, InputError) as error:
+        except InputError as error:
             ledger.settle_task_request(request.id, RequestState.REFUSED, str(error))
             return
         except ServiceError as error:
-            _after_lost_answer(client, ledger, request.id, error, sleep)
+            # Only TikMatrix itself can refuse: another program that listens there, or a proxy, knows nothing of tasks.
+            if isinstance(error, Refused) and error.by_service:
+                ledger.settle_task_request(request.id, RequestState.REFUSED, str(error))
+            else:
+                _after_lost_answer(client, ledger, request.id, error, sleep)
             return
         else:
             _store(client, ledger, request, created.task_ids)
             return
+
+
+def _highest_id(client: TikMatrixClient) -> int:
+    """The highest id of all tasks, read before a request: what goes wrong with it leaves the request unsent."""
+    try:
+        return highest_id(client)
+    except ServiceError as error:
+        if isinstance(error, Refused) and error.by_service:
+            raise
+        raise NothingSent(f"{error} Nothing was sent.", service=error.service, retry_after=error.retry_after) from None
 
 
 def _store(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
@@ -174,10 +186,8 @@ def _forget_missing(client: TikMatrixClient, ledger: Ledger, request: TaskReques
 def _after_lost_answer(
     client: TikMatrixClient, ledger: Ledger, request_id: str, error: ServiceError, sleep: Sleep
 ) -> None:
-    """Look for the tasks of a request whose answer is lost; raise if nothing was sent: the list was unreadable."""
+    """Look for the tasks of a request whose answer is lost."""
     (request,) = ledger.task_requests(ids=[request_id])
-    if request.state is RequestState.PLANNED:  # it broke while the highest id was being read: nothing has left
-        raise error
     reason = str(error).rstrip(".")
     log.warning("The answer to the request was lost (%s). Looking for the tasks that it created.", reason)
     for pause in LOOK_PAUSES:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reelflow.countdown import Countdown
 from reelflow.errors import NotAllowed, ReelflowError, ServiceError
 from reelflow.ledger import Ledger
-from reelflow.phones.countdown import Countdown
 from reelflow.phones.matching import PhoneNames, is_still_ours, observed
 from reelflow.records.phone_states import AUTO_RETRY_SECONDS, TaskState, task_state
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ClaimLost, InputError, LedgerUnavailable, NothingSent, ReelflowError, Refused
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import DuplicateFound
@@ -107,7 +108,7 @@ def send_post(
         InputError: the file has changed, or cannot be read.
         DuplicatePost: the same post, with something changed, has been sent to one of the accounts.
     """
-    end = taisly.ledger.monotonic() + patience
+    waiting = Countdown(patience, taisly.sleep)
     left, result = request, SendResult()
     while left.accounts:
         owner = uuid.uuid4().hex  # this very attempt: one flow run may be executed by two processes at once
@@ -118,7 +119,7 @@ def send_post(
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
-            if _Attempt(taisly, part, claim.send_id, owner, end, grace, progress).run():
+            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, progress).run():
                 result.send_ids.add(claim.send_id)
                 result.sent_now = True
                 # Tried by this run, whatever came of it: a refusal may be claimed again, but only by another run.
@@ -126,13 +127,13 @@ def send_post(
                 left = left.model_copy(update={"accounts": others})
         elif not claim.waiting:
             break
-        elif taisly.ledger.monotonic() > end:
+        elif not waiting.left:
             raise NothingSent(
                 "Another run is still sending this post. This run sent nothing. Start it again once the other one has "
                 "finished."
             )
         else:
-            taisly.sleep(LOOK_AGAIN)
+            waiting.sleep(LOOK_AGAIN)
     return result
 
 
@@ -145,18 +146,13 @@ class _Attempt:
         request: PostRequest,
         send_id: str,
         owner: str,
-        end: float,
+        waiting: Countdown,
         grace: float,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
-        self.send_id, self.owner, self.end, self.progress = send_id, owner, end, progress
-        self.grace = grace
-
-    @property
-    def patience(self) -> float:
-        """The seconds that are left of it."""
-        return self.end - self.ledger.monotonic()
+        self.send_id, self.owner, self.waiting, self.grace = send_id, owner, waiting, grace
+        self.progress = progress
 
     def run(self) -> bool:
         """Send until it is settled; False if another run has taken the post over."""
@@ -164,7 +160,7 @@ class _Attempt:
         try:
             with heartbeat(lambda: self.ledger.renew(self.send_id, self.owner), self.ledger.lease_seconds / 3):
                 while (wait := self._try(pauses)) is not None:
-                    self.taisly.sleep(wait)
+                    self.waiting.sleep(wait)
                     self.ledger.renew(self.send_id, self.owner)
         except ClaimLost as error:
             log.warning("%s", error)
@@ -220,7 +216,7 @@ class _Attempt:
     def _ticket(self) -> str:
         try:
             return self.taisly.take_ticket(
-                "publish", self.patience, while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
+                "publish", self.waiting.left, while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
             )
         except Busy as error:
             self.ledger.release_claim(self.send_id, str(error))
@@ -244,7 +240,7 @@ class _Attempt:
             log.warning("%s Looking for the post in Taisly's history, for some minutes.", error)
             return None
         pause = next(pauses, None) if isinstance(error, NothingSent) else None
-        if pause is None or pause > self.patience:
+        if pause is None or pause > self.waiting.left:
             self.ledger.release_claim(self.send_id, reason)
             if isinstance(error, NothingSent):
                 error.message += " Nothing was posted: it is safe to start the run again."
@@ -260,7 +256,7 @@ class _Attempt:
         log.warning("%s", error)
         if sealed:
             return self._look_before_repeating(error, wait)
-        if wait > self.patience:
+        if wait > self.waiting.left:
             self.ledger.release_claim(self.send_id, str(error))
             raise error
         self.ledger.release_claim(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds + wait)
@@ -272,11 +268,11 @@ class _Attempt:
         The claim is held meanwhile, so this waits here and not in a retry of the task.
         """
         rest = max(wait, self.grace)
-        if rest > self.patience:
+        if rest > self.waiting.left:
             self.ledger.answer_lost(self.send_id, str(error))
             return None
         while True:
-            self.taisly.sleep(wait)
+            self.waiting.sleep(wait)
             self.ledger.renew(self.send_id, self.owner)
             found, rest = look_for(self.taisly, self.send_id), rest - wait
             if found:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
 from reelflow.posts.history import GRACE, adopt_lost, open_sends_of, read_history
 from reelflow.posts.matching import CLOCK_SLACK, outcomes_of
@@ -71,16 +72,16 @@ def watch_posts(
         LedgerUnavailable: the ledger cannot tell what is open, or who reads the history.
     """
     ledger, me, result = taisly.ledger, uuid.uuid4().hex, WatchResult()
-    end = ledger.monotonic() + seconds
+    waiting = Countdown(seconds, taisly.sleep)
     _join(taisly, me, first_pause)
     try:
-        while (left := end - ledger.monotonic()) > 0 and _still_open(taisly, send_ids):
+        while waiting.left and _still_open(taisly, send_ids):
             reading, next_look, pause = ledger.become_reader(taisly.key, me, ledger.lease_seconds)
             until_look = next_look - ledger.now()
             if not reading:
-                taisly.sleep(min(FOLLOWER_PAUSE, left))
+                waiting.sleep(FOLLOWER_PAUSE)
             elif 0 < until_look <= max(first_pause, LONGEST_PAUSE):  # later than that: the clock was set back since
-                taisly.sleep(min(until_look, left, ledger.lease_seconds / 3))
+                waiting.sleep(min(until_look, ledger.lease_seconds / 3))
             else:
                 _look_and_tell(taisly, result, grace, on_news)
                 if result.refusals == REFUSALS:

@@ -7,10 +7,10 @@ from reelflow.errors import InputError
 from reelflow.phones.form import PhoneForm
 from reelflow.phones.requests import make_request
 from reelflow.records.phones import PhoneRequest
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("check {host.key}")
+@step("check {host.key}", retry=Retry.READ)
 def check_phones(host: TikMatrixHost, form: PhoneForm, chatgpt: ChatGPTSettings | None = None) -> PhoneRequest:
     """Check the form, and that TikMatrix is running with a licence for its API; returns the exact request.
 

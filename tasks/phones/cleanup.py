@@ -17,10 +17,10 @@ from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
 from tasks.phones.report import task_table
 from tasks.phones.wording import what_to_do
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("finish phone tasks of {host.key}")
+@step("finish phone tasks of {host.key}", retry=Retry.READ)
 def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> FinishReport:
     """Finish what earlier runs left open on one PC; returns ended, cancelled and still open tasks.
 

@@ -5,26 +5,38 @@ from prefect import get_run_logger
 from blocks import ChatGPTSettings, TikMatrixHost
 from reelflow.errors import ServiceError
 from reelflow.phones import creating
-from reelflow.records.phones import PhonePlan, PhoneRequest
+from reelflow.records.phones import PhonePlan, PhoneRequest, TaskRequest
 from tasks.ledger import open_ledger
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("create {request.job}s")
 def create_phone_tasks(
     host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan, chatgpt: ChatGPTSettings | None = None
 ) -> None:
-    """Create the tasks of a plan in TikMatrix, each request once. The report lists requests that could not be sent.
-
-    Prefect does not retry this task. A request that certainly did not arrive is repeated here. If an answer is lost,
-    the tasks that it may have created are looked for.
-    """
-    secrets = {"chatgpt_settings": chatgpt.get_settings()} if request.needs_chatgpt and chatgpt else {}
-    ledger = open_ledger()
-    requests = [each for each in ledger.task_requests(ids=plan.request_ids) if each.owner == plan.owner]
+    """Create the tasks of a plan in TikMatrix, each request once. The report lists requests that could not be sent."""
     try:
-        with host.get_client() as client:
-            creating.create_tasks(client, ledger, requests, owner=plan.owner, secrets=secrets)
+        _create(host, request, plan, chatgpt)
     except ServiceError as error:
         get_run_logger().warning("%s", error)
-        creating.give_up(ledger, requests, str(error))
+        creating.give_up(open_ledger(), _requests_of(plan), str(error))
+
+
+@step("create {request.job}s", retry=Retry.UNSENT)
+def _create(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan, chatgpt: ChatGPTSettings | None) -> None:
+    """Send what has not been sent.
+
+    A request that certainly did not arrive is repeated: a few times within the engine, which holds the turn on this
+    host meanwhile, so that new tasks can be told apart; then as a retry of this task. If an answer is lost, the tasks
+    that it may have created are looked for.
+
+    Raises:
+        ServiceError: some requests could not be sent.
+    """
+    secrets = {"chatgpt_settings": chatgpt.get_settings()} if request.needs_chatgpt and chatgpt else {}
+    with host.get_client() as client:
+        creating.create_tasks(client, open_ledger(), _requests_of(plan), owner=plan.owner, secrets=secrets)
+
+
+def _requests_of(plan: PhonePlan) -> list[TaskRequest]:
+    """The requests of a plan that are still this run's."""
+    return [each for each in open_ledger().task_requests(ids=plan.request_ids) if each.owner == plan.owner]

@@ -35,7 +35,7 @@ from tasks.phones.plan import held, plan_phone_tasks
 from tasks.phones.report import report_phones
 from tasks.phones.watch import watch_phone_tasks
 from tasks.posts import report as posts_report
-from tasks.step import step
+from tasks.step import Retry, step
 
 SLACK = timedelta(minutes=5)
 """How long to wait for another machine's run beyond its own watch time."""
@@ -48,7 +48,7 @@ MAIN = "main"
 """The PC that setup creates if it is told of no other; its deployments are named like their flows."""
 
 
-@step("check the phones' part")
+@step("check the phones' part", retry=Retry.READ)
 def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
     """Check that the phones can do their part, before anything is published.
 

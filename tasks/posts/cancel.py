@@ -9,10 +9,10 @@ from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.posts import cleanup
 from tasks.ledger import open_ledger
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("cancel {history_id}")
+@step("cancel {history_id}", retry=Retry.UNSENT)
 def cancel_post(taisly: TaislyAccount, history_id: str) -> str:
     """Permanently delete a scheduled post at Taisly and record that; returns a one-line summary.
 

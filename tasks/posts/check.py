@@ -11,10 +11,10 @@ from reelflow.posts.requests import check_form, make_request, read_video
 from reelflow.records.posts import PostRequest
 from tasks.ledger import open_ledger
 from tasks.posts.wording import explained_duplicates
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("check {form.file_name}")
+@step("check {form.file_name}", retry=Retry.READ)
 def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     """Check the video, the time, the accounts and the caption, and that the post is not a duplicate. Sends nothing.
 

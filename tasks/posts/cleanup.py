@@ -9,10 +9,10 @@ from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
 from tasks.posts.wording import OUTCOME_WORDS, detail_of
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("finish open posts")
+@step("finish open posts", retry=Retry.READ)
 def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     """Watch every open post for some minutes; returns new outcomes, open posts and posts that wait for a person."""
     with taisly.get_rate_limited(open_ledger()) as client:

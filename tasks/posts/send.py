@@ -8,15 +8,16 @@ from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
 from tasks.ledger import open_ledger
 from tasks.posts.wording import explained_duplicates
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("send {request.video.path.name} to {request.short_account_names}")
+@step("send {request.video.path.name} to {request.short_account_names}", retry=Retry.UNSENT)
 def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult:
     """Send the post to every account that has not received it yet.
 
-    Prefect does not retry this task. If it is certain that nothing was posted (Taisly was not reached, or is busy), the
-    request is repeated here. If an answer is lost, the post is looked for in Taisly's history.
+    If it is certain that nothing was posted (Taisly was not reached, or is busy), the request is repeated: a few times
+    within the engine, which holds the claim meanwhile, so that no other run sends the post in between; then as a retry
+    of this task. If an answer is lost, the post is looked for in Taisly's history.
 
     Raises:
         NothingSent: Taisly did not receive the post. It is safe to start the run again.

@@ -5,9 +5,9 @@ import pytest
 from support.phones import HOST, SERIALS, Phones, comment, follow
 
 from reelflow.errors import NothingSent
-from reelflow.phones.creating import MOST_WAIT
 from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix import TikMatrixClient
+from reelflow.transport import LONGEST_WAIT
 
 HOURS = 3600.0
 
@@ -82,7 +82,7 @@ def _busy(times: int, retry_after: float) -> tuple[TikMatrixClient, list[httpx.R
 
 @pytest.mark.parametrize(
     ("asked_for", "patience", "waited"),
-    [(0, 120, 1), (30, 120, 30), (119, 120, 119), (1e9, 2 * MOST_WAIT, MOST_WAIT)],
+    [(0, 120, 1), (30, 120, 30), (119, 120, 119), (1e9, 2 * LONGEST_WAIT, LONGEST_WAIT)],
     ids=["no wait", "as asked", "all the patience", "an hour at most"],
 )
 def test_the_wait_that_tikmatrix_asks_for_is_respected(

@@ -353,7 +353,7 @@ def test_a_clock_that_is_set_while_a_run_waits_neither_hangs_nor_ends_it(
 ) -> None:
     """Two hours back or forward between two looks: the watch ends with its outcomes, within its own time."""
     wall = Clock()
-    ledger = Ledger(ledger_url, clock=wall, monotonic=clock)
+    ledger = Ledger(ledger_url, clock=wall)
     taisly = sandbox.rate_limited(ledger, clock)
     post = checked()
     sandbox.style_history(stale_seconds=10**6)
