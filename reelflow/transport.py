@@ -11,11 +11,12 @@ import ipaddress
 import ssl
 import time
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from reelflow.answers import receive
 from reelflow.counted_body import CountedBody
 from reelflow.errors import (
     Busy,
@@ -28,14 +29,17 @@ from reelflow.errors import (
     Refused,
     UnreadableAnswer,
 )
-from reelflow.wording import duration
+from reelflow.wording import duration, one_line
 
 CONNECT_TIMEOUT = 10.0
 """Seconds. Nothing has been sent by then, so giving up early costs nothing."""
 READ_TIMEOUT = 30.0
-"""Seconds for an ordinary answer."""
+"""Seconds without a byte of an ordinary answer."""
+ANSWER_TIMEOUT = 60.0
+"""Seconds for the whole of an ordinary answer."""
 UPLOAD_READ_TIMEOUT = 300.0
-"""Seconds. Taisly answers an upload only when it has taken the file; clients in the wild wait 180-300 s."""
+"""Seconds for the whole answer. Taisly answers an upload only when it has taken the file; clients in the wild wait
+180-300 s."""
 WRITE_TIMEOUT = 60.0
 """Seconds that one piece of 256 KiB may take to be accepted by the network."""
 POOL_TIMEOUT = 10.0
@@ -51,12 +55,27 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, populate_by_name=True, frozen=True)
 
 
+def _shown(value: Any) -> Any:
+    return one_line(value) if isinstance(value, str) else value
+
+
+def _sound(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("an ID has only characters that can be seen")
+    return value
+
+
+Shown = Annotated[str, BeforeValidator(_shown)]
+"""Text of a service that is shown to people."""
+Id = Annotated[str, Field(max_length=200), AfterValidator(_sound)]
+"""A service's name for something. It is sent back as it came, so an odd one is refused, not mended."""
+
 M = TypeVar("M", bound=BaseModel)
 
 # What httpx raises before the first byte of a request has left.
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 # Mistakes in the address, or of ours: nothing can have been sent.
-_BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL)
+_BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError)
 
 
 def is_loopback(url: str) -> bool:
@@ -103,11 +122,16 @@ def open_client(
     headers: dict[str, str] | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
-    """A client for one service: no redirects, explicit timeouts, no proxy on the way to this machine."""
+    """A client for one service: no redirects, explicit timeouts, no proxy on the way to this machine.
+
+    Each request has its own connection. On one that the service is just closing, a request that never left would count
+    as one whose outcome is unknown.
+    """
     return httpx.Client(
         base_url=base_url,
-        headers={"User-Agent": "reelflow", "Accept": "application/json", **(headers or {})},
+        headers={"User-Agent": "reelflow", "Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})},
         timeout=REQUEST_TIMEOUT,
+        limits=httpx.Limits(max_keepalive_connections=0),
         follow_redirects=False,
         trust_env=not is_loopback(base_url),
         transport=transport,
@@ -124,10 +148,21 @@ class ServiceClient:
         """Seconds by which the service's clock was ahead of ours at its last answer; its Date header has whole ones."""
         http.event_hooks["response"].append(self._note_clock)
 
+    def _request(self, method: str, path: str, **kwargs: Any) -> httpx.Request:
+        """A request to be sent by `exchange`.
+
+        Raises:
+            InputError: it has text that cannot be sent, such as the name of a file in another charset.
+        """
+        try:
+            return self._http.build_request(method, path, **kwargs)
+        except ValueError as error:
+            raise InputError(f"The request has text that cannot be sent ({one_line(str(error))}).") from None
+
     def _note_clock(self, response: httpx.Response) -> None:
         try:
             there = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return
         self.clock_ahead = there + 0.5 - time.time()
 
@@ -147,17 +182,26 @@ class ServiceClient:
         self._http.close()
 
 
-def exchange(client: httpx.Client, request: httpx.Request, *, service: str) -> httpx.Response:
+def exchange(
+    client: httpx.Client, request: httpx.Request, *, service: str, seconds: float | None = None
+) -> httpx.Response:
     """Send one request once and read the answer, whatever its status.
+
+    Args:
+        client: From `open_client`.
+        request: To be sent.
+        service: For messages.
+        seconds: For the whole answer, from the last piece of the request on; None for the usual time.
 
     Raises:
         NothingSent: the service was not reached, or did not get the whole body.
-        OutcomeUnknown: it may have the whole request, and its answer is lost.
+        OutcomeUnknown: it may have the whole request, and its answer is lost, endless, or cannot be understood.
         InputError: the address cannot be used.
     """
+    usual = UPLOAD_READ_TIMEOUT if isinstance(request.stream, CountedBody) else ANSWER_TIMEOUT
     try:
-        return client.send(request)
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+        return receive(client, request, seconds=usual if seconds is None else seconds)
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError) as error:
         raise from_httpx(error, request=request, service=service) from None
 
 
@@ -180,7 +224,7 @@ def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> Ree
             service=service,
         )
     if isinstance(error, httpx.DecodingError):
-        return UnreadableAnswer(f"{service} sent an answer that cannot be decoded.", service=service)
+        return UnreadableAnswer(f"{service} sent an answer that cannot be decoded ({_reason(error)}).", service=service)
     return OutcomeUnknown(
         f"The connection to {service} was lost before its answer came ({_reason(error)}).", service=service
     )
@@ -200,7 +244,7 @@ def _reason(error: Exception) -> str:
         return "timed out waiting for the answer"
     if isinstance(error, httpx.WriteTimeout):
         return "the network stopped accepting data"
-    return (str(error).strip().rstrip(".") or type(error).__name__).replace("\n", " ")
+    return one_line(str(error)).rstrip(".") or type(error).__name__
 
 
 def from_status(response: httpx.Response, *, service: str, code: str | None, words: str | None) -> ReelflowError | None:
@@ -259,7 +303,7 @@ def retry_after(response: httpx.Response) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -268,18 +312,13 @@ def redact(text: str, secret: str) -> str:
     return text.replace(secret, "…")
 
 
-def one_line(text: str, limit: int = 300) -> str:
-    """`text` as one line of at most `limit` characters, for a message."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def parse(value: Any, model: type[M], *, service: str) -> M:
     """`value` as `model`, or UnreadableAnswer that names the fields which are missing or of no use."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) or "all of it" for e in error.errors()[:3])
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = ", ".join(".".join(map(str, e["loc"])) or "all of it" for e in errors[:3])
         raise UnreadableAnswer(
             f"{service}'s answer lacks fields that reelflow needs ({fields}).", service=service
         ) from None

@@ -22,11 +22,11 @@ from reelflow.transport import (
     check_url,
     exchange,
     from_status,
-    one_line,
     open_client,
     parse,
     redact,
 )
+from reelflow.wording import one_line
 
 SERVICE = "Taisly"
 BASE_URL = "https://app.taisly.com/api/private"
@@ -147,11 +147,11 @@ class TaislyClient(ServiceClient):
                 raise InputError("The scheduled time needs a time zone.")
             fields["scheduled"] = str(round(scheduled.timestamp() * 1000))
         with _open_video(video) as file:
-            request = self._http.build_request(
+            request = self._request(
                 "POST",
                 "/post",
                 data=fields,
-                files={"video": (video.name, file, MIME_TYPES.get(video.suffix.lower(), "video/mp4"))},
+                files={"video": (one_line(video.name), file, MIME_TYPES.get(video.suffix.lower(), "video/mp4"))},
                 timeout=UPLOAD_TIMEOUT,
             )
             request.stream = _counted(request, video.name, file, progress, expect, before_last)
@@ -199,7 +199,7 @@ class TaislyClient(ServiceClient):
         return parse(value, model, service=SERVICE)
 
     def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
-        request = self._http.build_request(method, path, **kwargs)
+        request = self._request(method, path, **kwargs)
         return self._answer(exchange(self._http, request, service=SERVICE))
 
     def _items(self, method: str, path: str, model: type[M], **kwargs: Any) -> list[M]:
