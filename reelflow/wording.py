@@ -18,6 +18,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\
 _HALF = re.compile(r"[\ud800-\udfff]")
 """Lone surrogates: they can be neither stored nor sent."""
 
+_BREAKING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a name may not have: it breaks a line, turns the text after it around, or can be stored nowhere."""
+
+
+def can_be_shown(name: str) -> bool:
+    """Whether a name can stand in a line of text as it is."""
+    return not _BREAKING.search(name)
+
 
 def one_line(text: str, limit: int = LINE) -> str:
     """A text from outside as one line of at most `limit` characters that can be logged, stored and shown anywhere.

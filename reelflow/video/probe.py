@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import stat
 import statistics
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from io import BufferedReader
@@ -22,10 +24,15 @@ from av.error import FFmpegError
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.errors import VideoUnreadable
-from reelflow.video.containers import Outline, outline
+from reelflow.video.containers import Outline, content_end, outline
+from reelflow.wording import can_be_shown, one_line
 
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that mean high dynamic range."""
+UNKNOWN = "unknown"
+"""The codec of a sound track that FFmpeg has no name for."""
+PATIENCE = 15.0
+"""Seconds to open a file, for each packet, and for the first picture: a damaged file may take FFmpeg minutes."""
 _DURATION_TRUST = 0.5
 """Seconds by which a header's duration may differ from the packets' before the packets are believed."""
 
@@ -46,7 +53,7 @@ class VideoFacts(BaseModel):
     video_codec: str = Field(description="FFmpeg's name of the video codec, such as 'h264'.")
     bit_depth: int = Field(description="Bits per colour component.")
     hdr: str | None = Field(description="'PQ' or 'HLG' for high dynamic range, else None.")
-    audio_codec: str | None = Field(description="FFmpeg's name of the audio codec; None without sound.")
+    audio_codec: str | None = Field(description="FFmpeg's name of the audio codec, or 'unknown'; None without sound.")
     faststart: bool | None = Field(description="MP4 and MOV: whether the index stands at the front; else None.")
 
 
@@ -57,14 +64,20 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
     Raises:
         VideoUnreadable: it is not a file, empty, or cannot be read.
     """
-    if not path.exists():
+    if not can_be_shown(str(path)):
+        raise VideoUnreadable("unreadable", "its name has characters that cannot be shown", "Rename the file.")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         raise VideoUnreadable(
-            "unreadable", "no such file", "Check the path; it is read where the flow or command runs."
-        )
-    if path.is_dir():
-        raise VideoUnreadable("unreadable", "a folder", "Give the path of one video file.")
-    if not path.is_file():
-        raise VideoUnreadable("unreadable", "not a regular file", "Give the path of one video file.")
+            "unreadable",
+            "no such file" if missing else error.strerror or str(error),
+            "Check the path; it is read where the flow or command runs.",
+        ) from None
+    if not stat.S_ISREG(mode):
+        found = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise VideoUnreadable("unreadable", found, "Give the path of one video file.")
     try:
         file = path.open("rb")
     except OSError as error:
@@ -79,22 +92,26 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def probe(path: Path, file: BufferedReader) -> VideoFacts:
+def probe(path: Path, file: BufferedReader, *, index_only: bool = False) -> VideoFacts | None:
     """Read what the file at `path` is, from its index or else from every packet, and decode one frame.
 
     Args:
         path: Where PyAV opens it: through a Python file object it would take several times as long.
         file: The same file, from `open_video`.
+        index_only: Do not read every packet. The result is None for a file without an index.
 
     Raises:
         VideoUnreadable: it is not a video, or a damaged one.
     """
     shape = outline(file)
     size = shape.size
+    if index_only and shape.kind != "mp4":
+        return None
+    end = size if shape.kind == "mp4" else content_end(file, size)
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            return _facts(container, size, shape)
-    except (FFmpegError, ValueError, OverflowError, EOFError) as error:
+        with open_container(path, end if end < size else None) as container:
+            return _facts(container, size, shape, index_only=index_only)
+    except (FFmpegError, ValueError, OverflowError, EOFError, IndexError) as error:  # IndexError: a stream too many
         if shape.kind is not None:
             raise VideoUnreadable(
                 "corrupt",
@@ -110,7 +127,14 @@ def probe(path: Path, file: BufferedReader) -> VideoFacts:
         ) from None
 
 
-def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
+def open_container(path: Path, end: int | None = None) -> Any:
+    """The file at `path` as PyAV reads it, as far as byte `end`. Titles in any charset are accepted, and not read."""
+    whole = f"file:{path.absolute()}"
+    source = whole if end is None else f"subfile,,start,0,end,{end},,:{whole}"
+    return av.open(source, metadata_errors="ignore", timeout=PATIENCE)
+
+
+def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> VideoFacts | None:
     pictures = [s for s in container.streams.video if not is_cover(s)]
     known = {"size_bytes": size, "container": container.format.name}
     if not pictures:
@@ -123,8 +147,15 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
         raise VideoUnreadable("corrupt", found, "Copy or export the video again; its end is missing.", known)
 
     stream = pictures[0]
+    if stream.codec_context is None:
+        raise VideoUnreadable(
+            "video", "its picture has an unknown codec", "Export it as an MP4 video with H.264.", known
+        )
     stream.codec_context.thread_count = 1  # one frame is decoded: threads would only cost their start
-    frame, stamps, span, packets = _read_index(container, stream, size) or _read_packets(container, stream)
+    read = _read_index(container, stream, size)
+    if read is None and index_only:
+        return None
+    frame, stamps, span, packets = read or _read_packets(container, stream)
     if frame is None:
         raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.", known)
     if stream.frames and packets < stream.frames * 0.98 - 1:
@@ -154,7 +185,7 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
         bit_depth=max(c.bits for c in frame.format.components),
         hdr=_HDR_TRANSFERS.get(int(getattr(frame, "color_trc", 0) or 0))
         or _HDR_TRANSFERS.get(int(context.color_trc or 0)),
-        audio_codec=audio[0].codec_context.name if audio else None,
+        audio_codec=(audio[0].codec_context.name if audio[0].codec_context else UNKNOWN) if audio else None,
         faststart=shape.index_first,
     )
 
@@ -185,9 +216,9 @@ def _read_index(container: Any, stream: Any, size: int) -> _Read | None:
     stamps = shown[stream.index]
     if not stamps:
         return None
-    frame = None
+    frame, give_up = None, time.monotonic() + PATIENCE
     for packet in container.demux(stream):
-        if packet.size and (frame := _first_frame(packet)) is not None:
+        if (packet.size and (frame := _first_frame(packet)) is not None) or time.monotonic() > give_up:
             break
     ends = [times[-1] + statistics.median(_gaps(times) or [0.0]) for times in shown.values() if times]
     start = min(times[0] for times in shown.values() if times)
@@ -196,7 +227,7 @@ def _read_index(container: Any, stream: Any, size: int) -> _Read | None:
 
 def _read_packets(container: Any, stream: Any) -> _Read:
     """One pass over all packets of the picture and the sound."""
-    frame, packets = None, 0
+    frame, packets, give_up = None, 0, time.monotonic() + PATIENCE
     stamps: list[int] = []
     # Per stream in ticks of its own: exact fractions for each packet would cost more than reading it.
     first: dict[int, int] = {}
@@ -208,7 +239,7 @@ def _read_packets(container: Any, stream: Any) -> _Read:
         index, at = packet.stream_index, packet.pts
         if index == stream.index:
             packets += 1
-            if frame is None:
+            if frame is None and time.monotonic() < give_up:
                 frame = _first_frame(packet)
             if at is not None and not packet.is_discard:
                 stamps.append(at)
@@ -221,6 +252,8 @@ def _read_packets(container: Any, stream: Any) -> _Read:
             last[index] = upto
     ticks = {s.index: float(s.time_base) for s in watched}
     stamps.sort()
+    if container.format.name == "avi" and stamps:  # its head counts slots, and a slot may be empty
+        packets = max(packets, stamps[-1] - stamps[0] + 1)
     times = [at * ticks[stream.index] for at in stamps]
     if not first:
         return frame, times, None, packets
@@ -265,7 +298,7 @@ def _lost_seconds(container: Any, span: tuple[float, float] | None) -> str | Non
 def displayed_size(frame: Any, stream: Any) -> tuple[int, int, int]:
     """Width and height in pixels as a player shows a frame, and the degrees counter-clockwise that it turns it by."""
     pixel = stream.sample_aspect_ratio or Fraction(1)
-    width = round(frame.width * pixel) if pixel > 0 else frame.width
+    width = max(1, round(frame.width * pixel)) if pixel > 0 else frame.width
     rotation = int(getattr(frame, "rotation", 0) or 0) % 360
     if rotation % 180 == 90:
         return int(frame.height), int(width), rotation
@@ -304,4 +337,4 @@ def _cut_off(shape: Outline) -> str | None:
 
 def reason_of(error: BaseException) -> str:
     """What FFmpeg says is wrong."""
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
