@@ -253,8 +253,8 @@ class TaislyClient(ServiceClient):
         code = body.get("message") if isinstance(body.get("message"), str) else None
         words = next((w for w in candidates if isinstance(w, str) and w.strip()), code)
         return (
-            redact(one_line(code), self._key) if code else None,
-            redact(one_line(words).rstrip("."), self._key) if words else None,
+            one_line(redact(code, self._key)) if code else None,
+            one_line(redact(words, self._key)).rstrip(".") if words else None,
         )
 
     @staticmethod

@@ -337,4 +337,6 @@ def _cut_off(shape: Outline) -> str | None:
 
 def reason_of(error: BaseException) -> str:
     """What FFmpeg says is wrong."""
+    if isinstance(error, IndexError):
+        return "it has more streams than it says"
     return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

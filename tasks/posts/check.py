@@ -22,9 +22,10 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     """
     log = get_run_logger()
     video = read_video(form.video)
-    for warning in video.warnings:
-        log.warning("%s: %s", video.path.name, warning)
     scheduled_for = check_form(form, video, datetime.now(UTC))
     with taisly.get_rate_limited(open_ledger()) as client:
         accounts = client.choose_accounts(form.accounts)
-    return make_request(form, video, scheduled_for, accounts)
+    request = make_request(form, video, scheduled_for, accounts)
+    for warning in request.warnings:
+        log.warning("%s: %s", video.path.name, warning)
+    return request
