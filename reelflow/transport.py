@@ -224,7 +224,7 @@ def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> Ree
             service=service,
         )
     if isinstance(error, httpx.DecodingError):
-        return UnreadableAnswer(f"{service} sent an answer that cannot be decoded ({_reason(error)}).", service=service)
+        return UnreadableAnswer(f"{service} sent an answer that cannot be read: {_reason(error)}.", service=service)
     return OutcomeUnknown(
         f"The connection to {service} was lost before its answer came ({_reason(error)}).", service=service
     )

@@ -10,7 +10,8 @@ import av
 from av.error import FFmpegError
 
 from reelflow.errors import VideoUnreadable
-from reelflow.video.probe import displayed_size, is_cover, open_container, reason_of
+from reelflow.video.probe import displayed_size, is_cover, reason_of
+from reelflow.video.reading import open_container
 
 
 def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
@@ -39,5 +40,5 @@ def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
             out = io.BytesIO()
             image.save(out, "JPEG", quality=80)
             return out.getvalue()
-    except (FFmpegError, StopIteration, ValueError) as error:
+    except (FFmpegError, StopIteration, ValueError, IndexError) as error:
         raise VideoUnreadable("corrupt", reason_of(error), "Export the video again.") from None

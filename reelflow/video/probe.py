@@ -8,11 +8,9 @@ is read here as a person would see it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import stat
 import statistics
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from io import BufferedReader
@@ -25,14 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.errors import VideoUnreadable
 from reelflow.video.containers import Outline, content_end, outline
+from reelflow.video.reading import gaps, open_container, read_index, read_packets
 from reelflow.wording import can_be_shown, one_line
 
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that mean high dynamic range."""
 UNKNOWN = "unknown"
 """The codec of a sound track that FFmpeg has no name for."""
-PATIENCE = 15.0
-"""Seconds to open a file, for each packet, and for the first picture: a damaged file may take FFmpeg minutes."""
 _DURATION_TRUST = 0.5
 """Seconds by which a header's duration may differ from the packets' before the packets are believed."""
 
@@ -127,13 +124,6 @@ def probe(path: Path, file: BufferedReader, *, index_only: bool = False) -> Vide
         ) from None
 
 
-def open_container(path: Path, end: int | None = None) -> Any:
-    """The file at `path` as PyAV reads it, as far as byte `end`. Titles in any charset are accepted, and not read."""
-    whole = f"file:{path.absolute()}"
-    source = whole if end is None else f"subfile,,start,0,end,{end},,:{whole}"
-    return av.open(source, metadata_errors="ignore", timeout=PATIENCE)
-
-
 def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> VideoFacts | None:
     pictures = [s for s in container.streams.video if not is_cover(s)]
     known = {"size_bytes": size, "container": container.format.name}
@@ -152,10 +142,10 @@ def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> Vi
             "video", "its picture has an unknown codec", "Export it as an MP4 video with H.264.", known
         )
     stream.codec_context.thread_count = 1  # one frame is decoded: threads would only cost their start
-    read = _read_index(container, stream, size)
+    read = read_index(container, stream, size)
     if read is None and index_only:
         return None
-    frame, stamps, span, packets = read or _read_packets(container, stream)
+    frame, stamps, span, packets = read or read_packets(container, stream)
     if frame is None:
         raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.", known)
     if stream.frames and packets < stream.frames * 0.98 - 1:
@@ -195,86 +185,6 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-_Read = tuple[Any, list[float], tuple[float, float] | None, int]
-"""The first frame, the picture times in seconds, (start, end) in seconds where known, and a count of pictures."""
-
-
-def _read_index(container: Any, stream: Any, size: int) -> _Read | None:
-    """The same from the index of an MP4 or MOV, which has every picture's time and place; None where there is none.
-
-    Spares reading the file: 3 ms in place of 8 ms for 20 MB, and far more for 500.
-    """
-    if not container.format.name.startswith("mov,"):
-        return None
-    shown: dict[int, list[float]] = {}
-    for each in (stream, *container.streams.audio):
-        entries = list(each.index_entries)
-        if any(entry.pos + entry.size > size for entry in entries):
-            return None
-        tick = float(each.time_base)
-        shown[each.index] = sorted(entry.timestamp * tick for entry in entries if not entry.is_discard)
-    stamps = shown[stream.index]
-    if not stamps:
-        return None
-    frame, give_up = None, time.monotonic() + PATIENCE
-    for packet in container.demux(stream):
-        if (packet.size and (frame := _first_frame(packet)) is not None) or time.monotonic() > give_up:
-            break
-    ends = [times[-1] + statistics.median(_gaps(times) or [0.0]) for times in shown.values() if times]
-    start = min(times[0] for times in shown.values() if times)
-    return frame, stamps, (start, max(ends)), len(stream.index_entries)
-
-
-def _read_packets(container: Any, stream: Any) -> _Read:
-    """One pass over all packets of the picture and the sound."""
-    frame, packets, give_up = None, 0, time.monotonic() + PATIENCE
-    stamps: list[int] = []
-    # Per stream in ticks of its own: exact fractions for each packet would cost more than reading it.
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    watched = [stream, *container.streams.audio]
-    for packet in container.demux(watched):
-        if packet.size == 0:
-            continue
-        index, at = packet.stream_index, packet.pts
-        if index == stream.index:
-            packets += 1
-            if frame is None and time.monotonic() < give_up:
-                frame = _first_frame(packet)
-            if at is not None and not packet.is_discard:
-                stamps.append(at)
-        if at is None or packet.is_discard:
-            continue
-        upto = at + (packet.duration or 0)
-        if at < first.setdefault(index, at):
-            first[index] = at
-        if upto > last.get(index, upto - 1):
-            last[index] = upto
-    ticks = {s.index: float(s.time_base) for s in watched}
-    stamps.sort()
-    if container.format.name == "avi" and stamps:  # its head counts slots, and a slot may be empty
-        packets = max(packets, stamps[-1] - stamps[0] + 1)
-    times = [at * ticks[stream.index] for at in stamps]
-    if not first:
-        return frame, times, None, packets
-    start = min(at * ticks[i] for i, at in first.items())
-    return frame, times, (start, max(at * ticks[i] for i, at in last.items())), packets
-
-
-def _first_frame(packet: Any) -> Any:
-    """The frame in `packet`, at once: decoders hold frames back until more packets come or they are flushed."""
-    context = packet.stream.codec_context
-    if packet.is_discard:  # before the cut of a trimmed file: needed by what follows, and not shown
-        with contextlib.suppress(FFmpegError):
-            return next(iter(packet.decode()), None)
-        return None
-    with contextlib.suppress(FFmpegError):
-        for frame in (*packet.decode(), *context.decode(None)):
-            return frame
-    context.flush_buffers()
-    return None
-
-
 def _duration(container: Any, span: tuple[float, float] | None) -> float:
     stated = container.duration / av.time_base if container.duration else None
     if span is None:
@@ -305,13 +215,9 @@ def displayed_size(frame: Any, stream: Any) -> tuple[int, int, int]:
     return int(width), int(frame.height), rotation
 
 
-def _gaps(stamps: list[float]) -> list[float]:
-    return [b - a for a, b in itertools.pairwise(stamps) if b > a]
-
-
 def _fps(stamps: list[float]) -> float | None:
-    gaps = _gaps(stamps)
-    return round(len(gaps) / sum(gaps), 3) if gaps else None
+    found = gaps(stamps)
+    return round(len(found) / sum(found), 3) if found else None
 
 
 def _varies(stamps: list[float]) -> bool:
@@ -319,12 +225,12 @@ def _varies(stamps: list[float]) -> bool:
 
     Containers round their times (FLV and Matroska to 1 ms), and a constant rate may drop a frame here and there.
     """
-    gaps = _gaps(stamps)
-    if len(gaps) < 3:
+    found = gaps(stamps)
+    if len(found) < 3:
         return False
-    usual = statistics.median(gaps)
-    odd = sum(abs(gap - usual) > max(usual / 3, 0.0015) for gap in gaps)
-    return odd > 0.05 * len(gaps)
+    usual = statistics.median(found)
+    odd = sum(abs(gap - usual) > max(usual / 3, 0.0015) for gap in found)
+    return odd > 0.05 * len(found)
 
 
 def _cut_off(shape: Outline) -> str | None:

@@ -194,5 +194,5 @@ def test_an_answer_that_is_not_what_it_says_cannot_be_understood(tmp_path: Path)
         request.read()
         return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=iter([b'{"success": true}']))
 
-    with pytest.raises(UnreadableAnswer, match="cannot be decoded"):
+    with pytest.raises(UnreadableAnswer, match="cannot be read: it is not encoded as it says"):
         TaislyClient("k", transport=httpx.MockTransport(lie)).create_post(video, ["a"])
