@@ -294,8 +294,8 @@ RECIPES = [
         "grown.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 450_000_000), warnings={"codec"}, duration=4
     ),
     Recipe("huge.mkv", _grown(_codec(*H264, *AAC), 5_000_000_000), {"size"}),
-    Recipe("huge.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 5_000_000_000), {"size"}),
-    Recipe("huge.txt", _grown(_text, 5_000_000_000), {"size", "format"}),
+    Recipe("huge.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 501_000_000), {"size"}),
+    Recipe("huge.txt", _grown(_text, 501_000_000), {"size", "format"}),
     Recipe("huge.mp4", _hole(501_000_000), {"size"}, displayed=(540, 960)),
 ]
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
