@@ -92,6 +92,8 @@ def _print_outcomes(result: Any) -> None:
 
     report = result.report if isinstance(result, PublishFailed) else result
     if isinstance(report, PublishReport):
+        for warning in report.request.warnings:
+            print(f"  warning: {warning}")
         for outcome in report.outcomes:
             print(f"  {outcome.account.label:32} {outcome.state:8} {outcome.link or outcome.detail}")
 

@@ -13,11 +13,12 @@ import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from reelflow.answers import receive
 from reelflow.counted_body import CountedBody
 from reelflow.errors import (
     Busy,
@@ -30,14 +31,17 @@ from reelflow.errors import (
     Refused,
     UnreadableAnswer,
 )
-from reelflow.wording import duration
+from reelflow.wording import duration, one_line
 
 CONNECT_TIMEOUT = 10.0
 """Seconds. Nothing has been sent by then, so giving up early costs nothing."""
 READ_TIMEOUT = 30.0
-"""Seconds for an ordinary answer."""
+"""Seconds without a byte of an ordinary answer."""
+ANSWER_TIMEOUT = 60.0
+"""Seconds for the whole of an ordinary answer."""
 UPLOAD_READ_TIMEOUT = 300.0
-"""Seconds. Taisly answers an upload only when it has taken the file; clients in the wild wait 180-300 s."""
+"""Seconds for the whole answer. Taisly answers an upload only when it has taken the file; clients in the wild wait
+180-300 s."""
 WRITE_TIMEOUT = 60.0
 """Seconds that one piece of 256 KiB may take to be accepted by the network."""
 LONGEST_WAIT = 3600.0
@@ -50,11 +54,37 @@ REQUEST_TIMEOUT = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRI
 UPLOAD_TIMEOUT = httpx.Timeout(UPLOAD_READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT)
 
 
+LONGEST_ID = 200
+"""Characters of a service's name for something."""
+
+
 class Wire(BaseModel):
     """Base of the wire models. Lenient: unknown fields are ignored, numbers where text is promised become text."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, populate_by_name=True, frozen=True)
 
+
+def _shown(value: Any) -> Any:
+    return one_line(value) if isinstance(value, str) else value
+
+
+def is_name(value: Any) -> bool:
+    """Whether a value can be a service's name for something: a number, or a text that can be seen."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    return len(str(value)) <= LONGEST_ID and str(value).isprintable()
+
+
+def _sound(value: str) -> str:
+    if not is_name(value):
+        raise ValueError("an ID has only characters that can be seen")
+    return value
+
+
+Shown = Annotated[str, BeforeValidator(_shown)]
+"""Text of a service that is shown to people."""
+Id = Annotated[str, AfterValidator(_sound)]
+"""A service's name for something. It is sent back as it came, so an odd one is refused, not mended."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,7 +93,7 @@ _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, 
 # Timeout, conflict, too early: such a request may have been carried out, or be carried out a moment later.
 _UNDECIDED = (408, 409, 425)
 # Mistakes in the address, or of ours: nothing can have been sent.
-_BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL)
+_BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError)
 
 
 def is_loopback(url: str) -> bool:
@@ -122,11 +152,16 @@ def open_client(
     headers: dict[str, str] | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
-    """A client for one service: no redirects, explicit timeouts, no proxy on the way to this machine."""
+    """A client for one service: no redirects, explicit timeouts, no proxy on the way to this machine.
+
+    Each request has its own connection. On one that the service is just closing, a request that never left would count
+    as one whose outcome is unknown.
+    """
     return httpx.Client(
         base_url=base_url,
-        headers={"User-Agent": "reelflow", "Accept": "application/json", **(headers or {})},
+        headers={"User-Agent": "reelflow", "Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})},
         timeout=REQUEST_TIMEOUT,
+        limits=httpx.Limits(max_keepalive_connections=0),
         follow_redirects=False,
         trust_env=not is_loopback(base_url),
         transport=transport,
@@ -144,10 +179,21 @@ class ServiceClient:
         """Seconds by which the service's clock was ahead of ours at its last answer; its Date header has whole ones."""
         http.event_hooks["response"].append(self._note_clock)
 
+    def _request(self, method: str, path: str, **kwargs: Any) -> httpx.Request:
+        """A request to be sent by `exchange`.
+
+        Raises:
+            InputError: it has text that cannot be sent, such as the name of a file in another charset.
+        """
+        try:
+            return self._http.build_request(method, path, **kwargs)
+        except ValueError as error:
+            raise InputError(f"The request has text that cannot be sent ({one_line(str(error))}).") from None
+
     def _note_clock(self, response: httpx.Response) -> None:
         try:
             there = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return
         self.clock_ahead = there + 0.5 - self._clock()
 
@@ -167,17 +213,26 @@ class ServiceClient:
         self._http.close()
 
 
-def exchange(client: httpx.Client, request: httpx.Request, *, service: str) -> httpx.Response:
+def exchange(
+    client: httpx.Client, request: httpx.Request, *, service: str, seconds: float | None = None
+) -> httpx.Response:
     """Send one request once and read the answer, whatever its status.
+
+    Args:
+        client: From `open_client`.
+        request: To be sent.
+        service: For messages.
+        seconds: For the whole answer, from the last piece of the request on; None for the usual time.
 
     Raises:
         NothingSent: the service was not reached, or did not get the whole body.
-        OutcomeUnknown: it may have the whole request, and its answer is lost.
+        OutcomeUnknown: it may have the whole request, and its answer is lost, endless, or cannot be understood.
         InputError: the address cannot be used.
     """
+    usual = UPLOAD_READ_TIMEOUT if isinstance(request.stream, CountedBody) else ANSWER_TIMEOUT
     try:
-        return client.send(request)
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+        return receive(client, request, seconds=usual if seconds is None else seconds)
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError) as error:
         raise from_httpx(error, request=request, service=service) from None
 
 
@@ -200,7 +255,7 @@ def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> Ree
             service=service,
         )
     if isinstance(error, httpx.DecodingError):
-        return UnreadableAnswer(f"{service} sent an answer that cannot be decoded.", service=service)
+        return UnreadableAnswer(f"{service} sent an answer that cannot be read: {_reason(error)}.", service=service)
     return OutcomeUnknown(
         f"The connection to {service} was lost before its answer came ({_reason(error)}).", service=service
     )
@@ -220,7 +275,7 @@ def _reason(error: Exception) -> str:
         return "timed out waiting for the answer"
     if isinstance(error, httpx.WriteTimeout):
         return "the network stopped accepting data"
-    return (str(error).strip().rstrip(".") or type(error).__name__).replace("\n", " ")
+    return one_line(str(error)).rstrip(".") or type(error).__name__
 
 
 def from_status(
@@ -305,18 +360,13 @@ def redact(text: str, secret: str) -> str:
     return text.replace(secret, "…")
 
 
-def one_line(text: str, limit: int = 300) -> str:
-    """`text` as one line of at most `limit` characters, for a message."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def parse(value: Any, model: type[M], *, service: str) -> M:
     """`value` as `model`, or UnreadableAnswer that names the fields which are missing or of no use."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) or "all of it" for e in error.errors()[:3])
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = ", ".join(".".join(map(str, e["loc"])) or "all of it" for e in errors[:3])
         raise UnreadableAnswer(
             f"{service}'s answer lacks fields that reelflow needs ({fields}).", service=service
         ) from None

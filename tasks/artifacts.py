@@ -11,6 +11,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from reelflow.wording import one_line
+
+LONGEST_TEXT = 10_000
+"""Characters: a caption and the summary of many accounts are shown whole."""
 PROGRESS_SECONDS = 2.0
 """Between two updates: each costs the server some 75 ms."""
 
@@ -39,10 +43,11 @@ def bullets(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def plain_text(text: str) -> str:
-    """Text from outside as plain text inside Markdown and its tables."""
+    """Text from outside as plain text inside Markdown and its tables, on one line."""
+    text = one_line(text, LONGEST_TEXT)
     for character in "\\`*_[]<>|#":
         text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    return text
 
 
 def link(url: str, text: str) -> str:

@@ -9,8 +9,7 @@ from reelflow.errors import DuplicatePost
 from reelflow.records.duplicates import Duplicate, Verdict
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account
-from reelflow.transport import one_line
-from reelflow.wording import duration
+from reelflow.wording import duration, one_line
 
 CAPTION_SHOWN = 60
 """Characters of an earlier caption in a message."""

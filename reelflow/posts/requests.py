@@ -13,6 +13,7 @@ from reelflow.posts.schedule import publishing_time
 from reelflow.records.posts import DAY, Account, PostRequest, Video
 from reelflow.video import check_video
 from reelflow.video.pictures import picture_hashes
+from reelflow.wording import one_line
 
 
 def read_video(name: str) -> Video:
@@ -21,10 +22,15 @@ def read_video(name: str) -> Video:
     Raises:
         InputError: everything that is wrong with it.
     """
-    path = Path(name.strip()).expanduser()
+    try:
+        path = Path(name.strip()).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{one_line(name)} cannot be published: its home folder is not known. Give the whole path."
+        ) from None
     report = check_video(path, with_fingerprint=True)
     if report.facts is None or report.fingerprint is None:
-        raise InputError(f"{path} cannot be published: " + " ".join(str(p) for p in report.errors))
+        raise InputError(f"{report.file} cannot be published: " + " ".join(str(p) for p in report.errors))
     return Video(
         path=path.resolve(),
         **report.fingerprint._asdict(),

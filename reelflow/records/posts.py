@@ -10,13 +10,19 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState, SendStatus, send_status
+from reelflow.wording import one_line
+
+EMPTY_CAPTION = (
+    "caption: empty (recommended: a text). Taisly's own tools require one, and platforms may show such a post less."
+)
+"""Taisly itself takes a post without a caption."""
 
 DAY = 86400.0
 
 
 def file_name(path: str) -> str:
-    """The last part of a path of any system: a video may be sent on another machine than this one."""
-    return path.replace("\\", "/").rpartition("/")[2]
+    """The last part of a path of any system, to be shown: a video may be sent on another machine than this one."""
+    return one_line(path.replace("\\", "/").rpartition("/")[2])
 
 
 def plain_caption(caption: str) -> str:
@@ -100,6 +106,11 @@ class PostRequest(BaseModel):
     def short_account_names(self) -> str:
         """Its accounts for the name of a run: counted where there are more than two."""
         return self.account_names if len(self.accounts) < 3 else f"{len(self.accounts)} accounts"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What platforms may not like about it; it is sent all the same."""
+        return [*([] if self.caption.strip() else [EMPTY_CAPTION]), *self.video.warnings]
 
     @property
     def scheduled_ms(self) -> int:

@@ -87,7 +87,7 @@ class _Taisly:
         return _success()
 
     async def platforms(self, request: Request) -> Response:
-        return _success(data=ACCOUNTS)
+        return _success(data=[_account(each) for each in ACCOUNTS])
 
     async def create_post(self, request: Request) -> Response:
         try:
@@ -111,7 +111,7 @@ class _Taisly:
             file=video.name,
             caption=fields.get("description", ""),
             preview=float(fields.get("previewTime") or 0),
-            accounts=json.loads(fields["platforms"]),
+            accounts=_listed_ids(fields["platforms"]),
             scheduled=scheduled,
         )
         form.keep_video = True
@@ -123,10 +123,7 @@ class _Taisly:
         )
 
     def _check_fields(self, fields: dict[str, str]) -> Response | None:
-        try:
-            ids = json.loads(fields.get("platforms", ""))
-        except ValueError:
-            ids = None
+        ids = _listed_ids(fields.get("platforms", ""))
         if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
             return _refusal("INVALID_PLATFORMS", "'platforms' must be a JSON array of account ids, sent as one string")
         known = {a["id"] for a in ACCOUNTS}
@@ -168,7 +165,7 @@ class _Taisly:
         return _success()
 
     async def reposts(self, request: Request) -> Response:
-        accounts = {a["id"]: a for a in ACCOUNTS}
+        accounts = {a["id"]: _account(a) for a in ACCOUNTS}
         return _success(
             data=[{**rule, "from": accounts[rule["from"]], "to": [accounts[t] for t in rule["to"]]}
                   for rule in self.world.data.repost_rules]
@@ -203,6 +200,21 @@ class _Taisly:
 
     def _rule(self, body: dict[str, Any]) -> dict[str, Any] | None:
         return next((r for r in self.world.data.repost_rules if r["_id"] == body.get("id")), None)
+
+
+def _account(account: dict[str, str]) -> dict[str, str]:
+    """An account as Taisly lists it: its clients read either name of the ID."""
+    return {"_id": account["id"], **account}
+
+
+def _listed_ids(text: str) -> Any:
+    """The array in a form field; None if it is none. The documentation's own example has single quotes."""
+    for spelling in (text, text.replace("'", '"')):
+        try:
+            return json.loads(spelling)
+        except ValueError:
+            continue
+    return None
 
 
 async def json_object(request: Request) -> dict[str, Any]:

@@ -24,12 +24,11 @@ from reelflow.transport import (
     check_url,
     exchange,
     from_status,
-    one_line,
     open_client,
     parse,
     redact,
 )
-from reelflow.wording import count
+from reelflow.wording import count, one_line
 
 log = logging.getLogger(__name__)
 
@@ -161,11 +160,11 @@ class TaislyClient(ServiceClient):
                 raise InputError("The scheduled time needs a time zone.")
             fields["scheduled"] = str(round(scheduled.timestamp() * 1000))
         with _open_video(video) as file:
-            request = self._http.build_request(
+            request = self._request(
                 "POST",
                 "/post",
                 data=fields,
-                files={"video": (video.name, file, MIME_TYPES.get(video.suffix.lower(), "video/mp4"))},
+                files={"video": (one_line(video.name), file, MIME_TYPES.get(video.suffix.lower(), "video/mp4"))},
                 timeout=UPLOAD_TIMEOUT,
             )
             request.stream = _counted(request, video.name, file, progress, expect, before_last)
@@ -230,7 +229,7 @@ class TaislyClient(ServiceClient):
         return parse(value, model, service=SERVICE)
 
     def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
-        request = self._http.build_request(method, path, **kwargs)
+        request = self._request(method, path, **kwargs)
         return self._answer(exchange(self._http, request, service=SERVICE))
 
     def _items(self, method: str, path: str, model: type[M], **kwargs: Any) -> list[M]:
@@ -292,8 +291,8 @@ class TaislyClient(ServiceClient):
         code = body.get("message") if isinstance(body.get("message"), str) else None
         words = next((w for w in candidates if isinstance(w, str) and w.strip()), code)
         return (
-            redact(one_line(code), self._key) if code else None,
-            redact(one_line(words).rstrip("."), self._key) if words else None,
+            one_line(redact(code, self._key)) if code else None,
+            one_line(redact(words, self._key)).rstrip(".") if words else None,
         )
 
     @staticmethod

@@ -10,13 +10,17 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, AliasPath, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AliasChoices, AliasPath, FailFast, Field, field_validator, model_validator
 
-from reelflow.transport import Wire
+from reelflow.transport import Id, Shown, Wire, is_name
+from reelflow.wording import one_line
 
 log = logging.getLogger(__name__)
+
+LONGEST_LINK = 2000
+"""Characters; the limit of most browsers."""
 
 
 class Status(StrEnum):
@@ -30,18 +34,18 @@ class Status(StrEnum):
 class ConnectedAccount(Wire):
     """One entry of GET ``/platform/platforms``: a platform account connected in Taisly."""
 
-    id: str = Field(validation_alias=AliasChoices("id", "_id"))
-    platform: str = Field(validation_alias=AliasChoices("platform", "identifier"))
-    display_name: str = Field("", validation_alias=AliasChoices("displayName", "username", "name"))
+    id: Id = Field(validation_alias=AliasChoices("id", "_id"))
+    platform: Shown = Field(validation_alias=AliasChoices("platform", "identifier"))
+    display_name: Shown = Field("", validation_alias=AliasChoices("displayName", "username", "name"))
 
 
 class PlatformResult(Wire):
     """What one platform made of a post. `raw_status` keeps a value that is not documented."""
 
-    platform: str = Field("", validation_alias=AliasChoices("platform", "identifier"))
+    platform: Shown = Field("", validation_alias=AliasChoices("platform", "identifier"))
     platform_id: str | None = Field(None, validation_alias=AliasChoices("platformId", "accountId"))
-    raw_status: str = Field("PENDING", validation_alias="status")
-    reason: str | None = Field(
+    raw_status: Shown = Field("PENDING", validation_alias="status")
+    reason: Shown | None = Field(
         None, validation_alias=AliasChoices("error", "reason", "message", "detailMessage", "failReason")
     )
     link: str | None = Field(None, validation_alias=AliasChoices("url", "link", "postUrl", "permalink"))
@@ -56,15 +60,27 @@ class PlatformResult(Wire):
             value.setdefault("platformId", inner.get("id") or inner.get("_id"))
         return value
 
-    @field_validator("platform", "platform_id", mode="before")
+    @field_validator("platform", mode="before")
     @classmethod
-    def _name_only(cls, value: Any, info: ValidationInfo) -> Any:
-        return value if isinstance(value, str | int) else cls.model_fields[str(info.field_name)].default
+    def _name_only(cls, value: Any) -> Any:
+        return value if isinstance(value, str | int) else ""
 
-    @field_validator("reason", "link", mode="before")
+    @field_validator("platform_id", mode="before")
+    @classmethod
+    def _id_only(cls, value: Any) -> Any:
+        return value if is_name(value) else None
+
+    @field_validator("reason", mode="before")
     @classmethod
     def _text_only(cls, value: Any) -> Any:
         return value if isinstance(value, str) else None
+
+    @field_validator("link", mode="before")
+    @classmethod
+    def _whole_link(cls, value: Any) -> Any:
+        # Part of an address leads nowhere, so an odd one counts as none.
+        address = value.strip() if isinstance(value, str) else ""
+        return address if len(address) <= LONGEST_LINK and address.isprintable() else None
 
     @field_validator("raw_status", mode="before")
     @classmethod
@@ -92,14 +108,14 @@ def _moment(value: Any) -> datetime | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     try:
         if number is not None:
             return datetime.fromtimestamp(number / 1000 if number > 1e11 else number, UTC)
         moment = datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError):
-        log.warning("Taisly sent a time that cannot be read: %r", value)
+        log.warning("Taisly sent a time that cannot be read: %r", one_line(str(value)))
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -107,7 +123,7 @@ def _moment(value: Any) -> datetime | None:
 class AcceptedPost(Wire):
     """The answer to POST ``/post``. It means accepted, not published."""
 
-    history_id: str = Field(
+    history_id: Id = Field(
         validation_alias=AliasChoices(
             "historyId",
             "id",
@@ -128,7 +144,7 @@ class HistoryItem(Wire):
     """
 
     id: str = Field("", validation_alias=AliasChoices("id", "_id", "historyId"))
-    result: list[PlatformResult] = Field(default_factory=list)
+    result: Annotated[list[PlatformResult], FailFast()] = Field(default_factory=list)
     caption: str | None = Field(None, validation_alias=AliasChoices("description", "caption", "text"))
     account_ids: tuple[str, ...] = Field((), validation_alias=AliasChoices("platforms", "platformIds"))
     created: datetime | None = Field(None, validation_alias=AliasChoices("date", "createdAt", "created"))
@@ -142,7 +158,7 @@ class HistoryItem(Wire):
     @field_validator("id", mode="before")
     @classmethod
     def _id_text(cls, value: Any) -> Any:
-        return value if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        return value if is_name(value) else ""
 
     @field_validator("caption", mode="before")
     @classmethod
@@ -171,9 +187,9 @@ class HistoryItem(Wire):
 class RepostRule(Wire):
     """One rule: what is posted to `source` is posted to `targets` too."""
 
-    id: str = Field(validation_alias=AliasChoices("_id", "id"))
-    source: str = Field(validation_alias="from")
-    targets: tuple[str, ...] = Field((), validation_alias="to")
+    id: Id = Field(validation_alias=AliasChoices("_id", "id"))
+    source: Id = Field(validation_alias="from")
+    targets: tuple[Id, ...] = Field((), validation_alias="to")
     paused: bool = Field(False, validation_alias="isPaused")
 
     @field_validator("source", mode="before")

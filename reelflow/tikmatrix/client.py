@@ -27,7 +27,8 @@ from reelflow.tikmatrix.wire import (
     TaskStatus,
     first_list,
 )
-from reelflow.transport import ServiceClient, check_url, exchange, from_status, one_line, open_client, parse
+from reelflow.transport import ServiceClient, check_url, exchange, from_status, open_client, parse
+from reelflow.wording import one_line
 
 SERVICE = "TikMatrix"
 BASE_URL = "http://localhost:50809/api/v1"
@@ -182,7 +183,7 @@ class TikMatrixClient(ServiceClient):
 
     def _data(self, method: str, path: str, **kwargs: Any) -> Any:
         """The `data` of a success, or the error that the answer means: HTTP 200 may be one too."""
-        request = self._http.build_request(method, path, **kwargs)
+        request = self._request(method, path, **kwargs)
         response = exchange(self._http, request, service=SERVICE)
         status = response.status_code
         try:
@@ -191,7 +192,7 @@ class TikMatrixClient(ServiceClient):
             body = None
         is_envelope = isinstance(body, dict) and "code" in body
         code = _as_int(body["code"]) if is_envelope else None
-        words = _words(body) or (one_line(response.text) if status >= 400 and body is None else None)
+        words = _words(body) or (_start(response) if status >= 400 and body is None else None)
         if code in _CODES:
             kind, meaning = _CODES[code]
             said = f": {words}" if words else ""
@@ -222,8 +223,13 @@ class TikMatrixClient(ServiceClient):
 def _as_int(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _start(response: httpx.Response) -> str:
+    """The beginning of an answer that is not JSON, whatever charset it claims to be in."""
+    return one_line(response.content[:2000].decode("utf-8", "replace"))
 
 
 def _words(body: Any) -> str | None:

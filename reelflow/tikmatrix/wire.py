@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, FailFast, Field, field_validator
 
-from reelflow.transport import Wire
+from reelflow.answers import read_json
+from reelflow.transport import Shown, Wire
+from reelflow.wording import one_line
 
 log = logging.getLogger(__name__)
+
+TaskId = Annotated[int, Field(ge=0, lt=2**63)]
+"""TikMatrix's number of a task; databases have room for no higher one."""
+LONGEST_TARGET = 2000
+"""Characters of an account or the address of a post."""
+MOST_RETRIES = 1000
+"""More retries than this are a mistake: the setting ends at 10."""
+_IDENTIFYING = ("username", "target_user", "target_post_url", "target_users", "target_post_urls")
+"""The arguments of a script that say whose and what it is; shown in reports."""
 
 
 class TaskStatus(IntEnum):
@@ -26,7 +36,7 @@ class TaskStatus(IntEnum):
 class License(Wire):
     """GET ``/license/check``: what the licence permits."""
 
-    plan_name: str = ""
+    plan_name: Shown = ""
     api_enabled: bool = False
     device_limit: int | None = None
 
@@ -34,7 +44,7 @@ class License(Wire):
 class CreatedTasks(Wire):
     """The answer to POST ``/task``."""
 
-    task_ids: list[int]
+    task_ids: Annotated[list[TaskId], FailFast()]
 
 
 class PhoneTask(Wire):
@@ -44,16 +54,16 @@ class PhoneTask(Wire):
     that is not documented; treat it as not finished. `serial` may be the phone's `serial` or its `real_serial`.
     """
 
-    id: int
-    script_name: str = ""
-    serial: str = Field("", validation_alias=AliasChoices("serial", "real_serial"))
-    real_serial: str = ""
+    id: TaskId
+    script_name: Shown = ""
+    serial: Shown = Field("", validation_alias=AliasChoices("serial", "real_serial"))
+    real_serial: Shown = ""
     status: TaskStatus | None = None
-    remark: str = ""
-    source: str = ""
+    remark: Shown = ""
+    source: Shown = ""
     retry_count: int = 0
-    start_time: str | None = None
-    end_time: str | None = None
+    start_time: Shown | None = None
+    end_time: Shown | None = None
     script_args: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("status", mode="before")
@@ -62,8 +72,9 @@ class PhoneTask(Wire):
         try:
             word = str(value).strip().upper()
             return TaskStatus[word] if word in TaskStatus.__members__ else TaskStatus(int(value))
-        except (TypeError, ValueError):
-            log.warning("TikMatrix reports a task status that is not documented: %r; taken as not finished", value)
+        except (TypeError, ValueError, OverflowError):
+            odd = one_line(str(value))
+            log.warning("TikMatrix reports a task status that is not documented: %r; taken as not finished", odd)
             return None
 
     @field_validator("script_args", mode="before")
@@ -71,10 +82,12 @@ class PhoneTask(Wire):
     def _object(cls, value: Any) -> Any:
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = read_json(value.encode("utf-8", "replace"))
             except ValueError:
                 return {}
-        return value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            return {}
+        return value | {name: _lines(value[name]) for name in _IDENTIFYING if name in value}
 
     @field_validator("remark", "source", "script_name", "serial", "real_serial", mode="before")
     @classmethod
@@ -84,12 +97,12 @@ class PhoneTask(Wire):
     @field_validator("retry_count", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
-        return 0 if value is None else value
+        return min(value, MOST_RETRIES) if isinstance(value, int) else 0 if value is None else value
 
     @property
     def username(self) -> str | None:
         """The account that the script ran as, where the task says so."""
-        name = str(self.script_args.get("username") or "").strip().removeprefix("@")
+        name = one_line(str(self.script_args.get("username") or "")).removeprefix("@")
         return name or None
 
     @property
@@ -98,10 +111,17 @@ class PhoneTask(Wire):
         return tuple(name for name in (self.serial, self.real_serial) if name)
 
 
+def _lines(value: Any) -> Any:
+    """Texts as lines that can be shown, long enough for an address."""
+    if isinstance(value, list):
+        return [_lines(each) for each in value]
+    return one_line(value, LONGEST_TARGET) if isinstance(value, str) else value
+
+
 class TaskPage(Wire):
     """One page of GET ``/task``."""
 
-    tasks: list[PhoneTask]
+    tasks: Annotated[list[PhoneTask], FailFast()]
     total: int | None = None
 
 
@@ -118,8 +138,8 @@ class TaskStats(Wire):
 class Device(Wire):
     """One online device of GET ``/rpc/devices``. A task may name it by either serial."""
 
-    serial: str = Field(validation_alias=AliasChoices("serial", "real_serial"))
-    real_serial: str | None = None
+    serial: Shown = Field(validation_alias=AliasChoices("serial", "real_serial"))
+    real_serial: Shown | None = None
 
     @property
     def names(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from reelflow.errors import VideoUnreadable
 from reelflow.video.fingerprint import Fingerprint, fingerprint
 from reelflow.video.probe import VideoFacts, open_video, probe
 from reelflow.video.rules import Limits, Problem, ending_problem, problems, size_problem
+from reelflow.wording import one_line
+
+LONGEST_PATH = 4096
+"""Characters of a path that are shown; Linux allows no more."""
 
 
 class VideoReport(BaseModel):
@@ -53,6 +58,8 @@ class VideoReport(BaseModel):
 def check_video(path: Path, limits: Limits | None = None, *, with_fingerprint: bool = False) -> VideoReport:
     """Read the file at `path` and say what is wrong with it. Never raises for a bad file.
 
+    No more of a file is read than that needs: of one that is too large, its head and index.
+
     Args:
         path: Of the file, which is opened once by us and once by PyAV.
         limits: What may be published; Taisly's documented limits if None.
@@ -61,8 +68,17 @@ def check_video(path: Path, limits: Limits | None = None, *, with_fingerprint: b
     limits = limits or Limits()
     try:
         with open_video(path) as file:
-            facts = probe(path, file)
-            report = VideoReport(file=str(path), facts=facts, problems=problems(path, facts, limits))
+            size = os.fstat(file.fileno()).st_size
+            too_large = size_problem(size, limits)
+            facts = probe(path, file, index_only=too_large is not None)
+            if facts is None:
+                found = filter(None, [ending_problem(path, limits), too_large])
+                return VideoReport(
+                    file=one_line(str(path), LONGEST_PATH), facts=None, known={"size_bytes": size}, problems=[*found]
+                )
+            report = VideoReport(
+                file=one_line(str(path), LONGEST_PATH), facts=facts, problems=problems(path, facts, limits)
+            )
             if with_fingerprint and report.ok:
                 report.fingerprint = fingerprint(file)
             return report
@@ -78,4 +94,6 @@ def _unreadable(path: Path, error: VideoUnreadable, limits: Limits) -> VideoRepo
     # A folder or a missing file has one problem; its name and size are not worth a second line.
     others = [ending_problem(path, limits), size_problem(size, limits)] if size else []
     others = [p for p in others if p is not None and p.code != error.problem]
-    return VideoReport(file=str(path), facts=None, known=error.facts, problems=[reason, *filter(None, others)])
+    return VideoReport(
+        file=one_line(str(path), LONGEST_PATH), facts=None, known=error.facts, problems=[reason, *filter(None, others)]
+    )

@@ -16,6 +16,8 @@ _SEGMENT = 0x18538067
 _BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid", b"sidx", b"meta"}
 _MAX_BOXES = 10_000
 """Boxes looked at in a fragmented file, which has two for every fragment."""
+_PADDING = 1 << 20
+"""Bytes; content may end in a few zeros of its own."""
 
 
 class Outline(NamedTuple):
@@ -48,6 +50,21 @@ def outline(file: BinaryIO) -> Outline:
     if head[:4] == b"RIFF" and len(head) >= 8:
         return Outline(size, "riff", max(0, 8 + int.from_bytes(head[4:8], "little") - size))
     return Outline(size, None)
+
+
+def content_end(file: BinaryIO, size: int) -> int:
+    """Where the zeros begin that an open file ends in, up to `_PADDING` later; `size` if it does not end in them.
+
+    A demuxer searches them for content, which takes ten times as long as reading them.
+    """
+    end, zeros = size, bytes(_PADDING)
+    while end > 0:
+        start = max(0, end - _PADDING)
+        file.seek(start)
+        if file.read(end - start) != zeros[: end - start]:
+            break
+        end = start
+    return min(size, end + _PADDING)
 
 
 def _mp4(file: BinaryIO, size: int) -> Outline:

@@ -11,6 +11,7 @@ from av.error import FFmpegError
 
 from reelflow.errors import VideoUnreadable
 from reelflow.video.probe import displayed_size, is_cover, reason_of
+from reelflow.video.reading import open_container
 
 
 def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
@@ -20,7 +21,7 @@ def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
         VideoUnreadable: no such picture can be decoded.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             stream = next(s for s in container.streams.video if not is_cover(s))
             if at > 0:
                 container.seek(int(at * av.time_base))
@@ -39,5 +40,5 @@ def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
             out = io.BytesIO()
             image.save(out, "JPEG", quality=80)
             return out.getvalue()
-    except (FFmpegError, StopIteration) as error:
+    except (FFmpegError, StopIteration, ValueError, IndexError) as error:
         raise VideoUnreadable("corrupt", reason_of(error), "Export the video again.") from None

@@ -8,8 +8,8 @@ is read here as a person would see it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import stat
 import statistics
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,10 +22,14 @@ from av.error import FFmpegError
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.errors import VideoUnreadable
-from reelflow.video.containers import Outline, outline
+from reelflow.video.containers import Outline, content_end, outline
+from reelflow.video.reading import gaps, open_container, read_index, read_packets
+from reelflow.wording import can_be_shown, one_line
 
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that mean high dynamic range."""
+UNKNOWN = "unknown"
+"""The codec of a sound track that FFmpeg has no name for."""
 _DURATION_TRUST = 0.5
 """Seconds by which a header's duration may differ from the packets' before the packets are believed."""
 
@@ -46,7 +50,7 @@ class VideoFacts(BaseModel):
     video_codec: str = Field(description="FFmpeg's name of the video codec, such as 'h264'.")
     bit_depth: int = Field(description="Bits per colour component.")
     hdr: str | None = Field(description="'PQ' or 'HLG' for high dynamic range, else None.")
-    audio_codec: str | None = Field(description="FFmpeg's name of the audio codec; None without sound.")
+    audio_codec: str | None = Field(description="FFmpeg's name of the audio codec, or 'unknown'; None without sound.")
     faststart: bool | None = Field(description="MP4 and MOV: whether the index stands at the front; else None.")
 
 
@@ -57,14 +61,20 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
     Raises:
         VideoUnreadable: it is not a file, empty, or cannot be read.
     """
-    if not path.exists():
+    if not can_be_shown(str(path)):
+        raise VideoUnreadable("unreadable", "its name has characters that cannot be shown", "Rename the file.")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         raise VideoUnreadable(
-            "unreadable", "no such file", "Check the path; it is read where the flow or command runs."
-        )
-    if path.is_dir():
-        raise VideoUnreadable("unreadable", "a folder", "Give the path of one video file.")
-    if not path.is_file():
-        raise VideoUnreadable("unreadable", "not a regular file", "Give the path of one video file.")
+            "unreadable",
+            "no such file" if missing else error.strerror or str(error),
+            "Check the path; it is read where the flow or command runs.",
+        ) from None
+    if not stat.S_ISREG(mode):
+        found = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise VideoUnreadable("unreadable", found, "Give the path of one video file.")
     try:
         file = path.open("rb")
     except OSError as error:
@@ -79,22 +89,26 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def probe(path: Path, file: BufferedReader) -> VideoFacts:
+def probe(path: Path, file: BufferedReader, *, index_only: bool = False) -> VideoFacts | None:
     """Read what the file at `path` is, from its index or else from every packet, and decode one frame.
 
     Args:
         path: Where PyAV opens it: through a Python file object it would take several times as long.
         file: The same file, from `open_video`.
+        index_only: Do not read every packet. The result is None for a file without an index.
 
     Raises:
         VideoUnreadable: it is not a video, or a damaged one.
     """
     shape = outline(file)
     size = shape.size
+    if index_only and shape.kind != "mp4":
+        return None
+    end = size if shape.kind == "mp4" else content_end(file, size)
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            return _facts(container, size, shape)
-    except (FFmpegError, ValueError, OverflowError, EOFError) as error:
+        with open_container(path, end if end < size else None) as container:
+            return _facts(container, size, shape, index_only=index_only)
+    except (FFmpegError, ValueError, OverflowError, EOFError, IndexError) as error:  # IndexError: a stream too many
         if shape.kind is not None:
             raise VideoUnreadable(
                 "corrupt",
@@ -110,7 +124,7 @@ def probe(path: Path, file: BufferedReader) -> VideoFacts:
         ) from None
 
 
-def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
+def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> VideoFacts | None:
     pictures = [s for s in container.streams.video if not is_cover(s)]
     known = {"size_bytes": size, "container": container.format.name}
     if not pictures:
@@ -123,8 +137,15 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
         raise VideoUnreadable("corrupt", found, "Copy or export the video again; its end is missing.", known)
 
     stream = pictures[0]
+    if stream.codec_context is None:
+        raise VideoUnreadable(
+            "video", "its picture has an unknown codec", "Export it as an MP4 video with H.264.", known
+        )
     stream.codec_context.thread_count = 1  # one frame is decoded: threads would only cost their start
-    frame, stamps, span, packets = _read_index(container, stream, size) or _read_packets(container, stream)
+    read = read_index(container, stream, size)
+    if read is None and index_only:
+        return None
+    frame, stamps, span, packets = read or read_packets(container, stream)
     if frame is None:
         raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.", known)
     if stream.frames and packets < stream.frames * 0.98 - 1:
@@ -154,7 +175,7 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
         bit_depth=max(c.bits for c in frame.format.components),
         hdr=_HDR_TRANSFERS.get(int(getattr(frame, "color_trc", 0) or 0))
         or _HDR_TRANSFERS.get(int(context.color_trc or 0)),
-        audio_codec=audio[0].codec_context.name if audio else None,
+        audio_codec=(audio[0].codec_context.name if audio[0].codec_context else UNKNOWN) if audio else None,
         faststart=shape.index_first,
     )
 
@@ -162,84 +183,6 @@ def _facts(container: Any, size: int, shape: Outline) -> VideoFacts:
 def is_cover(stream: Any) -> bool:
     """Whether a "video" stream is a picture attached to the file, such as cover art."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-_Read = tuple[Any, list[float], tuple[float, float] | None, int]
-"""The first frame, the picture times in seconds, (start, end) in seconds where known, and a count of pictures."""
-
-
-def _read_index(container: Any, stream: Any, size: int) -> _Read | None:
-    """The same from the index of an MP4 or MOV, which has every picture's time and place; None where there is none.
-
-    Spares reading the file: 3 ms in place of 8 ms for 20 MB, and far more for 500.
-    """
-    if not container.format.name.startswith("mov,"):
-        return None
-    shown: dict[int, list[float]] = {}
-    for each in (stream, *container.streams.audio):
-        entries = list(each.index_entries)
-        if any(entry.pos + entry.size > size for entry in entries):
-            return None
-        tick = float(each.time_base)
-        shown[each.index] = sorted(entry.timestamp * tick for entry in entries if not entry.is_discard)
-    stamps = shown[stream.index]
-    if not stamps:
-        return None
-    frame = None
-    for packet in container.demux(stream):
-        if packet.size and (frame := _first_frame(packet)) is not None:
-            break
-    ends = [times[-1] + statistics.median(_gaps(times) or [0.0]) for times in shown.values() if times]
-    start = min(times[0] for times in shown.values() if times)
-    return frame, stamps, (start, max(ends)), len(stream.index_entries)
-
-
-def _read_packets(container: Any, stream: Any) -> _Read:
-    """One pass over all packets of the picture and the sound."""
-    frame, packets = None, 0
-    stamps: list[int] = []
-    # Per stream in ticks of its own: exact fractions for each packet would cost more than reading it.
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    watched = [stream, *container.streams.audio]
-    for packet in container.demux(watched):
-        if packet.size == 0:
-            continue
-        index, at = packet.stream_index, packet.pts
-        if index == stream.index:
-            packets += 1
-            if frame is None:
-                frame = _first_frame(packet)
-            if at is not None and not packet.is_discard:
-                stamps.append(at)
-        if at is None or packet.is_discard:
-            continue
-        upto = at + (packet.duration or 0)
-        if at < first.setdefault(index, at):
-            first[index] = at
-        if upto > last.get(index, upto - 1):
-            last[index] = upto
-    ticks = {s.index: float(s.time_base) for s in watched}
-    stamps.sort()
-    times = [at * ticks[stream.index] for at in stamps]
-    if not first:
-        return frame, times, None, packets
-    start = min(at * ticks[i] for i, at in first.items())
-    return frame, times, (start, max(at * ticks[i] for i, at in last.items())), packets
-
-
-def _first_frame(packet: Any) -> Any:
-    """The frame in `packet`, at once: decoders hold frames back until more packets come or they are flushed."""
-    context = packet.stream.codec_context
-    if packet.is_discard:  # before the cut of a trimmed file: needed by what follows, and not shown
-        with contextlib.suppress(FFmpegError):
-            return next(iter(packet.decode()), None)
-        return None
-    with contextlib.suppress(FFmpegError):
-        for frame in (*packet.decode(), *context.decode(None)):
-            return frame
-    context.flush_buffers()
-    return None
 
 
 def _duration(container: Any, span: tuple[float, float] | None) -> float:
@@ -265,20 +208,16 @@ def _lost_seconds(container: Any, span: tuple[float, float] | None) -> str | Non
 def displayed_size(frame: Any, stream: Any) -> tuple[int, int, int]:
     """Width and height in pixels as a player shows a frame, and the degrees counter-clockwise that it turns it by."""
     pixel = stream.sample_aspect_ratio or Fraction(1)
-    width = round(frame.width * pixel) if pixel > 0 else frame.width
+    width = max(1, round(frame.width * pixel)) if pixel > 0 else frame.width
     rotation = int(getattr(frame, "rotation", 0) or 0) % 360
     if rotation % 180 == 90:
         return int(frame.height), int(width), rotation
     return int(width), int(frame.height), rotation
 
 
-def _gaps(stamps: list[float]) -> list[float]:
-    return [b - a for a, b in itertools.pairwise(stamps) if b > a]
-
-
 def _fps(stamps: list[float]) -> float | None:
-    gaps = _gaps(stamps)
-    return round(len(gaps) / sum(gaps), 3) if gaps else None
+    found = gaps(stamps)
+    return round(len(found) / sum(found), 3) if found else None
 
 
 def _varies(stamps: list[float]) -> bool:
@@ -286,12 +225,12 @@ def _varies(stamps: list[float]) -> bool:
 
     Containers round their times (FLV and Matroska to 1 ms), and a constant rate may drop a frame here and there.
     """
-    gaps = _gaps(stamps)
-    if len(gaps) < 3:
+    found = gaps(stamps)
+    if len(found) < 3:
         return False
-    usual = statistics.median(gaps)
-    odd = sum(abs(gap - usual) > max(usual / 3, 0.0015) for gap in gaps)
-    return odd > 0.05 * len(gaps)
+    usual = statistics.median(found)
+    odd = sum(abs(gap - usual) > max(usual / 3, 0.0015) for gap in found)
+    return odd > 0.05 * len(found)
 
 
 def _cut_off(shape: Outline) -> str | None:
@@ -304,4 +243,6 @@ def _cut_off(shape: Outline) -> str | None:
 
 def reason_of(error: BaseException) -> str:
     """What FFmpeg says is wrong."""
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+    if isinstance(error, IndexError):
+        return "it has more streams than it says"
+    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reelflow.video.probe import VideoFacts
+from reelflow.video.probe import UNKNOWN, VideoFacts
 
 
 class Limits(BaseModel):
@@ -137,6 +137,7 @@ _ADVICE = {
     "hdr": ("standard range", "Colours may look washed out; export in Rec. 709."),
     "variable_frame_rate": ("constant", "Sound may drift; export with a constant frame rate."),
     "frame_rate": ("at most {limits.max_fps:g}", "Export with 30 or 60 frames per second."),
+    "audio_codec": ("AAC", _RE_ENCODED),
     "audio": ("a sound track", "Platforms show silent videos less. Add music or speech."),
     "resolution": ("at least {limits.min_width}x{limits.min_height}", "Export in 1080x1920."),
     "faststart": (
@@ -170,6 +171,8 @@ def _worth_a_warning(path: Path, facts: VideoFacts, limits: Limits) -> dict[str,
         found["variable_frame_rate"] = "variable frame rate"
     if facts.fps is not None and facts.fps > limits.max_fps + 0.1:
         found["frame_rate"] = f"{facts.fps:.2f} frames per second"
+    if facts.audio_codec == UNKNOWN:
+        found["audio_codec"] = "sound with an unknown codec"
     if facts.audio_codec is None:
         found["audio"] = "no sound"
     if min(facts.width, facts.height) < limits.min_width or max(facts.width, facts.height) < limits.min_height:

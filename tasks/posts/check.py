@@ -27,8 +27,6 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     """
     log = get_run_logger()
     video = read_video(form.video)
-    for warning in video.warnings:
-        log.warning("%s: %s", video.path.name, warning)
     scheduled_for = check_form(form, video, datetime.now(UTC))
     ledger = open_ledger()
     with taisly.get_rate_limited(ledger) as client:
@@ -37,6 +35,7 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     request = make_request(form, video, scheduled_for, accounts, duplicate_seconds=taisly.duplicate_seconds)
     with explained_duplicates():
         similar = check_duplicates(ledger.duplicates(request, service=taisly.service), ledger.now())
-    for warning in similar:
-        log.warning("%s.", warning)
-    return request.with_warnings(similar)
+    request = request.with_warnings(similar)
+    for warning in request.warnings:
+        log.warning("%s: %s", video.path.name, warning)
+    return request

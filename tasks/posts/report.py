@@ -16,6 +16,7 @@ from reelflow.posts.sending import SendResult
 from reelflow.records.post_states import PostState, may_be_claimed
 from reelflow.records.posts import Outcome, PostRequest, Send
 from reelflow.video.poster import poster
+from reelflow.wording import one_line
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
@@ -30,7 +31,7 @@ def post_run_name() -> str:
     post = flow_run.parameters["post"]
     form = post if isinstance(post, PostForm) else PostForm.model_construct(**post)
     prefix = "dry run: " if form.dry_run else ""
-    return f"{prefix}{form.file_name} to {', '.join(form.accounts)}"
+    return one_line(f"{prefix}{form.file_name} to {', '.join(form.accounts)}")
 
 
 def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport:
@@ -108,7 +109,7 @@ def _markdown(report: PublishReport) -> list[str]:
             }
         )
         lines.append("")
-    lines += bullets("Possible problems at the platforms:", request.video.warnings)
+    lines += bullets("Possible problems at the platforms:", request.warnings)
     if report.history_ids:
         ids = ", ".join(f"`{plain_text(i)}`" for i in report.history_ids)
         lines += [f"History ID at Taisly: {ids}. File SHA-256: `{request.video.sha256[:16]}…`"]

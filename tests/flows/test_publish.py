@@ -98,6 +98,34 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would(taisly: TaislyAccount, s
     assert "nothing was sent" in artifacts_of(state)["markdown"].data
 
 
+def test_an_empty_caption_is_warned_of(taisly: TaislyAccount, clip: Clip) -> None:
+    """Among the possible problems, before anything is sent."""
+    state = _publish(taisly, clip("recommended.mp4"), accounts=["x"], dry_run=True)
+
+    assert "- caption: empty" in artifacts_of(state)["markdown"].data
+
+
+def test_odd_text_from_outside_leaves_the_report_whole(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """A title in another charset, a reason with lines and marks that turn text around, a caption of many lines."""
+    sandbox.fail_next(platform="Facebook", reason="no |\n\n# way\u202e\x1b[0m" + " long" * 100_000)
+    caption = "Fresh | bread\n\n# rye\n" + "crumbs " * 200
+
+    state = _publish(taisly, clip("latin-title.mp4"), accounts=["facebook"], caption=caption)
+
+    report = artifacts_of(state)["markdown"].data.splitlines()
+    (row,) = [line for line in report if line.startswith("| Facebook")]
+    assert state.message.isprintable()
+    assert len(state.message) < 500
+    assert "no \\| \\# way\\[0m long" in row
+    assert any(line.startswith("![preview]") for line in report)
+    assert [line for line in report if line.startswith("> ")] == [
+        "> Fresh \\| bread",
+        "> ",
+        "> \\# rye",
+        f"> {'crumbs ' * 199}crumbs",
+    ]
+
+
 def test_a_scheduled_post_is_left_to_taisly(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """Sent with its time in milliseconds; still open when the watch ends, and not failed."""
     later = datetime.now(UTC) + timedelta(hours=3)

@@ -186,6 +186,37 @@ def _lying_header(path: Path) -> None:
     path.write_bytes(data.replace(b"elst", b"free"))  # an edit list would cut it to the truth again
 
 
+def _replaced(make: Callable, was: bytes, now: bytes) -> Callable:
+    """The same file with some of its bytes replaced by as many others."""
+
+    def other(path: Path) -> None:
+        make(path)
+        data = path.read_bytes()
+        assert was in data
+        assert len(was) == len(now)
+        path.write_bytes(data.replace(was, now))
+
+    return other
+
+
+def _grown(make: Callable, size: int) -> Callable:
+    """A whole video that ends in zeros which take no room on the disk, as of a download that was given up."""
+
+    def larger(path: Path) -> None:
+        make(path)
+        with path.open("r+b") as file:
+            file.truncate(size)
+
+    return larger
+
+
+def _with_gaps(path: Path) -> None:
+    """An AVI that counts a slot for each millisecond, and has frames in few of them."""
+    film = path.with_suffix(".mkv")
+    ffmpeg(*picture("540x960"), *tone(), "-c:v", "mjpeg", "-c:a", "libmp3lame", str(film))
+    ffmpeg("-i", str(film), "-c", "copy", str(path))
+
+
 SMALL = _plain(size="270x480")
 RECIPES = [
     Recipe("lying-header.mp4", _lying_header, displayed=(540, 960), duration=4),
@@ -237,6 +268,7 @@ RECIPES = [
     Recipe("film.mkv", _codec(*H264, *AAC), displayed=(540, 960), duration=4),
     Recipe("web.webm", _codec("-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libvorbis"), warnings={"codec"}),
     Recipe("old.avi", _codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), warnings={"codec"}),
+    Recipe("gaps.avi", _with_gaps, warnings={"codec"}, duration=4),
     Recipe("flash.flv", _codec("-c:v", "flv1", "-c:a", "libmp3lame", "-ar", "44100"), warnings={"codec"}),
     Recipe("program.mpg", _codec("-c:v", "mpeg2video", "-c:a", "mp2"), warnings={"codec"}, duration=4),
     Recipe("no-duration.mkv", _no_duration, displayed=(540, 960), duration=4),
@@ -260,6 +292,27 @@ RECIPES = [
     Recipe("moving-picture.mp4", _gif, {"format"}),
     Recipe("video.m4v", lambda p: (SMALL(q := p.with_suffix(".mp4")), q.rename(p)), {"format"}, {"resolution"}),
     Recipe("large.mp4", _hole(64_000_000), displayed=(540, 960)),
+    Recipe(
+        "latin-title.mp4",
+        _replaced(_plain(size="540x960", extra=("-metadata", "title=Cafe!")), b"Cafe!", b"Caf\xe9!"),
+        displayed=(540, 960),
+    ),
+    Recipe("new-codec.mp4", _replaced(_plain(size="540x960"), b"avc1", b"zzzz"), {"video"}),
+    Recipe("new-codec.mkv", _replaced(_codec(*H264, *AAC), b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"), {"video"}),
+    Recipe(
+        "new-sound.mkv",
+        _replaced(_codec(*H264, *AAC), b"A_AAC", b"A_XYZ"),
+        warnings={"audio_codec"},
+        displayed=(540, 960),
+    ),
+    Recipe("grown.mkv", _grown(_codec(*H264, *AAC), 450_000_000), displayed=(540, 960), duration=4),
+    Recipe("grown-live.mkv", _grown(_no_duration, 450_000_000), displayed=(540, 960), duration=4),
+    Recipe(
+        "grown.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 450_000_000), warnings={"codec"}, duration=4
+    ),
+    Recipe("huge.mkv", _grown(_codec(*H264, *AAC), 5_000_000_000), {"size"}),
+    Recipe("huge.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 501_000_000), {"size"}),
+    Recipe("huge.txt", _grown(_text, 501_000_000), {"size", "format"}),
     Recipe("huge.mp4", _hole(501_000_000), {"size"}, displayed=(540, 960)),
 ]
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}

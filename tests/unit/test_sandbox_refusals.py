@@ -45,6 +45,24 @@ def test_a_field_of_a_post_that_cannot_be_read_is_refused(
     assert sandbox.posts == []
 
 
+def test_accounts_in_single_quotes_are_read(sandbox: Any, clip: Callable[[str], Any]) -> None:
+    """As the documentation's own example has them."""
+    files = {"video": ("a.mp4", clip("small.mp4").read_bytes(), "video/mp4")}
+    fields = {"platforms": f"['{TIKTOK}', '{INSTAGRAM}']"}
+
+    answer = _ask(sandbox, "POST", "/api/private/post", data=fields, files=files).json()
+
+    assert answer["success"] is True
+    assert [result["platformId"] for result in answer["result"]] == [TIKTOK, INSTAGRAM]
+
+
+def test_an_account_has_both_names_of_its_id(sandbox: Any) -> None:
+    """Clients seen in public read one or the other."""
+    accounts = _ask(sandbox, "GET", "/api/private/platform/platforms").json()["data"]
+
+    assert [account["_id"] for account in accounts] == [account["id"] for account in accounts]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "code"),
     [

@@ -2,13 +2,15 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.clips import RECIPES, Recipe
 
-from reelflow.errors import VideoUnreadable
+from reelflow.errors import InputError, VideoUnreadable
+from reelflow.posts.requests import read_video
 from reelflow.video import Limits, VideoFacts, check_video, problems
 from reelflow.video.containers import outline
 from reelflow.video.fingerprint import fingerprint
@@ -47,6 +49,39 @@ def test_a_device_is_not_a_video() -> None:
     (problem,) = check_video(Path("/dev/zero")).problems
 
     assert (problem.code, problem.found) == ("unreadable", "not a regular file")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("x" * 300 + ".mp4", "File name too long"),
+        ("line\nbreak.mp4", "its name has characters that cannot be shown"),
+        ("backward\u202e4pm.mp4", "its name has characters that cannot be shown"),
+        ("caf\udce9.mp4", "its name has characters that cannot be shown"),
+        ("zero\0.mp4", "its name has characters that cannot be shown"),
+    ],
+)
+def test_a_name_that_is_of_no_use_is_said(tmp_path: Path, name: str, found: str) -> None:
+    """It would break logs, tables and the names of runs; one in another charset can be stored nowhere."""
+    report = check_video(tmp_path / name)
+
+    assert [(p.code, p.found) for p in report.problems] == [("unreadable", found)]
+    assert json.dumps(report.as_json(), ensure_ascii=False).isprintable()
+
+
+def test_a_home_that_does_not_exist_is_said() -> None:
+    with pytest.raises(InputError, match="home"):
+        read_video("~nobody-of-this-name/v.mp4")
+
+
+@pytest.mark.parametrize("name", ["grown.mkv", "grown-live.mkv", "grown.avi", "huge.mkv", "huge.avi", "huge.txt"])
+def test_what_follows_the_content_of_a_file_is_not_read(clip: Clip, name: str) -> None:
+    """Zeros of 450 MB take no seconds to search, and a file over the limit is not searched at all."""
+    path = clip(name)
+    started = time.process_time()
+    check_video(path)
+
+    assert time.process_time() - started < 1
 
 
 def _box(kind: bytes, size: int, *, large: bool = False) -> bytes:
@@ -170,15 +205,21 @@ def test_the_poster_stands_upright(clip: Clip) -> None:
     assert picture.size == (90, 160)
 
 
+def test_a_title_in_another_charset_does_not_keep_a_video_from_its_poster(clip: Clip) -> None:
+    """The report of a post that is out must not fail because of it."""
+    assert poster(clip("latin-title.mp4"), height=160)
+
+
 def test_a_poster_beyond_the_end_is_the_last_picture(clip: Clip) -> None:
     assert poster(clip("small.mp4"), at=3600) == poster(clip("small.mp4"), at=3500)
 
 
-def test_no_poster_of_what_is_no_video(tmp_path: Path) -> None:
+def test_no_poster_of_what_is_no_video(clip: Clip, tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"not a video")
 
-    with pytest.raises(VideoUnreadable):
-        poster(tmp_path / "v.mp4")
+    for path in (tmp_path / "v.mp4", clip("new-codec.mp4")):
+        with pytest.raises(VideoUnreadable):
+            poster(path)
 
 
 def test_check_prints_one_json_line_a_file_and_fails_for_a_bad_one(clip: Clip) -> None:
