@@ -23,7 +23,8 @@ def cancel_scheduled_post(taisly: TaislyAccount, post: CancelPostForm) -> State[
         taisly: The Taisly account that has the post.
         post: The post to cancel.
     """
+    history_id = post.history_id.strip()
     if post.dry_run:
-        found = describe_scheduled(post.history_id)
+        found = describe_scheduled(taisly, history_id)
         return Completed(name="Dry run", message=f"Dry run: nothing was cancelled. Would cancel {found}.")
-    return Completed(message=cancel_post(taisly, post.history_id.strip()))
+    return Completed(message=cancel_post(taisly, history_id))

@@ -15,7 +15,7 @@ from reelflow.posts.form import PostForm
 from tasks.late import skip_if_late
 from tasks.phones.cancel import cancel_phone_tasks
 from tasks.phones.engage import check_phones_part, engage_phones, final_state, preview_phones
-from tasks.posts.cancel import cancel_post_with_run
+from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
 from tasks.posts.report import post_run_name, report_dry_run, report_post
 from tasks.posts.send import send_post
@@ -26,7 +26,7 @@ from tasks.step import flow
 @flow(
     name="publish-and-engage",
     flow_run_name=post_run_name,
-    on_cancellation=[cancel_post_with_run, cancel_phone_tasks],
+    on_cancellation=[conclude_cancelled_post, cancel_phone_tasks],
 )
 def publish_and_engage(
     taisly: TaislyAccount, post: PostForm, engage: EngageForm, host: TikMatrixHost | None = None

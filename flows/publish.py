@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from blocks import TaislyAccount
 from reelflow.posts.form import PostForm
 from tasks.late import skip_if_late
-from tasks.posts.cancel import cancel_post_with_run
+from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
 from tasks.posts.report import final_state, post_run_name, report_dry_run, report_post
 from tasks.posts.send import send_post
@@ -19,7 +19,7 @@ from tasks.posts.watch import watch_post
 from tasks.step import flow
 
 
-@flow(name="publish-video", flow_run_name=post_run_name, on_cancellation=[cancel_post_with_run])
+@flow(name="publish-video", flow_run_name=post_run_name, on_cancellation=[conclude_cancelled_post])
 def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
     """Publish one video to your accounts, exactly once, and report the outcome on each platform.
 

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.states import Failed
 
-from reelflow.errors import NothingSent, OutcomeUnknown, ReelflowError
+from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, ReelflowError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,9 +80,11 @@ class Retry(Enum):
 
     NEVER = ()
     """Bad input, a wrong key and a refusal stay what they are."""
-    READ = (NothingSent, OutcomeUnknown)
+    LEDGER = (LedgerUnavailable,)
+    """For steps that only use the ledger. Nothing was sent without it, and it knows what was sent before."""
+    READ = (NothingSent, OutcomeUnknown, LedgerUnavailable)
     """For steps that only read: the service was not reached, was busy or did not answer in order."""
-    UNSENT = (NothingSent,)
+    UNSENT = (NothingSent, LedgerUnavailable)
     """For steps that write: only where it is certain that nothing was sent. The ledger makes that safe."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -15,7 +16,11 @@ from platformdirs import user_data_path
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
+from reelflow.countdown import Countdown
 from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.wording import duration
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 20.0
 """How long a send stays its run's without a heartbeat; a live run sends one every few seconds."""
@@ -25,6 +30,8 @@ WAL_TRIES = 200
 WAL_PAUSE = 0.05
 """Seconds between two tries to switch on write-ahead logging."""
 URL_VARIABLE = "REELFLOW_LEDGER_URL"
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds between two tries to reach a PostgreSQL that is away; doubled each time."""
 MIGRATION_LOCK = 7263548
 """PostgreSQL's advisory lock under which the schema is migrated."""
 
@@ -43,6 +50,8 @@ class Database:
         url: A SQLAlchemy URL; see `default_url`.
         clock: For tests: Unix seconds.
         lease_seconds: How long a send stays its run's without a heartbeat; REELFLOW_LEASE_SECONDS, or 20.
+        patience: Seconds for which a PostgreSQL that cannot be reached is tried again, whatever is to be done then.
+        sleep: For tests.
     """
 
     def __init__(
@@ -51,10 +60,14 @@ class Database:
         *,
         clock: Callable[[], float] = time.time,
         lease_seconds: float | None = None,
+        patience: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = _url(url or default_url())
         self.lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
+        self.patience = patience
         self._clock = clock
+        self._sleep = sleep
         self._engine: Engine | None = None
 
     def __repr__(self) -> str:
@@ -85,6 +98,24 @@ class Database:
         """A transaction, for `with`; committed at its end unless an error leaves it."""
         return Transaction(self)
 
+    def connect(self) -> tuple[Any, Connection]:
+        """Begin a transaction, waiting for a database that is away for a moment: (its context, its connection).
+
+        Nothing has been done by then, so trying again is safe.
+        """
+        waiting, pause = Countdown(self.patience, self._sleep), FIRST_PAUSE
+        while True:
+            try:
+                context = self.engine().begin()
+                return context, context.__enter__()
+            except sa.exc.DBAPIError as error:
+                if not _is_away(error) or not waiting.left:
+                    raise
+                if pause == FIRST_PAUSE:
+                    log.warning("The ledger at %s is away. Waiting up to %s.", self.place, duration(waiting.left))
+                waiting.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
     def engine(self) -> Engine:
         """The database, opened and migrated."""
         if self._engine is None:
@@ -107,8 +138,7 @@ class Transaction:
 
     def __enter__(self) -> Connection:
         try:
-            self._context = self._database.engine().begin()
-            connection: Connection = self._context.__enter__()
+            self._context, connection = self._database.connect()
         except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
             raise self._unavailable(error) from None
         return connection
@@ -137,6 +167,17 @@ def _url(text: str) -> sa.URL:
         raise InputError(
             f"The ledger's URL is not valid. Write it like sqlite:////path/ledger.db ({URL_VARIABLE})."
         ) from None
+
+
+def _is_away(error: sa.exc.DBAPIError) -> bool:
+    """Whether a PostgreSQL could not be reached, or is starting, stopping or has no connection left.
+
+    Its driver has no code for what goes wrong with a connection, only the server's words.
+    """
+    if not isinstance(error, sa.exc.OperationalError) or not hasattr(error.orig, "sqlstate"):  # SQLite's has none
+        return False
+    words = str(error.orig)
+    return "FATAL" not in words or "the database system is" in words or "too many" in words
 
 
 def _create_engine(url: sa.URL) -> Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reelflow.errors import InputError
@@ -87,36 +87,44 @@ def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
         ledger.settle(send_id, PostState.SUCCESS, "confirmed by a person")
 
 
-def find_scheduled(ledger: Ledger, history_id: str) -> SendRecord:
-    """The send with Taisly's id `history_id`.
+def find_scheduled(ledger: Ledger, service: str, history_id: str) -> SendRecord:
+    """The scheduled post of ours with Taisly's id `history_id`, which can still be cancelled.
 
     Raises:
-        InputError: no post of ours has it.
+        InputError: no post of ours has this id at this service, or it is too late to cancel it.
     """
-    for record in ledger.find(history_id=history_id):
-        return record
-    raise InputError(f"No post sent by reelflow has the history ID {history_id!r}.")
+    found = [record for record in ledger.find(history_id=history_id) if record[0].service == service]
+    if not found:
+        raise InputError(f"No post that reelflow sent with this Taisly account has the history ID {history_id!r}.")
+    ((send, outcomes),) = found
+    if not _can_be_cancelled(send, outcomes, ledger.now()):
+        states = ", ".join(dict.fromkeys(o.state.lower() for o in outcomes))
+        raise InputError(
+            f"{send.file_name} cannot be cancelled: it is not waiting for its time any more, or was sent without one "
+            f"(state in the ledger: {states})."
+        )
+    return send, outcomes
+
+
+def _can_be_cancelled(send: Send, outcomes: Sequence[Outcome], now: float) -> bool:
+    is_accepted = send.history_id is not None and any(o.state is PostState.ACCEPTED for o in outcomes)
+    return is_accepted and send.scheduled_ms > now * 1000
 
 
 def cancel_post(taisly: RateLimitedTaisly, history_id: str, reason: str) -> None:
-    """Delete a scheduled post at Taisly for good, and record that.
+    """Delete a scheduled post of ours at Taisly for good, and record that.
 
     Raises:
+        InputError: it is none of ours, or it is too late.
         Refused: Taisly does not have it, or it is out already.
         ServiceError: Taisly cannot be asked, or its answer was lost. Nothing is recorded.
     """
+    send, _ = find_scheduled(taisly.ledger, taisly.service, history_id)
     taisly.cancel_scheduled(history_id)
-    for send, _ in taisly.ledger.find(history_id=history_id):
-        taisly.ledger.settle(send.id, PostState.CANCELLED, reason)
+    taisly.ledger.settle(send.id, PostState.CANCELLED, reason)
 
 
 def scheduled_sends_of(ledger: Ledger, flow_run: str) -> list[Send]:
     """The posts that a flow run has scheduled and that can still be cancelled."""
-    now_ms = ledger.now() * 1000
-    return [
-        send
-        for send, found in ledger.sends_of_flow_run(flow_run)
-        if send.history_id is not None
-        and send.scheduled_ms > now_ms
-        and any(o.state is PostState.ACCEPTED for o in found)
-    ]
+    now = ledger.now()
+    return [send for send, found in ledger.sends_of_flow_run(flow_run) if _can_be_cancelled(send, found, now)]

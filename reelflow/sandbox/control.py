@@ -95,12 +95,13 @@ class SandboxControl:
 
         Args:
             fault: ``drop_before``, ``drop_mid_body``, ``drop_after``, ``status_before``, ``status_after``,
-                ``garbage_after``, ``refusal_with_id`` or ``slow``.
+                ``garbage_after``, ``refusal_with_id``, ``huge_after``, ``bomb_after``, ``drip_after`` or ``slow``.
             method: Of the requests that it hits; ``*`` for any.
             path: As in ``/api/private/post``, or with ``*`` for anything.
             times: How many requests it hits; None for all.
             probability: The chance with which it hits a matching request.
-            seconds: For ``slow``, how late the answer comes; with a status of 429, its ``retryAfter``.
+            seconds: For ``slow``, how late the answer comes; for ``drip_after``, how long it takes; for a status of 429,
+                its ``retryAfter``.
             status: For ``status_before`` and ``status_after``.
             after: How many matching requests pass first.
 

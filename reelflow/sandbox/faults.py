@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import functools
+import gzip
 import json
 import random
 import re
@@ -34,10 +36,17 @@ KINDS = (
     "status_after",
     "garbage_after",
     "refusal_with_id",
+    "huge_after",
+    "bomb_after",
+    "drip_after",
     "slow",
 )
 STATUSES = (302, 403, 404, 408, 409, 425, 429, 500, 502, 503)
 """The statuses that ``status_before`` and ``status_after`` can answer with."""
+HUGE_BYTES = 200_000_000
+PIECE = 1_000_000
+DRIP = 0.05
+"""Seconds between two bytes of an answer that drips."""
 _FROM_PROXIES = (302, 403, 404, 502)
 _ABORT = "reelflow.abort"
 
@@ -52,8 +61,8 @@ class Fault:
         fault: One of `KINDS`.
         times: How many more requests it hits; None for all.
         probability: The chance with which it hits a matching request.
-        seconds: For ``slow``, how late the answer comes, unless the faults are cleared sooner; for a status 429, its
-            ``retryAfter``.
+        seconds: For ``slow``, how late the answer comes, unless the faults are cleared sooner; for ``drip_after``, how
+            long it takes; for a status 429, its ``retryAfter``.
         status: For ``status_before`` and ``status_after``.
         after: How many matching requests pass first.
     """
@@ -214,6 +223,12 @@ class FaultLayer:
                 await _answer(send, 200, ("application/json", _refusal_with_id(answer)))
             elif fault.fault == "garbage_after":
                 await _answer(send, 200, ("application/json", b'{"success": tru'))
+            elif fault.fault == "huge_after":
+                await _answer_in_pieces(send, HUGE_BYTES // PIECE, b" " * PIECE)
+            elif fault.fault == "bomb_after":
+                await _answer_in_pieces(send, 1, _bomb(), (b"content-encoding", b"gzip"))
+            elif fault.fault == "drip_after":
+                await _answer_in_pieces(send, max(1, round(fault.seconds / DRIP)), b" ", pause=DRIP)
             else:  # status_after
                 await _answer(send, fault.status, _error_body(fault))
 
@@ -268,6 +283,24 @@ def _error_body(fault: Fault) -> tuple[str, bytes]:
     if fault.status == 429:
         body |= {"code": 42900, "message": "RATE_LIMIT", "error": "Too many requests", "retryAfter": fault.seconds}
     return "application/json", json.dumps(body).encode()
+
+
+@functools.cache
+def _bomb() -> bytes:
+    """Something small that unpacks to `HUGE_BYTES`."""
+    return gzip.compress(b" " * HUGE_BYTES)
+
+
+async def _answer_in_pieces(
+    send: Send, number: int, piece: bytes, *headers: tuple[bytes, bytes], pause: float = 0.0
+) -> None:
+    """An answer that the client would do better not to read to its end."""
+    content = (b"content-type", b"application/json")
+    await send({"type": "http.response.start", "status": 200, "headers": [content, *headers]})
+    for _ in range(number):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await asyncio.sleep(pause)
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _answer(send: Send, status: int, content: tuple[str, bytes]) -> None:

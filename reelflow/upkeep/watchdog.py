@@ -8,17 +8,24 @@ from typing import Literal
 
 from reelflow.upkeep.form import WatchdogForm
 
+RESTART_WITHIN = timedelta(minutes=30)
+"""A run that crashed longer ago has been seen by its owner, who decides."""
+MOST_RESTARTS = 3
+"""A run that crashes again and again will not begin."""
+
 
 @dataclass(frozen=True)
 class RunFacts:
     """A run as Prefect and the ledger know it.
 
     Attributes:
-        state: RUNNING, PENDING, CANCELLING or SCHEDULED.
+        state: RUNNING, PENDING, CANCELLING, SCHEDULED or CRASHED.
         since: When it entered that state.
         due: When it should have started.
         heartbeat: The last heartbeat that its process sent to Prefect.
         alive_in_ledger: Whether it holds a lease in the ledger now.
+        has_begun: Whether its flow has ever been executed.
+        crashes: How often it has crashed.
     """
 
     state: str
@@ -26,6 +33,8 @@ class RunFacts:
     due: datetime | None
     heartbeat: datetime | None
     alive_in_ledger: bool
+    has_begun: bool = True
+    crashes: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,13 @@ class Diagnosis:
     """What is wrong with a run.
 
     Attributes:
-        verdict: "dead": no process executes it any more. "stuck": nothing has picked it up yet.
+        verdict: "dead": no process executes it any more. "stuck": nothing has picked it up yet. "restart": it crashed
+            before it began, as runs do that start while the Prefect server is away.
         state: The state in which it was found.
         time: For how long: since its last heartbeat, since it entered the state, or since it was due.
     """
 
-    verdict: Literal["dead", "stuck"]
+    verdict: Literal["dead", "stuck", "restart"]
     state: str
     time: timedelta
 
@@ -47,6 +57,9 @@ def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | No
     """What is wrong with a run; None if nothing is."""
     if run.alive_in_ledger:
         return None
+    if run.state == "CRASHED":
+        is_worth_it = not run.has_begun and run.crashes <= MOST_RESTARTS and now - run.since <= RESTART_WITHIN
+        return Diagnosis("restart", run.state, now - run.since) if is_worth_it else None
     if run.state == "RUNNING":
         silent = now - max(run.since, run.heartbeat or run.since)
         return Diagnosis("dead", run.state, silent) if silent > timedelta(minutes=form.dead_after_minutes) else None

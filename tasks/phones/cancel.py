@@ -13,6 +13,7 @@ from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.phones import cleanup
 from reelflow.wording import count
+from tasks.cancelled import tell_cancelled
 from tasks.ledger import open_ledger
 
 
@@ -32,7 +33,10 @@ def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect
             "The run was cancelled, but its phone tasks were not: %s finish-phone-tasks will cancel them.", error
         )
         return
-    log.info("The run was cancelled. %s", summarize_cancel(done))
+    if flow_run.parameters.get("post") is None:  # in a run that also publishes, the message is about the post
+        tell_cancelled(flow_run, f"The run was cancelled. {summarize_cancel(done)}")
+    else:
+        log.info("The run was cancelled. %s", summarize_cancel(done))
 
 
 def summarize_cancel(done: cleanup.CancelResult) -> str:

@@ -35,6 +35,7 @@ from tasks.phones.plan import held, plan_phone_tasks
 from tasks.phones.report import report_phones
 from tasks.phones.watch import watch_phone_tasks
 from tasks.posts import report as posts_report
+from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
 SLACK = timedelta(minutes=5)
@@ -65,7 +66,7 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
             make_request(comments, host.guardrails)
         host.check()
         return
-    with get_client(sync_client=True) as client:
+    with asking_prefect(), get_client(sync_client=True) as client:
         for job in engagement_jobs(form):
             deployment = deployment_on(pc, job)
             try:
@@ -149,22 +150,25 @@ def _engage_here(host: TikMatrixHost, part: EngagementPart) -> PhoneReport:
     return report_phones(host, request, plan)
 
 
-@step("hand over to {deployment}")
+@step("hand over to {deployment}", retry=Retry.READ)
 def hand_over(deployment: str, part: EngagementPart) -> str:
-    """Start the deployment on the phones' own PC and wait until it ends. Calling it again finds the same run.
+    """Start the deployment on the phones' own PC and wait until it ends.
+
+    It may be retried as if it only read: with its idempotency key, Prefect finds the run that was started before.
 
     Raises:
         PhonesFailed: that run failed, or did not end in time.
     """
     name, parameter = DEPLOYMENTS[part.job]
     wait = timedelta(minutes=part.form.watch_minutes) + SLACK
-    run: Any = run_deployment(
-        deployment,
-        parameters={parameter: part.form.model_dump(mode="json")},
-        timeout=wait.total_seconds(),
-        poll_interval=2,
-        idempotency_key=f"{flow_run.id}-{name}-{part.form.platform}",
-    )
+    with asking_prefect():
+        run: Any = run_deployment(
+            deployment,
+            parameters={parameter: part.form.model_dump(mode="json")},
+            timeout=wait.total_seconds(),
+            poll_interval=2,
+            idempotency_key=f"{flow_run.id}-{name}-{part.form.platform}",
+        )
     state = run.state
     get_run_logger().info("%s: run %s is %s.", deployment, run.name, state and state.name)
     if state is None or not state.is_final():

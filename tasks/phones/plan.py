@@ -14,10 +14,10 @@ from reelflow.phones.limits import make_plan
 from reelflow.records.phones import PhonePlan, PhoneRequest
 from reelflow.wording import count
 from tasks.ledger import open_ledger
-from tasks.step import step
+from tasks.step import Retry, step
 
 
-@step("plan {request.job}s")
+@step("plan {request.job}s", retry=Retry.LEDGER)
 def plan_phone_tasks(host: TikMatrixHost, request: PhoneRequest) -> PhonePlan:
     """Plan the tasks that the owner's limits allow, and record the plan unless it is a dry run.
 

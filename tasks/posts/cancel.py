@@ -7,8 +7,11 @@ from prefect.logging.loggers import flow_run_logger
 from blocks import TaislyAccount
 from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
+from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
+from tasks.cancelled import tell_cancelled
 from tasks.ledger import open_ledger
+from tasks.posts.wording import cancelled_message
 from tasks.step import Retry, step
 
 
@@ -17,6 +20,7 @@ def cancel_post(taisly: TaislyAccount, history_id: str) -> str:
     """Permanently delete a scheduled post at Taisly and record that; returns a one-line summary.
 
     Raises:
+        InputError: reelflow has sent no such post, or it is too late.
         Refused: Taisly has no such scheduled post, or it is already published.
     """
     with taisly.get_rate_limited(open_ledger()) as client:
@@ -24,31 +28,40 @@ def cancel_post(taisly: TaislyAccount, history_id: str) -> str:
     return f"Cancelled the scheduled post {history_id}. It will not be published."
 
 
-@step("look up {history_id}")
-def describe_scheduled(history_id: str) -> str:
-    """One line about a scheduled post, from the ledger.
+@step("look up {history_id}", retry=Retry.LEDGER)
+def describe_scheduled(taisly: TaislyAccount, history_id: str) -> str:
+    """One line about a scheduled post that can be cancelled, from the ledger.
 
     Raises:
-        InputError: no post in the ledger has this id.
+        InputError: there is no such post of ours, or it is too late.
     """
-    send, outcomes = cleanup.find_scheduled(open_ledger(), history_id)
-    return f"{send.file} for {', '.join(o.account.label for o in outcomes)}"
+    send, outcomes = cleanup.find_scheduled(open_ledger(), taisly.service, history_id)
+    return f"{send.file_name} for {', '.join(o.account.label for o in outcomes)}"
 
 
-def cancel_post_with_run(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
-    """Cancel the scheduled posts of a cancelled run, if its form says so. A hook that runs in another process."""
-    log, parameters = flow_run_logger(flow_run), flow_run.parameters
-    if not (parameters.get("post") or {}).get("cancel_post_with_run"):
-        return
-    taisly = load_referred(TaislyAccount, parameters.get("taisly"))
+def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """Say what became of the post of a cancelled run; cancel it too, if it is scheduled and its form says so.
+
+    A hook that runs in another process.
+    """
+    try:
+        ledger = open_ledger()
+        if (flow_run.parameters.get("post") or {}).get("cancel_post_with_run"):
+            _cancel_scheduled(ledger, flow_run)
+        message = cancelled_message(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())
+    except ReelflowError as error:
+        message = f"The run was cancelled. What became of its post cannot be told: {error}"
+    tell_cancelled(flow_run, message)
+
+
+def _cancel_scheduled(ledger: Ledger, flow_run: Any) -> None:
+    taisly, log = load_referred(TaislyAccount, flow_run.parameters.get("taisly")), flow_run_logger(flow_run)
     if taisly is None:
         return
-    ledger = open_ledger()
     for send in cleanup.scheduled_sends_of(ledger, str(flow_run.id)):
         history_id = str(send.history_id)
         try:
             with taisly.get_rate_limited(ledger) as client:
                 cleanup.cancel_post(client, history_id, "cancelled together with its run")
-            log.info("Cancelled the scheduled post %s together with its run.", history_id)
         except ReelflowError as error:
             log.error("The scheduled post %s may not have been cancelled: %s Check it in Taisly.", history_id, error)  # noqa: TRY400

@@ -49,7 +49,7 @@ def summarize_finish(report: FinishReport) -> str:
     return line
 
 
-@step("resolve {form.send_id}")
+@step("resolve {form.send_id}", retry=Retry.LEDGER)
 def resolve_post(form: ResolveForm) -> str:
     """Record what a person found out about an unconfirmed post; returns one line with the next step.
 

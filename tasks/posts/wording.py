@@ -1,11 +1,12 @@
 """Messages for people, built from the facts that the engine returns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from reelflow.errors import DuplicatePost
-from reelflow.records.post_states import PostState
-from reelflow.records.posts import Outcome, Send
+from reelflow.records.post_states import BEING_SENT, NOT_OUT, PostState
+from reelflow.records.posts import Outcome, Send, SendRecord
 
 OUTCOME_WORDS = {
     PostState.SUCCESS: "published",
@@ -40,3 +41,50 @@ def detail_of(send: Send, outcome: Outcome) -> str:
         f"{outcome.detail}, so the post may or may not have been published. Check the account, then run resolve-post "
         f"with the send ID {send.id} and choose 'published' or 'not published'"
     )
+
+
+def cancelled_message(records: Sequence[SendRecord], now: float) -> str:
+    """What the ledger knows of the post of a cancelled run.
+
+    Args:
+        records: The sends of the run.
+        now: Unix seconds.
+    """
+    if not any(_may_be_out(send, outcome) for send, outcomes in records for outcome in outcomes):
+        was = "The scheduled post was cancelled at Taisly too." if _in_state(records, PostState.CANCELLED) else ""
+        return f"The run was cancelled. {was or 'Nothing was posted.'}"
+    lines = [_fate(send, [o for o in outcomes if _may_be_out(send, o)], now) for send, outcomes in records]
+    return " ".join(["The run was cancelled.", *filter(None, lines)])
+
+
+def _in_state(records: Sequence[SendRecord], state: PostState) -> bool:
+    return any(outcome.state is state for _, outcomes in records for outcome in outcomes)
+
+
+def _may_be_out(send: Send, outcome: Outcome) -> bool:
+    is_open = outcome.state in BEING_SENT and send.sealed_at is None
+    return not is_open and outcome.state not in NOT_OUT and outcome.state is not PostState.CLAIMED
+
+
+def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
+    """What is known of those accounts of a send where it is out or may be."""
+    if not outcomes:
+        return ""
+    names = ", ".join(o.account.label for o in outcomes)
+    if send.history_id is None:
+        return (
+            f"The post may have been published to {names}, since Taisly's answer was not received. finish-open-posts "
+            f"looks for it in Taisly's history (send ID {send.id})."
+        )
+    if send.scheduled_ms > now * 1000:
+        moment = datetime.fromtimestamp(send.scheduled_ms / 1000, UTC)
+        return (
+            f"The post stays scheduled for {names} at {moment:%Y-%m-%d %H:%M} UTC. To cancel it too, run "
+            f"cancel-scheduled-post with the history ID {send.history_id}."
+        )
+    if any(o.state.in_flight for o in outcomes):
+        return (
+            f"Taisly has accepted the post for {names} (history ID {send.history_id}); finish-open-posts looks up its "
+            "outcome."
+        )
+    return "; ".join(f"{o.account.label}: {OUTCOME_WORDS[o.state].strip('*')}" for o in outcomes) + "."

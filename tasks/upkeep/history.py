@@ -12,12 +12,12 @@ from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.phones import wording as phones_wording
 from tasks.posts import wording as posts_wording
-from tasks.step import step
+from tasks.step import Retry, step
 
 DAY = 86400.0
 
 
-@step("report of {form.days} days")
+@step("report of {form.days} days", retry=Retry.LEDGER)
 def show_history(form: HistoryForm) -> str:
     """Show a table of publications (a post on one account each) and one of phone tasks; returns a one-line summary."""
     ledger = open_ledger()

@@ -6,6 +6,7 @@ from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
@@ -14,10 +15,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.runtime import flow_run
-from prefect.states import Crashed
+from prefect.states import Crashed, Scheduled
 
 from reelflow.upkeep.form import WatchdogForm
-from reelflow.upkeep.watchdog import Diagnosis, RunFacts, diagnose
+from reelflow.upkeep.watchdog import RESTART_WITHIN, Diagnosis, RunFacts, diagnose
 from reelflow.wording import count, duration
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.events import RUN_STUCK, emit_stuck
@@ -34,16 +35,21 @@ _REASONS = {
     "PENDING": "Pending for {time}: the worker has died. {restart}",
     "CANCELLING": "Cancelling for {time}: no worker is running to cancel it.",
     "SCHEDULED": "Late by {time}. No worker has picked it up: is one running for its work pool?",
+    "CRASHED": "Crashed {time} ago before it began, so nothing was sent. Started again.",
 }
+_WHAT = {"dead": "dead", "restart": "started again", "stuck": "late or stuck"}
 _RESTART = "Retry the run: what it has sent is not sent again."
 
 
 @step("check every run")
 def check_runs(form: WatchdogForm) -> str:
-    """Set runs of dead processes to Crashed, and report late or stuck runs; returns a one-line summary."""
+    """Set runs of dead processes to Crashed, and start those again that crashed before they began.
+
+    Reports late or stuck runs, too; returns a one-line summary.
+    """
     log, now = get_run_logger(), datetime.now(UTC)
     alive = open_ledger().runs_alive()
-    found: dict[str, list[tuple[str, str]]] = {"dead": [], "stuck": []}
+    found: dict[str, list[tuple[str, str]]] = {"dead": [], "restart": [], "stuck": []}
     with get_client(sync_client=True) as client:
         for run in _our_runs(client):
             if str(run.id) == flow_run.id:
@@ -56,14 +62,16 @@ def check_runs(form: WatchdogForm) -> str:
             log.warning("%s: %s", run.name, reason)
             if not form.dry_run:
                 _act(client, run, diagnosis, reason)
-    if rows := [*found["dead"], *found["stuck"]]:
+    if rows := [(_WHAT[verdict], *row) for verdict, its in found.items() for row in its]:
         columns = {
-            "Run": [plain_text(name) for name, _ in rows],
-            "What": ["dead"] * len(found["dead"]) + ["late or stuck"] * len(found["stuck"]),
-            "Found": [plain_text(reason) for _, reason in rows],
+            "Run": [plain_text(name) for _, name, _ in rows],
+            "What": [what for what, _, _ in rows],
+            "Found": [plain_text(reason) for _, _, reason in rows],
         }
         show_markdown(table(columns), "Runs that need attention")
     summary = f"{count(len(found['dead']), 'dead run')}, {len(found['stuck'])} late or stuck"
+    if found["restart"]:
+        summary += f", {len(found['restart'])} started again"
     return f"Dry run: {summary}." if form.dry_run else f"{summary}."
 
 
@@ -74,22 +82,33 @@ def _reason(diagnosis: Diagnosis) -> str:
 def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: str) -> None:
     if diagnosis.verdict == "dead":
         client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
+    elif diagnosis.verdict == "restart":
+        client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=reason), force=True)
     elif _last_event(client, run, RUN_STUCK) is None:  # one alarm is enough
         emit_stuck(str(run.id), run.name, reason)
 
 
 def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:
+    past = _past_states(client, run) if run.state_type is StateType.CRASHED else []
     return RunFacts(
         state=run.state_type.value if run.state_type else "",
         since=run.state.timestamp if run.state else now,
         due=run.expected_start_time,
         heartbeat=_last_event(client, run, HEARTBEAT) if run.state_type is StateType.RUNNING else None,
         alive_in_ledger=str(run.id) in alive,
+        has_begun=StateType.RUNNING in past,
+        crashes=past.count(StateType.CRASHED),
     )
 
 
+def _past_states(client: SyncPrefectClient, run: FlowRun) -> list[StateType]:
+    """Every state that a run has been in. Its start time does not tell: Prefect sets it at the end, if not before."""
+    states = client.request("GET", "/flow_run_states/", params={"flow_run_id": str(run.id)}).json()
+    return [StateType(state["type"]) for state in states]
+
+
 def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:
-    """Our runs that have not ended: running, pending, cancelling or late."""
+    """Our runs that have not ended: running, pending, cancelling or late; and those that crashed just now."""
     types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     mine = FlowRunFilterTags(all_=[TAG])
     started = client.read_flow_runs(
@@ -100,7 +119,15 @@ def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])), tags=mine),
         limit=MOST_RUNS,
     )
-    return [*started, *late]
+    crashed = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
+            expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC) - 2 * RESTART_WITHIN),
+            tags=mine,
+        ),
+        limit=MOST_RUNS,
+    )
+    return [*started, *late, *(run for run in crashed if run.deployment_id is not None)]
 
 
 def _last_event(client: SyncPrefectClient, run: FlowRun, event: str) -> datetime | None:

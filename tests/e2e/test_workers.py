@@ -138,14 +138,26 @@ def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
 
     pool.cancel(runs["cancelled"])
     pool.cancel(runs["kept"])
+    sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
+    runs["awaited"] = publish(pool, caption="awaited", **form)
+    until("the post whose answer is held back", lambda: "awaited" in {p["caption"] for p in sandbox.posts})
+    pool.cancel(runs["awaited"])
 
     for run in runs.values():
         pool.wait_until_cancelled(run)
         until("the end of its process", lambda run=run: not processes_of(str(run)))  # type: ignore[misc]
-    after = {("cancelled", PostState.CANCELLED): 1, ("kept", PostState.ACCEPTED): 1}
+    after = {("cancelled", PostState.CANCELLED): 1, ("kept", PostState.ACCEPTED): 1, ("awaited", PostState.SENDING): 1}
     until("the cancellation", lambda: _record(ledger) == after)
-    assert [post["caption"] for post in sandbox.posts] == ["kept"]
-    assert sandbox.requests("POST /api/private/post") == 2  # the two that were cancelled after it
+    assert [post["caption"] for post in sandbox.posts] == ["kept", "awaited"]
+    assert sandbox.requests("POST /api/private/post") == 3  # the three that were cancelled after it
+    words = {
+        "not sent": "Nothing was posted.",
+        "cancelled": "The scheduled post was cancelled at Taisly too.",
+        "kept": "The post stays scheduled for X @marabakes",
+        "awaited": "The post may have been published to X @marabakes",
+    }
+    for caption, said in words.items():
+        until(f"the message of {caption}", lambda run=runs[caption], said=said: said in pool.message(run))  # type: ignore[misc]
     for caption, state in after:
         ((send, _),) = ledger.find(state=state)
         assert journal_of(ledger, send.id)[-1]["state"] == state

@@ -303,11 +303,29 @@ def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, 
     done = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id), return_state=True)
     twice = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id), return_state=True)
 
+    dry_twice = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id, dry_run=True), return_state=True)
+
     assert "small.mp4 for X @marabakes" in dry.message
     assert done.is_completed()
     assert sandbox.posts == []
     assert twice.is_failed()
+    assert twice.message == dry_twice.message
+    assert "cannot be cancelled" in twice.message
     assert _publish(taisly, clip("small.mp4"), **form).is_completed()
+    assert len(sandbox.posts) == 1
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_post_that_reelflow_did_not_send_is_not_cancelled(taisly: TaislyAccount, sandbox: Any, dry_run: bool) -> None:
+    """The dry run and the real one check the same; Taisly would delete whatever it is given."""
+    later = round((datetime.now(UTC) + timedelta(hours=3)).timestamp() * 1000)
+    by_hand = sandbox.world.add_post(sha256="s", file="f", caption="", preview=0, accounts=[], scheduled=later)
+    form = CancelPostForm(history_id=f" {by_hand.id} ", dry_run=dry_run)
+
+    state = cancel_scheduled_post(taisly, form, return_state=True)
+
+    assert state.is_failed()
+    assert "No post that reelflow sent with this Taisly account has the history ID" in str(state.message)
     assert len(sandbox.posts) == 1
 
 

@@ -13,7 +13,16 @@ from support.seen import logs_of
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
 from flows.warm_up import warm_up_accounts
-from reelflow.errors import Busy, InputError, NotAllowed, NothingSent, OutcomeUnknown, ReelflowError, UnreadableAnswer
+from reelflow.errors import (
+    Busy,
+    InputError,
+    LedgerUnavailable,
+    NotAllowed,
+    NothingSent,
+    OutcomeUnknown,
+    ReelflowError,
+    UnreadableAnswer,
+)
 from reelflow.phones.form import WarmUpForm
 from reelflow.posts.form import PostForm
 from reelflow.sandbox.catalog import API_KEY, PHONES
@@ -117,14 +126,17 @@ def test_tikmatrix_away_for_a_moment_does_not_end_a_run(sandbox: Any) -> None:
 
 
 RETRIED = {
-    Retry.READ: {NothingSent, Busy, OutcomeUnknown, UnreadableAnswer},
-    Retry.UNSENT: {NothingSent, Busy},
+    Retry.READ: {NothingSent, Busy, OutcomeUnknown, UnreadableAnswer, LedgerUnavailable},
+    Retry.UNSENT: {NothingSent, Busy, LedgerUnavailable},
+    Retry.LEDGER: {LedgerUnavailable},
     Retry.NEVER: set(),
 }
 
 
 @pytest.mark.parametrize("retry", list(Retry))
-@pytest.mark.parametrize("error", [NothingSent, Busy, OutcomeUnknown, UnreadableAnswer, NotAllowed, InputError])
+@pytest.mark.parametrize(
+    "error", [NothingSent, Busy, OutcomeUnknown, UnreadableAnswer, LedgerUnavailable, NotAllowed, InputError]
+)
 def test_the_class_of_an_error_decides_whether_a_step_is_run_again(retry: Retry, error: type[ReelflowError]) -> None:
     """What was certainly not sent; for a step that only reads, also what has an unknown outcome."""
     calls: list[int] = []

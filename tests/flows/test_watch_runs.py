@@ -13,7 +13,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.worker import EventsWorker
-from prefect.states import Running
+from prefect.states import Crashed, Running
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.history import history_report
@@ -66,6 +66,28 @@ def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., PostReq
     assert _state(dead).type is StateType.CRASHED
     assert "Retry the run: what it has sent is not sent again" in _state(dead).message
     assert {_state(foreign).type, _state(busy).type} == {StateType.RUNNING}
+
+
+def test_a_run_that_crashed_before_it_began_is_started_again(server: str) -> None:
+    """As runs do that start while the Prefect server restarts. One whose flow has begun is left to its owner."""
+
+    @flow(name="served")
+    def served() -> None:
+        """Nothing."""
+
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(served), "served", tags=["reelflow"])
+        runs = [client.create_flow_run_from_deployment(deployment, tags=["reelflow"]).id for _ in range(2)]
+        client.set_flow_run_state(runs[1], Running(), force=True)
+        for run in runs:
+            client.set_flow_run_state(run, Crashed(message="Flow run process exited with status code 1"), force=True)
+
+    state = watch_runs(IMPATIENT, return_state=True)
+
+    assert "1 started again" in str(state.message)
+    assert _state(runs[0]).name == "AwaitingRetry"
+    assert "before it began, so nothing was sent" in _state(runs[0]).message
+    assert _state(runs[1]).type is StateType.CRASHED
 
 
 def _events(name: str, run: Any, number: int) -> list[dict[str, Any]]:

@@ -94,6 +94,12 @@ class Pool:
             found = client.read_flow_run(run).state
         return found.type.value if found else ""
 
+    def message(self, run: UUID) -> str:
+        """What the state of a run says."""
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_run(run).state
+        return (found.message if found else None) or ""
+
     def stop(self) -> None:
         """End the worker, and what it has started."""
         if self._worker is None:

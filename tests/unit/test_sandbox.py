@@ -396,3 +396,48 @@ def test_the_command_says_where_it_is_and_takes_a_free_port(sandbox: Any) -> Non
     assert process.wait(10) == 0
     killer.cancel()
     process.stdout.close()
+
+
+@pytest.mark.parametrize("fault", ["huge_after", "bomb_after"])
+def test_an_answer_without_end_can_be_ordered(sandbox: Any, fault: str) -> None:
+    """The request takes effect, and the client gives up reading at its limit."""
+    client = sandbox.taisly()
+    accounts = [account.id for account in client.platforms()][:2]
+    sandbox.order_fault(fault, "POST", "*/repost/add")
+
+    with pytest.raises(OutcomeUnknown):
+        client.add_repost(accounts[0], accounts[1:])
+
+    assert len(client.reposts()) == 1
+
+
+def test_an_answer_that_drips_can_be_ordered(sandbox: Any) -> None:
+    """For as long as `seconds` says; it is blank in the end."""
+    sandbox.order_fault("drip_after", "GET", "*/platforms", seconds=0.2)
+
+    with pytest.raises(OutcomeUnknown):
+        sandbox.taisly().platforms()
+
+
+def test_the_date_of_an_answer_is_the_sandboxs(sandbox: Any) -> None:
+    """By it a client knows how far the clocks are apart."""
+    sandbox.set_clock(1800)
+    client = sandbox.taisly()
+
+    client.platforms()
+
+    assert client.clock_ahead == pytest.approx(1800, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"caption": "shouted"}, "'caption' must be one of"),
+        ({"without": ["id"]}, "'without' must be a list of"),
+        ({"stale_seconds": "long"}, "'stale_seconds' must be a number"),
+        ({"colour": 1}, "Unknown field: colour"),
+    ],
+)
+def test_a_history_style_that_makes_no_sense_is_not_ordered(sandbox: Any, order: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        sandbox._ask("POST", "/sandbox/history", order)

@@ -1,0 +1,56 @@
+"""A way to PostgreSQL that can be cut and restored, as when its server restarts."""
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+NAME = ".s.PGSQL.5432"
+
+
+class Outage:
+    """A Unix socket in `folder` that leads to the one in `target`."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder = folder
+        self._path, self._target = folder / NAME, target / NAME
+        self._open: list[socket.socket] = []
+        self._listener: socket.socket | None = None
+        self.restore()
+
+    def restore(self) -> None:
+        """Let connections through again."""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._listener.listen()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Refuse new connections and end those that there are."""
+        if self._listener is not None:
+            self._path.unlink()
+            self._listener.close()
+            self._listener = None
+        while self._open:
+            with contextlib.suppress(OSError):
+                self._open.pop().shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                here, _ = listener.accept()
+            except OSError:
+                return
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(str(self._target))
+            self._open += [here, there]
+            for source, sink in ((here, there), (there, here)):
+                threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with source, contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
