@@ -100,7 +100,7 @@ class SandboxControl:
             path: As in ``/api/private/post``, or with ``*`` for anything.
             times: How many requests it hits; None for all.
             probability: The chance with which it hits a matching request.
-            seconds: For ``slow``, how late the answer comes; for ``drip_after``, how long it takes; for a status of 429,
+            seconds: For ``slow``, how late the answer comes; for ``drip_after``, how long it takes; for the status 429,
                 its ``retryAfter``.
             status: For ``status_before`` and ``status_after``.
             after: How many matching requests pass first.
