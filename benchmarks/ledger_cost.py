@@ -61,7 +61,7 @@ def _publish(ledger: Ledger, number: int) -> None:
         path=Path("clip.mp4"), sha256=f"{number:064}", size_bytes=1, modified_ns=1, width=540, height=960, duration=3
     )
     post = PostRequest(video=video, accounts=accounts, caption=str(number), scheduled_for=None, preview_second=0)
-    ticket = ledger.take_request("key", 1000).ticket
+    ticket = ledger.take_request("key", "publish", lambda watched: 1000).ticket
     send = ledger.claim(post, service="s", owner="o", flow_run=str(datetime.now(UTC))).send_id or ""
     ledger.begin(send, "o")
     ledger.seal(send, "o")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -22,6 +22,10 @@ HOUR_SLACK = 60.0
 
 PLACE_KEPT = 30.0
 """Seconds for which a place in the queue is kept for one that does not ask again."""
+
+
+WATCH = "watch"
+"""The kind of a request that looks for outcomes."""
 
 
 class Turn(NamedTuple):
@@ -48,65 +52,71 @@ class KeyLedger(Database):
 
     # The quota: requests of the last hour, counted for all runs on all machines
 
-    def take_request(self, api_key: str, most: int, *, waiter: str = "", patience: float = 0.0) -> Turn:
+    def take_request(
+        self, api_key: str, kind: str, most: Callable[[int], int], *, waiter: str = "", patience: float = 0.0
+    ) -> Turn:
         """Take room for one request, or a place in the queue for it.
 
-        Requests with the same `most` get their room in the order in which they first asked. A waiter keeps its place
-        by asking again within `PLACE_KEPT` seconds.
+        Requests of one kind get their room in the order in which they first asked. A waiter keeps its place by asking
+        again within `PLACE_KEPT` seconds.
 
         Args:
             api_key: The key's fingerprint.
-            most: Requests in the last hour, above which this one has to wait.
+            kind: What it is for.
+            most: Requests in the last hour, above which this one has to wait, from how many of them were to watch.
             waiter: An id under which the request waits; none for one that does not.
             patience: Seconds that it would wait. No place is taken for a longer time.
         """
         now = self.now()
         with self.transaction() as connection:
             state = self._key_row(connection, api_key)
-            connection.execute(api_waiting.delete().where(api_waiting.c.alive_until <= now))
+            alive = api_waiting.c.alive_until
+            connection.execute(api_waiting.delete().where(sa.or_(alive <= now, alive > now + 2 * PLACE_KEPT)))
             taken = self._requests_taken(connection, api_key, now)
-            before = self._waiting_before(connection, api_key, most, waiter)
+            room = most(sum(of_kind == WATCH for _, of_kind in taken))
+            before = self._waiting_before(connection, api_key, kind, waiter)
             paused = state["blocked_until"] > now
             wait = min(state["blocked_until"] - now, HOUR) if paused else 0.0
             if state["blocked_until"] > now + HOUR:  # from before this machine's clock was set back
                 connection.execute(
                     api_keys.update().where(api_keys.c.api_key == api_key).values(blocked_until=now + HOUR)
                 )
-            if (due := len(taken) + before - most) >= 0:
-                freed = taken[due] if due < len(taken) else now
+            if (due := len(taken) + before - room) >= 0:
+                freed = taken[due][0] if due < len(taken) else now
                 wait = max(wait, 0.1, freed + HOUR + HOUR_SLACK - now)
             if wait == 0.0:
                 ticket = uuid.uuid4().hex
-                connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=now))
+                connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, kind=kind, at=now))
                 connection.execute(api_waiting.delete().where(api_waiting.c.waiter == waiter))
                 return Turn(ticket, 0.0, is_paused=False)
             if wait <= patience:
-                self._keep_place(connection, api_key, most, waiter, now)
+                self._keep_place(connection, api_key, kind, waiter, now)
             return Turn(None, wait, is_paused=paused)
 
     @staticmethod
-    def _requests_taken(connection: Connection, api_key: str, now: float) -> list[float]:
-        """When the requests of the last hour were made, oldest first.
+    def _requests_taken(connection: Connection, api_key: str, now: float) -> list[tuple[float, str]]:
+        """When the requests of the last hour were made, and of what kind they were; oldest first.
 
         None of them lies in the future, unless this machine's clock was set back since: then it counts from now on.
         """
         c = api_requests.c
         connection.execute(api_requests.delete().where(c.api_key == api_key, c.at <= now - HOUR - HOUR_SLACK))
         connection.execute(api_requests.update().where(c.api_key == api_key, c.at > now + HOUR_SLACK).values(at=now))
-        return list(connection.scalars(sa.select(c.at).where(c.api_key == api_key).order_by(c.at)))
+        rows = connection.execute(sa.select(c.at, c.kind).where(c.api_key == api_key).order_by(c.at))
+        return [(at, kind) for at, kind in rows]
 
     @staticmethod
-    def _waiting_before(connection: Connection, api_key: str, most: int, waiter: str) -> int:
+    def _waiting_before(connection: Connection, api_key: str, kind: str, waiter: str) -> int:
         """How many wait for the same room and asked earlier."""
         c = api_waiting.c
         mine = sa.select(c.place).where(c.waiter == waiter).scalar_subquery()
         query = sa.select(sa.func.count()).where(
-            c.api_key == api_key, c.most == most, c.waiter != waiter, sa.or_(mine.is_(None), c.place < mine)
+            c.api_key == api_key, c.kind == kind, c.waiter != waiter, sa.or_(mine.is_(None), c.place < mine)
         )
         return connection.scalar(query) or 0
 
-    def _keep_place(self, connection: Connection, api_key: str, most: int, waiter: str, now: float) -> None:
-        values = {"waiter": waiter, "api_key": api_key, "most": most, "alive_until": now + PLACE_KEPT}
+    def _keep_place(self, connection: Connection, api_key: str, kind: str, waiter: str, now: float) -> None:
+        values = {"waiter": waiter, "api_key": api_key, "kind": kind, "alive_until": now + PLACE_KEPT}
         fresh = self.insert(api_waiting).values(values)
         connection.execute(
             fresh.on_conflict_do_update(index_elements=["waiter"], set_={"alive_until": values["alive_until"]})
@@ -121,7 +131,7 @@ class KeyLedger(Database):
         """Count one request that is made whether there is room or not, such as a person's check; its ticket."""
         ticket = uuid.uuid4().hex
         with self.transaction() as connection:
-            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, at=self.now()))
+            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, kind="", at=self.now()))
         return ticket
 
     def finish_request(self, ticket: str, *, has_worked: bool = False) -> None:
@@ -203,6 +213,12 @@ class KeyLedger(Database):
             if row["accounts_at"] < self.now() - max_age:
                 return None
             return [Account.model_validate(value) for value in json.loads(row["accounts"])]
+
+    def accounts_of_all_keys(self) -> set[str]:
+        """The ids of all accounts that are remembered for any key."""
+        with self.transaction() as connection:
+            rows = connection.scalars(sa.select(api_keys.c.accounts))
+            return {account["id"] for row in rows for account in json.loads(row)}
 
     def remember_accounts(self, api_key: str, accounts: Sequence[Account]) -> None:
         """Remember the connected accounts of a key."""

@@ -15,12 +15,20 @@ from reelflow.errors import ClaimLost
 from reelflow.ledger.database import Database
 from reelflow.ledger.schema import KEY, destinations, events, sends
 from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED, Duplicate, Verdict, duplicate_of
-from reelflow.records.post_states import EXPLAINED, IN_FLIGHT, TOLD_BY_PLATFORMS, PostState, is_held, may_be_claimed
+from reelflow.records.post_states import (
+    BEING_SENT,
+    EXPLAINED,
+    IN_FLIGHT,
+    LONGEST_LEASE,
+    TOLD_BY_PLATFORMS,
+    PostState,
+    is_held,
+    may_be_claimed,
+)
 from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, SendRecord, plain_caption
 
 CLAIM_LOCK = 7263550
-"""PostgreSQL's advisory lock under which claims are made: none overlooks another that is being made. SQLite has one
-writer anyway."""
+"""PostgreSQL's advisory lock under which claims are made, sealed and released: none overlooks another."""
 
 
 class DuplicateFound(Exception):
@@ -51,8 +59,7 @@ class PostLedger(Database):
         waiting: set[str] = set()
         settled: set[str] = set()
         with self.transaction() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
+            self._one_at_a_time(connection)
             connection.execute(sends.insert().values(self._send_row(send_id, request, service, owner, flow_run, now)))
             for account in accounts:
                 row = self._destination_row(send_id, request, account, service, now)
@@ -78,9 +85,10 @@ class PostLedger(Database):
             if not mine:
                 connection.execute(sends.delete().where(sends.c.id == send_id))
                 return Claim(None, [], sorted(waiting), sorted(settled))
-            found = self._duplicates(connection, request, service, mine, now)
-            if refused := [each for each in found if each.verdict is Verdict.REFUSE]:
+            earlier = self._earlier(connection, request, service, mine, now)
+            if refused := [each for each in _duplicates(request, earlier, now) if each.verdict is Verdict.REFUSE]:
                 raise DuplicateFound(refused)
+            self._fence(connection, earlier, now)
             ids = json.dumps(sorted(a.id for a in mine))
             connection.execute(sends.update().where(sends.c.id == send_id).values(accounts=ids))
             self._note(connection, send_id, PostState.CLAIMED, f"claimed for {len(mine)} accounts")
@@ -96,17 +104,17 @@ class PostLedger(Database):
         }
         left = [account for account in request.accounts if account.id not in taken]
         with self.transaction() as connection:
-            return self._duplicates(connection, request, service, left, now)
+            return _duplicates(request, self._earlier(connection, request, service, left, now), now)
 
-    def _duplicates(
+    def _earlier(
         self, connection: Connection, request: PostRequest, service: str, accounts: Sequence[Account], now: float
-    ) -> list[Duplicate]:
-        """Refusals first. None for a post that is sent again on purpose."""
+    ) -> list[tuple[Send, Outcome]]:
+        """Other sends to these accounts that may be of the same video. None if it is sent again on purpose."""
         if request.repeat or not accounts:
             return []
         d, key = destinations.c, self._destination_row("", request, accounts[0], service, now)
         same_post = sa.and_(*(d[name] == key[name] for name in KEY if name != "account_id"))
-        length = sends.c.duration.between(request.video.duration - SAME_LENGTH, request.video.duration + SAME_LENGTH)
+        length = request.video.duration
         query = _WITH_SENDS.where(
             d.service == service,
             d.account_id.in_([account.id for account in accounts]),
@@ -116,41 +124,62 @@ class PostLedger(Database):
                 d.changed_at > now - request.duplicate_seconds,
                 d.scheduled_ms > (now - request.duplicate_seconds) * 1000,
             ),
-            sa.or_(d.sha256 == request.video.sha256, length),
+            sa.or_(
+                d.sha256 == request.video.sha256, sends.c.duration.between(length - SAME_LENGTH, length + SAME_LENGTH)
+            ),
         )
         rows = connection.execute(query.order_by(d.changed_at.desc())).mappings()
-        found = [duplicate_of(request, _send(row), _outcome(row), now=now) for row in rows]
-        return sorted((each for each in found if each), key=lambda each: each.verdict is not Verdict.REFUSE)
+        return [(_send(row), _outcome(row)) for row in rows]
+
+    @staticmethod
+    def _fence(connection: Connection, earlier: Sequence[tuple[Send, Outcome]], now: float) -> None:
+        """Take away the claims of sends whose runs seem dead: one that comes back must not send beside this one."""
+        dead = {
+            send.id
+            for send, outcome in earlier
+            if outcome.state in BEING_SENT
+            and may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
+        }
+        if dead:
+            connection.execute(sends.update().where(sends.c.id.in_(dead)).values(owner="", lease_until=0))
+
+    @staticmethod
+    def _one_at_a_time(connection: Connection) -> None:
+        """Let nobody else claim, seal or release meanwhile; SQLite has one writer anyway."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
 
     def renew(self, send_id: str, owner: str) -> None:
         """Show that the run which works on a send is alive.
 
         Raises:
-            ClaimLost: another run has it now.
+            ClaimLost: another run has it now, or has settled it.
         """
         with self.transaction() as connection:
-            self._own(connection, send_id, owner, lease_until=self.now() + self.lease_seconds)
+            self._own(connection, send_id, owner, BEING_SENT, lease_until=self.now() + self.lease_seconds)
 
     def begin(self, send_id: str, owner: str) -> None:
         """Record that the upload begins. Called before the first byte leaves.
 
         Raises:
-            ClaimLost: another run has it now; nothing may be sent.
+            ClaimLost: another run has it now, or has settled it; nothing may be sent.
         """
         now = self.now()
+        values = {"lease_until": now + self.lease_seconds, "begun_at": now, "sealed_at": None}
         with self.transaction() as connection:
-            self._own(connection, send_id, owner, lease_until=now + self.lease_seconds, begun_at=now, sealed_at=None)
+            self._own(connection, send_id, owner, {PostState.CLAIMED}, **values)
             self._move(connection, send_id, PostState.SENDING, "upload begins")
 
     def seal(self, send_id: str, owner: str) -> None:
         """Record that the last piece is about to leave: from now on the post may be out.
 
         Raises:
-            ClaimLost: another run has it now; the last piece must not be sent.
+            ClaimLost: another run has it now, or has released it; the last piece must not be sent.
         """
         now = self.now()
         with self.transaction() as connection:
-            self._own(connection, send_id, owner, lease_until=now + self.lease_seconds, sealed_at=now)
+            lease = now + self.lease_seconds
+            self._own(connection, send_id, owner, {PostState.SENDING}, lease_until=lease, sealed_at=now)
             self._note(connection, send_id, PostState.SENDING, "upload complete but for its last piece")
 
     def accepted(self, send_id: str, history_id: str, reason: str = "accepted by Taisly") -> None:
@@ -159,12 +188,39 @@ class PostLedger(Database):
             connection.execute(sends.update().where(sends.c.id == send_id).values(history_id=history_id, lease_until=0))
             self._move(connection, send_id, PostState.ACCEPTED, f"{reason}: history ID {history_id}")
 
-    def release_claim(self, send_id: str, reason: str, *, keep_seconds: float = 0) -> None:
-        """Record that it is certain that nothing was posted; others may claim it after `keep_seconds`."""
-        lease = self.now() + keep_seconds
+    def release_claim(self, send_id: str, reason: str, *, owner: str | None = None, keep_seconds: float = 0) -> None:
+        """Record that it is certain that nothing was posted; others may claim it after `keep_seconds`.
+
+        Args:
+            send_id: Ours.
+            reason: Why it is certain.
+            owner: The attempt that says so; None for a person.
+            keep_seconds: How long to keep it, for the same attempt to try again.
+
+        Raises:
+            ClaimLost: the attempt does not have it any more.
+        """
+        values = {"lease_until": self.now() + keep_seconds, "sealed_at": None}
         with self.transaction() as connection:
-            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=lease, sealed_at=None))
+            if owner is not None:
+                self._own(connection, send_id, owner, BEING_SENT, **values)
+            else:
+                connection.execute(sends.update().where(sends.c.id == send_id).values(values))
             self._move(connection, send_id, PostState.CLAIMED, reason)
+
+    def release_dead(self, send_id: str, reason: str) -> None:
+        """Release a send whose run has died before its seal; not if it has shown since that it is alive."""
+        c = sends.c
+        with self.transaction() as connection:
+            self._one_at_a_time(connection)
+            now = self.now()
+            is_over = sa.or_(c.lease_until <= now, c.lease_until > now + LONGEST_LEASE)
+            is_dead = sa.and_(is_over, c.sealed_at.is_(None), c.history_id.is_(None))
+            released = connection.execute(
+                sends.update().where(c.id == send_id, is_dead).values(owner="", lease_until=0)
+            )
+            if released.rowcount:
+                self._move(connection, send_id, PostState.CLAIMED, reason)
 
     def answer_lost(self, send_id: str, reason: str) -> None:
         """Record that the post may be out: nobody works on it any more, and it is looked for in the history."""
@@ -204,11 +260,21 @@ class PostLedger(Database):
                     self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
         return news
 
-    def note_watched(self, send_ids: Sequence[str]) -> None:
-        """Record that the outcomes of these sends are looked for from now on."""
-        if send_ids:
+    def note_shown(self, shown: Sequence[str], missing: Sequence[Send]) -> None:
+        """Record which sends the history shows, by id, and which it does not."""
+        c, lost = sends.c, [send.id for send in missing if send.missing_since is None]
+        with self.transaction() as connection:
+            if shown:
+                found = c.id.in_(shown)
+                connection.execute(sends.update().where(found, c.missing_since.is_not(None)).values(missing_since=None))
+            if lost:
+                connection.execute(sends.update().where(c.id.in_(lost)).values(missing_since=self.now()))
+
+    def note_watched(self, sent: Sequence[Send]) -> None:
+        """Record that the outcomes of these sends are looked for from now on, if they were not before."""
+        if fresh := [send.id for send in sent if send.watched_since is None]:
             with self.transaction() as connection:
-                connection.execute(sends.update().where(sends.c.id.in_(send_ids)).values(watched_since=self.now()))
+                connection.execute(sends.update().where(sends.c.id.in_(fresh)).values(watched_since=self.now()))
 
     # Reading
 
@@ -284,19 +350,22 @@ class PostLedger(Database):
         )
         return connection.execute(query).mappings().one()
 
-    @staticmethod
-    def _own(connection: Connection, send_id: str, owner: str, **values: Any) -> None:
-        """Change a send that is still ours: none of its destinations has been taken over."""
+    def _own(
+        self, connection: Connection, send_id: str, owner: str, states: Collection[PostState], **values: Any
+    ) -> None:
+        """Change a send that is still ours: it has no id yet, and all its destinations are in one of `states`."""
+        self._one_at_a_time(connection)
+        c = sends.c
         ours = connection.execute(
-            sends.update().where(sends.c.id == send_id, sends.c.owner == owner).values(**values)
+            sends.update().where(c.id == send_id, c.owner == owner, c.history_id.is_(None)).values(**values)
         ).rowcount
-        count = sa.select(sa.func.count()).where(destinations.c.send_id == send_id)
+        count = sa.select(sa.func.count()).where(destinations.c.send_id == send_id, destinations.c.state.in_(states))
         held = connection.scalar(count) or 0
-        wanted = connection.scalar(sa.select(sends.c.accounts).where(sends.c.id == send_id)) or "[]"
+        wanted = connection.scalar(sa.select(c.accounts).where(c.id == send_id)) or "[]"
         if ours != 1 or held != len(json.loads(wanted)):
             raise ClaimLost(
-                "Another run has taken over this post, because this one sent no heartbeat for too long. "
-                "This run sends nothing."
+                "Another run has taken over this post, or has settled it, because this one sent no heartbeat for too "
+                "long. This run sends nothing."
             )
 
     def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> list[Outcome]:
@@ -369,6 +438,12 @@ class PostLedger(Database):
         }
 
 
+def _duplicates(request: PostRequest, earlier: Sequence[tuple[Send, Outcome]], now: float) -> list[Duplicate]:
+    """What earlier sends mean for a post, refusals first."""
+    found = [duplicate_of(request, send, outcome, now=now) for send, outcome in earlier]
+    return sorted((each for each in found if each), key=lambda each: each.verdict is not Verdict.REFUSE)
+
+
 _WITH_SENDS = sa.select(destinations, *(column.label(f"send__{column.name}") for column in sends.c)).join(
     sends, sends.c.id == destinations.c.send_id
 )
@@ -377,7 +452,7 @@ _WITH_SENDS = sa.select(destinations, *(column.label(f"send__{column.name}") for
 
 def _send(row: RowMapping) -> Send:
     fields = ("id", "service", "sha256", "file", "caption", "scheduled_ms", "flow_run", "owner",
-              "lease_until", "begun_at", "sealed_at", "history_id", "watched_since", "claimed_at",
+              "lease_until", "begun_at", "sealed_at", "history_id", "watched_since", "missing_since", "claimed_at",
               "duration")  # fmt: skip
     return Send(
         account_ids=tuple(json.loads(row["send__accounts"])),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 from reelflow.errors import ServiceError
-from reelflow.posts.matching import CLOCK_SLACK, Fit, fit_of, match_sends
+from reelflow.posts.fitting import Fit, Fitting
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.post_states import PostState, settled_state
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -16,8 +17,21 @@ from reelflow.wording import count
 
 PAGES = 3
 """Pages searched, ten posts each, when the range shows nothing of what it should have."""
+MOST_PAGES = 6
+"""Pages searched before a post is sent again."""
 GRACE = 600.0
 """Seconds within which a post may still appear in the history."""
+CLOCK_SLACK = timedelta(minutes=10)
+"""Added on both sides to the time that is searched: our clock and Taisly's may differ while its is not known."""
+
+
+class Look(Enum):
+    """What one look for a post has shown."""
+
+    FOUND = "it is out, and on record as accepted"
+    MAYBE = "something in the history may be it"
+    NOTHING = "nothing in the history can be it"
+    UNREADABLE = "the history cannot be read, or not far enough back"
 
 
 @dataclass
@@ -26,11 +40,11 @@ class History:
 
     Attributes:
         items: Those with an id, and those without, which may be anything.
-        clock_ahead: Seconds by which Taisly's clock is ahead of ours.
+        fitting: How they are compared with our sends.
     """
 
     items: list[HistoryItem]
-    clock_ahead: float
+    fitting: Fitting
 
     def find(self, history_id: str | None) -> HistoryItem | None:
         """The item with this id."""
@@ -45,9 +59,8 @@ def open_sends_of(taisly: RateLimitedTaisly) -> list[SendRecord]:
     Raises:
         ServiceError: the accounts of the key are not known and cannot be asked for.
     """
-    found = taisly.ledger.open_sends(taisly.service)
-    ours = taisly.account_ids() if found else set()
-    return [(send, its) for send, its in found if ours & set(send.account_ids)]
+    ours = taisly.account_ids() if taisly.ledger.open_sends(taisly.service) else set()
+    return [(send, its) for send, its in taisly.ledger.open_sends(taisly.service) if ours & set(send.account_ids)]
 
 
 def read_history(taisly: RateLimitedTaisly, due: Sequence[Send], lost: Sequence[Send]) -> History:
@@ -63,7 +76,7 @@ def read_history(taisly: RateLimitedTaisly, due: Sequence[Send], lost: Sequence[
         ahead, items = now_ahead, _read_range(taisly, (*due, *lost), now_ahead)
     if not items:
         items = _read_pages(taisly, due, lost, ahead)
-    return History(items, ahead)
+    return History(items, Fitting(ahead, frozenset(taisly.account_ids())))
 
 
 def _read_range(taisly: RateLimitedTaisly, sends: Sequence[Send], ahead: float) -> list[HistoryItem]:
@@ -105,13 +118,19 @@ def adopt_lost(
         return []
     ledger, now, news = taisly.ledger, taisly.ledger.now(), list[tuple[Send, Outcome]]()
     free = _free_items(taisly, history)
-    matched = match_sends(lost, at_work, free, clock_ahead=history.clock_ahead)
+    matched = history.fitting.match(lost, at_work, free)
+    ledger.note_shown([s.id for s in lost if s.id in matched], [s for s in lost if s.id not in matched])
     for send in lost:
-        state = settled_state(found=send.id in matched, age=now - (send.sealed_at or now), grace=grace)
+        state = settled_state(
+            found=send.id in matched,
+            age=now - (send.sealed_at or now),
+            missed_for=send.missed_for(now),
+            grace=grace,
+        )
         if state is PostState.ACCEPTED:
             ledger.accepted(send.id, matched[send.id], "found in Taisly's history")
         elif state is PostState.UNCONFIRMED:
-            reason = unconfirmed_reason(len(_candidates(send, free, history.clock_ahead)))
+            reason = unconfirmed_reason(len(_candidates(send, free, history.fitting)))
             news += [(send, outcome) for outcome in ledger.settle(send.id, state, reason)]
     return news
 
@@ -122,8 +141,8 @@ def _free_items(taisly: RateLimitedTaisly, history: History) -> list[HistoryItem
     return [item for item in history.items if item.id not in owned]
 
 
-def _candidates(send: Send, items: Sequence[HistoryItem], clock_ahead: float) -> list[HistoryItem]:
-    return [item for item in items if fit_of(item, [send], clock_ahead) is not Fit.NO]
+def _candidates(send: Send, items: Sequence[HistoryItem], fitting: Fitting) -> list[HistoryItem]:
+    return [item for item in items if fitting.fit(item, send) is not Fit.NO]
 
 
 def unconfirmed_reason(candidates: int) -> str:
@@ -132,21 +151,42 @@ def unconfirmed_reason(candidates: int) -> str:
     return f"Taisly's answer was lost, and its history {seen}"
 
 
-def look_for(taisly: RateLimitedTaisly, send_id: str) -> bool | None:
-    """Look once for a send that Taisly answered with 429: whether it is out after all.
+def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
+    """Look once for a send that Taisly answered with 429.
 
-    Returns:
-        True: it is, and now on record as accepted. False: nothing in the history can be it. None: that cannot be told.
+    Args:
+        taisly: With the ledger that has it.
+        send_id: Ours.
+        is_last: Whether it is sent again if there is nothing. Then the history has to be read far enough back.
     """
     ledger = taisly.ledger
-    ((send, _),) = ledger.sends([send_id])
+    ((send, outcomes),) = ledger.sends([send_id])
+    if send.history_id is not None or any(o.state is not PostState.SENDING for o in outcomes):
+        return Look.FOUND  # another run, or a person, has settled it meanwhile
     try:
         history = read_history(taisly, [], [send])
+        is_whole = not is_last or _read_back(taisly, send, history)
         at_work = [s for s, _ in open_sends_of(taisly) if s.id != send_id and s.history_id is None]
     except ServiceError:
-        return None
+        return Look.UNREADABLE
     free = _free_items(taisly, history)
-    if matched := match_sends([send], at_work, free, clock_ahead=history.clock_ahead):
+    if matched := history.fitting.match([send], at_work, free):
         ledger.accepted(send_id, matched[send_id], "answered with 429, but found in Taisly's history")
-        return True
-    return None if _candidates(send, free, history.clock_ahead) else False
+        return Look.FOUND
+    if _candidates(send, free, history.fitting):
+        return Look.MAYBE
+    return Look.NOTHING if is_whole else Look.UNREADABLE
+
+
+def _read_back(taisly: RateLimitedTaisly, send: Send, history: History) -> bool:
+    """Read on, page by page, until the history has ended or is older than the send; whether that was reached.
+
+    The range alone proves nothing: how it is to be written is not documented, and a clock may have been wrong.
+    """
+    for page in range(1, MOST_PAGES + 1):
+        more = taisly.history_page(page)
+        known = {item.id for item in history.items if item.id}
+        history.items += [item for item in more if item.id not in known]
+        if not more or any(history.fitting.is_older(item, send) for item in more):
+            return True
+    return False

@@ -8,10 +8,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from reelflow.errors import Busy, InputError, ReelflowError, Refused
+from reelflow.errors import Busy, InputError, ReelflowError, Refused, UnreadableAnswer
 from reelflow.ledger import Ledger, Turn, key_fingerprint
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.matching import account_of
@@ -27,7 +28,9 @@ Plan = Literal["STARTER", "INFLUENCER", "PRO"]
 REQUESTS_PER_HOUR: dict[Plan, int] = {"STARTER": 50, "INFLUENCER": 200, "PRO": 1000}
 """The hourly quota of each of Taisly's plans, as documented."""
 READ_SHARE = 0.6
-"""The share of the plan that reading may use; the rest is kept free for sending."""
+"""The share of the plan that watching may use; the rest is kept free for publishing."""
+LEAST_WATCH = 0.04
+"""The share that is kept free for watching: however many posts are in line, their outcomes are read."""
 ACCOUNTS_KEPT = 600.0
 """Seconds for which the list of connected accounts is reused."""
 BUSY_SECONDS = 60.0
@@ -147,7 +150,7 @@ class RateLimitedTaisly:
             if older is None:
                 raise
             return older
-        except Refused as error:
+        except (Refused, UnreadableAnswer) as error:
             log.warning("Taisly's repost rules cannot be read, so they are not checked: %s", error)
             return []
         pairs = [(rule.source, target) for rule in rules if not rule.paused for target in rule.targets]
@@ -183,9 +186,12 @@ class RateLimitedTaisly:
         finally:
             self.ledger.finish_request(ticket, has_worked=has_worked)
 
-    def allowance(self, kind: Kind) -> int:
-        """Requests in the last hour from which one of `kind` has to wait."""
-        return max(1, int(self.per_hour * READ_SHARE)) if kind == "watch" else self.per_hour
+    def allowance(self, kind: Kind, watched: int) -> int:
+        """Requests in the last hour from which one of `kind` has to wait, if `watched` of them were to watch."""
+        still_kept = max(0, round(self.per_hour * LEAST_WATCH) - watched)
+        if kind == "publish":
+            return self.per_hour - still_kept
+        return self.per_hour if still_kept else max(1, int(self.per_hour * READ_SHARE))
 
     @contextlib.contextmanager
     def request(self, kind: Kind, patience: float = 0.0) -> Iterator[None]:
@@ -216,7 +222,8 @@ class RateLimitedTaisly:
         waiter, left, told = uuid.uuid4().hex, patience, False
         try:
             while True:
-                turn = self.ledger.take_request(self.key, self.allowance(kind), waiter=waiter, patience=left)
+                most = partial(self.allowance, kind)
+                turn = self.ledger.take_request(self.key, kind, most, waiter=waiter, patience=left)
                 if turn.ticket is not None:
                     return turn.ticket
                 if turn.wait > left:
@@ -238,5 +245,6 @@ class RateLimitedTaisly:
         if turn.is_paused:
             return f"Taisly asked for a pause (429); {again}"
         if kind == "watch":
-            return f"The {self.allowance(kind)} requests an hour that may be used for checks are used up; {again}"
+            share = int(self.per_hour * READ_SHARE)
+            return f"The {share} requests an hour that may be used for checks are used up; {again}"
         return f"The plan's {self.per_hour} requests an hour are used up; {again}"

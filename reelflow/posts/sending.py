@@ -22,7 +22,7 @@ from reelflow.errors import Busy, ClaimLost, InputError, LedgerUnavailable, Noth
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import DuplicateFound
 from reelflow.posts.duplicates import refusal_of
-from reelflow.posts.history import GRACE, look_for
+from reelflow.posts.history import GRACE, Look, look_for
 from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
@@ -219,7 +219,7 @@ class _Attempt:
                 "publish", self.waiting.left, while_waiting=lambda: self.ledger.renew(self.send_id, self.owner)
             )
         except Busy as error:
-            self.ledger.release_claim(self.send_id, str(error))
+            self._release(str(error))
             raise
 
     def _after(self, error: BaseException, sealed: bool, pauses: Iterator[float]) -> float | None:
@@ -241,13 +241,18 @@ class _Attempt:
             return None
         pause = next(pauses, None) if isinstance(error, NothingSent) else None
         if pause is None or pause > self.waiting.left:
-            self.ledger.release_claim(self.send_id, reason)
+            self._release(reason)
             if isinstance(error, NothingSent):
                 error.message += " Nothing was posted: it is safe to start the run again."
             raise error
         log.warning("%s Nothing was posted. Trying again in %.0f s.", error, pause)
-        self.ledger.release_claim(self.send_id, reason, keep_seconds=self.ledger.lease_seconds + pause)
+        self._release(reason, keep=pause)
         return pause
+
+    def _release(self, reason: str, *, keep: float | None = None) -> None:
+        """Record that nothing was posted. The claim is kept for a further try in `keep` seconds, if there is one."""
+        seconds = 0.0 if keep is None else self.ledger.lease_seconds + keep
+        self.ledger.release_claim(self.send_id, reason, owner=self.owner, keep_seconds=seconds)
 
     def _rest(self, error: Busy, sealed: bool) -> float | None:
         """After a 429: let every run rest. It means "not taken"; but after a whole upload we look before we repeat."""
@@ -257,9 +262,9 @@ class _Attempt:
         if sealed:
             return self._look_before_repeating(error, wait)
         if wait > self.waiting.left:
-            self.ledger.release_claim(self.send_id, str(error))
+            self._release(str(error))
             raise error
-        self.ledger.release_claim(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds + wait)
+        self._release(str(error), keep=wait)
         return wait
 
     def _look_before_repeating(self, error: Busy, wait: float) -> float | None:
@@ -267,22 +272,24 @@ class _Attempt:
 
         The claim is held meanwhile, so this waits here and not in a retry of the task.
         """
-        rest = max(wait, self.grace)
+        rest, has_seen_any = max(wait, self.grace), False
         if rest > self.waiting.left:
             self.ledger.answer_lost(self.send_id, str(error))
             return None
         while True:
             self.waiting.sleep(wait)
             self.ledger.renew(self.send_id, self.owner)
-            found, rest = look_for(self.taisly, self.send_id), rest - wait
-            if found:
+            rest -= wait
+            seen = look_for(self.taisly, self.send_id, is_last=rest <= 0)
+            if seen is Look.FOUND:
                 return None
+            has_seen_any |= seen is Look.MAYBE
             if rest <= 0:
                 break
             wait = min(LOOK_PAUSE, rest)
-        if found is None:
+        if has_seen_any or seen is not Look.NOTHING:
             self.ledger.answer_lost(self.send_id, f"429, and the history does not settle it ({error})")
             return None
         log.warning("Taisly's history does not show the post. Sending it again.")
-        self.ledger.release_claim(self.send_id, str(error), keep_seconds=self.ledger.lease_seconds)
+        self._release(str(error), keep=0.0)
         return 0.0

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
-from reelflow.posts.history import GRACE, adopt_lost, open_sends_of, read_history
-from reelflow.posts.matching import CLOCK_SLACK, outcomes_of
+from reelflow.posts.history import CLOCK_SLACK, GRACE, adopt_lost, open_sends_of, read_history
+from reelflow.posts.matching import outcomes_of
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.post_states import PostState, SendStatus, overdue_reason
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -146,7 +146,7 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     for send, found in open_sends_of(taisly):
         by_status[send.status(now, clock_slack=CLOCK_SLACK.total_seconds())].append((send, found))
     for send, _ in by_status[SendStatus.ABANDONED]:
-        ledger.release_claim(send.id, "its run died before the upload was complete; nothing was posted")
+        ledger.release_dead(send.id, "its run died before the upload was complete; nothing was posted")
     due, lost = by_status[SendStatus.DUE], [send for send, _ in by_status[SendStatus.ANSWER_LOST]]
     news = _give_up_disconnected(taisly, now)
     if not due and not lost:
@@ -154,27 +154,31 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     history = read_history(taisly, [send for send, _ in due], lost)
     news += adopt_lost(taisly, lost, [send for send, _ in by_status[SendStatus.AT_WORK]], history, grace)
     adopted = [(send, found) for send, found in ledger.sends([s.id for s in lost]) if send.history_id is not None]
+    items = {send.id: history.find(send.history_id) for send, _ in (*due, *adopted)}
+    ledger.note_watched([send for send, _ in (*due, *adopted)])
+    ledger.note_shown([i for i, item in items.items() if item], [send for send, _ in due if items[send.id] is None])
     for send, found in (*due, *adopted):
-        item = history.find(send.history_id)
-        news += [(send, o) for o in ledger.record_outcomes(send.id, outcomes_of([o.account for o in found], item))]
-        if reason := overdue_reason(send.watched_for(now), is_shown=item is not None):
-            news += [(send, o) for o in ledger.settle(send.id, PostState.UNCONFIRMED, reason)]
-    ledger.note_watched([send.id for send, _ in (*due, *adopted) if send.watched_since is None])
+        connected = history.fitting.account_ids
+        told = outcomes_of([o.account for o in found], items[send.id], connected=connected)
+        news += [(send, outcome) for outcome in ledger.record_outcomes(send.id, told)]
+        missed = 0.0 if items[send.id] else send.missed_for(now)
+        if reason := overdue_reason(watched_for=send.watched_for(now), missed_for=missed):
+            news += [(send, outcome) for outcome in ledger.settle(send.id, PostState.UNCONFIRMED, reason)]
     return news
 
 
 def _give_up_disconnected(taisly: RateLimitedTaisly, now: float) -> list[tuple[Send, Outcome]]:
-    """End the sends whose outcome no connected account can tell, once that has lasted long enough."""
-    ledger, ours = taisly.ledger, taisly.account_ids()
+    """End the sends whose outcome no connected account can tell, of any key, once that has lasted long enough."""
+    ledger, connected = taisly.ledger, taisly.account_ids() | taisly.ledger.accounts_of_all_keys()
     news: list[tuple[Send, Outcome]] = []
     waiting = [
         send
         for send, _ in ledger.open_sends(taisly.service)
-        if not ours & set(send.account_ids) and send.status(now) not in (SendStatus.AT_WORK, SendStatus.SCHEDULED)
+        if not connected & set(send.account_ids) and send.status(now) not in (SendStatus.AT_WORK, SendStatus.SCHEDULED)
     ]
     for send in waiting:
-        if overdue_reason(send.watched_for(now), is_shown=True):
+        if overdue_reason(watched_for=send.watched_for(now), missed_for=0.0):
             reason = "its accounts are no longer connected in Taisly, so its outcome cannot be read"
-            news += [(send, o) for o in ledger.settle(send.id, PostState.UNCONFIRMED, reason)]
-    ledger.note_watched([send.id for send in waiting if send.watched_since is None])
+            news += [(send, outcome) for outcome in ledger.settle(send.id, PostState.UNCONFIRMED, reason)]
+    ledger.note_watched(waiting)
     return news

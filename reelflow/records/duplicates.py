@@ -14,8 +14,12 @@ from reelflow.records.posts import Outcome, PostRequest, Send
 
 SAME_LENGTH = 0.1
 """Seconds by which the lengths of two exports of one video differ at most."""
-SAME_PICTURE = 6
-"""Bits of 64 by which the same picture differs after another encoding; different pictures differ by 20 and more."""
+SAME_PICTURE = 8
+"""Bits of 256 by which the same picture differs after another encoding. Another text on the same background differs by
+12 and more."""
+RECENT_SLACK = 1800.0
+"""Seconds by which two posts may be closer than a day, or whatever is set: a run starts at the same time each day, and
+its upload takes longer one day than the other."""
 UNSETTLED = frozenset({PostState.CLAIMED, PostState.SENDING, PostState.ACCEPTED, PostState.UNCONFIRMED})
 """Being sent, or without an outcome: nobody knows yet whether it is out."""
 
@@ -34,12 +38,9 @@ class Duplicate:
     send: Send
     outcome: Outcome
     is_same_file: bool
+    is_unsettled: bool
+    """Whether it is not known yet if the earlier one is out."""
     verdict: Verdict
-
-    @property
-    def is_unsettled(self) -> bool:
-        """Whether it is not known yet if the earlier one is out."""
-        return self.outcome.state in UNSETTLED
 
 
 def duplicate_of(request: PostRequest, send: Send, outcome: Outcome, *, now: float) -> Duplicate | None:
@@ -56,11 +57,13 @@ def duplicate_of(request: PostRequest, send: Send, outcome: Outcome, *, now: flo
     is_same_file = send.sha256 == request.video.sha256
     if not is_same_file and not are_alike(request, send):
         return None
-    is_unsettled = outcome.state in UNSETTLED
-    is_recent = abs(max(now, request.scheduled_ms / 1000) - send.published_at) < request.duplicate_seconds
+    is_planned = outcome.state is PostState.ACCEPTED and send.scheduled_ms > now * 1000  # Taisly has it for later
+    is_unsettled = outcome.state in UNSETTLED and not is_planned
+    distance = abs(max(now, request.scheduled_ms / 1000) - send.published_at)
+    is_recent = distance < request.duplicate_seconds - min(RECENT_SLACK, request.duplicate_seconds / 20)
     if is_unsettled or (is_recent and is_same_file):
-        return Duplicate(send, outcome, is_same_file, Verdict.REFUSE)
-    return Duplicate(send, outcome, is_same_file, Verdict.WARN) if is_recent else None
+        return Duplicate(send, outcome, is_same_file, is_unsettled, Verdict.REFUSE)
+    return Duplicate(send, outcome, is_same_file, is_unsettled, Verdict.WARN) if is_recent else None
 
 
 def are_alike(request: PostRequest, send: Send) -> bool:

@@ -111,9 +111,19 @@ def send_status(
     """
     if history_id is not None:
         return SendStatus.DUE if scheduled_ms <= (now + clock_slack) * 1000 else SendStatus.SCHEDULED
-    if lease_until > now:
+    if is_alive(lease_until, now):
         return SendStatus.AT_WORK
     return SendStatus.ABANDONED if sealed_at is None else SendStatus.ANSWER_LOST
+
+
+LONGEST_LEASE = 3900.0
+"""Seconds; the longest pause that a service may ask for, and a little. A lease that ends later is one from before this
+machine's clock was set back."""
+
+
+def is_alive(lease_until: float, now: float) -> bool:
+    """Whether the run that holds a lease counts as alive; both in Unix seconds."""
+    return now < lease_until <= now + LONGEST_LEASE
 
 
 def may_be_claimed(state: PostState, *, lease_until: float, sealed_at: float | None, now: float) -> bool:
@@ -127,26 +137,31 @@ def may_be_claimed(state: PostState, *, lease_until: float, sealed_at: float | N
     """
     if state in NOT_OUT:
         return True
-    dead = lease_until <= now
+    dead = not is_alive(lease_until, now)
     return dead and (state is PostState.CLAIMED or (state is PostState.SENDING and sealed_at is None))
 
 
 def is_held(state: PostState, *, lease_until: float, now: float) -> bool:
     """Whether a live run is sending to a destination: another one waits for it."""
-    return state in BEING_SENT and lease_until > now
+    return state in BEING_SENT and is_alive(lease_until, now)
 
 
-def settled_state(*, found: bool, age: float, grace: float) -> PostState | None:
+MISSED_SECONDS = 60.0
+"""How long a history must not have shown a post whose answer was lost: one look may come at a bad moment."""
+
+
+def settled_state(*, found: bool, age: float, missed_for: float, grace: float) -> PostState | None:
     """The outcome of a send whose answer was lost; None while it cannot be told.
 
     Args:
         found: Whether Taisly's history has a post that can only be this one.
         age: Seconds since the last piece of the upload was released.
+        missed_for: Seconds since the history was first found not to show it.
         grace: Seconds within which the post may still appear in the history.
     """
     if found:
         return PostState.ACCEPTED
-    return PostState.UNCONFIRMED if age > grace else None
+    return PostState.UNCONFIRMED if age > grace and missed_for >= min(grace, MISSED_SECONDS) else None
 
 
 NOT_SHOWN_SECONDS = 3600.0
@@ -155,13 +170,13 @@ NO_OUTCOME_SECONDS = 24 * 3600.0
 """How long a platform may take to report an outcome."""
 
 
-def overdue_reason(watched_for: float, *, is_shown: bool) -> str | None:
+def overdue_reason(*, watched_for: float, missed_for: float) -> str | None:
     """Why a post that Taisly accepted is left to a person; None while its outcome is waited for.
 
     Args:
         watched_for: Seconds since its outcome was first looked for.
-        is_shown: Whether the history shows it.
+        missed_for: Seconds since the history was first found not to show it, and has not shown it since.
     """
-    if not is_shown and watched_for > NOT_SHOWN_SECONDS:
+    if missed_for > NOT_SHOWN_SECONDS:
         return "Taisly accepted the post, but its history no longer shows it"
     return "Taisly has not reported an outcome for a day" if watched_for > NO_OUTCOME_SECONDS else None

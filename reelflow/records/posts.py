@@ -147,6 +147,7 @@ class Send:
     sealed_at: float | None
     history_id: str | None
     watched_since: float | None
+    missing_since: float | None
     claimed_at: float
     duration: float
     pictures: tuple[int, ...]
@@ -164,6 +165,10 @@ class Send:
     def watched_for(self, now: float) -> float:
         """Seconds since its outcome was first looked for."""
         return now - (self.watched_since or now)
+
+    def missed_for(self, now: float) -> float:
+        """Seconds since the history was first found not to show it, and has not shown it since."""
+        return now - (self.missing_since or now)
 
     def status(self, now: float, *, clock_slack: float = 0.0) -> SendStatus:
         """What it calls for now; see `send_status`."""

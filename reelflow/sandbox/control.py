@@ -156,20 +156,26 @@ class SandboxControl:
         caption: str = "whole",
         without: Sequence[str] = (),
         odd_entries: bool = False,
+        spelling: Sequence[str] = (),
+        ignores_range: bool = False,
     ) -> None:
         """Let Taisly's history list posts in one of the ways that mislead; without arguments, plainly again.
 
         Args:
             stale_seconds: A post is shown only when it is that old.
-            caption: ``whole``, ``trimmed``, ``crlf``, ``escaped``, ``cut`` or ``none``.
+            caption: ``whole``, ``trimmed``, ``crlf``, ``escaped``, ``cut``, ``added`` or ``none``.
             without: Fields that items lack, of ``result``, ``platforms``, ``date``, ``description``, ``scheduled``.
             odd_entries: Whether entries that cannot be read stand among the posts.
+            spelling: How fields are written: ``date_is_scheduled``, ``scheduled_is_flag``, ``platform_names``,
+                ``other_ids``.
+            ignores_range: Whether the newest ten posts are shown whatever range of time is asked for.
 
         Raises:
             ValueError: One of the values makes no sense.
         """
-        order = {"stale_seconds": stale_seconds, "caption": caption, "without": list(without)}
-        self._ask("POST", "/sandbox/history", {**order, "odd_entries": odd_entries})
+        shown = {"stale_seconds": stale_seconds, "caption": caption, "without": list(without)}
+        odd = {"odd_entries": odd_entries, "spelling": list(spelling), "ignores_range": ignores_range}
+        self._ask("POST", "/sandbox/history", shown | odd)
 
     def restart_phones(self, *, lost: bool = False, ids_from_1: bool = False) -> None:
         """Restart TikMatrix: running phone tasks return to pending.

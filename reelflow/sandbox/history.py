@@ -10,7 +10,9 @@ import html
 from dataclasses import dataclass, field
 from typing import Any
 
-CAPTIONS = ("whole", "trimmed", "crlf", "escaped", "cut", "none")
+CAPTIONS = ("whole", "trimmed", "crlf", "escaped", "cut", "added", "none")
+SPELLINGS = ("date_is_scheduled", "scheduled_is_flag", "platform_names", "other_ids")
+"""Other ways to write the fields of an item."""
 FIELDS = ("result", "platforms", "date", "description", "scheduled")
 CUT_AT = 24
 """Characters of a caption that is shown cut."""
@@ -34,12 +36,16 @@ class HistoryStyle:
         caption: One of `CAPTIONS`.
         without: Fields of `FIELDS` that items lack.
         odd_entries: Whether entries that cannot be read stand among the posts.
+        spelling: Of `SPELLINGS`.
+        ignores_range: Whether a range of time is not understood: the newest ten posts are shown instead.
     """
 
     stale_seconds: float = 0.0
     caption: str = "whole"
     without: list[str] = field(default_factory=list)
     odd_entries: bool = False
+    spelling: list[str] = field(default_factory=list)
+    ignores_range: bool = False
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> HistoryStyle:
@@ -55,6 +61,8 @@ class HistoryStyle:
             raise ValueError(f"'caption' must be one of {', '.join(CAPTIONS)}.")
         if not isinstance(style.without, list) or not set(style.without) <= set(FIELDS):
             raise ValueError(f"'without' must be a list of {', '.join(FIELDS)}.")
+        if not isinstance(style.spelling, list) or not set(style.spelling) <= set(SPELLINGS):
+            raise ValueError(f"'spelling' must be a list of {', '.join(SPELLINGS)}.")
         if isinstance(style.stale_seconds, bool) or not isinstance(style.stale_seconds, int | float):
             raise ValueError("'stale_seconds' must be a number.")  # noqa: TRY004 - what the caller catches
         return style
@@ -66,10 +74,22 @@ class HistoryStyle:
     def listed(self, items: list[dict[str, Any]]) -> list[Any]:
         """The items as this history shows them."""
         shown: list[Any] = [
-            {name: value for name, value in {**item, **self._caption(item)}.items() if name not in self.without}
-            for item in items
+            {name: value for name, value in self._spelled(item).items() if name not in self.without} for item in items
         ]
         return [*ODD_ENTRIES, *shown] if self.odd_entries else shown
+
+    def _spelled(self, item: dict[str, Any]) -> dict[str, Any]:
+        spelled = {**item, **self._caption(item)}
+        if "date_is_scheduled" in self.spelling:
+            spelled["date"] = item["scheduled"] or item["date"]
+        if "scheduled_is_flag" in self.spelling:
+            spelled["scheduled"] = item["scheduled"] is not None
+        if "platform_names" in self.spelling:
+            spelled["platforms"] = [result["platform"] for result in item["result"]]
+        if "other_ids" in self.spelling:
+            spelled["platforms"] = [f"73{n}" for n, _ in enumerate(item["platforms"])]
+            spelled["result"] = [{**result, "platformId": f"73{n}"} for n, result in enumerate(item["result"])]
+        return spelled
 
     def _caption(self, item: dict[str, Any]) -> dict[str, str]:
         text = item["description"]
@@ -78,6 +98,7 @@ class HistoryStyle:
             "crlf": text.replace("\n", "\r\n") + "\r\n",
             "escaped": html.escape(text).replace("\n", "\\n"),
             "cut": text if len(text) <= CUT_AT else text[:CUT_AT] + "…",
+            "added": f"{text}\n\nPosted with Taisly",
             "none": "",
         }
         return {"description": styles.get(self.caption, text)}

@@ -141,7 +141,7 @@ class _Taisly:
         query = request.query_params
         style, now = self.world.data.history, self.world.now()
         newest_first = [p for p in reversed(self.world.data.posts) if style.shows(p.created / 1000, now)]
-        if "startTime" in query or "endTime" in query:
+        if ("startTime" in query or "endTime" in query) and not style.ignores_range:
             try:
                 start, end = int(query.get("startTime", 0)), int(query.get("endTime", 1 << 62))
             except ValueError:

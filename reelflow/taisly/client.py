@@ -16,7 +16,7 @@ import httpx
 from pydantic import BaseModel
 
 from reelflow.counted_body import CountedBody
-from reelflow.errors import InputError, NotAllowed, ReelflowError, Refused, UnreadableAnswer
+from reelflow.errors import InputError, NotAllowed, OutcomeUnknown, ReelflowError, Refused, UnreadableAnswer
 from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, RepostRule
 from reelflow.transport import (
     UPLOAD_TIMEOUT,
@@ -24,6 +24,7 @@ from reelflow.transport import (
     check_url,
     exchange,
     from_status,
+    is_name,
     open_client,
     parse,
     redact,
@@ -172,14 +173,22 @@ class TaislyClient(ServiceClient):
         return self._accepted(response)
 
     def _accepted(self, response: httpx.Response) -> AcceptedPost:
-        """The post that an answer names. One with an id is stored, whatever else the answer says."""
+        """The post that an answer names. One with a history id is stored, whatever else the answer says.
+
+        Raises:
+            Refused: with `by_service`, only if the answer names nothing at all that may have been stored.
+        """
         try:
             answer = self._answer(response)
         except ReelflowError as error:
-            with contextlib.suppress(ValueError):  # no JSON, or no id in it
-                accepted = AcceptedPost.model_validate(response.json())
-                log.warning("Taisly named the post %s in an answer that says: %s", accepted.history_id, error)
-                return accepted
+            body = _json_of(response)
+            if (history_id := _history_id(body)) is not None:
+                log.warning("Taisly named the post %s in an answer that says: %s", history_id, error)
+                return AcceptedPost(history_id=history_id)
+            if isinstance(error, Refused) and _names_something(body):
+                raise OutcomeUnknown(
+                    f"{error} But its answer names something that may be the post.", service=SERVICE
+                ) from None
             raise
         return self._parse(answer, AcceptedPost)
 
@@ -234,8 +243,8 @@ class TaislyClient(ServiceClient):
 
     def _items(self, method: str, path: str, model: type[M], **kwargs: Any) -> list[M]:
         body = self._json(method, path, **kwargs)
-        data = body.get("data", [])
-        if not isinstance(data, list):
+        data = body.get("data")
+        if not isinstance(data, list):  # also none at all: an empty list must not be taken for granted
             raise UnreadableAnswer(f"Taisly sent no list of {path.rpartition('/')[2]}.", service=SERVICE)
         return [self._parse(item, model) for item in data]
 
@@ -247,7 +256,7 @@ class TaislyClient(ServiceClient):
             body = None
         code, words = self._said(body)
         refused = isinstance(body, dict) and body.get("success") is False
-        if code == "LIMIT":  # whatever the status: the plan's posts are used up, which no waiting of ours cures
+        if code == "LIMIT" and refused:  # whatever the status: the plan's posts are used up, and waiting does not help
             raise Refused(
                 f"Taisly refused the post: {words}. The plan's posting limit is used up: "
                 "wait until it renews, or change the plan in Taisly.",
@@ -302,6 +311,33 @@ class TaislyClient(ServiceClient):
                 f"{error.message} The API needs the plan STARTER, INFLUENCER or PRO; the FREE plan does not include it."
             )
         return error
+
+
+def _json_of(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _history_id(body: Any) -> str | None:
+    """The id of a post in an answer that is no success: only under its own name, since `id` may be the request's."""
+    for place in (body, body.get("data") if isinstance(body, dict) else None):
+        if isinstance(place, dict) and (found := place.get("historyId")) and is_name(found):
+            return str(found)
+    return None
+
+
+def _names_something(value: Any) -> bool:
+    """Whether an answer names a thing by an id, or has results: a refusal has neither."""
+    if isinstance(value, list):
+        return any(map(_names_something, value))
+    if not isinstance(value, dict):
+        return False
+    return any(
+        (each and (name.casefold().endswith(("id", "ids")) or name in ("result", "results"))) or _names_something(each)
+        for name, each in value.items()
+    )
 
 
 def _counted(

@@ -104,7 +104,7 @@ def _told(value: Any) -> Any:
 
 def _moment(value: Any) -> datetime | None:
     """A time as Taisly may write it: Unix ms (or s), as number or text, or ISO 8601; None if it is none."""
-    if value in (None, "", 0, False):
+    if value in (None, "", 0) or isinstance(value, bool):  # "scheduled" may say no more than that it is
         return None
     try:
         number = float(value)

@@ -13,13 +13,13 @@ from reelflow.video.probe import is_cover
 
 PICTURES = 4
 """How many are taken, spread over the video. Each costs the decoding of half a group of pictures on average."""
-_SIZE = 8
+_SIZE = 16
 
 
 def picture_hashes(path: Path, duration: float) -> tuple[int, ...]:
-    """The difference hash (dHash, 64 bits) of a few pictures of a video; empty where they cannot be decoded.
+    """The difference hash (dHash, 256 bits) of a few pictures of a video; empty where they cannot be decoded.
 
-    Each bit says whether the picture, scaled to 9x8 grey pixels, becomes brighter from one pixel to the next. Scaling
+    Each bit says whether the picture, scaled to 17x16 grey pixels, becomes brighter from one pixel to the next. Scaling
     and encoding hardly change that. Source: Neal Krawetz, "Kind of Like That", 2013.
 
     Args:

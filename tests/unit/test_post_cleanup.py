@@ -21,8 +21,8 @@ Post = Callable[..., PostRequest]
 
 
 def test_only_a_post_of_ours_can_be_cancelled(ledger: Ledger) -> None:
-    with pytest.raises(InputError, match="No post sent by reelflow has the history ID 'h9'"):
-        find_scheduled(ledger, "h9")
+    with pytest.raises(InputError, match="No post that reelflow sent with this Taisly account has the history ID 'h9'"):
+        find_scheduled(ledger, "s", "h9")
 
 
 def test_a_cancelled_run_cancels_what_it_scheduled_and_what_is_still_to_come(

@@ -20,6 +20,7 @@ INSTA = Account(id="b1", platform="Instagram", name="mara.bakes")
 X = Account(id="d1", platform="X", name="@marabakes")
 TUBE = Account(id="c1", platform="YouTube", name="Mara Bakes")
 CONNECTED = [ONE, TWO, INSTA, TUBE, X]
+IDS = {account.id for account in CONNECTED}
 
 
 def make_post(**changes: Any) -> PostRequest:
@@ -129,7 +130,7 @@ def test_outcomes_are_told_apart_by_account_id() -> None:
         {"platform": "TikTok", "platformId": "a1", "status": "SUCCESS", "url": "https://t/1"},
     )
 
-    one, two = outcomes_of([ONE, TWO], item)
+    one, two = outcomes_of([ONE, TWO], item, connected=IDS)
 
     assert (one.state, one.link) == (PostState.SUCCESS, "https://t/1")
     assert (two.state, two.detail) == (PostState.FAILED, "banned")
@@ -139,22 +140,25 @@ def test_outcomes_without_ids_go_by_platform_in_order() -> None:
     """What clients in the wild get."""
     item = _item({"identifier": "x", "status": "SUCCESS"}, {"identifier": "TikTok", "status": "PENDING"})
 
-    assert [o.state for o in outcomes_of([ONE, X], item)] == [PostState.PENDING, PostState.SUCCESS]
+    assert [o.state for o in outcomes_of([ONE, X], item, connected=IDS)] == [PostState.PENDING, PostState.SUCCESS]
 
 
 def test_another_accounts_result_is_not_taken_for_ours() -> None:
-    """An id that is not ours is somebody else's outcome, whatever its platform."""
-    item = _item({"platform": "TikTok", "platformId": "zz", "status": "SUCCESS"})
+    """The id of another connected account is that one's outcome; an id of something else says nothing."""
+    other, unknown = (
+        _item({"platform": "TikTok", "platformId": platform_id, "status": "SUCCESS"}) for platform_id in (TWO.id, "zz")
+    )
 
-    assert [o.state for o in outcomes_of([ONE], item)] == [PostState.PENDING]
+    assert [o.state for o in outcomes_of([ONE], other, connected=IDS)] == [PostState.PENDING]
+    assert [o.state for o in outcomes_of([ONE], unknown, connected=IDS)] == [PostState.SUCCESS]
 
 
 def test_a_status_nobody_documented_is_not_an_outcome() -> None:
     """It stays open, and is shown."""
-    (outcome,) = outcomes_of([ONE], _item({"platform": "TikTok", "status": "REVIEW"}))
+    (outcome,) = outcomes_of([ONE], _item({"platform": "TikTok", "status": "REVIEW"}), connected=IDS)
 
     assert (outcome.state, outcome.detail) == (PostState.PENDING, "Taisly reports the status 'REVIEW'")
-    assert outcomes_of([ONE], None)[0].state is PostState.PENDING
+    assert outcomes_of([ONE], None, connected=IDS)[0].state is PostState.PENDING
 
 
 def test_a_dry_run_says_exactly_what_would_be_sent() -> None:

@@ -1,11 +1,13 @@
 """The requests of Taisly's plan: one queue for all runs, and a key that has to rest."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from support.clock import Clock
+from support.quota import take
 from support.race import at_once
 
 from blocks import TaislyAccount
@@ -32,24 +34,24 @@ def starter(sandbox: Any, ledger: Ledger, clock: Clock) -> RateLimitedTaisly:
 
 def _use_up(taisly: RateLimitedTaisly, requests: int, clock: Clock, *, every: float = 0) -> None:
     for _ in range(requests):
-        assert taisly.ledger.take_request(taisly.key, taisly.per_hour).ticket
+        assert take(taisly.ledger, taisly.key, taisly.per_hour).ticket
         clock.sleep(every)
 
 
 def test_room_is_given_in_the_order_of_asking(ledger: Ledger, clock: Clock) -> None:
     """Not to whoever happens to ask when some becomes free; who does not ask any more loses its place."""
     for _ in range(3):
-        ledger.take_request("k", 3)
+        take(ledger, "k", 3)
         clock.sleep(10)
     waiting = ["first", "dead", "third"]
     for waiter in waiting:
-        assert not ledger.take_request("k", 3, waiter=waiter, patience=7200).ticket
+        assert not take(ledger, "k", 3, waiter=waiter, patience=7200).ticket
 
     served = []
     for _ in range(400):
         clock.sleep(10)
         for waiter in ("third", "late", "first"):
-            if waiter not in served and ledger.take_request("k", 3, waiter=waiter, patience=7200).ticket:
+            if waiter not in served and take(ledger, "k", 3, waiter=waiter, patience=7200).ticket:
                 served.append(waiter)
 
     assert served == ["first", "third", "late"]
@@ -58,10 +60,10 @@ def test_room_is_given_in_the_order_of_asking(ledger: Ledger, clock: Clock) -> N
 def test_the_wait_that_is_named_counts_those_who_asked_before(ledger: Ledger, clock: Clock) -> None:
     """Each has to wait for a request of its own to fall out of the hour."""
     for _ in range(3):
-        ledger.take_request("k", 3)
+        take(ledger, "k", 3)
         clock.sleep(100)
 
-    waits = [ledger.take_request("k", 3, waiter=str(n), patience=7200).wait for n in range(3)]
+    waits = [take(ledger, "k", 3, waiter=str(n), patience=7200).wait for n in range(3)]
 
     assert waits == pytest.approx([3360, 3460, 3560])
 
@@ -76,7 +78,7 @@ def test_a_run_that_cannot_fit_its_patience_says_at_once_when_it_would(
         starter.take_ticket("publish", 600)
 
     assert clock.slept[-1] == 0
-    assert starter.ledger.take_request(starter.key, 50, waiter="next", patience=7200).wait == pytest.approx(3660)
+    assert take(starter.ledger, starter.key, 50, waiter="next", patience=7200).wait == pytest.approx(3660)
 
 
 def test_the_list_of_accounts_may_use_what_is_free_in_the_plan(starter: RateLimitedTaisly, clock: Clock) -> None:
@@ -128,8 +130,13 @@ def test_eighty_posts_of_four_runs_all_go_out_on_the_smallest_plan(
 class _SharedClock(Clock):
     """A clock of several threads: each sleep moves it on by a part, so that none of them runs ahead of the others."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
     def sleep(self, seconds: float) -> None:
-        super().sleep(seconds / 4)
+        with self._lock:
+            super().sleep(seconds / 4)
 
 
 @pytest.mark.parametrize("wait", [1e9, 1.7e12, "inf", "1e400", "-1e400", "nan", 10**400], ids=str)
@@ -149,7 +156,7 @@ def test_a_pause_that_makes_no_sense_does_not_block_the_key_for_good(
         with pytest.raises(Busy, match=r"Taisly asked for a pause \(429\); retry in (60 minutes|1 minute|60 s)"):
             taisly.history_page(1)
         clock.sleep(3601)
-        assert ledger.take_request(taisly.key, 50).ticket
+        assert take(ledger, taisly.key, 50).ticket
 
 
 def test_the_first_success_ends_a_pause(sandbox: Any, ledger: Ledger, clock: Clock) -> None:
@@ -159,12 +166,12 @@ def test_the_first_success_ends_a_pause(sandbox: Any, ledger: Ledger, clock: Clo
     clock.sleep(1)
     ledger.block_key(taisly.key, 3600)
     ledger.finish_request(early, has_worked=True)
-    assert ledger.take_request(taisly.key, 50).is_paused
+    assert take(ledger, taisly.key, 50).is_paused
     clock.sleep(1)
 
     taisly.check_accounts()
 
-    assert ledger.take_request(taisly.key, 50).ticket
+    assert take(ledger, taisly.key, 50).ticket
 
 
 def test_a_check_of_the_connection_counts_its_request(sandbox: Any, ledger: Ledger) -> None:
@@ -179,12 +186,40 @@ def test_a_check_of_the_connection_counts_its_request(sandbox: Any, ledger: Ledg
 def test_a_clock_that_was_set_back_does_not_lock_the_plan(ledger: Ledger, clock: Clock) -> None:
     """Requests, pauses and the reader's lease of the time before count for an hour at most."""
     for _ in range(3):
-        ledger.take_request("k", 3)
+        take(ledger, "k", 3)
     ledger.block_key("k", 3600)
     ledger.become_reader("k", "dead", 20)
     clock.now -= 2 * 3600
 
     assert ledger.become_reader("k", "me", 20)[0]
-    assert ledger.take_request("k", 3).wait <= 3660
+    assert take(ledger, "k", 3).wait <= 3660
     clock.sleep(3661)
-    assert ledger.take_request("k", 3).ticket
+    assert take(ledger, "k", 3).ticket
+
+
+def test_watching_is_kept_a_few_requests_however_many_posts_are_in_line(
+    starter: RateLimitedTaisly, clock: Clock
+) -> None:
+    """Two an hour on the smallest plan: the outcomes of what is out are read."""
+    _ = [starter.take_ticket("publish", 0) for _ in range(48)]
+
+    with pytest.raises(Busy):
+        starter.take_ticket("publish", 0)
+
+    assert starter.take_ticket("watch", 0)
+    assert starter.take_ticket("watch", 0)
+    with pytest.raises(Busy):
+        starter.take_ticket("watch", 0)
+
+
+def test_places_in_the_queue_from_before_the_clock_was_set_back_are_given_up(ledger: Ledger, clock: Clock) -> None:
+    """Else they would stand in front of everybody for two hours."""
+    take(ledger, "k", 1)
+    for n in range(3):
+        take(ledger, "k", 1, waiter=f"dead {n}", patience=7200)
+    clock.now -= 2 * 3600
+    assert take(ledger, "k", 1, waiter="me", patience=7200).wait <= 3660
+
+    clock.sleep(3661)
+
+    assert take(ledger, "k", 1, waiter="me", patience=7200).ticket

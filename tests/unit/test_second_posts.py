@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import imageio_ffmpeg
 import pytest
 from support.clock import Clock, RealClock
@@ -18,15 +19,20 @@ from blocks import TaislyAccount
 from reelflow.errors import DuplicatePost
 from reelflow.ledger import Ledger
 from reelflow.posts.duplicates import check_duplicates, check_reposts
+from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.requests import read_video
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts
+from reelflow.records.duplicates import Verdict
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import Account, PostRequest
-from reelflow.sandbox.catalog import API_KEY
+from reelflow.records.posts import Account, Outcome, PostRequest
+from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
+from reelflow.taisly import TaislyClient
 
 Post = Callable[..., PostRequest]
 POST = "/api/private/post"
+OTHER = ACCOUNTS[-1]["id"]
+"""An account that no post of these tests goes to."""
 CAPTION = "Bread & salt\nfrom the baker's own oven, every day  "
 
 
@@ -48,6 +54,11 @@ MISLEADING: dict[str, dict[str, Any]] = {
     "no dates": {"without": ["date"]},
     "only documented fields": {"without": ["date", "description", "platforms", "scheduled"]},
     "entries that cannot be read": {"odd_entries": True},
+    "text added to captions": {"caption": "added"},
+    "platforms by name": {"spelling": ["platform_names"]},
+    "ids of something else": {"spelling": ["other_ids"]},
+    "scheduled as a flag": {"spelling": ["scheduled_is_flag"]},
+    "ranges are not understood": {"ignores_range": True},
 }
 
 
@@ -67,9 +78,121 @@ def test_a_429_after_the_post_was_stored_is_not_sent_again(
     watch_posts(taisly, None, seconds=700)
 
     assert sandbox.requests(f"POST {POST}") == 1
-    without = style.get("without", ())
-    known = PostState.ACCEPTED if "result" in without else PostState.SUCCESS
-    assert _states(taisly, post) == {PostState.UNCONFIRMED if "date" in without else known: 3}
+    known = PostState.ACCEPTED if "result" in style.get("without", ()) else PostState.SUCCESS
+    is_doubtful = "date" in style.get("without", ()) or style.get("caption") == "added"
+    assert _states(taisly, post) == {PostState.UNCONFIRMED if is_doubtful else known: 3}
+
+
+@pytest.mark.parametrize("spelling", [["date_is_scheduled"], ["scheduled_is_flag"]], ids=str)
+def test_a_scheduled_post_that_was_stored_in_spite_of_a_429_is_not_sent_again(
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock, spelling: list[str]
+) -> None:
+    """Its date may be that of its publication, and `scheduled` no more than a flag."""
+    clock.drive(sandbox)
+    sandbox.style_history(spelling=spelling)
+    sandbox.order_fault("status_after", "POST", POST, status=429, seconds=5)
+
+    send_post(taisly, checked(CAPTION, scheduled_for=datetime.now(UTC) + timedelta(hours=30)))
+    watch_posts(taisly, None, seconds=700)
+
+    assert sandbox.requests(f"POST {POST}") == 1
+
+
+def _other_posts(sandbox: Any, number: int, *, hours_ago: float = 0.0) -> None:
+    for n in range(number):
+        post = sandbox.world.add_post(sha256="s", file="f", caption=f"other {n}", preview=0, accounts=[OTHER],
+                                      scheduled=None)  # fmt: skip
+        post.created -= round(hours_ago * 3_600_000)
+
+
+@pytest.mark.parametrize("back", [900, 7200, -7200])
+@pytest.mark.parametrize("style", [{}, {"ignores_range": True}], ids=str)
+def test_a_clock_that_is_put_right_after_a_429_hides_no_post(
+    sandbox: Any, ledger_url: str, checked: Post, clock: Clock, back: int, style: dict
+) -> None:
+    """Ours was wrong when the post was sent; a dozen other posts stand before it in the history."""
+    wall = Clock()
+    wall.now += back
+    ledger = Ledger(ledger_url, clock=wall)
+    sandbox.style_history(**style)
+    sandbox.order_fault("status_after", "POST", POST, status=429, seconds=5)
+    clock.drive(sandbox)
+    follow, post = clock.on_sleep, checked()
+    puts_right = iter([wall])
+
+    def pass_time(seconds: float) -> None:
+        follow(seconds)
+        wall.now += seconds
+        if clock.passed > 100 and next(puts_right, None):
+            wall.now -= back
+            _other_posts(sandbox, 12)
+
+    clock.on_sleep = pass_time
+
+    with TaislyClient(API_KEY, sandbox.taisly_url, clock=wall) as client:
+        service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
+        send_post(RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service), post)
+
+    assert [p["caption"] for p in sandbox.posts].count(post.caption) == 1
+    ledger.close()
+
+
+@pytest.mark.parametrize(("older", "posts"), [(0, 0), (1, 1)], ids=["no older post", "an older post"])
+def test_a_post_is_sent_again_only_if_the_history_was_read_far_enough_back(
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock, older: int, posts: int
+) -> None:
+    """Sixty newer posts, on six pages: what comes after them cannot be told, unless something old was seen."""
+    clock.drive(sandbox)
+    sandbox.style_history(ignores_range=True)
+    sandbox.order_fault("status_before", "POST", POST, status=429, seconds=5)
+    _other_posts(sandbox, older, hours_ago=30)
+    _other_posts(sandbox, 60 - older)
+
+    send_post(taisly, checked())
+
+    assert [p["caption"] for p in sandbox.posts].count("one") == posts
+
+
+def test_something_that_was_seen_and_is_gone_again_keeps_a_post_from_being_sent_again(
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock
+) -> None:
+    """At some of the looks the history may be that of another, stale server."""
+    clock.drive(sandbox)
+    sandbox.order_fault("status_after", "POST", POST, status=429, seconds=5)
+    sandbox.style_history(without=["date"])
+    follow = clock.on_sleep
+
+    def hide_in_the_end(seconds: float) -> None:
+        follow(seconds)
+        if clock.passed > 500:
+            sandbox.style_history(stale_seconds=10_000)
+
+    clock.on_sleep = hide_in_the_end
+
+    send_post(taisly, checked())
+
+    assert sandbox.requests(f"POST {POST}") == 1
+
+
+@pytest.mark.parametrize("body", [{"success": True}, {"success": True, "history": []}, {"ok": 1}], ids=str)
+def test_an_answer_without_data_is_no_empty_history(
+    sandbox: Any, ledger: Ledger, checked: Post, clock: Clock, body: dict
+) -> None:
+    """Nothing is proved by it, so nothing is sent again."""
+    sandbox.order_fault("status_after", "POST", POST, status=429, seconds=5)
+    network = httpx.HTTPTransport()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/history"):
+            return httpx.Response(200, json=body)
+        return network.handle_request(request)
+
+    with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
+        service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
+        send_post(RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service), checked())
+    network.close()
+
+    assert sandbox.requests(f"POST {POST}") == 1
 
 
 def test_a_429_after_the_whole_upload_is_sent_again_only_after_the_grace_period(
@@ -305,3 +428,70 @@ def test_the_sandbox_reposts_to_accounts_that_have_the_post_already(sandbox: Any
     watch_posts(taisly, None, seconds=1800)
 
     assert [p["platforms"] for p in sandbox.posts if p["repostOf"]] == [[post.accounts[1].id]]
+
+
+def _sends(post: PostRequest, ledger: Ledger, outcome: PostState, service: str = "s") -> None:
+    """Record a send of `post` that has come to this state."""
+    send_id = ledger.claim(post, service=service, owner="o").send_id
+    assert send_id is not None
+    ledger.begin(send_id, "o")
+    ledger.seal(send_id, "o")
+    if outcome is PostState.ACCEPTED:
+        ledger.accepted(send_id, send_id)
+
+
+def test_a_video_that_is_scheduled_may_be_scheduled_again_for_another_day(ledger: Ledger, checked: Post) -> None:
+    """Taisly has the first one; only within a day it would be the same post twice."""
+    week = [checked(scheduled_for=datetime.now(UTC) + timedelta(hours=hours)) for hours in (2, 26, 12)]
+    _sends(week[0], ledger, PostState.ACCEPTED)
+    _sends(week[1], ledger, PostState.ACCEPTED)
+
+    (found, *_) = ledger.duplicates(week[2], service="s")
+
+    assert found.verdict is Verdict.REFUSE
+
+
+def test_a_run_every_day_at_the_same_time_is_no_duplicate(ledger: Ledger, checked: Post, clock: Clock) -> None:
+    """Though one day's upload took longer than the next one's."""
+    first = checked(accounts=checked().accounts[:1])
+    clock.sleep(120)
+    _sends(first, ledger, PostState.ACCEPTED)
+    ((send, _),) = ledger.open_sends("s")
+    ledger.record_outcomes(send.id, [Outcome(account=first.accounts[0], state=PostState.SUCCESS)])
+    clock.sleep(86_400 - 100)
+
+    assert ledger.duplicates(_same_video(first, caption="another day"), service="s") == []
+
+
+REFUSALS: list[tuple[dict[str, Any], PostState]] = [
+    ({"success": False, "error": "no"}, PostState.REFUSED),
+    ({"success": False, "error": "no", "historyId": "h1"}, PostState.ACCEPTED),
+    ({"success": False, "error": "no", "data": {"historyId": "h1"}}, PostState.ACCEPTED),
+    ({"success": False, "error": "no", "post": {"id": "h1"}}, PostState.SENDING),
+    ({"success": False, "error": "no", "data": [{"historyId": "h1"}]}, PostState.SENDING),
+    ({"success": False, "error": "no", "historyIds": ["h1"]}, PostState.SENDING),
+    ({"success": False, "error": "no", "historyId": None, "_id": "h1"}, PostState.SENDING),
+    ({"success": False, "error": "no", "id": "of the request"}, PostState.SENDING),
+    ({"success": False, "error": "no", "result": [{"status": "SUCCESS"}]}, PostState.SENDING),
+    ({"success": False, "error": "no", "result": []}, PostState.REFUSED),
+    ({"success": False, "message": "LIMIT"}, PostState.REFUSED),
+    ({"success": True, "message": "LIMIT"}, PostState.SENDING),
+]
+
+
+@pytest.mark.parametrize(("body", "state"), REFUSALS, ids=[str(body) for body, _ in REFUSALS])
+def test_a_refusal_is_one_only_if_it_names_nothing_that_may_be_the_post(
+    ledger: Ledger, clock: Clock, checked: Post, body: dict, state: PostState
+) -> None:
+    """An id under its own name is the post's; under another it may be anything, and is looked for."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        request.read()
+        return httpx.Response(200, json=body)
+
+    with TaislyClient(API_KEY, "http://127.0.0.1:1", transport=httpx.MockTransport(answer)) as client:
+        taisly = RateLimitedTaisly(client, ledger, api_key=API_KEY, service="s", plan="PRO", sleep=clock.sleep)
+        post = checked()
+        send_post(taisly, post)
+
+    assert _states(taisly, post) == {state: 3}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.clock import Clock, RealClock
+from support.quota import take
 from support.race import at_once
 
 from reelflow.errors import (
@@ -23,7 +24,7 @@ from reelflow.errors import (
     UnreadableAnswer,
 )
 from reelflow.ledger import Ledger
-from reelflow.posts.matching import match_sends
+from reelflow.posts.fitting import Fitting
 from reelflow.posts.sending import Seen, send_post, what_happened
 from reelflow.posts.watching import read_outcomes, watch_posts
 from reelflow.records.post_states import PostState
@@ -199,7 +200,7 @@ def test_without_room_and_patience_it_is_said(sandbox: Any, ledger: Ledger, cloc
     """Nothing was sent, and when to come again."""
     taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
     for _ in range(50):
-        ledger.take_request(taisly.key, 50)
+        take(ledger, taisly.key, 50)
     post = checked()
 
     with pytest.raises(Busy, match="retry in 61 minutes"):
@@ -381,7 +382,7 @@ def _send(name: str, **changes: Any) -> Send:
         "id": name, "service": "s", "sha256": "x", "file": "f", "caption": "Hi", "account_ids": ("a", "b"),
         "scheduled_ms": 0, "flow_run": None, "owner": "o", "lease_until": 0.0,
         "begun_at": NOW.timestamp(), "sealed_at": NOW.timestamp() + 5, "history_id": None,
-        "watched_since": None, "claimed_at": NOW.timestamp(), "duration": 4.0, "pictures": (),
+        "watched_since": None, "missing_since": None, "claimed_at": NOW.timestamp(), "duration": 4.0, "pictures": (),
     }  # fmt: skip
     return Send(**(values | changes))
 
@@ -427,6 +428,15 @@ LATER = NOW + timedelta(hours=2)
         ([_send("s1")], [], [_item(""), _item("h1")], {"s1": "h1"}),
         ([_send("s1", caption="Salt & bread,\nfresh!")], [], [_item("h1", description="Salt &amp; bread,\r\nfresh!")],
          {"s1": "h1"}),
+        ([_send("s1", caption="🔥" * 30)], [], [_item("h1", description="🔥" * 24 + "…")], {"s1": "h1"}),
+        ([_send("s1", caption="★" * 26 + " new")], [], [_item("h1", description="★" * 24 + "…")], {"s1": "h1"}),
+        ([_send("s1", caption="Bread & salt from here")], [], [_item("h1", description="Bread &am…")], {"s1": "h1"}),
+        ([_send("s1", caption="The bread of the baker's daughter"),
+          _send("s2", caption="The bread of the baker's daughter, again")], [],
+         [_item("h1", description="The bread of the baker's daughter"),
+          _item("h2", description="The bread of the baker's daughter, again")], {"s1": "h1", "s2": "h2"}),
+        ([_send("s1"), _send("s2", begun_at=NOW.timestamp() + 540, sealed_at=NOW.timestamp() + 545)], [],
+         [_item("h1"), _item("h2", date=round((NOW + timedelta(minutes=7)).timestamp() * 1000))], {}),
         ([_send("s1", caption="Day 11")], [], [_item("h1", description="Day 1")], {}),
         ([_send("s1", caption="Day 11")], [], [_item("h1", description="Day 1…")], {"s1": "h1"}),
         ([_send("s1", caption="The bread of the baker's daughter, 1"),
@@ -442,7 +452,7 @@ def test_a_lost_answer_is_matched_only_where_the_history_can_tell(
     lost: list[Send], busy: list[Send], items: list[HistoryItem], matched: dict[str, str]
 ) -> None:
     """Same caption, same accounts, made during the send; as many posts as sends; nobody at it who may own the post."""
-    assert match_sends(lost, busy, items) == matched
+    assert Fitting(account_ids=frozenset("abc")).match(lost, busy, items) == matched
 
 
 def test_ids_of_other_sends_are_not_adopted(sandbox: Any, taisly: Any, checked: Post) -> None:

@@ -192,34 +192,38 @@ def test_what_is_known_of_something_requested_before(
 
 
 @pytest.mark.parametrize(
-    ("found", "age", "state"),
+    ("found", "age", "missed_for", "state"),
     [
-        (True, 0, PostState.ACCEPTED),
-        (True, 61, PostState.ACCEPTED),
-        (False, 60, None),
-        (False, 61, PostState.UNCONFIRMED),
+        (True, 0, 0, PostState.ACCEPTED),
+        (True, 601, 601, PostState.ACCEPTED),
+        (False, 600, 600, None),
+        (False, 601, 601, PostState.UNCONFIRMED),
+        (False, 86_400, 59, None),
+        (False, 86_400, 60, PostState.UNCONFIRMED),
     ],
 )
-def test_what_became_of_a_send_whose_answer_was_lost(found: bool, age: float, state: PostState | None) -> None:
-    """It is in the history; or the grace is over; before that nobody can say."""
-    assert lost_send_state(found=found, age=age, grace=60) is state
+def test_what_became_of_a_send_whose_answer_was_lost(
+    found: bool, age: float, missed_for: float, state: PostState | None
+) -> None:
+    """It is in the history; or the grace is over, and one look was not the only one; before that nobody can say."""
+    assert lost_send_state(found=found, age=age, missed_for=missed_for, grace=600) is state
 
 
 @pytest.mark.parametrize(
-    ("watched_for", "is_shown", "words"),
+    ("watched_for", "missed_for", "words"),
     [
-        (3600, False, None),
-        (3601, False, "no longer shows it"),
-        (86_400, True, None),
-        (86_401, True, "has not reported an outcome for a day"),
-        (86_401, False, "no longer shows it"),
+        (3601, 3600, None),
+        (3601, 3601, "no longer shows it"),
+        (86_400, 0, None),
+        (86_401, 0, "has not reported an outcome for a day"),
+        (86_401, 3601, "no longer shows it"),
     ],
 )
 def test_how_long_the_outcome_of_an_accepted_post_is_waited_for(
-    watched_for: float, is_shown: bool, words: str | None
+    watched_for: float, missed_for: float, words: str | None
 ) -> None:
     """An hour while the history does not show it, a day while the platform says nothing."""
-    reason = overdue_reason(watched_for, is_shown=is_shown)
+    reason = overdue_reason(watched_for=watched_for, missed_for=missed_for)
 
     assert (reason is None) if words is None else (words in str(reason))
 

@@ -375,3 +375,40 @@ def test_a_clock_that_is_set_while_a_run_waits_neither_hangs_nor_ends_it(
     assert jumped
     assert states == {PostState.SUCCESS}
     assert clock.passed < 900
+
+
+def test_one_look_at_a_bad_moment_ends_no_post(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock
+) -> None:
+    """After hours of watching, or of a pause, the history does not show it once: it is looked for again."""
+    ids = sent()
+    for destination in sandbox.world.data.posts[0].destinations:
+        destination.reads_left = 5
+    read_outcomes(taisly)
+    clock.sleep(4200)
+    sandbox.style_history(stale_seconds=10**6)
+    sandbox.order_fault("drop_after", "POST", "*/post")
+    ids += sent("lost")
+    clock.sleep(4200)
+
+    assert read_outcomes(taisly) == []
+    sandbox.style_history()
+    _follow(taisly, ids[:1])
+
+    assert _states(ledger, ids[:1]) == [PostState.SUCCESS] * 3
+    assert _states(ledger, ids[1:]) != [PostState.UNCONFIRMED] * 3
+
+
+def test_the_posts_of_another_key_are_its_own_business(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock
+) -> None:
+    """Two Taisly accounts with one ledger: neither gives up the posts of the other."""
+    ids = sent()
+    ledger.remember_accounts("the other key", taisly.choose_accounts(["all"]))
+    ledger.remember_accounts(taisly.key, [Account(id="mine", platform="X")])
+
+    for _ in range(3):
+        clock.sleep(86_400)
+        assert read_outcomes(taisly) == []
+
+    assert set(_states(ledger, ids)) == {PostState.ACCEPTED}

@@ -24,8 +24,9 @@ def upgrade() -> None:
         sa.Column("claimed_at", sa.Float, nullable=False),
         sa.Column("begun_at", sa.Float),
         sa.Column("sealed_at", sa.Float),
-        sa.Column("history_id", sa.String(100)),
+        sa.Column("history_id", sa.String(200)),
         sa.Column("watched_since", sa.Float),
+        sa.Column("missing_since", sa.Float),
         sa.Column("duration", sa.Float, nullable=False),
         sa.Column("pictures", sa.Text, nullable=False),
         sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
@@ -35,7 +36,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("service", sa.String(200), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
-        sa.Column("account_id", sa.String(100), nullable=False),
+        sa.Column("account_id", sa.String(200), nullable=False),
         sa.Column("caption_sha256", sa.String(64), nullable=False),
         sa.Column("scheduled_ms", sa.BigInteger, nullable=False),
         sa.Column("repeat", sa.Integer, nullable=False),
@@ -64,7 +65,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("send_id", sa.String(32), nullable=False),
-        sa.Column("account_id", sa.String(100)),
+        sa.Column("account_id", sa.String(200)),
         sa.Column("flow_run", sa.String(36)),
         sa.Column("owner", sa.String(32), nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
@@ -75,6 +76,7 @@ def upgrade() -> None:
         "api_requests",
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("api_key", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("at", sa.Float, nullable=False),
     )
     op.create_index("api_requests_by_key", "api_requests", ["api_key", "at"])
@@ -83,7 +85,7 @@ def upgrade() -> None:
         sa.Column("place", sa.Integer, primary_key=True),
         sa.Column("waiter", sa.String(32), nullable=False, unique=True),
         sa.Column("api_key", sa.String(64), nullable=False),
-        sa.Column("most", sa.Integer, nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("alive_until", sa.Float, nullable=False),
     )
     op.create_table(
