@@ -3,13 +3,13 @@
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
+from reelflow.addresses import same_address
 from reelflow.ledger import Ledger
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import Plan, RateLimitedTaisly
 from reelflow.posts.watching import FIRST_PAUSE
 from reelflow.records.posts import DAY
 from reelflow.taisly.client import BASE_URL, TaislyClient
-from reelflow.transport import same_address
 
 
 class TaislyAccount(Block):

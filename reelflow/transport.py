@@ -1,4 +1,4 @@
-"""reelflow's HTTP layer: timeouts, safe addresses, counted uploads, and one mapping from httpx to our errors.
+"""reelflow's HTTP layer: timeouts, counted uploads, and one mapping from httpx to our errors.
 
 No request is ever repeated here: the caller decides whether that is safe, by the class of the error
 (`reelflow.errors`). Redirects are not followed, since they would send the key to another address.
@@ -7,17 +7,16 @@ No request is ever repeated here: the caller decides whether that is safe, by th
 from __future__ import annotations
 
 import email.utils
-import ipaddress
 import math
 import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Annotated, Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from reelflow.addresses import is_loopback
 from reelflow.answers import receive
 from reelflow.counted_body import CountedBody
 from reelflow.errors import (
@@ -54,96 +53,12 @@ REQUEST_TIMEOUT = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRI
 UPLOAD_TIMEOUT = httpx.Timeout(UPLOAD_READ_TIMEOUT, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT)
 
 
-LONGEST_ID = 200
-"""Characters of a service's name for something."""
-
-
-class Wire(BaseModel):
-    """Base of the wire models. Lenient: unknown fields are ignored, numbers where text is promised become text."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, populate_by_name=True, frozen=True)
-
-
-def _shown(value: Any) -> Any:
-    return one_line(value) if isinstance(value, str) else value
-
-
-def is_name(value: Any) -> bool:
-    """Whether a value can be a service's name for something: a number, or a text that can be seen."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return False
-    return len(str(value)) <= LONGEST_ID and str(value).isprintable()
-
-
-def _sound(value: str) -> str:
-    if not is_name(value):
-        raise ValueError("an ID has only characters that can be seen")
-    return value
-
-
-Shown = Annotated[str, BeforeValidator(_shown)]
-"""Text of a service that is shown to people."""
-Id = Annotated[str, AfterValidator(_sound)]
-"""A service's name for something. It is sent back as it came, so an odd one is refused, not mended."""
-
-M = TypeVar("M", bound=BaseModel)
-
 # What httpx raises before the first byte of a request has left.
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 # Timeout, conflict, too early: such a request may have been carried out, or be carried out a moment later.
 _UNDECIDED = (408, 409, 425)
 # Mistakes in the address, or of ours: nothing can have been sent.
 _BAD_REQUEST = (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` points at this very machine."""
-    host = httpx.URL(url).host
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_url(url: str, *, service: str, plain_http_anywhere: bool = False) -> str:
-    """Return `url` without a trailing slash, or raise InputError when using it would be unsafe.
-
-    A key travels with every request to Taisly, so its address is https unless it is this machine. TikMatrix
-    has no authentication at all, so its address is this machine unless its owner says otherwise
-    (`plain_http_anywhere`).
-    """
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise InputError(f"{url!r} is not a web address ({error}).", service=service) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InputError(
-            f"{url!r} is not a web address. Enter the base URL of {service}, beginning with https:// or http://.",
-            service=service,
-        )
-    if parsed.userinfo:
-        raise InputError(f"The base URL of {service} must not contain a user name or password.", service=service)
-    if parsed.scheme == "http" and not plain_http_anywhere and not is_loopback(url):
-        raise InputError(
-            f"{url} is unencrypted, so your key and posts could be read on the network. Use https://, "
-            "or an address on this machine (http://127.0.0.1:…).",
-            service=service,
-        )
-    return url.rstrip("/")
-
-
-def same_address(url: str) -> str:
-    """One spelling for all that lead to the same place, by which the ledger knows a service.
-
-    Upper and lower case of scheme and host, a port that is the scheme's own, the names of this machine, and a slash at
-    the end make no difference.
-    """
-    parsed = httpx.URL(url.strip())
-    if parsed.host in ("localhost", "::1"):
-        parsed = parsed.copy_with(host="127.0.0.1")
-    return str(parsed).rstrip("/")
 
 
 def open_client(
@@ -358,15 +273,3 @@ def _seconds_until(date: str) -> float | None:
 def redact(text: str, secret: str) -> str:
     """`text` without `secret`: a service may quote the key that it was sent."""
     return text.replace(secret, "…")
-
-
-def parse(value: Any, model: type[M], *, service: str) -> M:
-    """`value` as `model`, or UnreadableAnswer that names the fields which are missing or of no use."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        fields = ", ".join(".".join(map(str, e["loc"])) or "all of it" for e in errors[:3])
-        raise UnreadableAnswer(
-            f"{service}'s answer lacks fields that reelflow needs ({fields}).", service=service
-        ) from None

@@ -17,7 +17,8 @@ from reelflow.ledger import Ledger, Turn, key_fingerprint
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
-from reelflow.taisly.client import SERVICE, TaislyClient
+from reelflow.taisly.answers import SERVICE
+from reelflow.taisly.client import TaislyClient
 from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem
 from reelflow.wording import duration
 

@@ -15,25 +15,17 @@ from typing import Any, BinaryIO, TypeVar
 import httpx
 from pydantic import BaseModel
 
+from reelflow.addresses import check_url
 from reelflow.counted_body import CountedBody
-from reelflow.errors import InputError, NotAllowed, OutcomeUnknown, ReelflowError, Refused, UnreadableAnswer
+from reelflow.errors import InputError, UnreadableAnswer
+from reelflow.taisly.answers import SERVICE, accepted_post, body_of
 from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, RepostRule
-from reelflow.transport import (
-    UPLOAD_TIMEOUT,
-    ServiceClient,
-    check_url,
-    exchange,
-    from_status,
-    is_name,
-    open_client,
-    parse,
-    redact,
-)
+from reelflow.transport import UPLOAD_TIMEOUT, ServiceClient, exchange, open_client
+from reelflow.wire_types import parse
 from reelflow.wording import count, one_line
 
 log = logging.getLogger(__name__)
 
-SERVICE = "Taisly"
 BASE_URL = "https://app.taisly.com/api/private"
 
 MIME_TYPES = {
@@ -170,27 +162,7 @@ class TaislyClient(ServiceClient):
             )
             request.stream = _counted(request, video.name, file, progress, expect, before_last)
             response = exchange(self._http, request, service=SERVICE)
-        return self._accepted(response)
-
-    def _accepted(self, response: httpx.Response) -> AcceptedPost:
-        """The post that an answer names. One with a history id is stored, whatever else the answer says.
-
-        Raises:
-            Refused: with `by_service`, only if the answer names nothing at all that may have been stored.
-        """
-        try:
-            answer = self._answer(response)
-        except ReelflowError as error:
-            body = _json_of(response)
-            if (history_id := _history_id(body)) is not None:
-                log.warning("Taisly named the post %s in an answer that says: %s", history_id, error)
-                return AcceptedPost(history_id=history_id)
-            if isinstance(error, Refused) and _names_something(body):
-                raise OutcomeUnknown(
-                    f"{error} But its answer names something that may be the post.", service=SERVICE
-                ) from None
-            raise
-        return self._parse(answer, AcceptedPost)
+        return accepted_post(response, key=self._key)
 
     def history_page(self, page: int = 1) -> list[HistoryItem]:
         """GET ``/post/history?page=``: ten posts a page, newest first."""
@@ -239,7 +211,7 @@ class TaislyClient(ServiceClient):
 
     def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         request = self._request(method, path, **kwargs)
-        return self._answer(exchange(self._http, request, service=SERVICE))
+        return body_of(exchange(self._http, request, service=SERVICE), key=self._key)
 
     def _items(self, method: str, path: str, model: type[M], **kwargs: Any) -> list[M]:
         body = self._json(method, path, **kwargs)
@@ -247,97 +219,6 @@ class TaislyClient(ServiceClient):
         if not isinstance(data, list):  # also none at all: an empty list must not be taken for granted
             raise UnreadableAnswer(f"Taisly sent no list of {path.rpartition('/')[2]}.", service=SERVICE)
         return [self._parse(item, model) for item in data]
-
-    def _answer(self, response: httpx.Response) -> dict[str, Any]:
-        """The body of a success, or the error that the answer means: HTTP 200 may be one too."""
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        code, words = self._said(body)
-        refused = isinstance(body, dict) and body.get("success") is False
-        if code == "LIMIT" and refused:  # whatever the status: the plan's posts are used up, and waiting does not help
-            raise Refused(
-                f"Taisly refused the post: {words}. The plan's posting limit is used up: "
-                "wait until it renews, or change the plan in Taisly.",
-                service=SERVICE,
-                status=response.status_code,
-                code=code,
-                by_service=True,
-            )
-        error = from_status(response, service=SERVICE, code=code, words=words, by_service=refused)
-        if error is not None:
-            raise self._explained(error)
-        if isinstance(body, list):
-            return {"success": True, "data": body}
-        if not isinstance(body, dict):
-            raise UnreadableAnswer(
-                f"Taisly answered {response.status_code} with something that is not JSON.",
-                service=SERVICE,
-                status=response.status_code,
-            )
-        if refused:
-            said = f": {words}" if words else ""
-            raise Refused(
-                f"Taisly refused the request{said}.",
-                service=SERVICE,
-                status=response.status_code,
-                code=code,
-                by_service=True,
-            )
-        return body
-
-    def _said(self, body: Any) -> tuple[str | None, str | None]:
-        """The machine code and the words for people in a body; neither ever contains the key."""
-        if not isinstance(body, dict):
-            return None, None
-        agent = body.get("agent")
-        candidates = [
-            body.get("error"),
-            body.get("detailMessage"),
-            agent.get("message") if isinstance(agent, dict) else None,
-        ]
-        code = body.get("message") if isinstance(body.get("message"), str) else None
-        words = next((w for w in candidates if isinstance(w, str) and w.strip()), code)
-        return (
-            one_line(redact(code, self._key)) if code else None,
-            one_line(redact(words, self._key)).rstrip(".") if words else None,
-        )
-
-    @staticmethod
-    def _explained(error: ReelflowError) -> ReelflowError:
-        if isinstance(error, NotAllowed) and error.status == 403:
-            error.message = (
-                f"{error.message} The API needs the plan STARTER, INFLUENCER or PRO; the FREE plan does not include it."
-            )
-        return error
-
-
-def _json_of(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _history_id(body: Any) -> str | None:
-    """The id of a post in an answer that is no success: only under its own name, since `id` may be the request's."""
-    for place in (body, body.get("data") if isinstance(body, dict) else None):
-        if isinstance(place, dict) and (found := place.get("historyId")) and is_name(found):
-            return str(found)
-    return None
-
-
-def _names_something(value: Any) -> bool:
-    """Whether an answer names a thing by an id, or has results: a refusal has neither."""
-    if isinstance(value, list):
-        return any(map(_names_something, value))
-    if not isinstance(value, dict):
-        return False
-    return any(
-        (each and (name.casefold().endswith(("id", "ids")) or name in ("result", "results"))) or _names_something(each)
-        for name, each in value.items()
-    )
 
 
 def _counted(

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, AliasPath, FailFast, Field, field_validator, model_validator
 
-from reelflow.transport import Id, Shown, Wire, is_name
+from reelflow.wire_types import Id, Shown, Wire, is_name
 from reelflow.wording import one_line
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import BaseModel
 
+from reelflow.addresses import check_url
 from reelflow.errors import (
     InputError,
     NotAllowed,
@@ -27,7 +28,8 @@ from reelflow.tikmatrix.wire import (
     TaskStatus,
     first_list,
 )
-from reelflow.transport import ServiceClient, check_url, exchange, from_status, open_client, parse
+from reelflow.transport import ServiceClient, exchange, from_status, open_client
+from reelflow.wire_types import parse
 from reelflow.wording import one_line
 
 SERVICE = "TikMatrix"

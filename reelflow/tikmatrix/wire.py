@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, FailFast, Field, field_validator
 
 from reelflow.answers import read_json
-from reelflow.transport import Shown, Wire
+from reelflow.wire_types import Shown, Wire
 from reelflow.wording import one_line
 
 log = logging.getLogger(__name__)

@@ -98,19 +98,6 @@ def test_a_key_that_is_refused_is_not_retried(sandbox: Any, clip: Callable[[str]
     assert sandbox.requests(PLATFORMS) == 1
 
 
-def test_taisly_away_longer_than_the_engine_tries_is_retried_by_prefect(
-    sandbox: Any, clip: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing was sent, so the send is a task that may be run again; one post in the end."""
-    monkeypatch.setattr("reelflow.posts.sending.RETRY_PAUSES", (0.01,))
-    sandbox.order_fault("drop_before", "POST", "*/post", times=4)
-
-    state = _publish(sandbox, clip("large.mp4"))
-
-    assert state.name == "Completed"
-    assert len(sandbox.posts) == 1
-
-
 def test_tikmatrix_away_for_a_moment_does_not_end_a_run(sandbox: Any) -> None:
     """The licence, the phones and the highest task ID are read again."""
     host: Any = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=PHONES, poll_seconds=0.2)

@@ -7,7 +7,7 @@ from reelflow.posts.form import PostForm
 from reelflow.records.posts import Account, PostRequest, Video, file_name
 from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, PlatformResult
 from reelflow.tikmatrix.wire import Device, License, PhoneTask
-from reelflow.transport import parse
+from reelflow.wire_types import parse
 from reelflow.wording import one_line
 from tasks.artifacts import bullets, plain_text, table
 

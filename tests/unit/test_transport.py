@@ -9,11 +9,12 @@ import httpx
 import pytest
 from support.early import EarlyAnswers
 
+from reelflow.addresses import check_url
 from reelflow.counted_body import CountedBody
 from reelflow.errors import Busy, InputError, NotFound, NothingSent, OutcomeUnknown, ReelflowError, UnreadableAnswer
 from reelflow.taisly import TaislyClient
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.transport import check_url, from_httpx, open_client, retry_after
+from reelflow.transport import from_httpx, open_client, retry_after
 from tasks.upkeep.health import check_clock
 
 URL = "https://app.taisly.com/api/private"
