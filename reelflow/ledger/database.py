@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.ledger.schema import ledger
 
 LEASE_SECONDS = 20.0
 """How long a send stays its run's without a heartbeat; a live run sends one every few seconds."""
@@ -61,6 +62,22 @@ class Database:
         return f"Ledger({self.place!r})"
 
     @property
+    def full_url(self) -> str:
+        """The URL for other programs on this machine, whichever folder they start in; with its password."""
+        path = self.url.database
+        if self.url.get_backend_name() == "sqlite" and path and not path.startswith("file:"):
+            return self.url.set(database=str(Path(path).expanduser().absolute())).render_as_string(hide_password=False)
+        return self.url.render_as_string(hide_password=False)
+
+    @property
+    def is_missing_file(self) -> bool:
+        """Whether it is a SQLite file that is not on this machine: opening it would create an empty one."""
+        path = self.url.database
+        if self.url.get_backend_name() != "sqlite" or not path or path.startswith("file:"):
+            return False
+        return not Path(path).expanduser().exists()
+
+    @property
     def place(self) -> str:
         """Where it is, for people; without a password."""
         if self.url.get_backend_name() == "sqlite":
@@ -90,7 +107,7 @@ class Database:
         if self._engine is None:
             engine = _create_engine(self.url)
             try:
-                _migrate(engine)
+                _prepare(engine, self.place)
             except BaseException:
                 engine.dispose()
                 raise
@@ -186,8 +203,29 @@ def _use_wal(connection: Any) -> None:
             return
 
 
-def _migrate(engine: Engine) -> None:
+def refuse_if_moved(connection: Connection, place: str) -> None:
+    """Raise LedgerUnavailable if everything in this ledger has been moved to another one.
+
+    Read in the transactions that precede a send: a program may have opened the ledger before it was moved.
+    """
+    moved_to = connection.scalar(sa.select(ledger.c.moved_to))
+    if moved_to is not None:
+        raise LedgerUnavailable(
+            f"The ledger at {place} was moved to {moved_to} and is not used any more. Nothing was sent. Remove the "
+            f"variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
+        )
+
+
+def _prepare(engine: Engine, place: str) -> None:
     """Bring the schema up to the newest migration; whoever comes first does it, the others wait for the lock."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        _migrate(connection)
+        refuse_if_moved(connection, place)
+
+
+def _migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
@@ -197,18 +235,15 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(files("reelflow.migrations")))
     scripts = ScriptDirectory.from_config(config)
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-        version = MigrationContext.configure(connection).get_current_revision()
-        if version == scripts.get_current_head():
-            return
-        try:
-            scripts.get_revisions(version or ())
-        except CommandError:
-            raise InputError(
-                f"The ledger was written by a newer version of reelflow (its schema is {version}; this one supports "
-                f"{scripts.get_current_head()}). Update reelflow."
-            ) from None
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    version = MigrationContext.configure(connection).get_current_revision()
+    if version == scripts.get_current_head():
+        return
+    try:
+        scripts.get_revisions(version or ())
+    except CommandError:
+        raise InputError(
+            f"The ledger was written by a newer version of reelflow (its schema is {version}; this one supports "
+            f"{scripts.get_current_head()}). Update reelflow."
+        ) from None
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -134,15 +134,22 @@ def fit_of(item: HistoryItem, alike: Sequence[Send], clock_ahead: float) -> Fit:
 
 
 def _caption_fit(item: HistoryItem, send: Send) -> Fit:
-    """A service may trim a caption, change its line ends, escape it, or show only its beginning."""
-    if not item.caption and (item.caption is None or send.caption):
+    return caption_fit(item.caption, send.caption)
+
+
+def caption_fit(shown: str | None, caption: str) -> Fit:
+    """How well a caption in the history fits one of ours.
+
+    A service may trim a caption, change its line ends, escape it, or show only its beginning.
+    """
+    if not shown and (shown is None or caption):
         return Fit.UNTOLD
-    theirs, ours = _letters(item.caption or ""), _letters(send.caption)
+    theirs, ours = _letters(shown or ""), _letters(caption)
     if theirs == ours:
         return Fit.CERTAIN
     if not ours.startswith(theirs):
         return Fit.NO
-    is_cut = len(theirs) >= LEAST_CUT or (item.caption or "").rstrip().endswith(("…", "..."))
+    is_cut = len(theirs) >= LEAST_CUT or (shown or "").rstrip().endswith(("…", "..."))
     return Fit.CERTAIN if is_cut else Fit.DOUBTFUL
 
 
