@@ -63,19 +63,21 @@ class Database:
 
     @property
     def full_url(self) -> str:
-        """The URL for other programs on this machine, whichever folder they start in; with its password."""
-        path = self.url.database
-        if self.url.get_backend_name() == "sqlite" and path and not path.startswith("file:"):
-            return self.url.set(database=str(Path(path).expanduser().absolute())).render_as_string(hide_password=False)
-        return self.url.render_as_string(hide_password=False)
+        """The URL for other programs, whichever folder they start in; with its password."""
+        url = self.url.set(database=str(file.absolute())) if (file := self._file) else self.url
+        return url.render_as_string(hide_password=False)
 
     @property
     def is_missing_file(self) -> bool:
         """Whether it is a SQLite file that is not on this machine: opening it would create an empty one."""
+        return bool(self._file and not self._file.exists())
+
+    @property
+    def _file(self) -> Path | None:
         path = self.url.database
         if self.url.get_backend_name() != "sqlite" or not path or path.startswith("file:"):
-            return False
-        return not Path(path).expanduser().exists()
+            return None
+        return Path(path)
 
     @property
     def place(self) -> str:
@@ -83,6 +85,16 @@ class Database:
         if self.url.get_backend_name() == "sqlite":
             return str(self.url.database)
         return self.url.render_as_string(hide_password=True)
+
+    @property
+    def full_place(self) -> str:
+        """`place` with the whole path of a file."""
+        return str(file.absolute()) if (file := self._file) else self.place
+
+    def was_moved(self) -> bool:
+        """Whether everything in it has been moved to another ledger since it was opened."""
+        with self.transaction() as connection:
+            return connection.scalar(sa.select(ledger.c.moved_to)) is not None
 
     def now(self) -> float:
         """The clock by which leases are counted, and what is recorded is dated."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from reelflow.errors import InputError, ReelflowError
+from reelflow.errors import InputError
 from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.phones import PLANNING_LOCK
 from reelflow.ledger.posts import CLAIM_LOCK
@@ -29,7 +28,8 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
     Args:
         source: The ledger that is in use. It stays so if anything fails.
         target: An empty database.
-        commit: Called when the copy is complete; makes programs use it.
+        commit: Called when the copy is complete; makes programs use it. If it raises, that may have happened or not, so
+            the copy stays as it is.
 
     Returns:
         How many rows were copied.
@@ -59,13 +59,8 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
             copied = sum(_copy(read, written, table) for table in _CONTENT)
             kept = read.execute(sa.select(ledger.c.created_at, ledger.c.lost_sends, ledger.c.look_back)).mappings()
             written.execute(ledger.update().values(**kept.one()))
-        try:
-            read.execute(ledger.update().values(moved_to=target.place))
-            commit()
-        except BaseException:
-            with contextlib.suppress(ReelflowError):
-                _empty(target)
-            raise
+        read.execute(ledger.update().values(moved_to=target.full_place))
+        commit()
     return copied
 
 
@@ -100,10 +95,3 @@ def _copy(read: Connection, written: Connection, table: sa.Table) -> int:
         sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
         written.execute(sa.select(sa.func.setval(sequence, highest, sa.false())))
     return copied
-
-
-def _empty(target: Database) -> None:
-    """Remove an unused copy, so that the move can be tried again."""
-    with target.transaction() as connection:
-        for table in reversed(_CONTENT):
-            connection.execute(table.delete())

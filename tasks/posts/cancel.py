@@ -8,7 +8,7 @@ from blocks import TaislyAccount
 from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.posts import cleanup
-from tasks.ledger import open_ledger
+from tasks.ledger import open_ledger, reopen_ledger
 from tasks.step import Retry, step
 
 
@@ -43,7 +43,7 @@ def cancel_post_with_run(flow: Any, flow_run: Any, state: Any) -> None:  # Prefe
     taisly = load_referred(TaislyAccount, parameters.get("taisly"))
     if taisly is None:
         return
-    ledger = open_ledger()
+    ledger = reopen_ledger()
     for send in cleanup.scheduled_sends_of(ledger, str(flow_run.id)):
         history_id = str(send.history_id)
         try:
