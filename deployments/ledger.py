@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 from prefect.settings import PREFECT_API_URL
 
 from deployments.prefect_api import checked_client
-from reelflow.ledger import URL_VARIABLE, Ledger, default_url, move_ledger
+from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.ledger import URL_VARIABLE, Ledger, default_url, is_in_use, move_ledger
 from reelflow.wording import count
 from tasks.ledger import close_ledgers, open_ledger, own_url, read_sends, read_stored, store_ledger
 
@@ -40,9 +41,14 @@ def use(url: str | None = None, /) -> int:
     ----------
     url
         The ledger. The default is the one at REELFLOW_LEDGER_URL, or the user's own file.
+
+    Raises:
+        InputError: a run is at work with the present one.
     """
     with checked_client() as client, closing(Ledger(url or default_url())) as ledger:
         before = read_stored(client)
+        if before is not None:
+            _refuse_while_in_use(before.get_ledger())
         found = ledger.identity()
         if before is not None and before.ledger_id == found.id:
             ledger.expect_sends(read_sends(client, found.id))
@@ -56,6 +62,18 @@ def use(url: str | None = None, /) -> int:
     _warn_of_variable(ledger)
     print(_RESTART)
     return 0
+
+
+def _refuse_while_in_use(present: Ledger) -> None:
+    """Raise InputError if a run is at work: it would record what it does in a ledger that nobody reads any more."""
+    if present.is_missing_file:
+        return
+    with closing(present), suppress(LedgerUnavailable):  # it may be used no more because it cannot be
+        if is_in_use(present):
+            raise InputError(
+                f"Nothing was changed: a run is at work with {present.place}. Pause the schedules, wait until all runs "
+                "have finished, then try again."
+            )
 
 
 def move(url: str, /) -> int:

@@ -64,6 +64,12 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
     return copied
 
 
+def is_in_use(database: Database) -> bool:
+    """Whether a run holds something in it: it is at work, or was some seconds ago."""
+    with database.transaction() as connection:
+        return _is_in_use(connection, database.now())
+
+
 def _id_of(database: Database) -> str:
     with database.transaction() as connection:
         return str(connection.scalar(sa.select(ledger.c.id)))

@@ -204,6 +204,19 @@ def test_use_makes_another_ledger_the_servers_and_it_looks_back(
     assert sandbox.requests(HISTORY) == looks + 1
 
 
+@pytest.mark.parametrize("command", ["use", "move"])
+def test_the_ledger_is_not_changed_under_a_run(use_ledger: Any, tmp_path: Path, command: str) -> None:
+    """It would record what it does where nobody looks."""
+    place = open_ledger().place
+    open_ledger().take_turn("attic", "a run")
+
+    refused = reelflow("ledger", command, f"sqlite:///{tmp_path / 'new.db'}")
+
+    assert refused.returncode == 1
+    assert "a run is at work" in refused.stderr
+    assert _stored().place == place
+
+
 def test_the_ledger_moves_to_postgresql(
     taisly: TaislyAccount, clip: Clip, use_ledger: Any, sandbox: Any, postgres: str
 ) -> None:
@@ -277,15 +290,19 @@ def test_the_password_of_the_ledger_is_a_secret(server: str) -> None:
     assert own_url()
 
 
-def test_the_connection_check_compares_the_ledger(taisly: TaislyAccount, use_ledger: Any) -> None:
-    """Another one fails it."""
-    open_ledger()
+def test_doctor_and_the_connection_check_compare_the_ledger(taisly: TaislyAccount, use_ledger: Any) -> None:
+    """Another one fails both; the same one is shown with its ID and its sends."""
+    ledger = open_ledger()
+    right = reelflow("doctor", COLUMNS="300")
     Ledger(use_ledger("other.db")).identity()
 
-    state = check_connections(return_state=True)
+    state, wrong = check_connections(return_state=True), reelflow("doctor", COLUMNS="300")
 
+    assert f"{ledger.place} (ID {ledger.identity().id[:8]}, 0 sends)" in right.stdout
     assert state.is_failed()
-    assert "REELFLOW_LEDGER_URL leads to" in state.message
+    for said in (state.message, wrong.stdout):
+        assert "REELFLOW_LEDGER_URL leads to" in said
+    assert "FAILED  Ledger" in wrong.stdout
 
 
 def test_the_server_never_remembers_fewer_sends(taisly: TaislyAccount, clip: Clip) -> None:
