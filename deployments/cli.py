@@ -162,6 +162,32 @@ app.command(
     name="doctor",
     help="Check the Prefect server, blocks, services, ledger and phones.",
 )
+ledger = App(name="ledger", help="Show the ledger of your Prefect server, move it, or use another one.")
+ledger.command(
+    "deployments.ledger:show",
+    name="show",
+    help="Show where the ledger is, how many sends it has recorded, and what the Prefect server remembers.",
+)
+ledger.command(
+    "deployments.ledger:use",
+    name="use",
+    help=(
+        "Make another ledger that of your Prefect server, without what the present one knows.\n\n"
+        "Before its first sends it searches Taisly's history for posts that it does not know. To keep what the present "
+        "one knows, use `reelflow ledger move`."
+    ),
+)
+ledger.command(
+    "deployments.ledger:move",
+    name="move",
+    help="Move everything from the ledger of your Prefect server to an empty database, and use that from then on.",
+)
+ledger.command(
+    "deployments.ledger:unblock",
+    name="unblock",
+    help="Let every Taisly API key that rests after a 429 be used again at once.",
+)
+app.command(ledger)
 app.command(
     "deployments.local.demo:demo",
     name="demo",

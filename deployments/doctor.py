@@ -14,8 +14,7 @@ from rich.table import Table
 from deployments.prefect_api import connected_client, read_version, version_problem
 from deployments.spec import block_slug, deployment_specs
 from reelflow.errors import ReelflowError
-from reelflow.ledger import Ledger
-from tasks.upkeep.health import Finding, check_blocks, check_ledger, our_blocks
+from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
 from tasks.upkeep.watchdog import TAG
 
 
@@ -38,8 +37,6 @@ def doctor() -> int:
 def examine() -> Iterator[Finding]:
     """Run all checks, one after the other. A failed check does not stop the others."""
     yield Finding("Python", True, f"{sys.version.split()[0]} at {sys.executable}")
-    ledger = Ledger()
-    yield check_ledger(ledger)
     try:
         with connected_client() as client:
             version = read_version(client)
@@ -51,9 +48,12 @@ def examine() -> Iterator[Finding]:
     problem = version_problem(version)
     shown = f"{PREFECT_API_URL.value()} {problem or f'runs Prefect {version}' if version else 'is Prefect Cloud'}"
     yield Finding("Prefect server", problem is None, shown)
+    ledger, found = find_ledger()
+    yield found
     if not names:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
-    yield from check_blocks(ledger, names)
+    if ledger is not None:
+        yield from check_blocks(ledger, names)
     yield from _check_flows()
     yield from _check_deployments(deployed, {f"{slug}/{name}" for slug, name in names})
 

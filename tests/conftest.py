@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 from support.clips import BY_NAME
 from support.clock import Clock
+from support.ledgers import forget_ledger
 from support.phones import Phones
 from support.sandbox import SandboxWithClients
 
@@ -60,6 +61,13 @@ def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("REELFLOW_LEDGER_URL", url)
     return url
+
+
+@pytest.fixture(autouse=True)
+def _server_without_ledger(request: pytest.FixtureRequest) -> None:
+    """The shared Prefect server knows no ledger when a test begins: each test has its own."""
+    if "server" in request.fixturenames and isinstance(address := request.getfixturevalue("server"), str):
+        forget_ledger(address)
 
 
 @pytest.fixture(scope="session")

@@ -56,8 +56,16 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         server.wait_for(f"{server_url}/api/health")
         use_prefect_server(server_url, folder)
         save_sandbox_blocks(sandbox_url)
+        _use_own_ledger()
         yield LocalStack(folder, sandbox_url, server_url, video, processes)
         print("Stopping …", flush=True)
+
+
+def _use_own_ledger() -> None:
+    """Make the folder's ledger the server's, before another program of this user would choose another."""
+    from tasks.ledger import open_ledger
+
+    open_ledger()
 
 
 def _make_video(folder: Path) -> Path:

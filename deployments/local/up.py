@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -108,7 +107,6 @@ Ready.
 
 For commands in another terminal, such as reelflow doctor or reelflow publish --block {BLOCK_NAME}:
   export PREFECT_API_URL={stack.server}/api
-  export REELFLOW_LEDGER_URL={shlex.quote(os.environ["REELFLOW_LEDGER_URL"])}
 
 Everything is kept in {os.path.relpath(FOLDER)} until `make clean`. Stop with Ctrl-C.
 """

@@ -18,6 +18,7 @@ from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
 from deployments.spec import ROOT, DeploymentSpec, with_block_ids
+from reelflow.ledger import URL_VARIABLE
 from tasks.upkeep.watchdog import TAG
 
 
@@ -64,7 +65,7 @@ def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[s
     """A deployment as the API takes it and returns it, without its schedules.
 
     What a person has set on the server stays: default parameters, tags, variables of the environment, and the folder
-    and the ledger of an earlier setup.
+    of an earlier setup.
 
     Args:
         desired: What it should be.
@@ -74,8 +75,7 @@ def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[s
     spec = desired.spec
     variables = dict(actual.job_variables or {}) if actual else {}
     environment = {**variables.get("env", {}), **spec.job_variables.get("env", {})}
-    if desired.ledger_url:
-        environment["REELFLOW_LEDGER_URL"] = desired.ledger_url
+    environment.pop(URL_VARIABLE, None)  # the server's ledger is in its block, where a password is a secret
     directory = {"directory": desired.folder or str(ROOT)}
     pull_steps = actual.pull_steps if actual and desired.folder is None else None
     parameters = with_block_ids(desired.parameters, block_ids)[0]

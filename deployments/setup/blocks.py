@@ -10,10 +10,13 @@ import blocks
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredBlock
 from reelflow.errors import InputError
+from reelflow.ledger import Ledger
 from reelflow.sandbox.catalog import API_KEY, DEVICES
+from tasks.ledger import BLOCK_NAME, read_stored, server_client, store_ledger
 
 KEY_VARIABLE = "TAISLY_API_KEY"
 """The environment variable that the Taisly API key is read from."""
+LEDGER_BLOCK = f"block {blocks.ReelflowLedger.get_block_type_slug()}/{BLOCK_NAME}"
 _HOW_TO_CREATE = {
     "taisly-account": f"set {KEY_VARIABLE} to your Taisly API key, or create the block in the UI under Blocks",
     "tikmatrix-host": 'list your phones with --phone "SERIAL: username", or create the block in the UI under Blocks',
@@ -52,6 +55,33 @@ def apply_blocks(changes: Changes, desired: list[DesiredBlock], block_ids: dict[
         same = block.model_dump() == before
         change = Change.CREATED if not exists else Change.UNCHANGED if same else Change.UPDATED
         changes.make(change, thing, _save, block, each.name)
+
+
+def apply_ledger(changes: Changes, url: str | None) -> None:
+    """Store which ledger the server uses, once that was opened. It is not recorded, so teardown leaves it.
+
+    Raises:
+        InputError: the server uses another ledger.
+        LedgerUnavailable: the ledger cannot be opened.
+    """
+    if not url:
+        return
+    with server_client() as client:
+        stored = read_stored(client)
+    ledger = Ledger(url)
+    same = stored is not None and stored.url.get_secret_value() == ledger.full_url
+    change = Change.CREATED if stored is None else Change.UNCHANGED if same else Change.UPDATED
+    if not changes.dry_run:  # opening it would create its tables
+        identity = ledger.identity()
+        if stored is None:
+            ledger.look_back()  # nobody knows what was sent before
+        elif stored.ledger_id != identity.id:
+            raise InputError(
+                f"This Prefect server uses the ledger {stored.place}, and {ledger.place} is another one. To move "
+                "everything there, run `reelflow ledger move URL`. To use that one without what the server's ledger "
+                "knows, run `reelflow ledger use URL`."
+            )
+    changes.make(change, LEDGER_BLOCK, store_ledger, ledger, is_recorded=False)
 
 
 def _leave_the_sandbox(desired: DesiredBlock, before: dict[str, Any]) -> dict[str, Any]:

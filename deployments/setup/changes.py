@@ -43,16 +43,30 @@ class Changes:
         self.record = list(record)
         self._counts: Counter[Change] = Counter()
 
-    def make(self, change: Change, thing: str, act: Callable[..., object] | None = None, *args: Any) -> None:
-        """Call `act` unless this is a dry run or `thing` stays as it is; then record and print the change."""
+    def make(
+        self,
+        change: Change,
+        thing: str,
+        act: Callable[..., object] | None = None,
+        *args: Any,
+        is_recorded: bool = True,
+    ) -> None:
+        """Call `act` unless this is a dry run or `thing` stays as it is; then record and print the change.
+
+        What is not recorded is left by teardown.
+        """
         if act is not None and change is not Change.UNCHANGED and not self.dry_run:
             act(*args)
-        if change is Change.CREATED:
+        if change is Change.CREATED and is_recorded:
             self.record.append(thing)
         elif change is Change.REMOVED:
             self.record.remove(thing)
         self._counts[change] += 1
         print(f"  {_IN_A_DRY_RUN[change]:13} {thing}" if self.dry_run else f"  {change:10} {thing}", flush=True)
+
+    def keep(self, thing: str, reason: str) -> None:
+        """Print what teardown leaves, and why."""
+        print(f"  kept       {thing}: {reason}", flush=True)
 
     def skip(self, thing: str, reason: str) -> None:
         """Print what is not created, and how to have it created."""

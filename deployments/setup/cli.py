@@ -28,7 +28,7 @@ from deployments.setup.apply import (
     report_existing_automations,
     save_record,
 )
-from deployments.setup.blocks import KEY_VARIABLE, apply_blocks, register_block_types
+from deployments.setup.blocks import KEY_VARIABLE, LEDGER_BLOCK, apply_blocks, apply_ledger, register_block_types
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import (
     SetupOptions,
@@ -81,7 +81,8 @@ def setup(
     notify
         The saved notification block for the automations, as slug/name: slack-webhook/main.
     ledger_url
-        The ledger that workers on several machines share: postgresql://user@host/reelflow.
+        The ledger that all machines share: postgresql://user@host/reelflow. It is stored in a block on the server. The
+        default is a file of the machine that runs the first flow.
     serve
         Create no work pools and deployments, because `python -m deployments.serve` does.
     dry_run
@@ -139,6 +140,7 @@ def _apply(
     register_block_types(changes)
     options = replace(options, api_key=_taisly_key(options, actual.block_ids, ask=not changes.dry_run))
     apply_blocks(changes, desired_blocks(options), actual.block_ids)
+    apply_ledger(changes, options.ledger_url)
     apply_time_zone(changes, options.time_zone, actual)
     if serve:
         apply_time_zone_to_schedules(client, changes, deployments, actual, options.time_zone)
@@ -187,6 +189,8 @@ def teardown(*, dry_run: Annotated[bool, Parameter(negative="")] = False) -> int
         try:
             for thing in reversed(list(changes.record)):
                 changes.make(Change.REMOVED, thing, remove, client, thing)
+            if LEDGER_BLOCK.removeprefix("block ") in read_block_ids(client):
+                changes.keep(LEDGER_BLOCK, "it says which ledger knows what was posted")
         finally:
             if not dry_run:
                 save_record(changes.record)

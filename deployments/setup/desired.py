@@ -31,7 +31,7 @@ class SetupOptions:
         folder: Where the project is on the machines of the pool `reelflow`.
         phones_folder: Where it is on the PCs with phones.
         time_zone: The time zone of our schedules, and of the phones' days.
-        ledger_url: The ledger for the workers.
+        ledger_url: The ledger for every program of this server.
     """
 
     sandbox: str | None = None
@@ -80,7 +80,6 @@ class DesiredDeployment:
         pool: Its work pool.
         parameters: Its defaults, with blocks by slug.
         folder: Where the project is on the machines that run it; None for here, or as it is.
-        ledger_url: The ledger for its runs; None for each machine's own, or as it is.
         keep_blocks: Whether blocks that a person chose for it stay.
     """
 
@@ -89,7 +88,6 @@ class DesiredDeployment:
     pool: str
     parameters: dict[str, Any]
     folder: str | None
-    ledger_url: str | None
     keep_blocks: bool
 
     @property
@@ -150,7 +148,6 @@ def desired_deployments(options: SetupOptions) -> list[DesiredDeployment]:
                     pool=PHONE_POOL_PREFIX + pc if pc else SERVER_POOL,
                     parameters=with_block_names(spec.parameters, names),
                     folder=options.phones_folder if spec.for_phones else options.folder,
-                    ledger_url=options.ledger_url,
                     keep_blocks=options.block is None,
                 )
             )

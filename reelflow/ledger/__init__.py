@@ -14,15 +14,27 @@ NTP.
 import sqlalchemy as sa
 
 from reelflow.ledger.database import URL_VARIABLE, default_url
-from reelflow.ledger.keys import KeyLedger, Turn, key_fingerprint
+from reelflow.ledger.identity import Identity, IdentityLedger
+from reelflow.ledger.keys import Turn, key_fingerprint
+from reelflow.ledger.moving import is_in_use, move_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.posts import DuplicateFound, PostLedger
 from reelflow.ledger.schema import phone_requests, sends
 
-__all__ = ["URL_VARIABLE", "DuplicateFound", "Ledger", "Turn", "default_url", "key_fingerprint"]
+__all__ = [
+    "URL_VARIABLE",
+    "DuplicateFound",
+    "Identity",
+    "Ledger",
+    "Turn",
+    "default_url",
+    "is_in_use",
+    "key_fingerprint",
+    "move_ledger",
+]
 
 
-class Ledger(PostLedger, PhoneLedger, KeyLedger):
+class Ledger(PostLedger, PhoneLedger, IdentityLedger):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from reelflow.countdown import Countdown
 from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.ledger.schema import ledger
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -74,11 +75,39 @@ class Database:
         return f"Ledger({self.place!r})"
 
     @property
+    def full_url(self) -> str:
+        """The URL for other programs, whichever folder they start in; with its password."""
+        url = self.url.set(database=str(file.absolute())) if (file := self._file) else self.url
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def is_missing_file(self) -> bool:
+        """Whether it is a SQLite file that is not on this machine: opening it would create an empty one."""
+        return bool(self._file and not self._file.exists())
+
+    @property
+    def _file(self) -> Path | None:
+        path = self.url.database
+        if self.url.get_backend_name() != "sqlite" or not path or path.startswith("file:"):
+            return None
+        return Path(path)
+
+    @property
     def place(self) -> str:
         """Where it is, for people; without a password."""
         if self.url.get_backend_name() == "sqlite":
             return str(self.url.database)
         return self.url.render_as_string(hide_password=True)
+
+    @property
+    def full_place(self) -> str:
+        """`place` with the whole path of a file."""
+        return str(file.absolute()) if (file := self._file) else self.place
+
+    def was_moved(self) -> bool:
+        """Whether everything in it has been moved to another ledger since it was opened."""
+        with self.transaction() as connection:
+            return connection.scalar(sa.select(ledger.c.moved_to)) is not None
 
     def now(self) -> float:
         """The clock by which leases are counted, and what is recorded is dated."""
@@ -121,7 +150,7 @@ class Database:
         if self._engine is None:
             engine = _create_engine(self.url)
             try:
-                _migrate(engine)
+                _prepare(engine, self.place)
             except BaseException:
                 engine.dispose()
                 raise
@@ -227,8 +256,29 @@ def _use_wal(connection: Any) -> None:
             return
 
 
-def _migrate(engine: Engine) -> None:
+def refuse_if_moved(connection: Connection, place: str) -> None:
+    """Raise LedgerUnavailable if everything in this ledger has been moved to another one.
+
+    Read in the transactions that precede a send: a program may have opened the ledger before it was moved.
+    """
+    moved_to = connection.scalar(sa.select(ledger.c.moved_to))
+    if moved_to is not None:
+        raise LedgerUnavailable(
+            f"The ledger at {place} was moved to {moved_to} and is not used any more. Nothing was sent. Remove the "
+            f"variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
+        )
+
+
+def _prepare(engine: Engine, place: str) -> None:
     """Bring the schema up to the newest migration; whoever comes first does it, the others wait for the lock."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        _migrate(connection)
+        refuse_if_moved(connection, place)
+
+
+def _migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
@@ -238,18 +288,15 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(files("reelflow.migrations")))
     scripts = ScriptDirectory.from_config(config)
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-        version = MigrationContext.configure(connection).get_current_revision()
-        if version == scripts.get_current_head():
-            return
-        try:
-            scripts.get_revisions(version or ())
-        except CommandError:
-            raise InputError(
-                f"The ledger was written by a newer version of reelflow (its schema is {version}; this one supports "
-                f"{scripts.get_current_head()}). Update reelflow."
-            ) from None
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    version = MigrationContext.configure(connection).get_current_revision()
+    if version == scripts.get_current_head():
+        return
+    try:
+        scripts.get_revisions(version or ())
+    except CommandError:
+        raise InputError(
+            f"The ledger was written by a newer version of reelflow (its schema is {version}; this one supports "
+            f"{scripts.get_current_head()}). Update reelflow."
+        ) from None
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from reelflow.ledger.database import Database
+from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.schema import api_keys, api_requests, api_waiting
 from reelflow.records.posts import Account
 
@@ -179,6 +179,7 @@ class KeyLedger(Database):
         """Become or stay the one reader for a key: (whether we are, when to look next, the last pause)."""
         now = self.now()
         with self.transaction() as connection:
+            refuse_if_moved(connection, self.place)
             row = self._key_row(connection, api_key)
             # A lease that ends much later is one from before this machine's clock was set back.
             is_read = now < row["reader_until"] <= now + 2 * max(self.lease_seconds, seconds)
@@ -251,6 +252,7 @@ class KeyLedger(Database):
         fresh = {
             "api_key": api_key, "blocked_until": 0, "blocked_at": 0, "reader": "", "reader_until": 0, "next_look": 0,
             "pause": 0, "accounts": "[]", "accounts_at": 0, "copies": "[]", "copies_at": 0,
+            "looked_back": 0,
         }  # fmt: skip
         connection.execute(self.insert(api_keys).values(fresh).on_conflict_do_nothing())
         query = sa.select(api_keys).where(api_keys.c.api_key == api_key).with_for_update()

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.phone_tasks import TaskLedger
 from reelflow.ledger.schema import phone_actions, phone_hosts, phone_requests, phone_tasks
 from reelflow.records.phone_states import Earlier, RequestState, TaskState, earlier
@@ -53,6 +54,7 @@ class PhoneLedger(TaskLedger):
         with self.transaction() as connection:
             if self.url.get_backend_name() == "postgresql":
                 connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({PLANNING_LOCK})"))
+            refuse_if_moved(connection, self.place)
             self._drop_abandoned(connection, host, flow_run, now)
             plan = decide(self._history(connection, request, since, flow_run))
             for part in plan.parts:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.errors import ClaimLost
-from reelflow.ledger.database import Database
+from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.schema import KEY, destinations, events, sends
 from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED, Duplicate, Verdict, duplicate_of
 from reelflow.records.post_states import (
@@ -51,6 +51,7 @@ class PostLedger(Database):
 
         Raises:
             DuplicateFound: the same post, with something changed, has been sent to one of them. Nothing is claimed.
+            LedgerUnavailable: the ledger has been moved since it was opened.
         """
         now = self.now()
         accounts = sorted(request.accounts, key=lambda a: a.id)  # one order everywhere: no two claims can deadlock
@@ -60,6 +61,7 @@ class PostLedger(Database):
         settled: set[str] = set()
         with self.transaction() as connection:
             self._one_at_a_time(connection)
+            refuse_if_moved(connection, self.place)
             connection.execute(sends.insert().values(self._send_row(send_id, request, service, owner, flow_run, now)))
             for account in accounts:
                 row = self._destination_row(send_id, request, account, service, now)
@@ -96,15 +98,20 @@ class PostLedger(Database):
 
     def duplicates(self, request: PostRequest, *, service: str) -> list[Duplicate]:
         """Earlier sends of the same or a similar video to those accounts of `request` that a claim would get."""
+        left = self.claimable(request, service=service)
+        with self.transaction() as connection:
+            now = self.now()
+            return _duplicates(request, self._earlier(connection, request, service, left, now), now)
+
+    def claimable(self, request: PostRequest, *, service: str) -> list[Account]:
+        """Those accounts of `request` that a claim would get: to the others it was sent before."""
         now = self.now()
         taken = {
             outcome.account.id
             for outcome, send in self.outcomes(request, service=service)
             if not may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
         }
-        left = [account for account in request.accounts if account.id not in taken]
-        with self.transaction() as connection:
-            return _duplicates(request, self._earlier(connection, request, service, left, now), now)
+        return [account for account in request.accounts if account.id not in taken]
 
     def _earlier(
         self, connection: Connection, request: PostRequest, service: str, accounts: Sequence[Account], now: float

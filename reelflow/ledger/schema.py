@@ -6,6 +6,15 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 _S, _T, _F = sa.String, sa.Text, sa.Float
+ledger = sa.Table(
+    "ledger",  # one row, made with the tables
+    metadata,
+    sa.Column("id", _S(32), primary_key=True),
+    sa.Column("created_at", _F, nullable=False),
+    sa.Column("lost_sends", sa.Integer, nullable=False),
+    sa.Column("look_back", sa.Integer, nullable=False),
+    sa.Column("moved_to", _T),
+)
 sends = sa.Table(
     "sends",
     metadata,
@@ -97,6 +106,20 @@ api_keys = sa.Table(
     sa.Column("accounts_at", _F, nullable=False),
     sa.Column("copies", _T, nullable=False),
     sa.Column("copies_at", _F, nullable=False),
+    sa.Column("looked_back", sa.Integer, nullable=False),
+)
+found_posts = sa.Table(
+    "found_posts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("service", _S(200), nullable=False),
+    sa.Column("history_id", _S(100)),
+    sa.Column("caption", _T, nullable=False),
+    sa.Column("accounts", _T, nullable=False),
+    sa.Column("platforms", _T, nullable=False),
+    sa.Column("at", _F),
+    sa.Column("found_at", _F, nullable=False),
+    sa.UniqueConstraint("service", "history_id", name="one_row_a_found_post"),
 )
 phone_requests = sa.Table(
     "phone_requests",

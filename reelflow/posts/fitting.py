@@ -94,7 +94,11 @@ class Fitting:
         the caption or the accounts. What an item does not tell is never against it. One that was created during our
         request for the same accounts may be ours whatever its caption has become.
         """
-        caption, accounts, created = _caption(item, send), self._accounts(item, send), self._created(item, send)
+        caption, accounts, created = (
+            caption_fit(item.caption, send.caption),
+            self._accounts(item, send),
+            self._created(item, send),
+        )
         if caption is Fit.NO and created is Fit.CERTAIN and accounts is not Fit.NO:
             caption = Fit.DOUBTFUL
         worst = min(caption, accounts, created, _schedule(item, send))
@@ -140,12 +144,15 @@ def _looks(send: Send) -> tuple[object, ...]:
     return (send.service, _letters(send.caption), frozenset(send.account_ids), send.scheduled_ms)
 
 
-def _caption(item: HistoryItem, send: Send) -> Fit:
-    """A service may trim a caption, change its line ends, escape it, add to it, or show only its beginning."""
-    shown = (item.caption or "").strip()
-    if not shown and (item.caption is None or send.caption.strip()):
+def caption_fit(shown: str | None, caption: str) -> Fit:
+    """How well a caption in the history fits one of ours.
+
+    A service may trim a caption, change its line ends, escape it, add to it, or show only its beginning.
+    """
+    told, shown = shown is not None, (shown or "").strip()
+    if not shown and (not told or caption.strip()):
         return Fit.UNTOLD
-    theirs, ours = _letters(shown), _letters(send.caption)
+    theirs, ours = _letters(shown), _letters(caption)
     if theirs == ours:
         return Fit.CERTAIN
     is_marked = shown.endswith(_CUT)

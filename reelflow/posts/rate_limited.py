@@ -162,14 +162,16 @@ class RateLimitedTaisly:
         """As the client's; `take_ticket` must have been called before."""
         return self._client.create_post(*args, **kwargs)
 
-    def history_between(self, start: datetime, end: datetime) -> list[HistoryItem]:
+    def history_between(
+        self, start: datetime, end: datetime, kind: Kind = "watch", patience: float = 0.0
+    ) -> list[HistoryItem]:
         """As the client's, counted."""
-        with self.request("watch"):
+        with self.request(kind, patience):
             return self._client.history_between(start, end)
 
-    def history_page(self, page: int) -> list[HistoryItem]:
+    def history_page(self, page: int, kind: Kind = "watch", patience: float = 0.0) -> list[HistoryItem]:
         """As the client's, counted."""
-        with self.request("watch"):
+        with self.request(kind, patience):
             return self._client.history_page(page)
 
     def cancel_scheduled(self, history_id: str) -> None:

@@ -187,6 +187,25 @@ SendRecord = tuple[Send, list[Outcome]]
 
 
 @dataclass(frozen=True)
+class FoundPost:
+    """A post in Taisly's history that no send on record owns.
+
+    Attributes:
+        history_id: Empty where the history gives none.
+        caption: As the history shows it.
+        account_ids: Where it was posted; empty where the history does not tell.
+        platforms: The names of the platforms, if that is all that it tells.
+        at: When it is or was published, in Unix seconds by our clock; None if the history does not tell.
+    """
+
+    history_id: str
+    caption: str
+    account_ids: tuple[str, ...]
+    platforms: tuple[str, ...]
+    at: float | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """What a run may send now, and what others have.
 

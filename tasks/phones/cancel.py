@@ -14,7 +14,7 @@ from reelflow.errors import ReelflowError
 from reelflow.phones import cleanup
 from reelflow.wording import count
 from tasks.cancelled import tell_cancelled
-from tasks.ledger import open_ledger
+from tasks.ledger import reopen_ledger
 
 
 def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
@@ -27,7 +27,7 @@ def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect
         return
     try:
         with host.get_client() as client:
-            done = cleanup.cancel_run(client, open_ledger(), str(flow_run.id), host.key)
+            done = cleanup.cancel_run(client, reopen_ledger(), str(flow_run.id), host.key)
     except ReelflowError as error:
         log.error(  # noqa: TRY400
             "The run was cancelled, but its phone tasks were not: %s finish-phone-tasks will cancel them.", error

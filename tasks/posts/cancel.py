@@ -10,7 +10,7 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from tasks.cancelled import tell_cancelled
-from tasks.ledger import open_ledger
+from tasks.ledger import open_ledger, reopen_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.step import Retry, step
 
@@ -45,7 +45,7 @@ def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Pr
     A hook that runs in another process.
     """
     try:
-        ledger = open_ledger()
+        ledger = reopen_ledger()
         if (flow_run.parameters.get("post") or {}).get("cancel_post_with_run"):
             _cancel_scheduled(ledger, flow_run)
         message = cancelled_message(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())

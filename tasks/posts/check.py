@@ -7,6 +7,7 @@ from prefect import get_run_logger
 from blocks import TaislyAccount
 from reelflow.posts.duplicates import check_duplicates, check_reposts
 from reelflow.posts.form import PostForm
+from reelflow.posts.looking_back import check_found, look_back
 from reelflow.posts.requests import check_form, make_request, read_video
 from reelflow.records.posts import PostRequest
 from tasks.ledger import open_ledger
@@ -32,7 +33,9 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     with taisly.get_rate_limited(ledger) as client:
         accounts = client.choose_accounts(form.accounts, patience=form.patience)
         check_reposts(accounts, client.copied_accounts(patience=form.patience))
+        look_back(client, taisly.duplicate_seconds, patience=form.patience)
     request = make_request(form, video, scheduled_for, accounts, duplicate_seconds=taisly.duplicate_seconds)
+    check_found(ledger, request, service=taisly.service)
     with explained_duplicates():
         similar = check_duplicates(ledger.duplicates(request, service=taisly.service), ledger.now())
     request = request.with_warnings(similar)

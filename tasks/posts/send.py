@@ -6,7 +6,7 @@ from blocks import TaislyAccount
 from reelflow.posts import sending
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
-from tasks.ledger import open_ledger
+from tasks.ledger import open_ledger, remember_sends
 from tasks.posts.wording import explained_duplicates
 from tasks.step import Retry, step
 
@@ -25,8 +25,9 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
         InputError: the file changed since it was checked.
         DuplicatePost: another run has sent the same post meanwhile, with something changed.
     """
-    with explained_duplicates(), taisly.get_rate_limited(open_ledger()) as client:
-        return sending.send_post(
+    ledger = open_ledger()
+    with explained_duplicates(), taisly.get_rate_limited(ledger) as client:
+        sent = sending.send_post(
             client,
             request,
             flow_run=flow_run.id,
@@ -34,3 +35,5 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             grace=taisly.grace_seconds,
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
         )
+    remember_sends(ledger)
+    return sent

@@ -5,9 +5,8 @@ from prefect.client.orchestration import get_client
 from reelflow.errors import ChecksFailed
 from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
-from tasks.ledger import open_ledger
 from tasks.step import step
-from tasks.upkeep.health import check_blocks, check_ledger, our_blocks
+from tasks.upkeep.health import check_blocks, find_ledger, our_blocks
 
 
 @step("check connections")
@@ -17,10 +16,12 @@ def check_everything() -> str:
     Raises:
         ChecksFailed: a check failed.
     """
-    ledger = open_ledger()
+    ledger, found = find_ledger()
+    if ledger is None:
+        raise ChecksFailed(f"{found.what}: {found.found}")
     with get_client(sync_client=True) as client:
         names = our_blocks(client)
-    findings = [check_ledger(ledger), *check_blocks(ledger, names)]
+    findings = [found, *check_blocks(ledger, names)]
     if not names:
         raise ChecksFailed("No blocks are saved. In the UI under Blocks, add a Taisly Account.")
     failed = [finding for finding in findings if not finding.ok]

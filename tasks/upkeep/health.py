@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from blocks import BY_SLUG, TaislyAccount, TikMatrixHost
+from blocks import BY_SLUG, ReelflowLedger, TaislyAccount, TikMatrixHost
 from reelflow.errors import ChecksFailed, ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.records.phone_states import RequestState
 from reelflow.wording import count, listed
+from tasks.ledger import open_ledger
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -24,14 +25,20 @@ class Finding(NamedTuple):
 
 
 def check_ledger(ledger: Ledger) -> Finding:
-    """Check whether the ledger can be used, and whether it has posts that wait for a person."""
+    """Check whether the ledger can be used, has lost sends, or has posts that wait for a person."""
     try:
+        identity = ledger.identity()
         unconfirmed = unconfirmed_sends(ledger)
         sending = ledger.task_requests(states=[RequestState.SENDING])
         unsettled = ledger.task_requests(states=[RequestState.UNCONFIRMED])
     except ReelflowError as error:
         return Finding("Ledger", False, str(error))
-    parts = [ledger.place]
+    parts = [f"{ledger.place} (ID {identity.id[:8]}, {count(identity.sends, 'send')})"]
+    if identity.lost_sends and identity.is_looking_back:
+        parts.append(
+            f"{count(identity.lost_sends, 'send')} fewer than this Prefect server remembers: it was emptied or "
+            "restored from a backup. The next run that publishes searches Taisly's history for them first"
+        )
     if unconfirmed:
         parts.append(f"{count(len(unconfirmed), 'unconfirmed post')} waiting for you (run resolve-post)")
     if lost := [request for request in sending if request.lease_is_over(ledger.now())]:
@@ -43,6 +50,15 @@ def check_ledger(ledger: Ledger) -> Finding:
             f"{what} to TikMatrix waiting for you (run manage-phone-tasks: 'mark done' or 'mark not done' {ids})"
         )
     return Finding("Ledger", len(parts) == 1, "; ".join(parts))
+
+
+def find_ledger() -> tuple[Ledger | None, Finding]:
+    """The server's ledger, if this program uses the same and can use it, with what was found."""
+    try:
+        ledger = open_ledger()
+    except ReelflowError as error:
+        return None, Finding("Ledger", False, str(error))
+    return ledger, check_ledger(ledger)
 
 
 def check_blocks(ledger: Ledger, names: list[tuple[str, str]]) -> Iterator[Finding]:
@@ -123,7 +139,7 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
 
 
 def our_blocks(client: Any) -> list[tuple[str, str]]:
-    """Slug and name of each of our saved blocks, sorted."""
+    """Slug and name of each of our saved blocks but the ledger's, sorted."""
     found = client.read_block_documents(include_secrets=False)
     ours = [(d.block_type.slug, d.name) for d in found if d.block_type and d.name]
-    return sorted(pair for pair in ours if pair[0] in BY_SLUG)
+    return sorted(pair for pair in ours if pair[0] in BY_SLUG and pair[0] != ReelflowLedger.get_block_type_slug())

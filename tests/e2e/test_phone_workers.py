@@ -74,7 +74,7 @@ def _logs(run: UUID) -> str:
 
 
 def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
-    pool: Pool, ledger_url: str, sandbox: Any, clip: Callable[[str], Path]
+    pool: Pool, sandbox: Any, clip: Callable[[str], Path]
 ) -> None:
     """Its own, and those of the part that it handed to another PC's worker; somebody else's are left, the post too.
 
@@ -82,10 +82,8 @@ def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
     """
     sandbox.world.realtime = True
     sandbox.tikmatrix().create_task("account_warmup", {}, serials=["R58N09SANDBOX"])
-    own = pool.deploy(*WARM_UP, "studio", ledger_url=ledger_url, host=_host("studio", sandbox))
-    parent = pool.deploy(
-        *ENGAGE, "studio", ledger_url=ledger_url, taisly={"$ref": {"block_document_slug": "taisly-account/server"}}
-    )
+    own = pool.deploy(*WARM_UP, "studio", host=_host("studio", sandbox))
+    parent = pool.deploy(*ENGAGE, "studio", taisly={"$ref": {"block_document_slug": "taisly-account/server"}})
     _taisly(sandbox).save("server", overwrite=True)
     pool.worker()
     post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], watch_minutes=2)
@@ -114,13 +112,13 @@ def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
 
 
 def test_a_server_hands_the_phones_part_to_each_pc(
-    pools: Callable[[str], Pool], ledger_url: str, sandbox: Any, second_sandbox: Any, clip: Callable[[str], Path]
+    pools: Callable[[str], Pool], sandbox: Any, second_sandbox: Any, clip: Callable[[str], Path]
 ) -> None:
     """Two PCs with a TikMatrix, a pool and a worker each: the one that is named does it, and the run waits for it."""
     for name, its in (("studio", sandbox), ("cellar", second_sandbox)):
         host = _host(name, its)
-        pools(name).deploy(*WARM_UP, name, ledger_url=ledger_url, host=host)
-        pools(name).deploy(*COMMENT, name, ledger_url=ledger_url, host=host)
+        pools(name).deploy(*WARM_UP, name, host=host)
+        pools(name).deploy(*COMMENT, name, host=host)
         pools(name).worker()
     post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], watch_minutes=2)
     engage = EngageForm(
@@ -151,10 +149,10 @@ def _flow_process(run: UUID) -> int:
     raise AssertionError("the run has no process")
 
 
-def test_what_a_killed_run_leaves_is_cancelled_by_the_finisher(pool: Pool, ledger_url: str, sandbox: Any) -> None:
+def test_what_a_killed_run_leaves_is_cancelled_by_the_finisher(pool: Pool, sandbox: Any) -> None:
     """Worker and run are killed with SIGKILL; the next run of the finisher clears up."""
     sandbox.world.realtime = True
-    deployment = pool.deploy(*WARM_UP, "studio", ledger_url=ledger_url, host=_host("studio", sandbox))
+    deployment = pool.deploy(*WARM_UP, "studio", host=_host("studio", sandbox))
     worker = pool.worker()
     run = pool.run(deployment, warm_up=_form(devices=SERIALS[:1]))
     until("a task", lambda: len(_statuses(sandbox)) == 1)

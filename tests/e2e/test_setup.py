@@ -220,10 +220,8 @@ def _by_hand(server: Server) -> dict[str, Any]:
 
 
 def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
-    """Schedules, their times, default parameters, tags; and the ledger and the folder of an earlier setup."""
-    own_server.setup(
-        "--sandbox", sandbox.url, "--ledger-url", "postgresql://db.example/reelflow", "--folder", "/srv/rf"
-    )
+    """Schedules, their times, default parameters, tags; and the folder of an earlier setup."""
+    own_server.setup("--sandbox", sandbox.url, "--folder", "/srv/rf")
     ours = _set_by_hand(own_server)
 
     again = own_server.setup()
@@ -233,16 +231,44 @@ def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
     assert _by_hand(own_server) == ours
     assert again.returncode == 0, again.stderr
     assert "updated" not in again.stdout, again.stdout
-    assert there["job_variables"]["env"]["REELFLOW_LEDGER_URL"] == "postgresql://db.example/reelflow"
     assert "/srv/rf" in str(there["pull_steps"])
 
-    moved = own_server.setup("--time-zone", "Europe/Berlin", "--ledger-url", "postgresql://db.example/other")
+    moved = own_server.setup("--time-zone", "Europe/Berlin")
     zones = {s[0]: s[1] for s in _by_hand(own_server)["schedules"]}
     assert zones == {"0 18 * * 5": "Europe/Rome", "30 7 * * *": "Europe/Berlin"}, moved.stdout
     there = _of(own_server, "warm-up-accounts")
-    assert there["job_variables"]["env"]["REELFLOW_LEDGER_URL"] == "postgresql://db.example/other"
     assert there["schedules"][0]["id"] in ours["ids"]
     assert there["schedules"][0]["active"] is True
+    assert own_server.teardown().returncode == 0
+
+
+def test_the_ledger_is_stored_once_for_the_whole_server(own_server: Server, sandbox: Any) -> None:
+    """In a block, where a password is a secret, and in no deployment; another one is refused; teardown leaves it."""
+    ledger, block = f"sqlite:///{own_server.folder / 'ledger.db'}", "block reelflow-ledger/main"
+
+    dry = own_server.setup("--sandbox", sandbox.url, "--ledger-url", ledger, "--dry-run")
+    first = own_server.setup("--sandbox", sandbox.url, "--ledger-url", ledger)
+    warm_up = _of(own_server, "warm-up-accounts")
+    old = {**warm_up["job_variables"], "env": {**warm_up["job_variables"]["env"], "REELFLOW_LEDGER_URL": ledger}}
+    ask("PATCH", f"{own_server.api}/deployments/{warm_up['id']}", job_variables=old)
+    again = own_server.setup("--ledger-url", ledger)
+    deployments = str(own_server.all("deployments"))
+    other = own_server.setup("--ledger-url", f"sqlite:///{own_server.folder / 'other.db'}")
+    down = own_server.teardown()
+    gone = own_server.setup("--sandbox", sandbox.url, "--ledger-url", "postgresql://nobody@127.0.0.1:1/none")
+
+    assert f"would create  {block}" in dry.stdout
+    assert f"created    {block}" in first.stdout
+    assert f"unchanged  {block}" in again.stdout
+    assert "updated    deployment warm-up-accounts/warm-up-accounts" in again.stdout
+    assert "1 updated" in again.stdout
+    assert "warm-up-accounts" in deployments
+    assert "REELFLOW_LEDGER_URL" not in deployments
+    assert (other.returncode, gone.returncode) == (1, 1)
+    assert "`reelflow ledger move URL`" in other.stderr
+    assert "cannot be used" in gone.stderr
+    assert f"kept       {block}: it says which ledger knows what was posted" in down.stdout
+    assert "reelflow-ledger" in [d["block_type"]["slug"] for d in own_server.all("block_documents")]
     assert own_server.teardown().returncode == 0
 
 

@@ -45,14 +45,14 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def publish(pools: list[Pool], sandbox: Any, ledger_url: str, tmp_path: Path) -> Callable[..., UUID]:
+def publish(pools: list[Pool], sandbox: Any, tmp_path: Path) -> Callable[..., UUID]:
     """Start a run of publish-video in a pool, with a video of its own."""
     videos = itertools.count()
     taisly: Any = TaislyAccount(
         api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.2
     )
     taisly.save("workers", overwrite=True)
-    deployments = {pool.name: pool.deploy(publish_video, FLOW, pool.name, ledger_url=ledger_url) for pool in pools}
+    deployments = {pool.name: pool.deploy(publish_video, FLOW, pool.name) for pool in pools}
 
     def start(pool: Pool, *, stream_output: bool = False, **form: Any) -> UUID:
         form = {"video": str(numbered(tmp_path, next(videos))), **form}  # one each, or they would be duplicates

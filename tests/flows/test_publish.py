@@ -214,6 +214,7 @@ def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccoun
 
 def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """With Taisly's id its outcome is looked up; a wrong id is refused with what there is."""
+    _publish(taisly, clip("small.mp4"), accounts=["x"], dry_run=True)  # a new ledger reads the history once
     sandbox.order_fault("status_after", "POST", "/api/private/post", status=500)
     sandbox.order_fault("status_before", "GET", "*/history", status=500, times=None)
     taisly.unconfirmed_after_minutes = 0
@@ -257,7 +258,9 @@ def test_a_refusal_is_shown_and_may_be_tried_again(taisly: TaislyAccount, sandbo
     keys, sandbox.world.data.keys = sandbox.world.data.keys, []
     with_memory = open_ledger()
     account = Account(id=ACCOUNTS[4]["id"], platform="X", name="@marabakes")
-    with_memory.remember_accounts(key_fingerprint("taisly_sandbox", sandbox.taisly_url), [account])
+    key = key_fingerprint("taisly_sandbox", sandbox.taisly_url)
+    with_memory.remember_accounts(key, [account])
+    with_memory.store_found(key, sandbox.taisly_url, [])
 
     refused = _publish(taisly, clip("small.mp4"), accounts=["x"])
     sandbox.world.data.keys = keys
@@ -331,6 +334,7 @@ def test_a_post_that_reelflow_did_not_send_is_not_cancelled(taisly: TaislyAccoun
 
 def test_trouble_after_the_send_does_not_make_it_look_failed(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """The history cannot be read at all: the post is open, not failed; the finisher ends it later."""
+    _publish(taisly, clip("small.mp4"), accounts=["x"], dry_run=True)  # a new ledger reads the history once
     sandbox.order_fault("status_before", "GET", "*/history", status=503, times=None)
 
     state = _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.01)

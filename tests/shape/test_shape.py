@@ -84,6 +84,14 @@ class TestTikMatrixHost(BlockStandards):
         return blocks.TikMatrixHost
 
 
+class TestReelflowLedger(BlockStandards):
+    """The ledger's block."""
+
+    @pytest.fixture
+    def block(self) -> Any:
+        return blocks.ReelflowLedger
+
+
 class TestChatGPTSettings(BlockStandards):
     """The ChatGPT block."""
 
@@ -103,6 +111,7 @@ def test_block_slugs_never_change() -> None:
     assert blocks.TaislyAccount.get_block_type_slug() == "taisly-account"
     assert blocks.TikMatrixHost.get_block_type_slug() == "tikmatrix-host"
     assert blocks.ChatGPTSettings.get_block_type_slug() == "chatgpt-settings"
+    assert blocks.ReelflowLedger.get_block_type_slug() == "reelflow-ledger"
 
 
 def test_one_command_registers_every_block(server: str) -> None:

@@ -16,6 +16,7 @@ from prefect.states import Cancelling, Scheduled
 from prefect.workers.process import ProcessWorker
 
 from support.waiting import until
+from tasks.ledger import open_ledger
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = "2"
@@ -29,18 +30,20 @@ class Pool:
         self.folder, self.name = folder, name
         home = {"PREFECT_HOME": str(folder / "home")}
         self.environment = {**os.environ, **home, "PREFECT_API_URL": f"{server}/api"}
+        self.environment.pop("REELFLOW_LEDGER_URL", None)  # workers learn from the server where the ledger is
         self.own = {**home, "REELFLOW_LEASE_SECONDS": LEASE_SECONDS}
         self._worker: subprocess.Popen[bytes] | None = None
         template = ProcessWorker.get_default_base_job_template()
         with get_client(sync_client=True) as client:
             client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
 
-    def deploy(self, flow: Any, entrypoint: str, name: str, *, ledger_url: str, **parameters: Any) -> UUID:
-        """A deployment whose runs use this ledger."""
+    def deploy(self, flow: Any, entrypoint: str, name: str, **parameters: Any) -> UUID:
+        """A deployment, whose runs use this process's ledger: it is the server's from now on."""
+        open_ledger()
         source: Any = flow.from_source(str(ROOT), entrypoint)
         found: UUID = source.deploy(
             name=name, work_pool_name=self.name, print_next_steps=False, ignore_warnings=True, parameters=parameters,
-            job_variables={"stream_output": False, "env": {**self.own, "REELFLOW_LEDGER_URL": ledger_url}},
+            job_variables={"stream_output": False, "env": self.own},
         )  # fmt: skip
         return found
 

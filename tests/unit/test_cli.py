@@ -1,5 +1,6 @@
 """The command `reelflow` as one application: what it imports, and how it ends."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import pytest
 
 from deployments.cli import app
 
-COMMANDS = ["check", "sandbox", "publish", "setup", "teardown", "doctor", "demo", "up", "serve"]
+COMMANDS = ["check", "sandbox", "publish", "setup", "teardown", "doctor", "ledger", "demo", "up", "serve"]
+PARTS = [("ledger", "show"), ("ledger", "use"), ("ledger", "move"), ("ledger", "unblock")]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "none.mp4"]])
@@ -25,16 +27,19 @@ def test_what_needs_no_prefect_does_not_wait_for_it(arguments: list[str]) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_found_where_it_is_named(name: str) -> None:
+@pytest.mark.parametrize("names", [*((name,) for name in COMMANDS if name != "ledger"), *PARTS], ids="-".join)
+def test_every_command_is_found_where_it_is_named(names: tuple[str, ...]) -> None:
     """Commands are imported when they are run, so that a wrong name would be noticed then only."""
-    assert app[name].default_command is not None
-    assert app[name].help.split("\n")[0].endswith(".")
+    command = functools.reduce(lambda found, name: found[name], names, app)
+
+    assert command.default_command is not None
+    assert command.help.split("\n")[0].endswith(".")
 
 
 def test_the_list_of_commands_is_whole() -> None:
     """A command that is added is added above too."""
     assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
+    assert {("ledger", name) for name in app["ledger"] if not name.startswith("-")} == set(PARTS)
 
 
 INTERRUPTED = """

@@ -1,5 +1,8 @@
 """The first ledger: posts, API keys, phones."""
 
+import time
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,7 +11,17 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create everything."""
+    """Create everything, and give the ledger its identity."""
+    ledger = op.create_table(
+        "ledger",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("created_at", sa.Float, nullable=False),
+        sa.Column("lost_sends", sa.Integer, nullable=False),
+        sa.Column("look_back", sa.Integer, nullable=False),
+        sa.Column("moved_to", sa.Text),
+    )
+    identity = {"id": uuid.uuid4().hex, "created_at": time.time(), "lost_sends": 0, "look_back": 0}
+    op.bulk_insert(ledger, [identity])
     op.create_table(
         "sends",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -101,6 +114,19 @@ def upgrade() -> None:
         sa.Column("accounts_at", sa.Float, nullable=False),
         sa.Column("copies", sa.Text, nullable=False),
         sa.Column("copies_at", sa.Float, nullable=False),
+        sa.Column("looked_back", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "found_posts",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("service", sa.String(200), nullable=False),
+        sa.Column("history_id", sa.String(100)),
+        sa.Column("caption", sa.Text, nullable=False),
+        sa.Column("accounts", sa.Text, nullable=False),
+        sa.Column("platforms", sa.Text, nullable=False),
+        sa.Column("at", sa.Float),
+        sa.Column("found_at", sa.Float, nullable=False),
+        sa.UniqueConstraint("service", "history_id", name="one_row_a_found_post"),
     )
     op.create_table(
         "phone_requests",

@@ -1,0 +1,110 @@
+"""``reelflow ledger``: show the ledger of a Prefect server, use another one, or move it."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+
+from prefect.settings import PREFECT_API_URL
+
+from deployments.prefect_api import checked_client
+from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.ledger import URL_VARIABLE, Ledger, default_url, is_in_use, move_ledger
+from reelflow.wording import count
+from tasks.ledger import close_ledgers, open_ledger, own_url, read_sends, read_stored, store_ledger
+
+_RESTART = "Restart the workers, or the process that serves the flows: what is running may still use the old one."
+
+
+def show() -> int:
+    """Print where the ledger is, what is in it, and what the server remembers; 1 if it cannot be used from here."""
+    with checked_client() as client:
+        stored = read_stored(client)
+        if stored is None:
+            print(f"No program has used a ledger with {PREFECT_API_URL.value()} yet. The first run stores which it is.")
+            return 0
+        remembered = read_sends(client, stored.ledger_id)
+    print(f"Ledger      {stored.place}\nID          {stored.ledger_id}")
+    print(f"Remembered  {count(remembered, 'send')}, by the Prefect server at {PREFECT_API_URL.value()}", flush=True)
+    found = open_ledger().identity()
+    lost = f", {found.lost_sends} of which it has lost" if found.lost_sends else ""
+    print(f"Recorded    {count(found.sends, 'send')}{lost}, since {datetime.fromtimestamp(found.created_at, UTC):%F}")
+    if found.is_looking_back:
+        print("Before its next send it searches Taisly's history for posts that it does not know.")
+    return 0
+
+
+def use(url: str | None = None, /) -> int:
+    """Make a ledger the server's, after a person's decision.
+
+    Parameters
+    ----------
+    url
+        The ledger. The default is the one at REELFLOW_LEDGER_URL, or the user's own file.
+
+    Raises:
+        InputError: a run is at work with the present one.
+    """
+    with checked_client() as client, closing(Ledger(url or default_url())) as ledger:
+        before = read_stored(client)
+        if before is not None:
+            _refuse_while_in_use(before.get_ledger())
+        found = ledger.identity()
+        if before is not None and before.ledger_id == found.id:
+            ledger.expect_sends(read_sends(client, found.id))
+        ledger.look_back()
+        store_ledger(ledger)
+    close_ledgers()
+    print(f"This Prefect server uses the ledger {ledger.full_place} from now on (ID {found.id[:8]}).")
+    print("Before its first sends it searches Taisly's history for posts that it does not know.")
+    if before is not None and before.ledger_id != found.id:
+        print(f"It does not know what {before.place} knows: what phones have done, and posts before that history.")
+    _warn_of_variable(ledger)
+    print(_RESTART)
+    return 0
+
+
+def _refuse_while_in_use(present: Ledger) -> None:
+    """Raise InputError if a run is at work: it would record what it does in a ledger that nobody reads any more."""
+    if present.is_missing_file:
+        return
+    with closing(present), suppress(LedgerUnavailable):  # it may be used no more because it cannot be
+        if is_in_use(present):
+            raise InputError(
+                f"Nothing was changed: a run is at work with {present.place}. Pause the schedules, wait until all runs "
+                "have finished, then try again."
+            )
+
+
+def move(url: str, /) -> int:
+    """Move everything to an empty database, and make that the server's ledger.
+
+    Parameters
+    ----------
+    url
+        The empty database: postgresql://user:password@host/reelflow.
+    """
+    with checked_client(), closing(Ledger(url)) as target:
+        source = open_ledger()
+        rows = move_ledger(source, target, commit=lambda: store_ledger(target))
+    close_ledgers()
+    print(f"Moved {count(rows, 'row')} from {source.full_place} to {target.full_place}, which is used from now on.")
+    print("The old ledger refuses to be used. Keep it as a backup, or delete it.")
+    _warn_of_variable(target)
+    print(_RESTART)
+    return 0
+
+
+def unblock() -> int:
+    """Let every key be used at once, and print how many had to rest."""
+    with checked_client():
+        rested = open_ledger().unblock_keys()
+    print(
+        f"{count(rested, 'API key')} rested after a 429; all can be used now." if rested else "No API key is resting."
+    )
+    return 0
+
+
+def _warn_of_variable(ledger: Ledger) -> None:
+    if (own := own_url()) and Ledger(own).full_url != ledger.full_url:
+        print(f"{URL_VARIABLE} leads to {Ledger(own).full_place}: unset it here and on all other machines.")

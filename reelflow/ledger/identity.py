@@ -1,0 +1,117 @@
+"""Which ledger this is, how many sends it has ever recorded, and what it found when it looked back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from reelflow.ledger.keys import KeyLedger
+from reelflow.ledger.schema import api_keys, found_posts, ledger, sends
+from reelflow.records.posts import FoundPost
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which ledger it is, however it is reached, and how old its content is.
+
+    Attributes:
+        id: Given when its tables were made.
+        created_at: Unix seconds.
+        sends: How many it has ever recorded, those that it lost since included. It only grows.
+        lost_sends: How many of them it no longer has, as far as that was noticed.
+        is_looking_back: Whether it still has to look into the history before its first sends.
+    """
+
+    id: str
+    created_at: float
+    sends: int
+    lost_sends: int
+    is_looking_back: bool
+
+
+class IdentityLedger(KeyLedger):
+    """The part of the ledger that is about itself, and about posts that it should know and does not."""
+
+    def identity(self) -> Identity:
+        """Which ledger this is."""
+        looked_back = sa.exists().where(api_keys.c.looked_back == ledger.c.look_back)
+        recorded = sa.select(sa.func.count()).select_from(sends).scalar_subquery()
+        query = sa.select(ledger, recorded.label("recorded"), looked_back.label("has_looked"))
+        with self.transaction() as connection:
+            row = connection.execute(query).mappings().one()
+        return Identity(
+            id=row["id"],
+            created_at=row["created_at"],
+            sends=row["recorded"] + row["lost_sends"],
+            lost_sends=row["lost_sends"],
+            is_looking_back=bool(row["look_back"] and not row["has_looked"]),
+        )
+
+    def look_back(self) -> None:
+        """Let every key look into the history before its next send: this ledger may lack what was sent."""
+        with self.transaction() as connection:
+            connection.execute(ledger.update().values(look_back=ledger.c.look_back + 1))
+
+    def expect_sends(self, remembered: int) -> int:
+        """Compare with the number of sends that this ledger is known to have had.
+
+        If it has fewer, it was emptied or restored from a backup. That is noted, so that it is noticed once, and every
+        key looks back before its next send.
+
+        Returns:
+            How many are missing that were not missing before.
+        """
+        with self.transaction() as connection:
+            recorded = connection.scalar(sa.select(sa.func.count()).select_from(sends)) or 0
+            lost = connection.scalar(sa.select(ledger.c.lost_sends).with_for_update()) or 0
+            missing = remembered - recorded - lost
+            if missing > 0:
+                values = {"lost_sends": lost + missing, "look_back": ledger.c.look_back + 1}
+                connection.execute(ledger.update().values(values))
+            return max(0, missing)
+
+    # Looking back
+
+    def has_to_look_back(self, api_key: str) -> bool:
+        """Whether this key has not looked into the history yet since the ledger was to look back."""
+        with self.transaction() as connection:
+            row = self._key_row(connection, api_key)
+            return bool(row["looked_back"] < (connection.scalar(sa.select(ledger.c.look_back)) or 0))
+
+    def store_found(self, api_key: str, service: str, found: Iterable[FoundPost]) -> None:
+        """Store what a key found when it looked back; with that it has done so."""
+        with self.transaction() as connection:
+            self._key_row(connection, api_key)
+            generation = sa.select(ledger.c.look_back).scalar_subquery()
+            connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(looked_back=generation))
+            for post in found:
+                row = {
+                    "service": service,
+                    "history_id": post.history_id or None,
+                    "caption": post.caption,
+                    "accounts": json.dumps(post.account_ids),
+                    "platforms": json.dumps(post.platforms),
+                    "at": post.at,
+                    "found_at": self.now(),
+                }
+                connection.execute(self.insert(found_posts).values(row).on_conflict_do_nothing())
+
+    def found_posts(self, service: str) -> Sequence[FoundPost]:
+        """What was found looking back and still belongs to no send on record, the newest last."""
+        f = found_posts.c
+        owned = sa.exists().where(sends.c.service == f.service, sends.c.history_id == f.history_id)
+        query = sa.select(found_posts).where(f.service == service, sa.not_(owned)).order_by(f.at, f.id)
+        with self.transaction() as connection:
+            return [
+                FoundPost(
+                    history_id=row["history_id"] or "",
+                    caption=row["caption"],
+                    account_ids=tuple(json.loads(row["accounts"])),
+                    platforms=tuple(json.loads(row["platforms"])),
+                    at=row["at"],
+                )
+                for row in connection.execute(query).mappings()
+            ]

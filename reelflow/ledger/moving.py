@@ -1,0 +1,103 @@
+"""Move everything from one ledger to an empty one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from reelflow.errors import InputError
+from reelflow.ledger.database import Database, refuse_if_moved
+from reelflow.ledger.phones import PLANNING_LOCK
+from reelflow.ledger.posts import CLAIM_LOCK
+from reelflow.ledger.schema import api_keys, ledger, metadata, phone_hosts, phone_requests, sends
+
+ROWS_AT_ONCE = 500
+LEASES = (sends.c.lease_until, phone_requests.c.lease_until, phone_hosts.c.turn_until, api_keys.c.reader_until)
+"""Until when runs hold what they are at work on."""
+_CONTENT = [table for table in metadata.sorted_tables if table is not ledger]
+
+
+def move_ledger(source: Database, target: Database, *, commit: Callable[[], None]) -> int:
+    """Copy everything, let programs use the copy, and mark the source as moved.
+
+    The target keeps its own identity: whoever still uses an old copy of the source is not taken for its owner. Nothing
+    can be recorded in the source meanwhile.
+
+    Args:
+        source: The ledger that is in use. It stays so if anything fails.
+        target: An empty database.
+        commit: Called when the copy is complete; makes programs use it. If it raises, that may have happened or not, so
+            the copy stays as it is.
+
+    Returns:
+        How many rows were copied.
+
+    Raises:
+        InputError: a run is at work, or the target is not empty.
+        LedgerUnavailable: one of the two cannot be used.
+    """
+    if _id_of(source) == _id_of(target):  # before any lock is held: they would wait for each other
+        raise InputError(f"Nothing was moved: {target.place} is the ledger that is in use already.")
+    with source.transaction() as read:
+        _lock(read)
+        refuse_if_moved(read, source.place)
+        in_use = _is_in_use(read, source.now())
+        with target.transaction() as written:
+            _lock(written)
+            if any(written.execute(sa.select(table).limit(1)).first() for table in _CONTENT):
+                raise InputError(
+                    f"Nothing was moved: the database at {target.place} has a ledger that is not empty. Name an empty "
+                    "database."
+                )
+            if in_use:
+                raise InputError(
+                    "Nothing was moved: a run is at work. Pause the schedules, wait until all runs have finished, then "
+                    "try again."
+                )
+            copied = sum(_copy(read, written, table) for table in _CONTENT)
+            kept = read.execute(sa.select(ledger.c.created_at, ledger.c.lost_sends, ledger.c.look_back)).mappings()
+            written.execute(ledger.update().values(**kept.one()))
+        read.execute(ledger.update().values(moved_to=target.full_place))
+        commit()
+    return copied
+
+
+def is_in_use(database: Database) -> bool:
+    """Whether a run holds something in it: it is at work, or was some seconds ago."""
+    with database.transaction() as connection:
+        return _is_in_use(connection, database.now())
+
+
+def _id_of(database: Database) -> str:
+    with database.transaction() as connection:
+        return str(connection.scalar(sa.select(ledger.c.id)))
+
+
+def _is_in_use(connection: Connection, now: float) -> bool:
+    queries = (sa.select(column).where(column > now).limit(1) for column in LEASES)
+    return any(connection.execute(query).first() for query in queries)
+
+
+def _lock(connection: Connection) -> None:
+    """Let nobody write until the transaction ends. SQLite has one writer anyway."""
+    if connection.dialect.name != "postgresql":
+        return
+    for lock in (CLAIM_LOCK, PLANNING_LOCK):
+        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({lock})"))
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    connection.execute(sa.text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
+
+
+def _copy(read: Connection, written: Connection, table: sa.Table) -> int:
+    copied = 0
+    for rows in read.execute(sa.select(table)).mappings().partitions(ROWS_AT_ONCE):
+        written.execute(table.insert(), [dict(row) for row in rows])
+        copied += len(rows)
+    key = next(iter(table.primary_key))
+    if written.dialect.name == "postgresql" and isinstance(key.type, sa.Integer):
+        highest = sa.select(sa.func.coalesce(sa.func.max(key), 0) + 1).scalar_subquery()
+        sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
+        written.execute(sa.select(sa.func.setval(sequence, highest, sa.false())))
+    return copied
