@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.clock import Clock
+from support.quota import take
 
 from reelflow.errors import InputError, LedgerUnavailable
 from reelflow.ledger import Ledger, move_ledger
@@ -99,7 +100,7 @@ def test_everything_is_moved(ledger: Ledger, other: Ledger, checked: Post, clock
     posts = [checked(f"post {n}") for n in range(3)]
     ids = [_send(ledger, post) for post in posts]
     ledger.store_found("key", SERVICE, [FoundPost("h", "found", ("a",), (), at=None)])
-    ledger.take_request("key", 50)
+    take(ledger, "key", 50)
     before, calls = _content(ledger), list[str]()
 
     rows = move_ledger(ledger, other, commit=lambda: calls.append("commit"))
