@@ -10,6 +10,7 @@ from av.error import FFmpegError
 from PIL import Image
 
 from reelflow.video.probe import is_cover
+from reelflow.video.reading import open_container
 
 PICTURES = 4
 """How many are taken, spread over the video. Each costs the decoding of half a group of pictures on average."""
@@ -27,7 +28,7 @@ def picture_hashes(path: Path, duration: float) -> tuple[int, ...]:
         duration: Its length in seconds.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             stream = next(s for s in container.streams.video if not is_cover(s))
             stream.thread_type = "AUTO"
             stream.codec_context.skip_frame = "NONREF"  # half the time, for a picture some hundredths of a second off
