@@ -13,12 +13,12 @@ NTP.
 
 import sqlalchemy as sa
 
+from reelflow.ledger.claims import ClaimLedger, DuplicateFound
 from reelflow.ledger.database import URL_VARIABLE, default_url
 from reelflow.ledger.identity import Identity, IdentityLedger
 from reelflow.ledger.keys import Turn, key_fingerprint
 from reelflow.ledger.moving import is_in_use, move_ledger
 from reelflow.ledger.phones import PhoneLedger
-from reelflow.ledger.posts import DuplicateFound, PostLedger
 from reelflow.ledger.schema import phone_requests, sends
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-class Ledger(PostLedger, PhoneLedger, IdentityLedger):
+class Ledger(ClaimLedger, PhoneLedger, IdentityLedger):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.

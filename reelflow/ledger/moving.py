@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 from reelflow.errors import InputError
 from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.phones import PLANNING_LOCK
-from reelflow.ledger.posts import CLAIM_LOCK
 from reelflow.ledger.schema import api_keys, ledger, metadata, phone_hosts, phone_requests, sends
+from reelflow.ledger.sends import CLAIM_LOCK
 
 ROWS_AT_ONCE = 500
 LEASES = (sends.c.lease_until, phone_requests.c.lease_until, phone_hosts.c.turn_until, api_keys.c.reader_until)

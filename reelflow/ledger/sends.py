@@ -1,0 +1,202 @@
+"""The steps of one send in the ledger, from its claim to its outcomes; each is fenced against a run that comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from reelflow.errors import ClaimLost
+from reelflow.ledger.database import Database
+from reelflow.ledger.post_rows import outcome_of
+from reelflow.ledger.schema import destinations, events, sends
+from reelflow.records.post_states import BEING_SENT, EXPLAINED, LONGEST_LEASE, TOLD_BY_PLATFORMS, PostState
+from reelflow.records.posts import Outcome, Send
+
+CLAIM_LOCK = 7263550
+"""PostgreSQL's advisory lock under which claims are made, sealed and released: none overlooks another."""
+
+
+class SendLedger(Database):
+    """The part of the ledger that records what becomes of a send."""
+
+    def renew(self, send_id: str, owner: str) -> None:
+        """Show that the run which works on a send is alive.
+
+        Raises:
+            ClaimLost: another run has it now, or has settled it.
+        """
+        with self.transaction() as connection:
+            self._own(connection, send_id, owner, BEING_SENT, lease_until=self.now() + self.lease_seconds)
+
+    def begin(self, send_id: str, owner: str) -> None:
+        """Record that the upload begins. Called before the first byte leaves.
+
+        Raises:
+            ClaimLost: another run has it now, or has settled it; nothing may be sent.
+        """
+        now = self.now()
+        values = {"lease_until": now + self.lease_seconds, "begun_at": now, "sealed_at": None}
+        with self.transaction() as connection:
+            self._own(connection, send_id, owner, {PostState.CLAIMED}, **values)
+            self._move(connection, send_id, PostState.SENDING, "upload begins")
+
+    def seal(self, send_id: str, owner: str) -> None:
+        """Record that the last piece is about to leave: from now on the post may be out.
+
+        Raises:
+            ClaimLost: another run has it now, or has released it; the last piece must not be sent.
+        """
+        now = self.now()
+        with self.transaction() as connection:
+            lease = now + self.lease_seconds
+            self._own(connection, send_id, owner, {PostState.SENDING}, lease_until=lease, sealed_at=now)
+            self._note(connection, send_id, PostState.SENDING, "upload complete but for its last piece")
+
+    def accepted(self, send_id: str, history_id: str, reason: str = "accepted by Taisly") -> None:
+        """Record the id that Taisly gave the post."""
+        with self.transaction() as connection:
+            connection.execute(sends.update().where(sends.c.id == send_id).values(history_id=history_id, lease_until=0))
+            self._move(connection, send_id, PostState.ACCEPTED, f"{reason}: history ID {history_id}")
+
+    def release_claim(self, send_id: str, reason: str, *, owner: str | None = None, keep_seconds: float = 0) -> None:
+        """Record that it is certain that nothing was posted; others may claim it after `keep_seconds`.
+
+        Args:
+            send_id: Ours.
+            reason: Why it is certain.
+            owner: The attempt that says so; None for a person.
+            keep_seconds: How long to keep it, for the same attempt to try again.
+
+        Raises:
+            ClaimLost: the attempt does not have it any more.
+        """
+        values = {"lease_until": self.now() + keep_seconds, "sealed_at": None}
+        with self.transaction() as connection:
+            if owner is not None:
+                self._own(connection, send_id, owner, BEING_SENT, **values)
+            else:
+                connection.execute(sends.update().where(sends.c.id == send_id).values(values))
+            self._move(connection, send_id, PostState.CLAIMED, reason)
+
+    def release_dead(self, send_id: str, reason: str) -> None:
+        """Release a send whose run has died before its seal; not if it has shown since that it is alive."""
+        c = sends.c
+        with self.transaction() as connection:
+            self._one_at_a_time(connection)
+            now = self.now()
+            is_over = sa.or_(c.lease_until <= now, c.lease_until > now + LONGEST_LEASE)
+            is_dead = sa.and_(is_over, c.sealed_at.is_(None), c.history_id.is_(None))
+            released = connection.execute(
+                sends.update().where(c.id == send_id, is_dead).values(owner="", lease_until=0)
+            )
+            if released.rowcount:
+                self._move(connection, send_id, PostState.CLAIMED, reason)
+
+    def answer_lost(self, send_id: str, reason: str) -> None:
+        """Record that the post may be out: nobody works on it any more, and it is looked for in the history."""
+        with self.transaction() as connection:
+            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
+            self._note(connection, send_id, PostState.SENDING, f"answer lost: {reason}")
+
+    def settle(self, send_id: str, state: PostState, reason: str) -> list[Outcome]:
+        """End all destinations of a send that are not settled: REFUSED, UNCONFIRMED, CANCELLED or SUCCESS.
+
+        Returns:
+            The new outcomes.
+        """
+        with self.transaction() as connection:
+            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
+            return self._move(connection, send_id, state, reason)
+
+    def record_outcomes(self, send_id: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Record what became of a send at each account; the outcomes that are new."""
+        news = []
+        with self.transaction() as connection:
+            for outcome in outcomes:
+                if outcome.state not in TOLD_BY_PLATFORMS:
+                    continue
+                changed = connection.execute(
+                    destinations.update()
+                    .where(
+                        destinations.c.send_id == send_id,
+                        destinations.c.account_id == outcome.account.id,
+                        destinations.c.state.in_(outcome.state.may_come_from),
+                    )
+                    .values(state=outcome.state, detail=outcome.detail, link=outcome.link, changed_at=self.now())
+                )
+                if changed.rowcount:
+                    news.append(outcome)
+                    reason = outcome.link or outcome.detail
+                    self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
+        return news
+
+    def note_shown(self, shown: Sequence[str], missing: Sequence[Send]) -> None:
+        """Record which sends the history shows, by id, and which it does not."""
+        c, lost = sends.c, [send.id for send in missing if send.missing_since is None]
+        with self.transaction() as connection:
+            if shown:
+                found = c.id.in_(shown)
+                connection.execute(sends.update().where(found, c.missing_since.is_not(None)).values(missing_since=None))
+            if lost:
+                connection.execute(sends.update().where(c.id.in_(lost)).values(missing_since=self.now()))
+
+    def note_watched(self, sent: Sequence[Send]) -> None:
+        """Record that the outcomes of these sends are looked for from now on, if they were not before."""
+        if fresh := [send.id for send in sent if send.watched_since is None]:
+            with self.transaction() as connection:
+                connection.execute(sends.update().where(sends.c.id.in_(fresh)).values(watched_since=self.now()))
+
+    # Inside
+
+    @staticmethod
+    def _one_at_a_time(connection: Connection) -> None:
+        """Let nobody else claim, seal or release meanwhile; SQLite has one writer anyway."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
+
+    def _own(
+        self, connection: Connection, send_id: str, owner: str, states: Collection[PostState], **values: Any
+    ) -> None:
+        """Change a send that is still ours: it has no id yet, and all its destinations are in one of `states`."""
+        self._one_at_a_time(connection)
+        c = sends.c
+        ours = connection.execute(
+            sends.update().where(c.id == send_id, c.owner == owner, c.history_id.is_(None)).values(**values)
+        ).rowcount
+        count = sa.select(sa.func.count()).where(destinations.c.send_id == send_id, destinations.c.state.in_(states))
+        held = connection.scalar(count) or 0
+        wanted = connection.scalar(sa.select(c.accounts).where(c.id == send_id)) or "[]"
+        if ours != 1 or held != len(json.loads(wanted)):
+            raise ClaimLost(
+                "Another run has taken over this post, or has settled it, because this one sent no heartbeat for too "
+                "long. This run sends nothing."
+            )
+
+    def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> list[Outcome]:
+        """Move those destinations of a send to a state that may follow theirs; what they are now."""
+        detail = reason if after in EXPLAINED else ""
+        moved = (
+            destinations.update()
+            .where(destinations.c.send_id == send_id, destinations.c.state.in_(after.may_come_from))
+            .values(state=after, detail=detail, changed_at=self.now())
+            .returning(destinations)
+        )
+        outcomes = [outcome_of(row) for row in connection.execute(moved).mappings()]
+        if outcomes:
+            self._note(connection, send_id, after, reason)
+        return outcomes
+
+    def _note(
+        self, connection: Connection, send_id: str, state: PostState, reason: str, account_id: str | None = None
+    ) -> None:
+        who = sa.select(sends.c.flow_run, sends.c.owner).where(sends.c.id == send_id)
+        row = connection.execute(who).mappings().one()
+        connection.execute(
+            events.insert().values(
+                at=self.now(), send_id=send_id, account_id=account_id, state=state, reason=reason, **row
+            )
+        )
