@@ -12,7 +12,7 @@ class ReelflowLedger(Block):
     """The ledger that every program of this Prefect server uses.
 
     Saved once under the name "main": by ``reelflow setup --ledger-url``, or by the first run. Change it with
-    ``reelflow ledger move`` or ``reelflow ledger use``, which also make sure that no post is sent again.
+    ``reelflow ledger move`` or ``reelflow ledger use``, which look for earlier posts first.
 
     Example:
         Load the saved block and open its ledger:
@@ -35,8 +35,10 @@ class ReelflowLedger(Block):
     _documentation_url = HttpUrl("https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls")
 
     url: SecretStr = Field(title="URL", description="The database's URL, with its password.")
-    ledger_id: str = Field(title="Ledger ID", description="Which ledger it is, however it is reached.", min_length=1)
-    place: str = Field(title="Place", description="The URL without its password, for people.")
+    ledger_id: str = Field(
+        title="Ledger ID", description="Identifies the ledger, whichever URL leads to it.", min_length=1
+    )
+    place: str = Field(title="Location", description="The database, without its password.")
 
     @classmethod
     def of(cls, ledger: Ledger) -> Self:

@@ -172,7 +172,7 @@ ledger.command(
     "deployments.ledger:use",
     name="use",
     help=(
-        "Make another ledger that of your Prefect server, without what the present one knows.\n\n"
+        "Switch your Prefect server to another ledger, without the records of the current one.\n\n"
         "Before its first sends it searches Taisly's history for posts that it does not know. To keep what the present "
         "one knows, use `reelflow ledger move`."
     ),
@@ -185,7 +185,7 @@ ledger.command(
 ledger.command(
     "deployments.ledger:unblock",
     name="unblock",
-    help="Let every Taisly API key that rests after a 429 be used again at once.",
+    help="End the pause after a 429 for all Taisly API keys.",
 )
 app.command(ledger)
 app.command(

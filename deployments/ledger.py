@@ -17,7 +17,7 @@ _RESTART = "Restart the workers, or the process that serves the flows: what is r
 
 
 def show() -> int:
-    """Print where the ledger is, what is in it, and what the server remembers; 1 if it cannot be used from here."""
+    """Print where the ledger is, what is in it, and what the server remembers."""
     with checked_client() as client:
         stored = read_stored(client)
         if stored is None:
@@ -27,8 +27,9 @@ def show() -> int:
     print(f"Ledger      {stored.place}\nID          {stored.ledger_id}")
     print(f"Remembered  {count(remembered, 'send')}, by the Prefect server at {PREFECT_API_URL.value()}", flush=True)
     found = open_ledger().identity()
-    lost = f", {found.lost_sends} of which it has lost" if found.lost_sends else ""
-    print(f"Recorded    {count(found.sends, 'send')}{lost}, since {datetime.fromtimestamp(found.created_at, UTC):%F}")
+    lost = f"; {found.lost_sends} more were lost" if found.lost_sends else ""
+    since = datetime.fromtimestamp(found.created_at, UTC)
+    print(f"Recorded    {count(found.sends - found.lost_sends, 'send')} since {since:%F}{lost}")
     if found.is_looking_back:
         print("Before its next send it searches Taisly's history for posts that it does not know.")
     return 0
@@ -58,7 +59,7 @@ def use(url: str | None = None, /) -> int:
     print(f"This Prefect server uses the ledger {ledger.full_place} from now on (ID {found.id[:8]}).")
     print("Before its first sends it searches Taisly's history for posts that it does not know.")
     if before is not None and before.ledger_id != found.id:
-        print(f"It does not know what {before.place} knows: what phones have done, and posts before that history.")
+        print(f"It has no record of what phones did, or of older posts: {before.place} has.")
     _warn_of_variable(ledger)
     print(_RESTART)
     return 0
@@ -71,7 +72,7 @@ def _refuse_while_in_use(present: Ledger) -> None:
     with closing(present), suppress(LedgerUnavailable):  # it may be used no more because it cannot be
         if is_in_use(present):
             raise InputError(
-                f"Nothing was changed: a run is at work with {present.place}. Pause the schedules, wait until all runs "
+                f"Nothing was changed: a run is active with {present.place}. Pause the schedules, wait until all runs "
                 "have finished, then try again."
             )
 
@@ -91,7 +92,6 @@ def move(url: str, /) -> int:
     print(f"Moved {count(rows, 'row')} from {source.full_place} to {target.full_place}, which is used from now on.")
     print("The old ledger refuses to be used. Keep it as a backup, or delete it.")
     _warn_of_variable(target)
-    print(_RESTART)
     return 0
 
 

@@ -18,7 +18,7 @@ from tasks.upkeep.watchdog import check_runs
 def watch_runs(watchdog: WatchdogForm = WATCHDOG) -> State[Any]:
     """Set runs whose process has died to Crashed, so that they can be started again, and report late or stuck runs.
 
-    A run that crashed before it began, such as while the Prefect server restarted, is started again.
+    A run that crashed before it began, for example because the Prefect server was restarting, is started again.
 
     A run that sends Prefect no heartbeat is left alone while the ledger shows that it is active.
 

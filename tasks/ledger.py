@@ -97,9 +97,9 @@ def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
     named = f"{URL_VARIABLE} leads to {ledger.place}" if own else f"This Prefect server's ledger is {ledger.place}"
     if ledger.is_missing_file:
         raise LedgerUnavailable(
-            f"{named}, a file on another machine: it is not on this one. Nothing was sent. Run this where the file is; "
-            "or move the ledger to PostgreSQL there, with `reelflow ledger move`, for all machines. If the file is "
-            "lost, `reelflow ledger use` begins a new ledger."
+            f"{named}, but that file does not exist on this machine. Nothing was sent. If it is on another machine, "
+            "run this there, or move the ledger to PostgreSQL with `reelflow ledger move`. If it is lost, restore it "
+            "from a backup, or begin a new ledger with `reelflow ledger use`."
         )
     found = ledger.identity().id
     if found == stored.ledger_id:
@@ -187,8 +187,10 @@ def remember_sends(ledger: Ledger) -> None:
     try:
         with server_client() as client:
             _write_sends(client, ledger)
-    except ReelflowError as error:
-        log.warning("The Prefect server does not remember how many sends the ledger has: %s", error)
+    except ReelflowError:
+        log.warning(
+            "The Prefect server was not told how many sends the ledger has. The next run that publishes does it."
+        )
 
 
 def _write_sends(client: SyncPrefectClient, ledger: Ledger) -> None:

@@ -98,7 +98,7 @@ class Retry(Enum):
 
 RETRY_VARIABLE = "REELFLOW_RETRY_SECONDS"
 RETRY_SECONDS = 180.0
-"""How long a step is retried in all; the environment may say otherwise."""
+"""How long a step is retried in all, and the longest wait that a service may ask for; see RETRY_VARIABLE."""
 RETRIES = 6
 """How often. Each delay is twice the one before: 3, 6, 11, 23, 46 and 91 s."""
 RETRY_JITTER = 0.3

@@ -259,13 +259,13 @@ def _use_wal(connection: Any) -> None:
 def refuse_if_moved(connection: Connection, place: str) -> None:
     """Raise LedgerUnavailable if everything in this ledger has been moved to another one.
 
-    Read in the transactions that precede a send: a program may have opened the ledger before it was moved.
+    Read in the transactions that begin something: a program may have opened the ledger before it was moved.
     """
     moved_to = connection.scalar(sa.select(ledger.c.moved_to))
     if moved_to is not None:
         raise LedgerUnavailable(
-            f"The ledger at {place} was moved to {moved_to} and is not used any more. Nothing was sent. Remove the "
-            f"variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
+            f"The ledger at {place} was moved to {moved_to} and is not used any more. Remove the variable "
+            f"{URL_VARIABLE} if it is set, then start the run again: it uses the new one."
         )
 
 

@@ -1,4 +1,4 @@
-"""What the ledger knows of posts: claims, sends, outcomes."""
+"""What is read in the ledger about posts."""
 
 from __future__ import annotations
 

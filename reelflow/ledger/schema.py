@@ -113,7 +113,7 @@ found_posts = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("service", _S(200), nullable=False),
-    sa.Column("history_id", _S(100)),
+    sa.Column("history_id", _S(200)),
     sa.Column("caption", _T, nullable=False),
     sa.Column("accounts", _T, nullable=False),
     sa.Column("platforms", _T, nullable=False),

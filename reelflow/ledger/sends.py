@@ -1,4 +1,8 @@
-"""The steps of one send in the ledger, from its claim to its outcomes; each is fenced against a run that comes back."""
+"""The steps of one send in the ledger, from its claim to its outcomes.
+
+Those that lead to a post (renew, begin, seal, and the release by an attempt) fail for a run whose claim another one, or
+a person, has taken or settled. The others record what is known, whoever learns it.
+"""
 
 from __future__ import annotations
 
@@ -173,7 +177,7 @@ class SendLedger(Database):
         if ours != 1 or held != len(json.loads(wanted)):
             raise ClaimLost(
                 "Another run has taken over this post, or has settled it, because this one sent no heartbeat for too "
-                "long. This run sends nothing."
+                "long. This run sends nothing more."
             )
 
     def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> list[Outcome]:

@@ -156,7 +156,7 @@ def _highest_id(client: TikMatrixClient) -> int:
     except ServiceError as error:
         if isinstance(error, Refused) and error.by_service:
             raise
-        raise NothingSent(f"{error} Nothing was sent.", service=error.service, retry_after=error.retry_after) from None
+        raise NothingSent(str(error), service=error.service, retry_after=error.retry_after) from None
 
 
 def _store(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:

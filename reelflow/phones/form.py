@@ -120,9 +120,9 @@ class ManageForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     action: Literal["list", "stop", "delete", "retry", "mark done", "mark not done"] = entry(
-        0, "Action", "What to do with the tasks. The last two are for tasks that are gone, by their task IDs, and for "
-        "unconfirmed requests, by their request IDs: you have checked the accounts. What was not done does not count "
-        "and can be requested again.", "list",
+        0, "Action", "What to do with the tasks. 'mark done' and 'mark not done' record what you found on accounts: "
+        "for tasks that are gone, by their task IDs, and for unconfirmed requests, by their request IDs. What was not "
+        "done does not count and can be requested again.", "list",
     )  # fmt: skip
     task_ids: list[int] = entry(
         1,

@@ -8,11 +8,11 @@ from reelflow.ledger import Ledger
 from reelflow.phones.form import ManageForm
 from reelflow.records.phone_states import RequestState, TaskState
 
-BY_HAND = "settled by hand"
+BY_HAND = "marked as not done"
 
 
 @dataclass
-class Resolved:
+class ResolveResult:
     """What was recorded, or would be, and why other things that were named are left as they are."""
 
     requests: list[str] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Resolved:
     left_alone: list[str] = field(default_factory=list)
 
 
-def resolve(ledger: Ledger, host: str, form: ManageForm) -> Resolved:
+def resolve(ledger: Ledger, host: str, form: ManageForm) -> ResolveResult:
     """Record that unconfirmed requests, and tasks that are gone, were done or not done.
 
     What was done goes on counting. What was not done does not count any more, so it can be requested again. Of an
@@ -31,7 +31,7 @@ def resolve(ledger: Ledger, host: str, form: ManageForm) -> Resolved:
         host: As the ledger knows it.
         form: Names them, and says which of both it is.
     """
-    result, done = Resolved(), form.action == "mark done"
+    result, done = ResolveResult(), form.action == "mark done"
     wanted = list(dict.fromkeys(filter(None, map(str.strip, form.request_ids))))
     known = {request.id: request for request in ledger.task_requests(ids=wanted, host=host)}
     for request_id in wanted:
@@ -53,7 +53,7 @@ def resolve(ledger: Ledger, host: str, form: ManageForm) -> Resolved:
     return result
 
 
-def _resolve_tasks(ledger: Ledger, host: str, form: ManageForm, result: Resolved) -> None:
+def _resolve_tasks(ledger: Ledger, host: str, form: ManageForm, result: ResolveResult) -> None:
     found = ledger.records_of_tasks(host, form.task_ids)
     for task_id in dict.fromkeys(form.task_ids):
         gone = [record for _, record in found if record.task.task_id == task_id and record.task.state is TaskState.GONE]
@@ -63,6 +63,9 @@ def _resolve_tasks(ledger: Ledger, host: str, form: ManageForm, result: Resolved
         if not gone[0].task.who:
             result.left_alone.append(f"task {task_id} was deleted before its account and target were seen")
             continue
+        if form.action == "mark done":
+            result.left_alone.append(f"task {task_id} counts as done already")
+            continue
         result.tasks.append(task_id)
-        if form.action == "mark not done" and not form.dry_run:
+        if not form.dry_run:
             ledger.forget_actions(gone[:1])

@@ -100,8 +100,7 @@ def find_scheduled(ledger: Ledger, service: str, history_id: str) -> SendRecord:
     if not _can_be_cancelled(send, outcomes, ledger.now()):
         states = ", ".join(dict.fromkeys(o.state.lower() for o in outcomes))
         raise InputError(
-            f"{send.file_name} cannot be cancelled: it is not waiting for its time any more, or was sent without one "
-            f"(state in the ledger: {states})."
+            f"{send.file_name} cannot be cancelled: it was not scheduled, or its time has passed (state: {states})."
         )
     return send, outcomes
 

@@ -28,7 +28,7 @@ def check_duplicates(found: Sequence[Duplicate], now: float) -> list[str]:
     refused = [each for each in found if each.verdict is Verdict.REFUSE]
     if refused:
         raise refusal_of(refused, now)
-    return [f"A similar video {_when(each, now)}. Check that it is another one" for each in found]
+    return [f"A similar video {_when(each, now)}. Check that it is a different video" for each in found]
 
 
 def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
@@ -37,7 +37,7 @@ def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
     video = "the same video" if first.is_same_file else "a video of the same length that looks the same"
     message = f"Nothing was sent, because {video} {_when(first, now)}. "
     if first.outcome.state is PostState.UNCONFIRMED:
-        message += f"Find out whether it was published, and resolve it (send ID {first.send.id}). "
+        message += "Find out whether it was published, and resolve it. "
     elif first.is_unsettled:
         message += f"Wait for its outcome (send ID {first.send.id}). "
     return DuplicatePost(
@@ -49,13 +49,13 @@ def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
 
 def _when(found: Duplicate, now: float) -> str:
     """What was sent where and when, and what became of it: "was sent to X @mara 5 minutes ago with …"."""
-    send, label = found.send, found.outcome.account.label
+    send, label, state = found.send, found.outcome.account.label, found.outcome.state
     caption = f"with the caption {one_line(send.caption, CAPTION_SHOWN)!r}" if send.caption else "without a caption"
-    if send.published_at > now:
+    if send.published_at > now and state is PostState.ACCEPTED:
         moment = datetime.fromtimestamp(send.published_at, UTC)
         return f"is scheduled for {label} at {moment:%Y-%m-%d %H:%M} UTC {caption} ({send.file_name})"
-    outcome = _OUTCOMES.get(found.outcome.state, "it has no outcome yet")
-    return f"was sent to {label} {duration(now - send.published_at)} ago {caption} ({send.file_name}), and {outcome}"
+    outcome, age = _OUTCOMES.get(state, "it has no outcome yet"), max(0.0, now - send.published_at)
+    return f"was sent to {label} {duration(age)} ago {caption} ({send.file_name}), and {outcome}"
 
 
 _OUTCOMES = {

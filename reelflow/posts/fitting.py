@@ -1,8 +1,8 @@
 """Which history item may be a send whose answer was lost, and which certainly is.
 
 A mistake is possible in two directions, so there are two thresholds. As long as the history has an item that *may* be
-a post, the post is not sent again. An item is adopted only if it is *certain* to be the post: it tells enough, and was
-created while our request was on its way, by Taisly's own clock. What lies between the two is left to a person.
+a post, the post is not sent again. An item is adopted only if it *is* the post, as far as can be told: it tells enough,
+and was created while our request was on its way, by Taisly's own clock. What lies between is left to a person.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CUT_ENTITY = re.compile(r"&#?\w*$")
 
 
 class Fit(IntEnum):
-    """How well an item fits a send, in one respect or in all."""
+    """How well an item fits a send, in one respect or in all. To tell nothing is better than to tell something odd."""
 
     NO = 0
     DOUBTFUL = 1

@@ -67,7 +67,8 @@ class PostForm(BaseModel):
     )  # fmt: skip
     repeat: int = entry(
         8, "Send again on purpose", "0: a post that was sent before is not sent again; the run reports its outcome. "
-        "1, 2, …: each number sends the same video, caption and time once more.", 0, ge=0, le=1000,
+        "1, 2, …: each number sends the same video, caption and time once more, and skips the check for duplicates.",
+        0, ge=0, le=1000,
     )  # fmt: skip
     max_lateness_minutes: float = entry(
         9, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time publishes "

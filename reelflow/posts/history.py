@@ -28,7 +28,7 @@ CLOCK_SLACK = timedelta(minutes=10)
 class Look(Enum):
     """What one look for a post has shown."""
 
-    FOUND = "it is out, and on record as accepted"
+    SETTLED = "it is on record as accepted, or somebody else has settled it"
     MAYBE = "something in the history may be it"
     NOTHING = "nothing in the history can be it"
     UNREADABLE = "the history cannot be read, or not far enough back"
@@ -148,7 +148,7 @@ def _candidates(send: Send, items: Sequence[HistoryItem], fitting: Fitting) -> l
 def unconfirmed_reason(candidates: int) -> str:
     """Why it is not known whether a post went out."""
     seen = f"shows {count(candidates, 'post')} that could be it" if candidates else "does not show it"
-    return f"Taisly's answer was lost, and its history {seen}"
+    return f"Taisly did not confirm the post, and its history {seen}"
 
 
 def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
@@ -162,7 +162,7 @@ def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
     ledger = taisly.ledger
     ((send, outcomes),) = ledger.sends([send_id])
     if send.history_id is not None or any(o.state is not PostState.SENDING for o in outcomes):
-        return Look.FOUND  # another run, or a person, has settled it meanwhile
+        return Look.SETTLED  # another run, or a person, has settled it meanwhile
     try:
         history = read_history(taisly, [], [send])
         is_whole = not is_last or _read_back(taisly, send, history)
@@ -172,7 +172,7 @@ def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
     free = _free_items(taisly, history)
     if matched := history.fitting.match([send], at_work, free):
         ledger.accepted(send_id, matched[send_id], "answered with 429, but found in Taisly's history")
-        return Look.FOUND
+        return Look.SETTLED
     if _candidates(send, free, history.fitting):
         return Look.MAYBE
     return Look.NOTHING if is_whole else Look.UNREADABLE

@@ -46,17 +46,18 @@ def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.
     owned = ledger.owned_history_ids(taisly.service, [item.id for item in items if item.id])
     found = [_found(item, taisly.clock_ahead or 0.0) for item in items if item.id not in owned]
     ledger.store_found(taisly.key, taisly.service, found)
-    what = "none" if not found else count(len(found), "post")
+    shows = (
+        f"It shows {count(len(found), 'post')} that this ledger does not know. A post with the same caption to the "
+        "same account is refused."
+    )
     log.log(
         logging.WARNING if found else logging.INFO,
-        "This ledger is new here or has lost sends, so Taisly's history of the last %s was read before the first send. "
-        "It has %s that this ledger does not know.%s",
+        "This ledger is new here or has lost sends, so Taisly's history of the last %s was read. %s",
         duration(seconds),
-        what,
-        " A post with the same caption to the same account is refused." if found else "",
+        shows if found else "This ledger knows all of its posts.",
     )
     if untold := sum(not post.caption for post in found):
-        log.warning("%s of them without a caption in the history: these cannot be compared.", untold)
+        log.warning("%d of them have no caption in the history, so they cannot be compared.", untold)
 
 
 def _found(item: HistoryItem, clock_ahead: float) -> FoundPost:
@@ -103,4 +104,4 @@ def _is_at(account: Account, post: FoundPost) -> bool:
 
 
 def _when(post: FoundPost) -> str:
-    return "" if post.at is None else f" of {datetime.fromtimestamp(post.at, UTC):%Y-%m-%d %H:%M} UTC"
+    return "" if post.at is None else f" from {datetime.fromtimestamp(post.at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Turn Taisly's accounts and history items into records. This is the only place where that is done."""
+"""Turn Taisly's accounts and the outcomes in its history into records."""
 
 from __future__ import annotations
 

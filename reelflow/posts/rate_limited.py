@@ -130,9 +130,10 @@ class RateLimitedTaisly:
         return choose_accounts(names, self._ask_accounts(patience))
 
     def copied_accounts(self, *, patience: float = 0.0) -> list[tuple[str, str]]:
-        """What Taisly's active repost rules copy, as they were at most ten minutes ago: (from, to) account ids.
+        """What Taisly's active repost rules copy: (from, to) account ids, asked for at most every ten minutes.
 
-        An older list serves where the plan has no room to ask for a new one.
+        An older list serves where the plan has no room to ask for a new one. Rules that Taisly does not give out, or
+        that cannot be read, are not checked.
 
         Args:
             patience: Seconds to wait for room in the plan, if there is no older list.
@@ -230,9 +231,11 @@ class RateLimitedTaisly:
                 if turn.ticket is not None:
                     return turn.ticket
                 if turn.wait > left:
-                    raise Busy(self._why_busy(kind, turn), service=SERVICE, retry_after=turn.wait)
+                    sent = " Nothing was sent." if kind == "publish" else ""
+                    why = f"{self._why_busy(kind, turn)}; retry in {duration(turn.wait)}.{sent}"
+                    raise Busy(why, service=SERVICE, retry_after=turn.wait)
                 if not told:
-                    log.warning("%s Waiting.", self._why_busy(kind, turn))
+                    log.warning("%s. Waiting up to %s.", self._why_busy(kind, turn), duration(turn.wait))
                     told = True
                 pause = min(turn.wait, ASK_AGAIN)
                 self.sleep(pause)
@@ -244,10 +247,8 @@ class RateLimitedTaisly:
                     self.ledger.leave_queue(waiter)
 
     def _why_busy(self, kind: Kind, turn: Turn) -> str:
-        again = f"retry in {duration(turn.wait)}. Nothing was sent."
         if turn.is_paused:
-            return f"Taisly asked for a pause (429); {again}"
+            return "Taisly asked for a pause (429)"
         if kind == "watch":
-            share = int(self.per_hour * READ_SHARE)
-            return f"The {share} requests an hour that may be used for checks are used up; {again}"
-        return f"The plan's {self.per_hour} requests an hour are used up; {again}"
+            return f"The {int(self.per_hour * READ_SHARE)} requests an hour that may be used for checks are used up"
+        return f"The plan's {self.per_hour} requests an hour are used up"

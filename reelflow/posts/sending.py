@@ -27,17 +27,18 @@ from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from reelflow.taisly.wire import AcceptedPost
+from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
 
 RETRY_PAUSES = (2.0, 10.0, 30.0)
 """Seconds before each new try of a send that certainly did not arrive."""
+LOOK_PAUSE = 60.0
+"""Seconds between two looks for a post that was answered with 429 after its whole upload."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at a send that another run is making."""
 STORE_TRIES = 5
 """How often storing the id of an accepted post is tried before it is left to the history."""
-LOOK_PAUSE = 60.0
-"""Seconds between two looks for a post that was answered with 429 after its whole upload."""
 STORE_PAUSE = 0.2
 """Seconds before the second of them; doubled each time."""
 
@@ -206,12 +207,15 @@ class _Attempt:
                 self.ledger.accepted(self.send_id, history_id)
             except LedgerUnavailable as error:
                 log.warning(
-                    "Taisly accepted the post as %s, but the ledger could not store that: %s", history_id, error
-                )
-                self.taisly.sleep(STORE_PAUSE * 2**attempt)
+                    "Taisly accepted the post as %s, but that could not be stored (try %d of %d): %s",
+                    history_id, attempt + 1, STORE_TRIES, error,
+                )  # fmt: skip
+                if attempt + 1 < STORE_TRIES:
+                    self.taisly.sleep(STORE_PAUSE * 2**attempt)
             else:
                 log.info("Taisly accepted the post (history ID %s).", history_id)
                 return
+        log.warning("The post %s will be found in Taisly's history.", history_id)
 
     def _ticket(self) -> str:
         try:
@@ -237,7 +241,7 @@ class _Attempt:
             self.ledger.answer_lost(self.send_id, reason)
             if not isinstance(error, Exception):
                 raise error
-            log.warning("%s Looking for the post in Taisly's history, for some minutes.", error)
+            log.warning("%s Looking for the post in Taisly's history, for up to %s.", error, duration(self.grace))
             return None
         pause = next(pauses, None) if isinstance(error, NothingSent) else None
         if pause is None or pause > self.waiting.left:
@@ -258,12 +262,12 @@ class _Attempt:
         """After a 429: let every run rest. It means "not taken"; but after a whole upload we look before we repeat."""
         wait = error.retry_after or BUSY_SECONDS
         self.ledger.block_key(self.taisly.key, wait)
-        log.warning("%s", error)
         if sealed:
             return self._look_before_repeating(error, wait)
         if wait > self.waiting.left:
             self._release(str(error))
             raise error
+        log.warning("%s Nothing was posted. Trying again in %s.", error, duration(wait))
         self._release(str(error), keep=wait)
         return wait
 
@@ -276,12 +280,18 @@ class _Attempt:
         if rest > self.waiting.left:
             self.ledger.answer_lost(self.send_id, str(error))
             return None
+        log.warning(
+            "%s It came after the whole upload, so the post may be out. Looking for it in Taisly's history for %s "
+            "before sending it again.",
+            error,
+            duration(rest),
+        )
         while True:
             self.waiting.sleep(wait)
             self.ledger.renew(self.send_id, self.owner)
             rest -= wait
             seen = look_for(self.taisly, self.send_id, is_last=rest <= 0)
-            if seen is Look.FOUND:
+            if seen is Look.SETTLED:
                 return None
             has_seen_any |= seen is Look.MAYBE
             if rest <= 0:

@@ -38,7 +38,8 @@ def accepted_post(response: httpx.Response, *, key: str) -> AcceptedPost:
             return AcceptedPost(history_id=history_id)
         if isinstance(error, Refused) and _names_something(body):
             raise OutcomeUnknown(
-                f"{error} But its answer names something that may be the post.", service=SERVICE
+                f"Taisly's answer reads like a refusal, but names something that may be the post: {error}",
+                service=SERVICE,
             ) from None
         raise
     return parse(answer, AcceptedPost, service=SERVICE)

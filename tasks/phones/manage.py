@@ -43,7 +43,8 @@ def _mark(host: TikMatrixHost, form: ManageForm) -> str:
             f"'{form.action}' needs request IDs or task IDs: enter those that the report of the run names."
         )
     marked = resolve(open_ledger(), host.key, form)
-    what = f"{count(len(marked.requests), 'request')} and {count(len(marked.tasks), 'task')}"
+    named = ((marked.requests, "request"), (marked.tasks, "task"))
+    what = " and ".join(count(len(found), word) for found, word in named if found) or "nothing"
     how = form.action.removeprefix("mark ")
     if form.dry_run:
         return f"Dry run: nothing was changed. {what} would be marked as {how}.{_ignored(marked.left_alone)}"

@@ -39,7 +39,7 @@ def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:
         return f"Unconfirmed: {request.reason}. {what_to_do([request.id])}"
     wait = max(0.0, GRACE - (now - (request.begun_at or now))) / 60
     return (
-        f"Unconfirmed: {request.reason or 'the answer to a request was lost'}, and TikMatrix does not show all of its "
+        f"Unconfirmed: {request.reason or 'The answer to a request was lost'}, and TikMatrix does not show all of its "
         f"tasks. They may have been done. Nothing was sent again. finish-phone-tasks looks for them for another "
         f"{wait:.0f} minutes and then says what to do."
     )

@@ -50,7 +50,11 @@ def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Pr
             _cancel_scheduled(ledger, flow_run)
         message = cancelled_message(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())
     except ReelflowError as error:
-        message = f"The run was cancelled. What became of its post cannot be told: {error}"
+        flow_run_logger(flow_run).warning("%s", error)
+        message = (
+            "The run was cancelled. What became of its post cannot be told, because the ledger cannot be read; the "
+            "run's log says why."
+        )
     tell_cancelled(flow_run, message)
 
 

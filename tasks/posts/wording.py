@@ -52,7 +52,7 @@ def cancelled_message(records: Sequence[SendRecord], now: float) -> str:
     """
     if not any(_may_be_out(send, outcome) for send, outcomes in records for outcome in outcomes):
         was = "The scheduled post was cancelled at Taisly too." if _in_state(records, PostState.CANCELLED) else ""
-        return f"The run was cancelled. {was or 'Nothing was posted.'}"
+        return f"The run was cancelled. {was or 'It posted nothing.'}"
     lines = [_fate(send, [o for o in outcomes if _may_be_out(send, o)], now) for send, outcomes in records]
     return " ".join(["The run was cancelled.", *filter(None, lines)])
 
@@ -71,10 +71,13 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
     if not outcomes:
         return ""
     names = ", ".join(o.account.label for o in outcomes)
+    if not any(o.state.in_flight for o in outcomes):
+        told = [(o.account.label, OUTCOME_WORDS[o.state].strip("*"), detail_of(send, o)) for o in outcomes]
+        return " ".join(f"{label}: {word}{f' ({detail})' if detail else ''}." for label, word, detail in told)
     if send.history_id is None:
         return (
-            f"The post may have been published to {names}, since Taisly's answer was not received. finish-open-posts "
-            f"looks for it in Taisly's history (send ID {send.id})."
+            f"The post may have been published to {names}, since Taisly has not confirmed it. finish-open-posts looks "
+            f"for it in Taisly's history (send ID {send.id})."
         )
     if send.scheduled_ms > now * 1000:
         moment = datetime.fromtimestamp(send.scheduled_ms / 1000, UTC)
@@ -82,9 +85,5 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
             f"The post stays scheduled for {names} at {moment:%Y-%m-%d %H:%M} UTC. To cancel it too, run "
             f"cancel-scheduled-post with the history ID {send.history_id}."
         )
-    if any(o.state.in_flight for o in outcomes):
-        return (
-            f"Taisly has accepted the post for {names} (history ID {send.history_id}); finish-open-posts looks up its "
-            "outcome."
-        )
-    return "; ".join(f"{o.account.label}: {OUTCOME_WORDS[o.state].strip('*')}" for o in outcomes) + "."
+    accepted = f"Taisly has accepted the post for {names} (history ID {send.history_id})."
+    return f"{accepted} finish-open-posts looks up its outcome."

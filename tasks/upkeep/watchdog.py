@@ -35,9 +35,9 @@ _REASONS = {
     "PENDING": "Pending for {time}: the worker has died. {restart}",
     "CANCELLING": "Cancelling for {time}: no worker is running to cancel it.",
     "SCHEDULED": "Late by {time}. No worker has picked it up: is one running for its work pool?",
-    "CRASHED": "Crashed {time} ago before it began, so nothing was sent. Started again.",
+    "CRASHED": "Crashed {time} ago before it began, so nothing was sent. It is to be started again.",
 }
-_WHAT = {"dead": "dead", "restart": "started again", "stuck": "late or stuck"}
+_WHAT = {"dead": "dead", "restart": "crashed before it began", "stuck": "late or stuck"}
 _RESTART = "Retry the run: what it has sent is not sent again."
 
 
@@ -71,7 +71,8 @@ def check_runs(form: WatchdogForm) -> str:
         show_markdown(table(columns), "Runs that need attention")
     summary = f"{count(len(found['dead']), 'dead run')}, {len(found['stuck'])} late or stuck"
     if found["restart"]:
-        summary += f", {len(found['restart'])} started again"
+        summary += f", {len(found['restart'])} to be started again" if form.dry_run else ""
+        summary += "" if form.dry_run else f", {len(found['restart'])} started again"
     return f"Dry run: {summary}." if form.dry_run else f"{summary}."
 
 

@@ -151,7 +151,7 @@ def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
     assert [post["caption"] for post in sandbox.posts] == ["kept", "awaited"]
     assert sandbox.requests("POST /api/private/post") == 3  # the three that were cancelled after it
     words = {
-        "not sent": "Nothing was posted.",
+        "not sent": "It posted nothing.",
         "cancelled": "The scheduled post was cancelled at Taisly too.",
         "kept": "The post stays scheduled for X @marabakes",
         "awaited": "The post may have been published to X @marabakes",

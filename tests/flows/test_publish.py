@@ -205,7 +205,7 @@ def test_a_post_that_cannot_be_settled_is_left_to_its_owner(taisly: TaislyAccoun
     last = _publish(taisly, clip("small.mp4"), accounts=["x"])
 
     assert state.is_failed()
-    assert state.message.startswith("Unconfirmed on X @marabakes: Taisly's answer was lost")
+    assert state.message.startswith("Unconfirmed on X @marabakes: Taisly did not confirm the post")
     assert again.is_failed()
     assert "start publish-video with the same parameters" in freed.message
     assert last.is_completed()

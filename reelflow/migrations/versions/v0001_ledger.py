@@ -120,7 +120,7 @@ def upgrade() -> None:
         "found_posts",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("service", sa.String(200), nullable=False),
-        sa.Column("history_id", sa.String(100)),
+        sa.Column("history_id", sa.String(200)),
         sa.Column("caption", sa.Text, nullable=False),
         sa.Column("accounts", sa.Text, nullable=False),
         sa.Column("platforms", sa.Text, nullable=False),
