@@ -53,7 +53,7 @@ def use(url: str | None = None, /) -> int:
         found = ledger.identity()
         if before is not None and before.ledger_id == found.id:
             ledger.expect_sends(read_sends(client, found.id))
-        ledger.look_back()
+        ledger.require_look_back()
         store_ledger(ledger)
     close_ledgers()
     print(f"This Prefect server uses the ledger {ledger.full_place} from now on (ID {found.id[:8]}).")

@@ -161,7 +161,7 @@ def _save_first(client: SyncPrefectClient, ledger: Ledger) -> ReelflowLedger:
     It looks back, as nobody knows what was sent before.
     """
     block = ReelflowLedger.of(ledger)
-    ledger.look_back()
+    ledger.require_look_back()
     for _ in range(SAVE_TRIES):
         with suppress(ObjectAlreadyExists, ValueError):  # the block is there by now, or its type
             block.save(BLOCK_NAME)

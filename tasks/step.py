@@ -42,7 +42,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], ReelflowError))
 
 
-def _without_no_traceback(record: logging.LogRecord) -> bool:
+def _drop_empty_traceback(record: logging.LogRecord) -> bool:
     """Keep Prefect from logging "NoneType: None" below "Retries are exhausted": a returned failure has no traceback."""
     if record.exc_info == (None, None, None):
         record.exc_info = None
@@ -56,7 +56,7 @@ def _set_up_logs() -> None:
         engine.addHandler(_RunLogHandler())
         engine.propagate = False  # the run's log is on the console already
         logging.getLogger("prefect.flow_runs").addFilter(_is_news)
-        logging.getLogger("prefect.task_runs").addFilter(_without_no_traceback)
+        logging.getLogger("prefect.task_runs").addFilter(_drop_empty_traceback)
 
 
 def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:

@@ -74,7 +74,7 @@ def apply_ledger(changes: Changes, url: str | None) -> None:
     if not changes.dry_run:  # opening it would create its tables
         identity = ledger.identity()
         if stored is None:
-            ledger.look_back()  # nobody knows what was sent before
+            ledger.require_look_back()  # nobody knows what was sent before
         elif stored.ledger_id != identity.id:
             raise InputError(
                 f"This Prefect server uses the ledger {stored.place}, and {ledger.place} is another one. To move "

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from reelflow.ledger.claims import ClaimLedger, DuplicateFound
 from reelflow.ledger.database import URL_VARIABLE, default_url
 from reelflow.ledger.identity import Identity, IdentityLedger
-from reelflow.ledger.keys import Turn, key_fingerprint
+from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import is_in_use, move_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.schema import phone_requests, sends
@@ -26,7 +26,7 @@ __all__ = [
     "DuplicateFound",
     "Identity",
     "Ledger",
-    "Turn",
+    "Room",
     "default_url",
     "is_in_use",
     "key_fingerprint",

@@ -50,7 +50,7 @@ class IdentityLedger(KeyLedger):
             is_looking_back=bool(row["look_back"] and not row["has_looked"]),
         )
 
-    def look_back(self) -> None:
+    def require_look_back(self) -> None:
         """Let every key look into the history before its next send: this ledger may lack what was sent."""
         with self.transaction() as connection:
             connection.execute(ledger.update().values(look_back=ledger.c.look_back + 1))

@@ -28,7 +28,7 @@ WATCH = "watch"
 """The kind of a request that looks for outcomes."""
 
 
-class Turn(NamedTuple):
+class Room(NamedTuple):
     """Room for one request, or how long there is none.
 
     Attributes:
@@ -54,7 +54,7 @@ class KeyLedger(Database):
 
     def take_request(
         self, api_key: str, kind: str, most: Callable[[int], int], *, waiter: str = "", patience: float = 0.0
-    ) -> Turn:
+    ) -> Room:
         """Take room for one request, or a place in the queue for it.
 
         Requests of one kind get their room in the order in which they first asked. A waiter keeps its place by asking
@@ -88,10 +88,10 @@ class KeyLedger(Database):
                 ticket = uuid.uuid4().hex
                 connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, kind=kind, at=now))
                 connection.execute(api_waiting.delete().where(api_waiting.c.waiter == waiter))
-                return Turn(ticket, 0.0, is_paused=False)
+                return Room(ticket, 0.0, is_paused=False)
             if wait <= patience:
                 self._keep_place(connection, api_key, kind, waiter, now)
-            return Turn(None, wait, is_paused=paused)
+            return Room(None, wait, is_paused=paused)
 
     @staticmethod
     def _requests_taken(connection: Connection, api_key: str, now: float) -> list[tuple[float, str]]:
@@ -134,17 +134,17 @@ class KeyLedger(Database):
             connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, kind="", at=self.now()))
         return ticket
 
-    def finish_request(self, ticket: str, *, has_worked: bool = False) -> None:
+    def finish_request(self, ticket: str, *, succeeded: bool = False) -> None:
         """Count the request from now on: Taisly may have counted it at any time until its answer.
 
         Args:
             ticket: From `take_request` or `count_request`.
-            has_worked: Whether it was answered well. Then the key need not rest any more, if it began to rest before.
+            succeeded: Whether it was answered well. Then the key need not rest any more, if it began to rest before.
         """
         c = api_requests.c
         with self.transaction() as connection:
             request = connection.execute(sa.select(c.api_key, c.at).where(c.id == ticket)).first()
-            if request is not None and has_worked:
+            if request is not None and succeeded:
                 connection.execute(
                     api_keys.update()
                     .where(api_keys.c.api_key == request.api_key, api_keys.c.blocked_at < request.at)

@@ -1,4 +1,4 @@
-"""Turn Taisly's accounts and the outcomes in its history into records."""
+"""Room Taisly's accounts and the outcomes in its history into records."""
 
 from __future__ import annotations
 

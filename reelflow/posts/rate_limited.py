@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from reelflow.errors import Busy, InputError, ReelflowError, Refused, UnreadableAnswer
-from reelflow.ledger import Ledger, Turn, key_fingerprint
+from reelflow.ledger import Ledger, Room, key_fingerprint
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
@@ -182,13 +182,13 @@ class RateLimitedTaisly:
 
     def check_accounts(self) -> list[ConnectedAccount]:
         """The connected accounts, for a person's check: asked for in any case, and counted."""
-        ticket, has_worked = self.ledger.count_request(self.key), False
+        ticket, succeeded = self.ledger.count_request(self.key), False
         try:
             found = self._client.platforms()
-            has_worked = True
+            succeeded = True
             return found
         finally:
-            self.ledger.finish_request(ticket, has_worked=has_worked)
+            self.ledger.finish_request(ticket, succeeded=succeeded)
 
     def allowance(self, kind: Kind, watched: int) -> int:
         """Requests in the last hour from which one of `kind` has to wait, if `watched` of them were to watch."""
@@ -204,16 +204,16 @@ class RateLimitedTaisly:
         Raises:
             Busy: there is no room within `patience` seconds.
         """
-        ticket, has_worked = self.take_ticket(kind, patience), False
+        ticket, succeeded = self.take_ticket(kind, patience), False
         try:
             yield
-            has_worked = True
+            succeeded = True
         except Busy as error:
             self.ledger.block_key(self.key, error.retry_after or BUSY_SECONDS)
             raise
         finally:
             with contextlib.suppress(ReelflowError):  # the count is then a little early, and nothing is lost
-                self.ledger.finish_request(ticket, has_worked=has_worked)
+                self.ledger.finish_request(ticket, succeeded=succeeded)
 
     def take_ticket(self, kind: Kind, patience: float, *, while_waiting: Callable[[], None] = lambda: None) -> str:
         """A ticket for one request, waited for if need be; `while_waiting` is called every few seconds.
@@ -227,27 +227,27 @@ class RateLimitedTaisly:
         try:
             while True:
                 most = partial(self.allowance, kind)
-                turn = self.ledger.take_request(self.key, kind, most, waiter=waiter, patience=left)
-                if turn.ticket is not None:
-                    return turn.ticket
-                if turn.wait > left:
+                room = self.ledger.take_request(self.key, kind, most, waiter=waiter, patience=left)
+                if room.ticket is not None:
+                    return room.ticket
+                if room.wait > left:
                     sent = " Nothing was sent." if kind == "publish" else ""
-                    why = f"{self._why_busy(kind, turn)}; retry in {duration(turn.wait)}.{sent}"
-                    raise Busy(why, service=SERVICE, retry_after=turn.wait)
+                    why = f"{self._why_busy(kind, room)}; retry in {duration(room.wait)}.{sent}"
+                    raise Busy(why, service=SERVICE, retry_after=room.wait)
                 if not told:
-                    log.warning("%s. Waiting up to %s.", self._why_busy(kind, turn), duration(turn.wait))
+                    log.warning("%s. Waiting up to %s.", self._why_busy(kind, room), duration(room.wait))
                     told = True
-                pause = min(turn.wait, ASK_AGAIN)
+                pause = min(room.wait, ASK_AGAIN)
                 self.sleep(pause)
-                left -= pause
+                left -= pause  # not by a clock: the wait was within the patience when the place was taken
                 while_waiting()
         finally:
             if told:
                 with contextlib.suppress(ReelflowError):  # the place is given to the next one in a few seconds
                     self.ledger.leave_queue(waiter)
 
-    def _why_busy(self, kind: Kind, turn: Turn) -> str:
-        if turn.is_paused:
+    def _why_busy(self, kind: Kind, room: Room) -> str:
+        if room.is_paused:
             return "Taisly asked for a pause (429)"
         if kind == "watch":
             return f"The {int(self.per_hour * READ_SHARE)} requests an hour that may be used for checks are used up"

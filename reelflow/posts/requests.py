@@ -1,4 +1,4 @@
-"""Turn a form into a request, and check everything that can be checked before the post is sent."""
+"""Room a form into a request, and check everything that can be checked before the post is sent."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ STORE_PAUSE = 0.2
 """Seconds before the second of them; doubled each time."""
 
 
-class Seen(StrEnum):
+class AfterSend(StrEnum):
     """What is known of a send after its request, and so what may be done next."""
 
     ACCEPTED = "ACCEPTED"
@@ -53,7 +53,7 @@ class Seen(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> Seen:
+def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> AfterSend:
     """What the answer to a send, or the error in its place, says about the post.
 
     Args:
@@ -63,14 +63,14 @@ def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> Seen
             403 of a proxy, says nothing of what Taisly did.
     """
     if isinstance(result, AcceptedPost):
-        return Seen.ACCEPTED
+        return AfterSend.ACCEPTED
     if isinstance(result, Busy):
-        return Seen.BUSY
+        return AfterSend.BUSY
     if isinstance(result, Refused) and (result.by_service or not sealed):
-        return Seen.REFUSED
+        return AfterSend.REFUSED
     if isinstance(result, NothingSent | InputError | ClaimLost) or not sealed:
-        return Seen.NOT_SENT
-    return Seen.UNKNOWN
+        return AfterSend.NOT_SENT
+    return AfterSend.UNKNOWN
 
 
 @dataclass
@@ -171,7 +171,7 @@ class _Attempt:
     def _try(self, pauses: Iterator[float]) -> float | None:
         """Send once. None when it is settled, else the seconds until the next try."""
         ticket = self._ticket()
-        sealed = has_worked = False
+        sealed = succeeded = False
 
         def seal() -> None:
             nonlocal sealed
@@ -193,12 +193,12 @@ class _Attempt:
         except BaseException as error:
             return self._after(error, sealed, pauses)
         else:
-            has_worked = True
+            succeeded = True
             self._store(accepted.history_id)
             return None
         finally:
             with contextlib.suppress(ReelflowError):
-                self.ledger.finish_request(ticket, has_worked=has_worked)
+                self.ledger.finish_request(ticket, succeeded=succeeded)
 
     def _store(self, history_id: str) -> None:
         """Store the id of the accepted post. If that cannot be done, the history will tell it again."""
@@ -231,13 +231,13 @@ class _Attempt:
         seen, reason = what_happened(error, sealed=sealed), str(error) or type(error).__name__
         if isinstance(error, ClaimLost):
             raise error
-        if seen is Seen.REFUSED:
+        if seen is AfterSend.REFUSED:
             self.ledger.settle(self.send_id, PostState.REFUSED, reason)
             return None
-        if seen is Seen.BUSY:
+        if seen is AfterSend.BUSY:
             assert isinstance(error, Busy)  # noqa: S101 - what BUSY means
             return self._rest(error, sealed)
-        if seen is Seen.UNKNOWN:
+        if seen is AfterSend.UNKNOWN:
             self.ledger.answer_lost(self.send_id, reason)
             if not isinstance(error, Exception):
                 raise error

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from reelflow.ledger import Ledger, Turn
+from reelflow.ledger import Ledger, Room
 
 
-def take(ledger: Ledger, key: str, most: int, **more: Any) -> Turn:
+def take(ledger: Ledger, key: str, most: int, **more: Any) -> Room:
     """Ask for room for one request to publish, of `most` in an hour."""
     return ledger.take_request(key, "publish", lambda watched: most, **more)

@@ -54,7 +54,7 @@ def _check(taisly: Any, post: PostRequest) -> None:
 def test_what_another_ledger_has_sent_is_refused(sandbox: Any, taisly: Any, lost: PostRequest, style: dict) -> None:
     """However the history shows it: with what was found where, and the way on."""
     sandbox.style_history(**style)
-    taisly.ledger.look_back()
+    taisly.ledger.require_look_back()
 
     with pytest.raises(DuplicatePost, match="Taisly's history has a post with the same caption on TikTok") as caught:
         _check(taisly, lost)
@@ -71,7 +71,7 @@ def test_it_looks_once_and_only_if_it_has_to(
     look_back(taisly, DAY)
     assert sandbox.requests(HISTORY) == 0
     logging.getLogger("reelflow").propagate = True
-    taisly.ledger.look_back()
+    taisly.ledger.require_look_back()
 
     look_back(taisly, DAY)
     look_back(taisly, DAY)
@@ -85,7 +85,7 @@ def test_it_looks_once_and_only_if_it_has_to(
 def test_other_posts_are_not_refused(taisly: Any, lost: PostRequest, checked: Post, clock: Clock) -> None:
     """Another caption, no caption, another account, and the same caption a day later."""
     three = lost.accounts
-    taisly.ledger.look_back()
+    taisly.ledger.require_look_back()
     sent = checked("sent from here", accounts=three[:1])
 
     _check(taisly, checked("another"))
@@ -106,7 +106,7 @@ def test_what_is_scheduled_is_found(sandbox: Any, taisly: Any, clock: Clock, led
     post = checked(CAPTION, scheduled_for=due)
     send_post(sandbox.rate_limited(other, clock), post)
     other.close()
-    taisly.ledger.look_back()
+    taisly.ledger.require_look_back()
 
     _check(taisly, checked(CAPTION))
     with pytest.raises(DuplicatePost, match=f"{due:%Y-%m-%d %H:%M} UTC"):
@@ -115,7 +115,7 @@ def test_what_is_scheduled_is_found(sandbox: Any, taisly: Any, clock: Clock, led
 
 def test_nothing_is_sent_while_the_history_cannot_be_read(sandbox: Any, taisly: Any, lost: PostRequest) -> None:
     """The next run looks again."""
-    taisly.ledger.look_back()
+    taisly.ledger.require_look_back()
     sandbox.order_fault("status_before", "GET", "*/history", status=503)
 
     with pytest.raises(ServiceError):

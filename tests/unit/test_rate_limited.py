@@ -166,7 +166,7 @@ def test_the_first_success_ends_a_pause(sandbox: Any, ledger: Ledger, clock: Clo
     early = ledger.count_request(taisly.key)
     clock.sleep(1)
     ledger.block_key(taisly.key, 3600)
-    ledger.finish_request(early, has_worked=True)
+    ledger.finish_request(early, succeeded=True)
     assert take(ledger, taisly.key, 50).is_paused
     clock.sleep(1)
 

@@ -25,7 +25,7 @@ from reelflow.errors import (
 )
 from reelflow.ledger import Ledger
 from reelflow.posts.fitting import Fitting
-from reelflow.posts.sending import Seen, send_post, what_happened
+from reelflow.posts.sending import AfterSend, send_post, what_happened
 from reelflow.posts.watching import read_outcomes, watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest, Send, Video
@@ -39,29 +39,29 @@ POST = "POST /api/private/post"
 @pytest.mark.parametrize(
     ("result", "sealed", "seen"),
     [
-        (AcceptedPost(history_id="h"), True, Seen.ACCEPTED),
-        (NothingSent("refused"), False, Seen.NOT_SENT),
-        (NothingSent("refused"), True, Seen.NOT_SENT),
-        (Busy("429"), False, Seen.BUSY),
-        (Busy("429"), True, Seen.BUSY),
-        (Refused("no", by_service=True), True, Seen.REFUSED),
-        (Refused("302"), True, Seen.UNKNOWN),
-        (NotAllowed("401", by_service=True), True, Seen.REFUSED),
-        (NotAllowed("403 of a proxy"), True, Seen.UNKNOWN),
-        (NotAllowed("401"), False, Seen.REFUSED),
-        (OutcomeUnknown("500"), True, Seen.UNKNOWN),
-        (OutcomeUnknown("500"), False, Seen.NOT_SENT),
-        (UnreadableAnswer("<html>"), True, Seen.UNKNOWN),
-        (InputError("changed"), False, Seen.NOT_SENT),
-        (ClaimLost("taken"), False, Seen.NOT_SENT),
-        (LedgerUnavailable("full"), False, Seen.NOT_SENT),
-        (KeyboardInterrupt(), True, Seen.UNKNOWN),
-        (MemoryError(), True, Seen.UNKNOWN),
-        (MemoryError(), False, Seen.NOT_SENT),
+        (AcceptedPost(history_id="h"), True, AfterSend.ACCEPTED),
+        (NothingSent("refused"), False, AfterSend.NOT_SENT),
+        (NothingSent("refused"), True, AfterSend.NOT_SENT),
+        (Busy("429"), False, AfterSend.BUSY),
+        (Busy("429"), True, AfterSend.BUSY),
+        (Refused("no", by_service=True), True, AfterSend.REFUSED),
+        (Refused("302"), True, AfterSend.UNKNOWN),
+        (NotAllowed("401", by_service=True), True, AfterSend.REFUSED),
+        (NotAllowed("403 of a proxy"), True, AfterSend.UNKNOWN),
+        (NotAllowed("401"), False, AfterSend.REFUSED),
+        (OutcomeUnknown("500"), True, AfterSend.UNKNOWN),
+        (OutcomeUnknown("500"), False, AfterSend.NOT_SENT),
+        (UnreadableAnswer("<html>"), True, AfterSend.UNKNOWN),
+        (InputError("changed"), False, AfterSend.NOT_SENT),
+        (ClaimLost("taken"), False, AfterSend.NOT_SENT),
+        (LedgerUnavailable("full"), False, AfterSend.NOT_SENT),
+        (KeyboardInterrupt(), True, AfterSend.UNKNOWN),
+        (MemoryError(), True, AfterSend.UNKNOWN),
+        (MemoryError(), False, AfterSend.NOT_SENT),
     ],
     ids=lambda v: repr(v)[:40],
 )
-def test_what_was_seen_decides_what_may_follow(result: Any, sealed: bool, seen: Seen) -> None:
+def test_what_was_seen_decides_what_may_follow(result: Any, sealed: bool, seen: AfterSend) -> None:
     """Row by row: what is certain not to be out may be repeated, and nothing else."""
     assert what_happened(result, sealed=sealed) is seen
 
