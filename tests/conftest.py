@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import signal
@@ -104,6 +105,13 @@ def url(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[str]:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))
     engine.dispose()
+
+
+@pytest.fixture
+def engine_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What the engine logs, also where a flow has run before in this process: from then on its log is the run's."""
+    monkeypatch.setattr(logging.getLogger("reelflow"), "propagate", True)
+    return caplog
 
 
 @pytest.fixture

@@ -63,7 +63,10 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
 
 
 def test_a_person_saves_a_block_and_publishes_with_it(up: Any, page: Any) -> None:
-    """The block's own form, the key masked; then it is chosen in the run form."""
+    """The block's own form, the key masked; then it is chosen in the run form.
+
+    The video was published by the test before, so this is a post that is sent again on purpose.
+    """
     expect = sync_api.expect
     page.goto(f"{up.ui}/v2/blocks/catalog/taisly-account/create")
     page.get_by_label("Name").first.fill("mine")
@@ -79,6 +82,7 @@ def test_a_person_saves_a_block_and_publishes_with_it(up: Any, page: Any) -> Non
     page.get_by_text("sandbox", exact=True).first.click()
     page.get_by_role("option", name="mine").click()
     page.locator("textarea").nth(2).fill("with a block of my own")
+    page.locator("input[type=number]").nth(2).fill("1")  # Send again on purpose
     _submit(page)
 
     until("the post", lambda: [p for p in up.sandbox()["posts"] if p["caption"] == "with a block of my own"])

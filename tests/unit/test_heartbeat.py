@@ -25,7 +25,7 @@ def test_it_beats_as_long_as_the_body_runs() -> None:
     assert _threads() == []
 
 
-def test_a_ledger_that_cannot_be_used_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ledger_that_cannot_be_used_is_logged_and_tried_again(engine_log: pytest.LogCaptureFixture) -> None:
     beats = threading.Semaphore(0)
 
     def renew() -> None:
@@ -35,7 +35,7 @@ def test_a_ledger_that_cannot_be_used_is_logged_and_tried_again(caplog: pytest.L
     with heartbeat(renew, EVERY):
         assert all(beats.acquire(timeout=PATIENCE) for _ in range(2))
 
-    assert "The heartbeat could not be recorded: disk is full" in caplog.text
+    assert "The heartbeat could not be recorded: disk is full" in engine_log.text
 
 
 def test_it_stops_once_another_run_has_taken_over() -> None:

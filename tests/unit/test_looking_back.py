@@ -1,6 +1,5 @@
 """A ledger that is new, emptied or older than it was looks into the history before its first sends."""
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,19 +64,18 @@ def test_what_another_ledger_has_sent_is_refused(sandbox: Any, taisly: Any, lost
 
 
 def test_it_looks_once_and_only_if_it_has_to(
-    sandbox: Any, taisly: Any, lost: PostRequest, caplog: pytest.LogCaptureFixture
+    sandbox: Any, taisly: Any, lost: PostRequest, engine_log: pytest.LogCaptureFixture
 ) -> None:
     """One request for each key, and the log says what it found; a ledger that knows everything asks nothing."""
     look_back(taisly, DAY)
     assert sandbox.requests(HISTORY) == 0
-    logging.getLogger("reelflow").propagate = True
     taisly.ledger.require_look_back()
 
     look_back(taisly, DAY)
     look_back(taisly, DAY)
 
     assert sandbox.requests(HISTORY) == 1
-    assert caplog.text.count("It has 1 post that this ledger does not know.") == 1
+    assert "It shows 1 post that this ledger does not know." in engine_log.text
     assert taisly.ledger.requests_in_last_hour(taisly.key) == 1
     assert not taisly.ledger.identity().is_looking_back
 

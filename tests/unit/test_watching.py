@@ -322,7 +322,7 @@ def test_an_account_that_was_disconnected_does_not_keep_a_post_open(
 
 
 def test_an_entry_that_cannot_be_read_costs_no_outcome(
-    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, checked: Post, caplog: pytest.LogCaptureFixture
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, checked: Post, engine_log: pytest.LogCaptureFixture
 ) -> None:
     """No id, null, a result of nulls, a caption that is an object: skipped, counted and logged."""
     sandbox.style_history(odd_entries=True)
@@ -333,7 +333,7 @@ def test_an_entry_that_cannot_be_read_costs_no_outcome(
     _follow(taisly, ids)
 
     assert set(_states(ledger, ids)) == {PostState.SUCCESS}
-    assert "4 entries without an ID" in caplog.text
+    assert "4 entries without an ID" in engine_log.text
 
 
 @pytest.mark.parametrize("status", [302, 403, 404, 408, 425])
