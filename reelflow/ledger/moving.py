@@ -35,7 +35,7 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
         How many rows were copied.
 
     Raises:
-        InputError: a run is at work, or the target is not empty.
+        InputError: a run is active, or the target is not empty.
         LedgerUnavailable: one of the two cannot be used.
     """
     if _id_of(source) == _id_of(target):  # before any lock is held: they would wait for each other
@@ -53,7 +53,7 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
                 )
             if in_use:
                 raise InputError(
-                    "Nothing was moved: a run is at work. Pause the schedules, wait until all runs have finished, then "
+                    "Nothing was moved: a run is active. Pause the schedules, wait until all runs have finished, then "
                     "try again."
                 )
             copied = sum(_copy(read, written, table) for table in _CONTENT)

@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there_is_refused_and_not_made(use_ledger: Any, tmp_p
         (tmp_path / "ledger.db-wal").unlink(missing_ok=True)
     use_ledger("" if named_by == "the server" else "mistyped.db")
 
-    with pytest.raises(LedgerUnavailable, match=r"a file on another machine.*`reelflow ledger move`"):
+    with pytest.raises(LedgerUnavailable, match=r"does not exist on this machine.*`reelflow ledger move`"):
         open_ledger()
 
     assert not (tmp_path / ("ledger.db" if named_by == "the server" else "mistyped.db")).exists()
@@ -174,7 +174,7 @@ def test_a_ledger_restored_from_a_backup_looks_back(
     assert before == 2
     assert "1 send fewer than this Prefect server remembers" in doctor.stdout
     assert refused.is_failed()
-    assert "Taisly's history has a post with the same caption on X @marabakes of " in refused.message
+    assert "Taisly's history has a post with the same caption on X @marabakes from " in refused.message
     assert "It has 1 post that this ledger does not know." in logs_of(refused)
     assert known.message.endswith("nothing was sent again.")
     assert purpose.is_completed()
@@ -213,7 +213,7 @@ def test_the_ledger_is_not_changed_under_a_run(use_ledger: Any, tmp_path: Path, 
     refused = reelflow("ledger", command, f"sqlite:///{tmp_path / 'new.db'}")
 
     assert refused.returncode == 1
-    assert "a run is at work" in refused.stderr
+    assert "a run is active" in refused.stderr
     assert _stored().place == place
 
 

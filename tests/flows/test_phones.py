@@ -231,10 +231,8 @@ def test_a_person_settles_what_is_unconfirmed(host: TikMatrixHost, ledger_url: s
     assert f"this request ID: {request.id}" in finished.message
     assert (doctor.ok, request.id in doctor.found) == (False, True)
     assert "needs request IDs or task IDs" in nothing.message
-    assert dry.message == "Dry run: nothing was changed. 1 request and 0 tasks would be marked as not done."
-    assert marked.message == (
-        "Marked 1 request and 0 tasks as not done. Ignored: request none does not exist on this PC."
-    )
+    assert dry.message == "Dry run: nothing was changed. 1 request would be marked as not done."
+    assert marked.message == ("Marked 1 request as not done. Ignored: request none does not exist on this PC.")
     assert again.is_completed(), again.message
     assert "3 of 3 comments completed" in again.message
 

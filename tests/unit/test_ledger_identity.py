@@ -110,7 +110,7 @@ def test_everything_is_moved(ledger: Ledger, other: Ledger, checked: Post, clock
     assert _content(other) == before
     assert other.identity().sends == 3
     assert [send.id for send, _ in other.sends(ids)] == ids
-    with pytest.raises(LedgerUnavailable, match=r"was moved to .*other.db and is not used any more. Nothing was sent"):
+    with pytest.raises(LedgerUnavailable, match=r"was moved to .*other.db and is not used any more"):
         ledger.claim(checked("late"), service=SERVICE, owner="me")
     reopened = Ledger(str(ledger.full_url))
     with pytest.raises(LedgerUnavailable, match="was moved to"):
@@ -133,7 +133,7 @@ def test_nothing_is_moved_while_a_run_is_at_work(ledger: Ledger, other: Ledger, 
     """It would record what it does in the old one."""
     ledger.claim(checked("one"), service=SERVICE, owner="me")
 
-    with pytest.raises(InputError, match="a run is at work"):
+    with pytest.raises(InputError, match="a run is active"):
         move_ledger(ledger, other, commit=lambda: None)
     clock.sleep(60)
 

@@ -283,7 +283,8 @@ def test_the_same_video_with_something_changed_is_refused_while_the_earlier_post
     with pytest.raises(DuplicatePost) as caught:
         send_post(taisly, changed)
 
-    assert f"resolve it (send ID {send.id})" in str(caught.value)
+    assert "Find out whether it was published, and resolve it" in str(caught.value)
+    assert caught.value.send_id == send.id
     assert "set 'Send again on purpose' to 1" in str(caught.value)
     assert ledger.outcomes(changed, service=taisly.service) == []
     send_post(taisly, _same_video(changed, repeat=1))
