@@ -175,7 +175,7 @@ def test_a_ledger_restored_from_a_backup_looks_back(
     assert "1 send fewer than this Prefect server remembers" in doctor.stdout
     assert refused.is_failed()
     assert "Taisly's history has a post with the same caption on X @marabakes from " in refused.message
-    assert "It has 1 post that this ledger does not know." in logs_of(refused)
+    assert "It shows 1 post that this ledger does not know." in logs_of(refused)
     assert known.message.endswith("nothing was sent again.")
     assert purpose.is_completed()
     assert sandbox.requests(POST) == 3
