@@ -128,6 +128,14 @@ def ledger(ledger_url: str, clock: Clock) -> Iterator[Ledger]:
 
 
 @pytest.fixture
+def ledger_on_each(url: str, clock: Clock) -> Iterator[Ledger]:
+    """The same on SQLite and on PostgreSQL."""
+    found = Ledger(url, clock=clock)
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def checked(clip: Callable[[str], Path]) -> Callable[..., PostRequest]:
     """A post of a small video that has been checked, for a sandbox."""
     video = read_video(str(clip("small.mp4")))

@@ -60,6 +60,7 @@ def open_sends_of(taisly: RateLimitedTaisly) -> list[SendRecord]:
         ServiceError: the accounts of the key are not known and cannot be asked for.
     """
     ours = taisly.account_ids() if taisly.ledger.open_sends(taisly.service) else set()
+    # Read after the accounts, which may have been asked for: a send may have been sealed meanwhile.
     return [(send, its) for send, its in taisly.ledger.open_sends(taisly.service) if ours & set(send.account_ids)]
 
 

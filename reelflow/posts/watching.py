@@ -157,8 +157,8 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     items = {send.id: history.find(send.history_id) for send, _ in (*due, *adopted)}
     ledger.note_watched([send for send, _ in (*due, *adopted)])
     ledger.note_shown([i for i, item in items.items() if item], [send for send, _ in due if items[send.id] is None])
+    connected = history.fitting.account_ids
     for send, found in (*due, *adopted):
-        connected = history.fitting.account_ids
         told = outcomes_of([o.account for o in found], items[send.id], connected=connected)
         news += [(send, outcome) for outcome in ledger.record_outcomes(send.id, told)]
         missed = 0.0 if items[send.id] else send.missed_for(now)

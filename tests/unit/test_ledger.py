@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,8 @@ SERVICE = "https://taisly.test/api"
 
 
 @pytest.fixture
-def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
-    found = Ledger(url, clock=clock)
-    yield found
-    found.close()
+def ledger(ledger_on_each: Ledger) -> Ledger:
+    return ledger_on_each
 
 
 def _claim(ledger: Ledger, post: PostRequest, owner: str = "me") -> tuple[str | None, int, int]:

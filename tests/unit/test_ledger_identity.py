@@ -24,10 +24,8 @@ SERVICE = "https://taisly.test/api"
 
 
 @pytest.fixture
-def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
-    found = Ledger(url, clock=clock)
-    yield found
-    found.close()
+def ledger(ledger_on_each: Ledger) -> Ledger:
+    return ledger_on_each
 
 
 @pytest.fixture

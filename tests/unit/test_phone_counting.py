@@ -245,10 +245,7 @@ def test_a_number_given_again_is_not_recorded_as_ours_when_it_is_deleted(phones:
     assert phones.plan(comment(devices=SERIALS[:1], post_urls=URLS[:1]), "run-2").task_count == 0
 
 
-def test_a_task_of_another_account_with_our_number_is_not_ours(phones: Phones) -> None:
-    """The same script, phone and target: the username tells them apart, for a watch and for a person."""
-    phones.plan(follow(devices=[], usernames=["ada.daily"], users=["one"]))
-    phones.create()
+def _check_that_task_1_of_another_account_is_left_alone(phones: Phones) -> None:
     phones.sandbox.restart_phones(lost=True, ids_from_1=True)
     phones.client.create_task("follow", {"target_users": ["one"]}, usernames=["ada.studio"])
 
@@ -258,6 +255,13 @@ def test_a_task_of_another_account_with_our_number_is_not_ours(phones: Phones) -
 
     assert selection.left_alone == ["task 1 was not created by reelflow"]
     assert phones.states() == ["GONE"]
+
+
+def test_a_task_of_another_account_with_our_number_is_not_ours(phones: Phones) -> None:
+    """The same script, phone and target: the username tells them apart, for a watch and for a person."""
+    phones.plan(follow(devices=[], usernames=["ada.daily"], users=["one"]))
+    phones.create()
+    _check_that_task_1_of_another_account_is_left_alone(phones)
 
 
 def test_a_task_of_another_account_on_the_same_phone_with_our_number_is_not_ours(phones: Phones) -> None:
@@ -266,12 +270,4 @@ def test_a_task_of_another_account_on_the_same_phone_with_our_number_is_not_ours
     phones.plan(follow(devices=SERIALS[:1], users=["one"]))
     phones.create()
     phones.watch(seconds=0)
-    phones.sandbox.restart_phones(lost=True, ids_from_1=True)
-    phones.client.create_task("follow", {"target_users": ["one"]}, usernames=["ada.studio"])
-
-    form = ManageForm(action="stop", task_ids=[1], dry_run=False)
-    selection = select_tasks(phones.client, phones.ledger, HOST, form, RAILS)
-    phones.watch(seconds=0)
-
-    assert selection.left_alone == ["task 1 was not created by reelflow"]
-    assert phones.states() == ["GONE"]
+    _check_that_task_1_of_another_account_is_left_alone(phones)

@@ -40,6 +40,17 @@ def _settle(phones: Phones) -> TaskRequest:
     return phones.task_requests()[0]
 
 
+def _settled_after_a_later_task(phones: Phones) -> RequestState:
+    """The end of a request that created nothing and whose answer was lost, once TikMatrix has a later task of ours."""
+    phones.plan(comment())
+    lost = phones.task_requests()[-1]
+    phones.ledger.begin_task_request(lost.id, phones.owner, _highest(phones))
+    _later_task(phones)
+    phones.clock.sleep(GRACE + 1)
+    settling.settle_lost(phones.client, phones.ledger, HOST)
+    return phones.ledger.task_requests(ids=[lost.id])[0].state
+
+
 def _later_task(phones: Phones) -> None:
     """Another run creates a task, whose number TikMatrix tells."""
     phones.clock.sleep(60)
@@ -111,15 +122,8 @@ def test_tasks_deleted_before_the_request_do_not_hide_that_nothing_was_created(p
     for task in phones.there:
         phones.client.delete_task(task["id"])
     phones.clock.sleep(60)
-    phones.plan(comment())
-    lost = phones.task_requests()[-1]
-    phones.ledger.begin_task_request(lost.id, phones.owner, _highest(phones))
-    _later_task(phones)
-    phones.clock.sleep(GRACE + 1)
 
-    settling.settle_lost(phones.client, phones.ledger, HOST)
-
-    assert phones.ledger.task_requests(ids=[lost.id])[0].state is RequestState.NOT_CREATED
+    assert _settled_after_a_later_task(phones) is RequestState.NOT_CREATED
 
 
 def test_a_tikmatrix_that_gives_numbers_twice_proves_nothing(phones: Phones) -> None:
@@ -128,15 +132,8 @@ def test_a_tikmatrix_that_gives_numbers_twice_proves_nothing(phones: Phones) -> 
     phones.create()
     phones.clock.sleep(60)
     phones.sandbox.restart_phones(lost=True, ids_from_1=True)
-    phones.plan(comment())
-    lost = phones.task_requests()[-1]
-    phones.ledger.begin_task_request(lost.id, phones.owner, _highest(phones))
-    _later_task(phones)
-    phones.clock.sleep(GRACE + 1)
 
-    settling.settle_lost(phones.client, phones.ledger, HOST)
-
-    assert phones.ledger.task_requests(ids=[lost.id])[0].state is RequestState.UNCONFIRMED
+    assert _settled_after_a_later_task(phones) is RequestState.UNCONFIRMED
 
 
 def test_of_tasks_partly_deleted_the_missing_ones_are_not_made_again(phones: Phones) -> None:
