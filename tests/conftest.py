@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from support.clips import BY_NAME
 from support.clock import Clock
 from support.ledgers import forget_ledger
+from support.outage import Locked, Outage
 from support.phones import Phones
 from support.sandbox import SandboxWithClients
 
@@ -105,6 +106,18 @@ def url(request: pytest.FixtureRequest, ledger_url: str) -> Iterator[str]:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))
     engine.dispose()
+
+
+@pytest.fixture
+def outage(url: str) -> Iterator[Locked | Outage]:
+    """The way to the ledger of `url`, which can be cut."""
+    if url.startswith("sqlite"):
+        yield Locked(url)
+        return
+    with tempfile.TemporaryDirectory(prefix="reelflow-") as folder:  # a socket's path may not be long
+        outage = Outage(Path(folder), Path(url.partition("host=")[2]))
+        yield outage
+        outage.cut()
 
 
 @pytest.fixture

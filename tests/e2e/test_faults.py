@@ -22,6 +22,7 @@ import httpx
 import pytest
 import support
 from support.clips import numbered, variant
+from support.outage import Locked, Outage
 from support.race import at_once
 from support.rounds import SEED, rounds
 from support.sandbox_process import SandboxProcess
@@ -41,9 +42,10 @@ KNOWN = [{"id": a["id"], "platform": a["platform"], "name": a["displayName"]} fo
 LEASE = "1.0"
 PUBLISHES = rounds(32, 300)
 TROUBLES = {"fault": rounds(30, 250), "kill": rounds(8, 60), "restart": rounds(2, 12), "rejection": rounds(4, 30),
-            "style": rounds(6, 40)}  # fmt: skip
-"""What breaks, in an order of chance."""
+            "style": rounds(6, 40), "outage": rounds(2, 12)}  # fmt: skip
+"""What breaks, in an order of chance; an outage is the ledger's."""
 FLOW_KILLS = rounds(6, 30)
+FLOW_LEDGERS = ["sqlite", "postgresql"][: rounds(1, 2)]
 SETTLED = {PostState.SUCCESS, PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED}
 
 
@@ -146,9 +148,10 @@ class Lists:
 
 
 def test_many_publishes_under_faults(
-    box: SandboxProcess, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path], ledger_url: str
-) -> None:
-    """Four processes, faults at every request, processes and sandbox killed: no duplicates, no loss."""
+    box: SandboxProcess, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path],
+    outage: Locked | Outage,
+) -> None:  # fmt: skip
+    """Four processes, faults at every request, processes and sandbox killed, ledger away: no duplicates, no loss."""
     chance = random.Random(SEED)
     files = [str(clip(name)) for name in ("small.mp4", "recommended.mp4", "good.mp4", "square.mp4")]
     posts = [
@@ -159,7 +162,7 @@ def test_many_publishes_under_faults(
         }
         for n in range(PUBLISHES)
     ]
-    config = {"url": box.url, "ledger": ledger_url}
+    config = {"url": box.url, "ledger": outage.url}
     lists = [posts[n::4] for n in range(4)]
     working = Lists(lists, functools.partial(_publisher, tmp_path, environment=environment, **config), tmp_path)
     troubles = [kind for kind, number in TROUBLES.items() for _ in range(number)]
@@ -185,6 +188,10 @@ def test_many_publishes_under_faults(
             box.stop(chance.choice([signal.SIGKILL, signal.SIGTERM]))
             time.sleep(chance.uniform(0, 0.5))
             box.start()
+        elif trouble == "outage":
+            outage.cut()
+            time.sleep(chance.uniform(0.2, 1.5))
+            outage.restore()
         counts[trouble or "none"] += 1
         for n, process in enumerate(working.processes):
             if process.poll() is not None and (troubles or working.left(n)):
@@ -205,13 +212,14 @@ def test_many_publishes_under_faults(
     assert closing.wait(120) == 0
 
     service = box.url + "/api/private"
-    ledger = Ledger(ledger_url)
+    ledger = Ledger(outage.url)
     counted, record = _counted(box.state), _on_record(ledger, service)
     ledger.close()
     states = collections.Counter(record.values())
     print(
-        f"\nPosts (seed {SEED}): {PUBLISHES} posts to {len(record)} destinations by 4 processes; "
-        f"{counts['fault']} faults, {counts['kill']} SIGKILLs of them, {counts['restart']} restarts of the service. "
+        f"\nPosts on {ledger.url.get_backend_name()} (seed {SEED}): {PUBLISHES} posts to {len(record)} destinations "
+        f"by 4 processes; {counts['fault']} faults, {counts['kill']} SIGKILLs of them, "
+        f"{counts['restart']} restarts of the service, {counts['outage']} outages of the ledger. "
         f"Duplicates: {sum(n > 1 for n in counted.values())}. "
         + ", ".join(f"{state} {n}" for state, n in sorted(states.items()))
     )
@@ -231,7 +239,7 @@ def test_many_publishes_under_faults(
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_that_race_for_the_same_posts(
-    box: SandboxProcess, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path], ledger_url: str,
+    box: SandboxProcess, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path], url: str,
     processes: int,
 ) -> None:  # fmt: skip
     """Started at the same moment on the same ten posts: each goes out once."""
@@ -241,7 +249,7 @@ def test_processes_that_race_for_the_same_posts(
     ]
     at = time.time() + 2
     racing = [
-        _publisher(tmp_path, f"r{n}", environment=environment, posts=posts, url=box.url, ledger=ledger_url, start_at=at,
+        _publisher(tmp_path, f"r{n}", environment=environment, posts=posts, url=box.url, ledger=url, start_at=at,
                    follow_seconds=0.2)
         for n in range(processes)
     ]  # fmt: skip
@@ -350,14 +358,15 @@ PHASES: dict[str, tuple[set[PostState], float]] = {
 """In what state a run is when the phase begins, and within how many seconds from then it is killed."""
 
 
+@pytest.mark.parametrize("url", FLOW_LEDGERS, indirect=True)
 def test_the_flows_process_killed_again_and_again(
-    box: SandboxProcess, server: str, environment: dict[str, str], tmp_path: Path, ledger_url: str,
+    box: SandboxProcess, server: str, environment: dict[str, str], tmp_path: Path, url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """SIGKILL at random moments of start, check, upload, wait and watch; then each run is started again."""
     chance = random.Random(SEED)
     killed: collections.Counter[str] = collections.Counter()
-    ledger = Ledger(ledger_url)
+    ledger, environment = Ledger(url), {**environment, "REELFLOW_LEDGER_URL": url}
     phases = [list(PHASES)[n % len(PHASES)] for n in range(FLOW_KILLS)]
     chance.shuffle(phases)
     doomed = [(f"killed {n}", phase, chance.uniform(0, PHASES[phase][1])) for n, phase in enumerate(phases)]
@@ -387,6 +396,7 @@ def test_the_flows_process_killed_again_and_again(
         killed.update(at_once(len(pair), lambda k, pair=pair: kill(*pair[k])))  # type: ignore[misc]
         box.clear_faults()
 
+    monkeypatch.setenv("REELFLOW_LEDGER_URL", url)
     monkeypatch.setenv("REELFLOW_LEASE_SECONDS", LEASE)
     again = collections.Counter(_publish(box.url, videos[caption], caption).name for caption, _, _ in doomed)
 
@@ -395,8 +405,9 @@ def test_the_flows_process_killed_again_and_again(
     ledger.close()
     ended = dict(collections.Counter(str(state) for state in record.values()))
     print(
-        f"\nFlow (seed {SEED}): {FLOW_KILLS} SIGKILLs of its process, in state {dict(killed)}. Started again: "
-        f"{dict(again)}. Duplicates: {sum(n > 1 for n in counted.values())}. {ended}"
+        f"\nFlow on {ledger.url.get_backend_name()} (seed {SEED}): {FLOW_KILLS} SIGKILLs of its process, "
+        f"in state {dict(killed)}. Started again: {dict(again)}. "
+        f"Duplicates: {sum(n > 1 for n in counted.values())}. {ended}"
     )
     assert len(record) == 2 * FLOW_KILLS
     assert max(counted.values()) == 1

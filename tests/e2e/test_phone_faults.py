@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import support
+from support.outage import Locked, Outage
 from support.phone_runner import HOST, form_of
 from support.rounds import SEED, rounds
 from support.sandbox_process import SandboxProcess
@@ -22,15 +23,21 @@ from support.sandbox_process import SandboxProcess
 from reelflow.ledger import Ledger
 from reelflow.phones.settling import settle_lost
 from reelflow.records.phone_states import UNSETTLED
+from reelflow.sandbox.dialect import DIALECT
 from reelflow.tikmatrix import TikMatrixClient
 
 pytestmark = pytest.mark.slow
 RUNNER = str(Path(support.__file__).parent / "phone_runner.py")
 BATCHES = rounds(40, 200)
-TROUBLES = {"fault": rounds(15, 60), "kill": rounds(4, 10), "restart": rounds(2, 5)}
-"""What breaks, in an order of chance: spread over the first three quarters of the batches, so that it always does."""
+TROUBLES = {"fault": rounds(15, 60), "kill": rounds(4, 10), "restart": rounds(2, 5), "dialect": rounds(4, 20),
+            "outage": rounds(1, 5)}  # fmt: skip
+"""What breaks, in an order of chance: spread over the first three quarters of the batches, so that it always does.
+
+A dialect is another spelling of what TikMatrix shows; an outage is the ledger's.
+"""
 STALLED_SECONDS = 120.0
 """A runner that makes no batch for so long hangs. A batch takes a tenth of a second, on a busy machine a few."""
+SPELLED = ("serials", "usernames", "statuses", "logged_in")
 KINDS = ("drop_before", "drop_after", "status_before", "status_after", "garbage_after", "drop_mid_body")
 
 
@@ -61,16 +68,15 @@ class Runner:
         self.process.wait(10)
 
 
-def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest, outage: Locked | Outage) -> None:
     """Made by two processes that are killed at random, with answers lost at random and TikMatrix restarted."""
     chance = random.Random(SEED)
     box = SandboxProcess(tmp_path / "sandbox")
     box.start()
     request.addfinalizer(lambda: box.stop(signal.SIGKILL))
-    ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
     counts: collections.Counter[str] = collections.Counter()
     runners = [
-        Runner(list(range(n, BATCHES, 2)), [f"{box.url}/api/v1", ledger_url], tmp_path / f"runner{n}.log")
+        Runner(list(range(n, BATCHES, 2)), [f"{box.url}/api/v1", outage.url], tmp_path / f"runner{n}.log")
         for n in range(2)
     ]
     for runner in runners:
@@ -94,6 +100,14 @@ def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) 
             box.stop(signal.SIGKILL)
             box.start()
             counts["restarts"] += 1
+        elif trouble == "dialect":
+            box.set_dialect(**{name: chance.choice(DIALECT[name]) for name in SPELLED})
+            counts["dialects"] += 1
+        elif trouble == "outage":
+            outage.cut()
+            time.sleep(chance.uniform(0.2, 1.5))
+            outage.restore()
+            counts["outages of the ledger"] += 1
         elif trouble == "kill":
             running = [runner for runner in runners if runner.process.poll() is None]
             if running:
@@ -108,14 +122,16 @@ def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest) 
                 runner.start()
     box.clear_faults()
 
-    later = Ledger(ledger_url, clock=lambda: time.time() + 1000)
+    later = Ledger(outage.url, clock=lambda: time.time() + 1000)
+    request.addfinalizer(later.close)
     with TikMatrixClient(f"{box.url}/api/v1") as client:
         settle_lost(client, later, HOST)
     made = collections.Counter((task["serial"], task["script_args"]["target_user"]) for task in box.phone_tasks)
     batches = later.task_requests()
     states = collections.Counter(batch.state.value for batch in batches)
     print(
-        f"\nPhones (seed {SEED}): {BATCHES} batches by 2 processes, {sum(made.values())} tasks; "
+        f"\nPhones on {later.url.get_backend_name()} (seed {SEED}): {BATCHES} batches by 2 processes, "
+        f"{sum(made.values())} tasks; "
         + ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
         + f". Made twice: {sum(number > 1 for number in made.values())}. {dict(states)}"
     )

@@ -1,18 +1,38 @@
-"""A way to PostgreSQL that can be cut and restored, as when its server restarts."""
+"""A ledger that is out of reach for a while: a PostgreSQL that restarts, a SQLite file that somebody has locked."""
 
 import contextlib
 import socket
+import sqlite3
 import threading
 from pathlib import Path
 
 NAME = ".s.PGSQL.5432"
 
 
+class Locked:
+    """A SQLite file in which nobody else can write while it is cut."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._lock: sqlite3.Connection | None = None
+
+    def restore(self) -> None:
+        """Let others write again."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def cut(self) -> None:
+        """Let nobody else write."""
+        self._lock = sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=30, isolation_level=None)
+        self._lock.execute("BEGIN EXCLUSIVE")
+
+
 class Outage:
     """A Unix socket in `folder` that leads to the one in `target`."""
 
     def __init__(self, folder: Path, target: Path) -> None:
-        self.folder = folder
+        self.url = f"postgresql://reelflow@/postgres?host={folder}"
         self._path, self._target = folder / NAME, target / NAME
         self._open: list[socket.socket] = []
         self._listener: socket.socket | None = None

@@ -29,7 +29,7 @@ def form_of(number: int) -> FollowForm:
 
 def run(url: str, ledger_url: str, numbers: list[int]) -> None:
     """Make every batch that is not settled."""
-    ledger = Ledger(ledger_url)
+    ledger = Ledger(ledger_url, patience=60)
     rails = Guardrails(read_phones([f"R58N{n:02d}SANDBOX" for n in range(1, 5)]), {"follow": 10**6}, ZoneInfo("UTC"))
     with TikMatrixClient(url) as client:
         for number in numbers:

@@ -27,7 +27,7 @@ def main() -> None:
     config = json.loads(Path(sys.argv[1]).read_text())
     accounts = {a["id"]: Account(**a) for a in config["accounts"]}
     service = config["url"] + "/api/private"
-    ledger = Ledger(config["ledger"])
+    ledger = Ledger(config["ledger"], patience=60)
     if "start_at" in config:
         time.sleep(max(0.0, config["start_at"] - time.time()))
     print("begun", flush=True)

@@ -1,9 +1,7 @@
 """A ledger that is away for a moment, at each step of a post: it is waited for."""
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,17 +21,9 @@ AWAY = 1.1
 
 
 @pytest.fixture
-def outage(url: str) -> Iterator[Outage]:
-    with tempfile.TemporaryDirectory(prefix="reelflow-") as folder:  # a socket's path may not be long
-        outage = Outage(Path(folder), Path(url.partition("host=")[2]))
-        yield outage
-        outage.cut()
-
-
-@pytest.fixture
 def ledger(outage: Outage) -> Iterator[Ledger]:
     """On PostgreSQL, reached through the outage, with the patience of a run."""
-    found = Ledger(f"postgresql://reelflow@/postgres?host={outage.folder}", patience=30)
+    found = Ledger(outage.url, patience=30)
     found.engine()
     yield found
     found.close()
