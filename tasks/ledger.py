@@ -7,6 +7,7 @@ emptied or restored from a backup is noticed.
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -46,13 +47,14 @@ def open_ledger() -> Ledger:
         LedgerUnavailable: the server, or its ledger, cannot be read; or REELFLOW_LEDGER_URL leads to another ledger.
     """
     key = (PREFECT_API_URL.value() or "", str(PREFECT_HOME.value()), own_url())
-    if ledger := _opened.get(key):
-        with suppress(LedgerUnavailable):
-            if not ledger.was_moved():
-                return ledger
-        close_ledgers()
-    _opened[key] = _open(key[-1])
-    return _opened[key]
+    with _opening:
+        if ledger := _opened.get(key):
+            with suppress(LedgerUnavailable):
+                if not ledger.was_moved():
+                    return ledger
+            close_ledgers()
+        _opened[key] = _open(key[-1])
+        return _opened[key]
 
 
 def reopen_ledger() -> Ledger:
@@ -69,6 +71,8 @@ def close_ledgers() -> None:
 
 _opened: dict[tuple[str, str, str], Ledger] = {}
 """By server, Prefect's own folder, and the URL in the environment."""
+_opening = threading.Lock()
+"""Steps that run at once, in threads of their own, use the same connections."""
 
 
 def own_url() -> str:

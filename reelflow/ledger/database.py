@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -70,6 +71,7 @@ class Database:
         self._clock = clock
         self._sleep = sleep
         self._engine: Engine | None = None
+        self._opening = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Ledger({self.place!r})"
@@ -147,15 +149,16 @@ class Database:
 
     def engine(self) -> Engine:
         """The database, opened and migrated."""
-        if self._engine is None:
-            engine = _create_engine(self.url)
-            try:
-                _prepare(engine, self.place)
-            except BaseException:
-                engine.dispose()
-                raise
-            self._engine = engine
-        return self._engine
+        with self._opening:
+            if self._engine is None:
+                engine = _create_engine(self.url)
+                try:
+                    _prepare(engine, self.place)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._engine = engine
+            return self._engine
 
 
 class Transaction:

@@ -252,6 +252,16 @@ def test_many_may_open_a_new_sqlite_ledger_at_once(tmp_path: Path) -> None:
         assert found == [[]] * 8
 
 
+def test_threads_that_open_one_ledger_at_once_share_its_connections(url: str) -> None:
+    """Opened twice, the connections of one would never be closed."""
+    ledger = Ledger(url)
+
+    found = at_once(4, lambda _: ledger.engine())
+
+    ledger.close()
+    assert {id(engine) for engine in found} == {id(found[0])}
+
+
 def test_a_ledger_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, checked: Post) -> None:
     """No file system error, no SQL in it; where it is and what to do."""
     blocked = tmp_path / "file"
