@@ -70,8 +70,8 @@ def _watch(box: SandboxControl, client: TikMatrixClient, folder: Path) -> list[R
         Result(
             f"requests a look at {TASKS} tasks on {len(DEVICES)} phones, vs one for each task",
             f"{per_look:.2f} vs {TASKS} ({requests} requests in {watched.looks} looks, {done} completed)",
-            f"at most {PAGES}",
-            per_look <= PAGES and done == TASKS,
+            f"at most {PAGES}, and one for the phones' names",
+            requests <= PAGES * watched.looks + 1 and done == TASKS,
         ),
         Result(
             "end of the watch after the last task's end",

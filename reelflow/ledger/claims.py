@@ -15,9 +15,9 @@ from reelflow.ledger.post_rows import WITH_SENDS, destination_row, outcome_of, s
 from reelflow.ledger.posts import PostLedger
 from reelflow.ledger.schema import KEY, destinations, sends
 from reelflow.ledger.sends import SendLedger
-from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED, Duplicate, Verdict, duplicate_of
+from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED, Duplicate, Verdict, are_alike, duplicate_of
 from reelflow.records.post_states import BEING_SENT, PostState, is_held, may_be_claimed
-from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send
+from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, Video
 
 
 class DuplicateFound(Exception):
@@ -112,8 +112,7 @@ class ClaimLedger(PostLedger, SendLedger):
             return []
         d, key = destinations.c, destination_row("", request, accounts[0], service, now)
         same_post = sa.and_(*(d[name] == key[name] for name in KEY if name != "account_id"))
-        length = request.video.duration
-        query = WITH_SENDS.where(
+        to_compare = (
             d.service == service,
             d.account_id.in_([account.id for account in accounts]),
             sa.not_(same_post),
@@ -122,10 +121,9 @@ class ClaimLedger(PostLedger, SendLedger):
                 d.changed_at > now - request.duplicate_seconds,
                 d.scheduled_ms > (now - request.duplicate_seconds) * 1000,
             ),
-            sa.or_(
-                d.sha256 == request.video.sha256, sends.c.duration.between(length - SAME_LENGTH, length + SAME_LENGTH)
-            ),
         )
+        alike = _alike(connection, request.video, to_compare)
+        query = WITH_SENDS.where(*to_compare, sa.or_(d.sha256 == request.video.sha256, d.send_id.in_(alike)))
         rows = connection.execute(query.order_by(d.changed_at.desc())).mappings()
         return [(send_of(row), outcome_of(row)) for row in rows]
 
@@ -150,6 +148,18 @@ class ClaimLedger(PostLedger, SendLedger):
             .with_for_update(of=destinations)
         )
         return connection.execute(query).mappings().one()
+
+
+def _alike(connection: Connection, video: Video, conditions: Sequence[sa.ColumnElement[bool]]) -> list[str]:
+    """The ids of those sends that show the same as `video`; no more is read of the others than what tells."""
+    length = video.duration
+    query = (
+        sa.select(sends.c.id, sends.c.duration, sends.c.pictures)
+        .join(destinations, sends.c.id == destinations.c.send_id)
+        .where(*conditions, sends.c.duration.between(length - SAME_LENGTH, length + SAME_LENGTH))
+        .distinct()
+    )
+    return [row.id for row in connection.execute(query) if are_alike(video, row.duration, json.loads(row.pictures))]
 
 
 def _duplicates(request: PostRequest, earlier: Sequence[tuple[Send, Outcome]], now: float) -> list[Duplicate]:

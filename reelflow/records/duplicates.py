@@ -6,11 +6,12 @@ The key of a destination does not see that, so the videos themselves are compare
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from reelflow.records.post_states import PostState, may_be_claimed
-from reelflow.records.posts import Outcome, PostRequest, Send
+from reelflow.records.posts import Outcome, PostRequest, Send, Video
 
 SAME_LENGTH = 0.1
 """Seconds by which the lengths of two exports of one video differ at most."""
@@ -55,7 +56,7 @@ def duplicate_of(request: PostRequest, send: Send, outcome: Outcome, *, now: flo
     if may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now):
         return None  # it is certain that nothing is out
     is_same_file = send.sha256 == request.video.sha256
-    if not is_same_file and not are_alike(request, send):
+    if not is_same_file and not are_alike(request.video, send.duration, send.pictures):
         return None
     is_planned = outcome.state is PostState.ACCEPTED and send.scheduled_ms > now * 1000  # Taisly has it for later
     is_unsettled = outcome.state in UNSETTLED and not is_planned
@@ -66,9 +67,8 @@ def duplicate_of(request: PostRequest, send: Send, outcome: Outcome, *, now: flo
     return Duplicate(send, outcome, is_same_file, is_unsettled, Verdict.WARN) if is_recent else None
 
 
-def are_alike(request: PostRequest, send: Send) -> bool:
-    """Whether two files show the same video, as far as its length and a few pictures tell."""
-    ours, theirs = request.video.pictures, send.pictures
-    if not ours or len(ours) != len(theirs) or abs(request.video.duration - send.duration) > SAME_LENGTH:
+def are_alike(video: Video, duration: float, pictures: Sequence[int]) -> bool:
+    """Whether another file, with this length and these pictures, shows the same as `video`."""
+    if not video.pictures or len(video.pictures) != len(pictures) or abs(video.duration - duration) > SAME_LENGTH:
         return False
-    return all((a ^ b).bit_count() <= SAME_PICTURE for a, b in zip(ours, theirs, strict=True))
+    return all((a ^ b).bit_count() <= SAME_PICTURE for a, b in zip(video.pictures, pictures, strict=True))
