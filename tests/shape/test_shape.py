@@ -146,6 +146,21 @@ def test_links_and_commands_in_the_documents_are_true(path: Path) -> None:
     assert commands >= {"check", "sandbox", "publish", "setup", "teardown", "doctor", "demo", "up"}
 
 
+def test_every_test_that_a_document_names_exists() -> None:
+    """In docs/reliability.md; a name that ends in … is the beginning of one, or of several."""
+    text = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    tests = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.M)}
+    exists = {file.stem for file in files} | tests
+
+    named = re.findall(r"`(test_\w+)(…?)`", text)
+
+    assert len(named) > 20
+    assert [
+        name for name, more in named if not (any(e.startswith(name) for e in exists) if more else name in exists)
+    ] == []
+
+
 def test_no_document_or_file_names_a_place_that_is_not_in_the_project() -> None:
     """What the project needs is in the project."""
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
