@@ -90,6 +90,14 @@ class TaislyAccount(Block):
         return self.unconfirmed_after_minutes * 60
 
     @property
+    def repeat_seconds(self) -> float:
+        """How long to look for a post that Taisly answered with 429 before it is sent again, in seconds.
+
+        Asking a person sooner is no reason to send again sooner.
+        """
+        return max(GRACE, self.grace_seconds)
+
+    @property
     def service(self) -> str:
         """The name of this service in the ledger: its address."""
         return same_address(self.base_url)

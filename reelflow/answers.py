@@ -100,7 +100,7 @@ def receive(client: httpx.Client, request: httpx.Request, *, seconds: float) -> 
             large or not encoded as it says.
     """
     with _Deadline(seconds) as deadline:
-        request.extensions["trace"] = deadline.trace
+        request.extensions |= {"trace": deadline.trace, _BEGUN: lambda: deadline.has_begun}
         try:
             response = client.send(request, stream=True)
             try:
@@ -117,6 +117,12 @@ def receive(client: httpx.Client, request: httpx.Request, *, seconds: float) -> 
     return Answer(response.status_code, headers=headers, content=body, request=request)
 
 
+def has_begun(request: httpx.Request) -> bool:
+    """Whether some of a request may have left: what goes wrong from then on is no mistake in its address."""
+    return bool(request.extensions.get(_BEGUN, bool)())
+
+
+_BEGUN = "reelflow.begun"
 _NO_LONGER_TRUE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
@@ -155,6 +161,7 @@ class _Deadline:
         self._sockets: list[socket.socket] = []
         self._timer: threading.Timer | None = None
         self.is_over = False
+        self.has_begun = False
 
     def __enter__(self) -> Self:
         self._start()
@@ -168,6 +175,7 @@ class _Deadline:
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Follow a request: httpx calls this at each of its steps."""
         step = event.partition(".")[2]
+        self.has_begun |= step == "send_request_headers.started"
         if step == "send_request_body.started":
             self._stop()
         elif step in ("send_request_body.complete", "send_request_body.failed"):

@@ -104,12 +104,21 @@ class DuplicatePost(InputError):
     Attributes:
         send_id: Of the earlier send, where there is one.
         is_unconfirmed: Whether a person has to find out what became of that one.
+        scheduled_as: Its history ID, if it is scheduled and can still be cancelled.
     """
 
-    def __init__(self, message: str, *, send_id: str | None = None, is_unconfirmed: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        send_id: str | None = None,
+        is_unconfirmed: bool = False,
+        scheduled_as: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.send_id = send_id
         self.is_unconfirmed = is_unconfirmed
+        self.scheduled_as = scheduled_as
 
 
 class LedgerUnavailable(ReelflowError):

@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx
 
 from reelflow.addresses import is_loopback
-from reelflow.answers import receive
+from reelflow.answers import has_begun, receive
 from reelflow.counted_body import CountedBody
 from reelflow.errors import (
     Busy,
@@ -46,6 +46,8 @@ WRITE_TIMEOUT = 60.0
 LONGEST_WAIT = 3600.0
 """Seconds; the longest quota that either service documents is an hour's. Longer waits that a service asks for are
 mistakes: an endless one, or a moment in place of seconds."""
+FURTHEST_CLOCK = 100 * 365 * 86400.0
+"""Seconds; a service whose clock is further from ours tells no time."""
 POOL_TIMEOUT = 10.0
 """Seconds for a free connection; we use one at a time, so this only catches a mistake of ours."""
 
@@ -80,7 +82,13 @@ def open_client(
         follow_redirects=False,
         trust_env=not is_loopback(base_url),
         transport=transport,
+        event_hooks={"response": [_ignore_location]},
     )
+
+
+def _ignore_location(response: httpx.Response) -> None:
+    """Leave the address of a redirect unread: httpx builds the next request in any case, and fails with an odd one."""
+    response.headers.pop("Location", None)
 
 
 class ServiceClient:
@@ -110,7 +118,8 @@ class ServiceClient:
             there = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
         except (ValueError, TypeError, OverflowError):
             return
-        self.clock_ahead = there + 0.5 - self._clock()
+        ahead = there + 0.5 - self._clock()
+        self.clock_ahead = ahead if abs(ahead) < FURTHEST_CLOCK else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base_url!r})"  # never with a key
@@ -158,7 +167,7 @@ def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> Ree
     left yet; and for everything else the service may have acted.
     """
     where = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
-    if isinstance(error, _BAD_REQUEST):
+    if isinstance(error, _BAD_REQUEST) and not has_begun(request):
         return InputError(f"{where} cannot be used as the address of {service}.", service=service)
     if isinstance(error, _BEFORE_SENDING):
         return NothingSent(f"{service} cannot be reached at {where}: {_reason(error)}.", service=service)

@@ -211,14 +211,16 @@ class KeyLedger(Database):
         """The accounts remembered for a key, if they are not older than `max_age` seconds."""
         with self.transaction() as connection:
             row = self._key_row(connection, api_key)
-            if row["accounts_at"] < self.now() - max_age:
+            if not row["accounts_at"] or row["accounts_at"] < self.now() - max_age:
                 return None
             return [Account.model_validate(value) for value in json.loads(row["accounts"])]
 
-    def accounts_of_all_keys(self) -> set[str]:
-        """The ids of all accounts that are remembered for any key."""
+    def accounts_of_all_keys(self, max_age: float) -> set[str]:
+        """The ids of all accounts that are remembered for any key, if they are not older than `max_age` seconds."""
         with self.transaction() as connection:
-            rows = connection.scalars(sa.select(api_keys.c.accounts))
+            rows = connection.scalars(
+                sa.select(api_keys.c.accounts).where(api_keys.c.accounts_at >= self.now() - max_age)
+            )
             return {account["id"] for row in rows for account in json.loads(row)}
 
     def remember_accounts(self, api_key: str, accounts: Sequence[Account]) -> None:
@@ -236,7 +238,7 @@ class KeyLedger(Database):
         """The (from, to) account ids remembered for a key, if they are not older than `max_age` seconds."""
         with self.transaction() as connection:
             row = self._key_row(connection, api_key)
-            if row["copies_at"] < self.now() - max_age:
+            if not row["copies_at"] or row["copies_at"] < self.now() - max_age:
                 return None
             return [(source, target) for source, target in json.loads(row["copies"])]
 

@@ -9,8 +9,11 @@ import sqlalchemy as sa
 from reelflow.ledger.database import Database
 from reelflow.ledger.post_rows import WITH_SENDS, destination_row, outcome_of, send_of
 from reelflow.ledger.schema import KEY, destinations, sends
-from reelflow.records.post_states import IN_FLIGHT, PostState
+from reelflow.records.post_states import IN_FLIGHT, TOLD_BY_PLATFORMS, PostState
 from reelflow.records.posts import Outcome, PostRequest, Send, SendRecord
+
+LATEST = 50
+"""So many of our posts are enough to tell whether a history is ours."""
 
 
 class PostLedger(Database):
@@ -55,6 +58,21 @@ class PostLedger(Database):
         with self.transaction() as connection:
             query = sa.select(sends.c.history_id).where(sends.c.service == service, sends.c.history_id.in_(history_ids))
             return {str(value) for value in connection.scalars(query)}
+
+    def latest_history_ids(self, service: str, account_ids: Collection[str]) -> set[str]:
+        """Taisly's ids of our latest posts to any of these accounts that are out, as far as it has told."""
+        c, d = sends.c, destinations.c
+        query = (
+            sa.select(c.history_id, c.claimed_at)
+            .join(destinations, c.id == d.send_id)
+            .where(c.service == service, d.account_id.in_(account_ids), c.history_id.is_not(None))
+            .where(d.state.in_([PostState.ACCEPTED, *TOLD_BY_PLATFORMS]))
+            .distinct()
+            .order_by(c.claimed_at.desc())
+            .limit(LATEST)
+        )
+        with self.transaction() as connection:
+            return {str(row.history_id) for row in connection.execute(query)}
 
     def post_counts(self, since: float) -> list[tuple[str, str, str, int]]:
         """Destinations whose state changed since then: (platform, account, state, how many)."""

@@ -106,6 +106,20 @@ class SendLedger(Database):
             connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
             self._note(connection, send_id, PostState.SENDING, f"answer lost: {reason}")
 
+    def give_up(self, send_id: str, reason: str) -> list[Outcome]:
+        """End a send whose answer was lost as UNCONFIRMED; not if Taisly's id for it has been found since.
+
+        Returns:
+            The new outcomes.
+        """
+        found = sa.select(sends.c.id).where(sends.c.id == send_id, sends.c.history_id.is_(None))
+        with self.transaction() as connection:
+            self._one_at_a_time(connection)
+            if connection.scalar(found) is None:
+                return []
+            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
+            return self._move(connection, send_id, PostState.UNCONFIRMED, reason)
+
     def settle(self, send_id: str, state: PostState, reason: str) -> list[Outcome]:
         """End all destinations of a send that are not settled: REFUSED, UNCONFIRMED, CANCELLED or SUCCESS.
 

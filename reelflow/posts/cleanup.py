@@ -78,8 +78,10 @@ def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
     """
     if form.answer == "not published":
         ledger.release_claim(send_id, "confirmed by a person as not published")
-    elif history_id := form.history_id.strip():
-        ((send, _),) = ledger.sends([send_id])
+        return
+    ((send, _),) = ledger.sends([send_id])
+    history_id = form.history_id.strip()
+    if history_id and history_id != send.history_id:
         if ledger.owned_history_ids(send.service, [history_id]):
             raise InputError(f"The history ID {history_id!r} belongs to another post. Check it in Taisly's history.")
         ledger.accepted(send_id, history_id, "named by a person")

@@ -38,23 +38,31 @@ def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
     message = f"Nothing was sent, because {video} {_when(first, now)}. "
     if first.outcome.state is PostState.UNCONFIRMED:
         message += "Find out whether it was published, and resolve it. "
+    elif _is_scheduled(first, now):
+        message += "To replace it, cancel it first. "
     elif first.is_unsettled:
         message += f"Wait for its outcome (send ID {first.send.id}). "
     return DuplicatePost(
         f"{message}To send this post all the same, set 'Send again on purpose' to 1.",
         send_id=first.send.id,
         is_unconfirmed=first.outcome.state is PostState.UNCONFIRMED,
+        scheduled_as=first.send.history_id if _is_scheduled(first, now) else None,
     )
+
+
+def _is_scheduled(found: Duplicate, now: float) -> bool:
+    """Whether Taisly has it, for later."""
+    return found.outcome.state is PostState.ACCEPTED and found.send.published_at > now
 
 
 def _when(found: Duplicate, now: float) -> str:
     """What was sent where and when, and what became of it: "was sent to X @mara 5 minutes ago with …"."""
-    send, label, state = found.send, found.outcome.account.label, found.outcome.state
+    send, label = found.send, found.outcome.account.label
     caption = f"with the caption {one_line(send.caption, CAPTION_SHOWN)!r}" if send.caption else "without a caption"
-    if send.published_at > now and state is PostState.ACCEPTED:
+    if _is_scheduled(found, now):
         moment = datetime.fromtimestamp(send.published_at, UTC)
         return f"is scheduled for {label} at {moment:%Y-%m-%d %H:%M} UTC {caption} ({send.file_name})"
-    outcome, age = _OUTCOMES.get(state, "it has no outcome yet"), max(0.0, now - send.published_at)
+    outcome, age = _OUTCOMES.get(found.outcome.state, "it has no outcome yet"), max(0.0, now - send.published_at)
     return f"was sent to {label} {duration(age)} ago {caption} ({send.file_name}), and {outcome}"
 
 

@@ -108,10 +108,21 @@ class Fitting:
             return Fit.DOUBTFUL
         return Fit.LIKELY if caption is Fit.LIKELY else Fit.CERTAIN
 
-    def _accounts(self, item: HistoryItem, send: Send) -> Fit:
-        ours = set(send.account_ids)
+    def is_another(self, item: HistoryItem, send: Send) -> bool:
+        """Whether an item is certainly not this send: it tells other accounts of ours, or another time.
+
+        What it makes of the caption, and how many results it has, proves nothing.
+        """
+        ids = self._told_ids(item, send)
+        return bool(ids and not ids & set(send.account_ids)) or self._created(item, send) is Fit.NO
+
+    def _told_ids(self, item: HistoryItem, send: Send) -> set[str]:
+        """The ids of connected accounts that an item tells."""
         told = set(item.account_ids or (r.platform_id for r in item.result if r.platform_id))
-        ids = told & (self.account_ids | ours)
+        return told & (self.account_ids | set(send.account_ids))
+
+    def _accounts(self, item: HistoryItem, send: Send) -> Fit:
+        ours, ids = set(send.account_ids), self._told_ids(item, send)
         if not ids:
             if not item.result or len(item.result) == len(ours):
                 return Fit.UNTOLD

@@ -132,7 +132,7 @@ def adopt_lost(
             ledger.accepted(send.id, matched[send.id], "found in Taisly's history")
         elif state is PostState.UNCONFIRMED:
             reason = unconfirmed_reason(len(_candidates(send, free, history.fitting)))
-            news += [(send, outcome) for outcome in ledger.settle(send.id, state, reason)]
+            news += [(send, outcome) for outcome in ledger.give_up(send.id, reason)]
     return news
 
 
@@ -174,7 +174,7 @@ def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
     if matched := history.fitting.match([send], at_work, free):
         ledger.accepted(send_id, matched[send_id], "answered with 429, but found in Taisly's history")
         return Look.SETTLED
-    if _candidates(send, free, history.fitting):
+    if not all(history.fitting.is_another(item, send) for item in free):
         return Look.MAYBE
     return Look.NOTHING if is_whole else Look.UNREADABLE
 
@@ -182,12 +182,16 @@ def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
 def _read_back(taisly: RateLimitedTaisly, send: Send, history: History) -> bool:
     """Read on, page by page, until the history has ended or is older than the send; whether that was reached.
 
-    The range alone proves nothing: how it is to be written is not documented, and a clock may have been wrong.
+    The range alone proves nothing: how it is to be written is not documented, and a clock may have been wrong. Nor does
+    an end before which none of our earlier posts stood.
     """
     for page in range(1, MOST_PAGES + 1):
         more = taisly.history_page(page)
         known = {item.id for item in history.items if item.id}
         history.items += [item for item in more if item.id not in known]
-        if not more or any(history.fitting.is_older(item, send) for item in more):
+        if any(history.fitting.is_older(item, send) for item in more):
             return True
+        if not more:
+            earlier = taisly.ledger.latest_history_ids(taisly.service, taisly.account_ids())
+            return not earlier or bool(earlier & {item.id for item in history.items})
     return False

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reelflow.countdown import Countdown
-from reelflow.errors import Busy, ClaimLost, InputError, LedgerUnavailable, NothingSent, ReelflowError, Refused
+from reelflow.errors import Busy, ClaimLost, LedgerUnavailable, NothingSent, ReelflowError, Refused
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import DuplicateFound
 from reelflow.posts.duplicates import refusal_of
-from reelflow.posts.history import GRACE, Look, look_for
+from reelflow.posts.history import CLOCK_SLACK, GRACE, Look, look_for
 from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
@@ -68,9 +68,7 @@ def what_happened(result: AcceptedPost | BaseException, *, sealed: bool) -> Afte
         return AfterSend.BUSY
     if isinstance(result, Refused) and (result.by_service or not sealed):
         return AfterSend.REFUSED
-    if isinstance(result, NothingSent | InputError | ClaimLost) or not sealed:
-        return AfterSend.NOT_SENT
-    return AfterSend.UNKNOWN
+    return AfterSend.UNKNOWN if sealed else AfterSend.NOT_SENT
 
 
 @dataclass
@@ -277,6 +275,7 @@ class _Attempt:
         The claim is held meanwhile, so this waits here and not in a retry of the task.
         """
         rest, has_seen_any = max(wait, self.grace), False
+        ends_at = self.ledger.now() + rest
         if rest > self.waiting.left:
             self.ledger.answer_lost(self.send_id, str(error))
             return None
@@ -297,7 +296,8 @@ class _Attempt:
             if rest <= 0:
                 break
             wait = min(LOOK_PAUSE, rest)
-        if has_seen_any or seen is not Look.NOTHING:
+        was_set = abs(self.ledger.now() - ends_at) > CLOCK_SLACK.total_seconds()  # then the wrong time was searched
+        if has_seen_any or was_set or seen is not Look.NOTHING:
             self.ledger.answer_lost(self.send_id, f"429, and the history does not settle it ({error})")
             return None
         log.warning("Taisly's history does not show the post. Sending it again.")

@@ -32,6 +32,8 @@ NEXT_ARRIVAL = 3.0
 """A post that joins others in flight is looked for within this many first pauses."""
 FOLLOWER_PAUSE = 1.0
 """Seconds between two looks into the ledger by a run that does not read the history itself."""
+KEY_UNUSED = 7 * 86400.0
+"""Seconds after which nobody is expected to read the outcomes of a key that has not been used: it may be deleted."""
 REFUSALS = 3
 """So many refusals in a row end a watch: one may come from a proxy or a captive portal on the way."""
 
@@ -169,7 +171,7 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
 
 def _give_up_disconnected(taisly: RateLimitedTaisly, now: float) -> list[tuple[Send, Outcome]]:
     """End the sends whose outcome no connected account can tell, of any key, once that has lasted long enough."""
-    ledger, connected = taisly.ledger, taisly.account_ids() | taisly.ledger.accounts_of_all_keys()
+    ledger, connected = taisly.ledger, taisly.account_ids() | taisly.ledger.accounts_of_all_keys(KEY_UNUSED)
     news: list[tuple[Send, Outcome]] = []
     waiting = [
         send

@@ -58,8 +58,7 @@ def duplicate_of(request: PostRequest, send: Send, outcome: Outcome, *, now: flo
     is_same_file = send.sha256 == request.video.sha256
     if not is_same_file and not are_alike(request.video, send.duration, send.pictures):
         return None
-    is_planned = outcome.state is PostState.ACCEPTED and send.scheduled_ms > now * 1000  # Taisly has it for later
-    is_unsettled = outcome.state in UNSETTLED and not is_planned
+    is_unsettled = outcome.state in UNSETTLED
     distance = abs(max(now, request.scheduled_ms / 1000) - send.published_at)
     is_recent = distance < request.duplicate_seconds - min(RECENT_SLACK, request.duplicate_seconds / 20)
     if is_unsettled or (is_recent and is_same_file):

@@ -38,6 +38,11 @@ class ConnectedAccount(Wire):
     platform: Shown = Field(validation_alias=AliasChoices("platform", "identifier"))
     display_name: Shown = Field("", validation_alias=AliasChoices("displayName", "username", "name"))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _told_fields(cls, value: Any) -> Any:
+        return _told(value)
+
 
 class PlatformResult(Wire):
     """What one platform made of a post. `raw_status` keeps a value that is not documented."""

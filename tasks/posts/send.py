@@ -32,7 +32,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             request,
             flow_run=flow_run.id,
             patience=request.patience,
-            grace=taisly.grace_seconds,
+            grace=taisly.repeat_seconds,
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
         )
     remember_sends(ledger)

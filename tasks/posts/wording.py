@@ -24,12 +24,16 @@ OUTCOME_WORDS = {
 
 @contextmanager
 def explained_duplicates() -> Iterator[None]:
-    """Add to the refusal of a duplicate how the earlier post is resolved."""
+    """Add to the refusal of a duplicate how the earlier post is resolved or cancelled."""
     try:
         yield
     except DuplicatePost as error:
         if error.is_unconfirmed:
             error.message += f" To resolve the earlier post, run resolve-post with the send ID {error.send_id}."
+        if error.scheduled_as:
+            error.message += (
+                f" To cancel the scheduled post, run cancel-scheduled-post with the history ID {error.scheduled_as}."
+            )
         raise
 
 

@@ -85,6 +85,18 @@ def test_the_history_id_of_another_post_is_not_recorded(taisly: Any, ledger: Led
     assert find_unconfirmed(ledger, lost)[0].id == lost
 
 
+def test_a_person_may_name_the_history_id_that_is_on_record(taisly: Any, ledger: Ledger, checked: Post) -> None:
+    """Of a post whose outcome did not come for a day."""
+    send_id = ledger.claim(checked(), service=taisly.service, owner="me").send_id or ""
+    ledger.accepted(send_id, "h1")
+    ledger.settle(send_id, PostState.UNCONFIRMED, "no outcome for a day")
+
+    resolve_post(ledger, send_id, ResolveForm(send_id=send_id, answer="published", history_id="h1"))
+
+    ((_, found),) = ledger.sends([send_id])
+    assert {outcome.state for outcome in found} == {PostState.SUCCESS}
+
+
 def test_an_upload_that_died_in_the_middle_is_released(
     sandbox: Any, taisly: Any, ledger: Ledger, clock: Clock, checked: Post
 ) -> None:

@@ -2,9 +2,10 @@
 
 import itertools
 import subprocess
+import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,13 @@ from support.clock import Clock, RealClock
 from support.race import at_once
 
 from blocks import TaislyAccount
-from reelflow.errors import DuplicatePost
+from reelflow.errors import Busy, DuplicatePost
 from reelflow.ledger import Ledger
 from reelflow.posts.duplicates import check_duplicates, check_reposts
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.requests import read_video
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts
-from reelflow.records.duplicates import Verdict
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest
 from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
@@ -105,8 +105,8 @@ def _other_posts(sandbox: Any, number: int, *, hours_ago: float = 0.0) -> None:
         post.created -= round(hours_ago * 3_600_000)
 
 
-@pytest.mark.parametrize("back", [900, 7200, -7200])
-@pytest.mark.parametrize("style", [{}, {"ignores_range": True}], ids=str)
+@pytest.mark.parametrize("back", [900, 7200, -7200, -3 * 86400])
+@pytest.mark.parametrize("style", [{}, {"ignores_range": True}, {"stale_seconds": 150}], ids=str)
 def test_a_clock_that_is_put_right_after_a_429_hides_no_post(
     sandbox: Any, ledger_url: str, checked: Post, clock: Clock, back: int, style: dict
 ) -> None:
@@ -172,6 +172,82 @@ def test_something_that_was_seen_and_is_gone_again_keeps_a_post_from_being_sent_
     send_post(taisly, checked())
 
     assert sandbox.requests(f"POST {POST}") == 1
+
+
+def _shown(accounts: Sequence[str], results: int, **told: Any) -> list[dict[str, Any]]:
+    """A history with one item."""
+    return [{"id": "h", "platforms": accounts, "result": [{"status": "PENDING"}] * results, **told}]
+
+
+AN_HOUR_OFF = (datetime.now(UTC) - timedelta(hours=1)).replace(tzinfo=None).isoformat()
+ODD_HISTORIES: dict[str, Callable[[list[str]], list[dict[str, Any]]]] = {
+    "more results than accounts": lambda ids: _shown([], len(ids) + 1, description="one", date=time.time() * 1000),
+    "another caption, without a date": lambda ids: _shown(ids, 3, description="<p>one"),
+    "another caption, in local time": lambda ids: _shown(ids, 3, description="<p>one", date=AN_HOUR_OFF),
+    "none of our earlier posts": lambda ids: [],
+}
+
+
+@pytest.mark.parametrize("shown", ODD_HISTORIES.values(), ids=ODD_HISTORIES)
+def test_a_post_is_sent_again_only_if_everything_in_the_history_is_certainly_another(
+    sandbox: Any, ledger: Ledger, checked: Post, clock: Clock, shown: Callable[[list[str]], list[dict[str, Any]]]
+) -> None:
+    """Stored, and answered with 429; then the history tells something odd: a person is asked."""
+    network, post = httpx.HTTPTransport(), checked()
+    earlier = sandbox.rate_limited(ledger, clock)
+    send_post(earlier, checked("earlier"))
+    watch_posts(earlier, None, seconds=600)
+    sandbox.order_fault("status_after", "POST", POST, status=429, seconds=5)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/history"):
+            first = request.url.params.get("page", "1") == "1"
+            return httpx.Response(200, json={"success": True, "data": shown([a.id for a in post.accounts]) * first})
+        return network.handle_request(request)
+
+    with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
+        service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
+        taisly = RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service)
+        send_post(taisly, post)
+        watch_posts(taisly, None, seconds=700)
+    network.close()
+
+    assert sandbox.requests(f"POST {POST}") == 2
+    assert _states(earlier, post) == {PostState.UNCONFIRMED: 3}
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(0, 600), (1, 600), (60, 3600)])
+def test_a_person_who_wants_to_be_asked_soon_has_nothing_sent_again_sooner(minutes: float, seconds: float) -> None:
+    """'Unconfirmed after' shortens the search for a lost answer, not the one before a post is sent again."""
+    block = TaislyAccount(api_key=API_KEY, unconfirmed_after_minutes=minutes)
+
+    assert (block.grace_seconds, block.repeat_seconds) == (minutes * 60, seconds)
+
+
+@pytest.mark.parametrize("address", ["https:login", "mailto:x", "about:blank", "http://xn--/", "a:b"])
+def test_a_redirect_to_an_odd_address_is_looked_for_too(
+    sandbox: Any, ledger: Ledger, checked: Post, clock: Clock, address: str
+) -> None:
+    """Stored, and then a captive portal answers."""
+    network, post, answers = httpx.HTTPTransport(), checked(), itertools.count()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = network.handle_request(request)
+        if request.url.path == POST and next(answers) == 0:
+            response.read()
+            return httpx.Response(302, headers={"Location": address})
+        return response
+
+    for _ in range(2):
+        with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
+            service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
+            taisly = RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service)
+            send_post(taisly, post)
+            watch_posts(taisly, None, seconds=600)
+    network.close()
+
+    assert sandbox.requests(f"POST {POST}") == 1
+    assert _states(taisly, post) == {PostState.SUCCESS: 3}
 
 
 @pytest.mark.parametrize("body", [{"success": True}, {"success": True, "history": []}, {"ok": 1}], ids=str)
@@ -411,6 +487,21 @@ def test_a_repost_rule_between_two_accounts_of_a_post_is_refused(
     assert sandbox.requests("GET /api/private/reposts") == before + 1
 
 
+def test_rules_that_were_never_read_are_not_taken_for_none(sandbox: Any, taisly: Any, checked: Post) -> None:
+    """A 429 to the first request for them: the check is repeated, not left out."""
+    accounts = checked().accounts
+    with sandbox.taisly() as client:
+        client.add_repost(accounts[0].id, [accounts[1].id])
+    sandbox.order_fault("status_before", "GET", "/api/private/reposts", status=429, seconds=5)
+
+    with pytest.raises(Busy):
+        taisly.copied_accounts()
+    taisly.sleep(10)
+
+    with pytest.raises(DuplicatePost):
+        check_reposts(accounts, taisly.copied_accounts())
+
+
 def test_a_chain_of_repost_rules_is_refused_too() -> None:
     """Whether Taisly reposts a repost is not documented."""
     accounts = [Account(id=name, platform=name.upper()) for name in "abc"]
@@ -441,15 +532,20 @@ def _sends(post: PostRequest, ledger: Ledger, outcome: PostState, service: str =
         ledger.accepted(send_id, send_id)
 
 
-def test_a_video_that_is_scheduled_may_be_scheduled_again_for_another_day(ledger: Ledger, checked: Post) -> None:
-    """Taisly has the first one; only within a day it would be the same post twice."""
-    week = [checked(scheduled_for=datetime.now(UTC) + timedelta(hours=hours)) for hours in (2, 26, 12)]
-    _sends(week[0], ledger, PostState.ACCEPTED)
-    _sends(week[1], ledger, PostState.ACCEPTED)
+@pytest.mark.parametrize("later", [None, datetime.now(UTC) + timedelta(days=5)], ids=["now", "another day"])
+def test_a_post_that_is_scheduled_is_not_moved_by_sending_it_again(
+    ledger: Ledger, checked: Post, clock: Clock, later: datetime | None
+) -> None:
+    """However far apart: the refusal says how the scheduled one is cancelled, and a series is sent on purpose."""
+    first = checked(scheduled_for=datetime.now(UTC) + timedelta(days=3))
+    _sends(first, ledger, PostState.ACCEPTED)
+    second = _same_video(first, scheduled_for=later, caption="corrected")
 
-    (found, *_) = ledger.duplicates(week[2], service="s")
+    with pytest.raises(DuplicatePost, match=r"is scheduled for .* To replace it, cancel it first") as caught:
+        check_duplicates(ledger.duplicates(second, service="s"), clock.now)
 
-    assert found.verdict is Verdict.REFUSE
+    assert caught.value.scheduled_as == ledger.open_sends("s")[0][0].history_id
+    assert ledger.duplicates(_same_video(second, repeat=1), service="s") == []
 
 
 def test_a_run_every_day_at_the_same_time_is_no_duplicate(ledger: Ledger, checked: Post, clock: Clock) -> None:

@@ -41,7 +41,8 @@ POST = "POST /api/private/post"
     [
         (AcceptedPost(history_id="h"), True, AfterSend.ACCEPTED),
         (NothingSent("refused"), False, AfterSend.NOT_SENT),
-        (NothingSent("refused"), True, AfterSend.NOT_SENT),
+        (NothingSent("refused"), True, AfterSend.UNKNOWN),
+        (InputError("an odd address"), True, AfterSend.UNKNOWN),
         (Busy("429"), False, AfterSend.BUSY),
         (Busy("429"), True, AfterSend.BUSY),
         (Refused("no", by_service=True), True, AfterSend.REFUSED),

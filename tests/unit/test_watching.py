@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from support.clock import Clock
 
@@ -13,6 +14,9 @@ from reelflow.posts.sending import send_post
 from reelflow.posts.watching import WatchResult, read_outcomes, watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, PostRequest
+from reelflow.sandbox.catalog import API_KEY
+from reelflow.taisly import TaislyClient
+from reelflow.taisly.wire import ConnectedAccount, HistoryItem
 
 HISTORY = "GET /api/private/post/history"
 Post = Callable[..., PostRequest]
@@ -319,6 +323,80 @@ def test_an_account_that_was_disconnected_does_not_keep_a_post_open(
     assert [(o.state, o.account.id) for _, o in told] == [(PostState.UNCONFIRMED, post.accounts[0].id)]
     ((outcome, _),) = ledger.outcomes(lonely, service=taisly.service)
     assert "no longer connected" in outcome.detail
+
+
+def test_a_post_of_a_key_that_is_no_longer_used_does_not_stay_open(
+    taisly: Any, ledger: Ledger, checked: Post, clock: Clock
+) -> None:
+    """The block was deleted with its post still open; another key's checks leave it to a person after a week."""
+    gone = Account(id="gone", platform="X")
+    ledger.remember_accounts("the key of a deleted block", [gone])
+    post = checked(accounts=[gone])
+    send_id = ledger.claim(post, service=taisly.service, owner="o").send_id or ""
+    ledger.begin(send_id, "o")
+    ledger.seal(send_id, "o")
+    ledger.answer_lost(send_id, "lost")
+
+    states = []
+    for _ in range(10):
+        clock.sleep(86_400)
+        read_outcomes(taisly)
+        states += [o.state for o, _ in ledger.outcomes(post, service=taisly.service)]
+
+    assert states[5] is PostState.SENDING
+    assert states[-1] is PostState.UNCONFIRMED
+
+
+def test_a_look_that_comes_late_does_not_give_up_what_another_has_found(
+    sandbox: Any, taisly: Any, ledger: Ledger, checked: Post, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it read a stale history, another reader has adopted the post."""
+    clock.drive(sandbox)
+    post = checked()
+    sandbox.order_fault("drop_after", "POST", "*/post")
+    send_post(taisly, post)
+    clock.sleep(700)
+    ((_, send), *_) = ledger.outcomes(post, service=taisly.service)
+    ledger.note_shown([], [send])
+    clock.sleep(100)
+
+    with monkeypatch.context() as patch:
+
+        def read_stale(*_: object) -> list[HistoryItem]:
+            patch.undo()
+            read_outcomes(taisly)
+            patch.setattr(taisly, "history_page", lambda page: [])
+            return []
+
+        patch.setattr(taisly, "history_between", read_stale)
+        told = read_outcomes(taisly)
+
+    assert PostState.UNCONFIRMED not in {o.state for _, o in told}
+    assert {o.state for o, _ in ledger.outcomes(post, service=taisly.service)} == {PostState.ACCEPTED}
+
+
+def test_an_account_without_a_name_is_still_one() -> None:
+    """A null says no more than a field that is missing; another field may have the name."""
+    account = ConnectedAccount.model_validate({"id": "a", "platform": "X", "displayName": None, "name": "mara"})
+
+    assert account.display_name == "mara"
+
+
+def test_a_clock_that_is_thousands_of_years_off_is_none(sandbox: Any) -> None:
+    """Outcomes are read as from a service that tells no time."""
+    date = "Fri, 31 Dec 9999 23:59:59 GMT"
+    network = httpx.HTTPTransport()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = network.handle_request(request)
+        response.read()
+        return httpx.Response(200, headers={"Date": date}, content=response.content)
+
+    with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
+        client.platforms()
+
+        assert client.clock_ahead is None
+    network.close()
 
 
 def test_an_entry_that_cannot_be_read_costs_no_outcome(
