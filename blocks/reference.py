@@ -4,6 +4,8 @@ from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
 
+from reelflow.errors import InputError
+
 B = TypeVar("B", bound=Block)
 
 
@@ -14,13 +16,16 @@ def load_referred(kind: type[B], parameter: Any) -> B | None:
     the parameters of a schedule refer to the block by its slug.
 
     Raises:
-        ValueError: the block no longer exists.
+        InputError: the block no longer exists.
     """
     ref = parameter.get("$ref") if isinstance(parameter, dict) else None
     if ref is None:
         return None
-    if isinstance(ref, dict) and "block_document_slug" in ref:
-        found: Any = kind.load(str(ref["block_document_slug"]).rpartition("/")[2])
-    else:
-        found = kind.load_from_ref(ref)
+    try:
+        if isinstance(ref, dict) and "block_document_slug" in ref:
+            found: Any = kind.load(str(ref["block_document_slug"]).rpartition("/")[2])
+        else:
+            found = kind.load_from_ref(ref)
+    except ValueError:
+        raise InputError(f"The block {kind.get_block_type_slug()} of this run no longer exists.") from None
     return found  # type: ignore[no-any-return]

@@ -1,24 +1,28 @@
-"""Requests to the Prefect server from within a step: its errors become ours, so that the step can be retried."""
+"""Requests to the Prefect server from within a step or a hook: its errors become ours, so a step can be retried."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from reelflow.errors import OutcomeUnknown
+from reelflow.errors import NotFound, OutcomeUnknown, Refused
 from reelflow.wording import one_line
 
 
 @contextmanager
 def asking_prefect() -> Iterator[None]:
-    """Raise OutcomeUnknown in place of what Prefect's client raises when its server is away, or fails."""
+    """Raise errors of ours in place of those of Prefect's client; OutcomeUnknown if its server is away, or fails."""
     try:
         yield
     except httpx.TransportError as error:
         why = one_line(str(error)) or type(error).__name__
         raise OutcomeUnknown(f"The Prefect server cannot be reached ({why}).", service="Prefect") from None
+    except ObjectNotFound:
+        raise NotFound("The Prefect server no longer has what this run needs there.", service="Prefect") from None
     except PrefectHTTPStatusError as error:
         if error.response.status_code < 500:
-            raise
+            raise Refused(
+                f"The Prefect server refused a request ({error.response.status_code}).", service="Prefect"
+            ) from None
         raise OutcomeUnknown(f"The Prefect server failed ({error.response.status_code}).", service="Prefect") from None

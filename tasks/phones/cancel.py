@@ -15,17 +15,22 @@ from reelflow.phones import cleanup
 from reelflow.wording import count
 from tasks.cancelled import tell_cancelled
 from tasks.ledger import reopen_ledger
+from tasks.prefect_server import asking_prefect
 
 
 def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
     """Stop and delete the unfinished phone tasks of a cancelled run. A hook that runs in another process."""
     log = flow_run_logger(flow_run)
-    for name in _cancel_children(flow_run.id):
-        log.info("The run was cancelled. Also cancelled %s, which it had started on another machine.", name)
-    host = load_referred(TikMatrixHost, flow_run.parameters.get("host"))
-    if host is None:
-        return
     try:
+        for name in _cancel_children(flow_run.id):
+            log.info("The run was cancelled. Also cancelled %s, which it had started on another machine.", name)
+    except ReelflowError as error:
+        log.error("What the run had started on other machines may not have been cancelled: %s", error)  # noqa: TRY400
+    try:
+        with asking_prefect():
+            host = load_referred(TikMatrixHost, flow_run.parameters.get("host"))
+        if host is None:
+            return
         with host.get_client() as client:
             done = cleanup.cancel_run(client, reopen_ledger(), str(flow_run.id), host.key)
     except ReelflowError as error:
@@ -51,7 +56,7 @@ def _cancel_children(flow_run_id: UUID) -> list[str]:
     """Cancel the runs that a run has started on other machines; returns their names."""
     children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
     cancelled = []
-    with get_client(sync_client=True) as client:
+    with asking_prefect(), get_client(sync_client=True) as client:
         for child in client.read_flow_runs(flow_run_filter=children):
             if child.state is not None and not child.state.is_final():
                 client.set_flow_run_state(child.id, Cancelling())

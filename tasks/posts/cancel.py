@@ -12,6 +12,7 @@ from reelflow.posts import cleanup
 from tasks.cancelled import tell_cancelled
 from tasks.ledger import open_ledger, reopen_ledger
 from tasks.posts.wording import cancelled_message
+from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
 
@@ -59,12 +60,13 @@ def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Pr
 
 
 def _cancel_scheduled(ledger: Ledger, flow_run: Any) -> None:
-    taisly, log = load_referred(TaislyAccount, flow_run.parameters.get("taisly")), flow_run_logger(flow_run)
-    if taisly is None:
-        return
     for send in cleanup.scheduled_sends_of(ledger, str(flow_run.id)):
-        history_id = str(send.history_id)
+        history_id, log = str(send.history_id), flow_run_logger(flow_run)
         try:
+            with asking_prefect():
+                taisly = load_referred(TaislyAccount, flow_run.parameters.get("taisly"))
+            if taisly is None:
+                return
             with taisly.get_rate_limited(ledger) as client:
                 cleanup.cancel_post(client, history_id, "cancelled together with its run")
         except ReelflowError as error:

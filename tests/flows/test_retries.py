@@ -8,9 +8,11 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.deployments import run_deployment
 from support.seen import logs_of
 
 from blocks import TaislyAccount, TikMatrixHost
+from blocks.reference import load_referred
 from flows.publish import publish_video
 from flows.warm_up import warm_up_accounts
 from reelflow.errors import (
@@ -18,6 +20,7 @@ from reelflow.errors import (
     InputError,
     LedgerUnavailable,
     NotAllowed,
+    NotFound,
     NothingSent,
     OutcomeUnknown,
     ReelflowError,
@@ -26,6 +29,7 @@ from reelflow.errors import (
 from reelflow.phones.form import WarmUpForm
 from reelflow.posts.form import PostForm
 from reelflow.sandbox.catalog import API_KEY, PHONES
+from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
 PLATFORMS = "GET /api/private/platform/platforms"
@@ -161,3 +165,13 @@ def test_the_services_own_wait_is_the_delay_unless_it_is_too_long(wait: float, c
     run()
 
     assert len(made) == calls
+
+
+def test_what_prefects_server_no_longer_has_is_an_error_of_ours() -> None:
+    """A deployment or block that was deleted while a run was at work: one sentence, also in a hook."""
+    gone = {"$ref": {"block_document_slug": f"{TaislyAccount.get_block_type_slug()}/gone"}}
+
+    with pytest.raises(NotFound, match="no longer has"), asking_prefect():
+        run_deployment("no-flow/nowhere")
+    with pytest.raises(InputError, match="The block taisly-account of this run no longer exists"), asking_prefect():
+        load_referred(TaislyAccount, gone)
