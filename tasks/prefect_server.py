@@ -21,8 +21,7 @@ def asking_prefect() -> Iterator[None]:
     except ObjectNotFound:
         raise NotFound("The Prefect server no longer has what this run needs there.", service="Prefect") from None
     except PrefectHTTPStatusError as error:
-        if error.response.status_code < 500:
-            raise Refused(
-                f"The Prefect server refused a request ({error.response.status_code}).", service="Prefect"
-            ) from None
-        raise OutcomeUnknown(f"The Prefect server failed ({error.response.status_code}).", service="Prefect") from None
+        status = error.response.status_code
+        if status < 500:
+            raise Refused(f"The Prefect server refused a request ({status}).", service="Prefect") from None
+        raise OutcomeUnknown(f"The Prefect server failed ({status}).", service="Prefect") from None

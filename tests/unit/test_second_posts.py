@@ -488,7 +488,7 @@ def test_a_repost_rule_between_two_accounts_of_a_post_is_refused(
 
 
 def test_rules_that_were_never_read_are_not_taken_for_none(sandbox: Any, taisly: Any, checked: Post) -> None:
-    """A 429 to the first request for them: the check is repeated, not left out."""
+    """A 429 to the first request for them: the check is repeated, not skipped."""
     accounts = checked().accounts
     with sandbox.taisly() as client:
         client.add_repost(accounts[0].id, [accounts[1].id])
