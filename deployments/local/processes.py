@@ -144,14 +144,17 @@ def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
 
 
 def use_prefect_server(address: str, folder: Path) -> None:
-    """Make this process, and those that it starts, clients of a server. Call it before Prefect is imported."""
+    """Make this process, and those that it starts, clients of a server. Call it before Prefect is imported.
+
+    The server's own block says where its ledger is, whatever the user's environment says of other servers.
+    """
+    os.environ.pop("REELFLOW_LEDGER_URL", None)
     os.environ.update(
         {
             **PLAIN,
             "PREFECT_API_URL": f"{address}/api",
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_PROFILE": "ephemeral",
-            "REELFLOW_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
         }
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,16 +57,26 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         server.wait_for(f"{server_url}/api/health")
         use_prefect_server(server_url, folder)
         save_sandbox_blocks(sandbox_url)
-        _use_own_ledger()
+        use_ledger_of(folder)
         yield LocalStack(folder, sandbox_url, server_url, video, processes)
         print("Stopping …", flush=True)
 
 
-def _use_own_ledger() -> None:
-    """Make the folder's ledger the server's, before another program of this user would choose another."""
-    from tasks.ledger import open_ledger
+def use_ledger_of(folder: Path) -> None:
+    """Make the folder's ledger the server's, unless the server has one: it may have been moved since the last start.
 
+    From then on only the server's block says where it is, as on any other server.
+    """
+    from reelflow.ledger import URL_VARIABLE
+    from tasks.ledger import close_ledgers, open_ledger, read_stored, server_client
+
+    with server_client() as client:
+        is_new = read_stored(client) is None
+    if is_new:
+        os.environ[URL_VARIABLE] = f"sqlite:///{folder / 'ledger.db'}"
     open_ledger()
+    close_ledgers()
+    os.environ.pop(URL_VARIABLE, None)
 
 
 def _make_video(folder: Path) -> Path:

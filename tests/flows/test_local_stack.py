@@ -1,9 +1,15 @@
 """What `reelflow up` prepares on its Prefect server."""
 
+import os
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from blocks import TaislyAccount, TikMatrixHost
-from deployments.local.stack import BLOCK_NAME, save_sandbox_blocks
+from deployments import ledger as ledger_command
+from deployments.local.stack import BLOCK_NAME, save_sandbox_blocks, use_ledger_of
+from tasks.ledger import open_ledger
 
 
 def test_a_second_start_leaves_what_a_person_has_set_in_the_blocks(server: str) -> None:
@@ -20,3 +26,18 @@ def test_a_second_start_leaves_what_a_person_has_set_in_the_blocks(server: str) 
     assert len(host.phones) == 20
     assert taisly.base_url == "http://127.0.0.1:2/api/private"
     assert taisly.api_key.get_secret_value() == "taisly_sandbox"
+
+
+def test_a_moved_ledger_is_used_at_the_next_start_too(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moves or replaces the ledger of a real server does so with that of `reelflow up`."""
+    monkeypatch.delenv("REELFLOW_LEDGER_URL")
+    use_ledger_of(tmp_path)
+    assert Path(open_ledger().place) == tmp_path / "ledger.db"
+
+    ledger_command.move(f"sqlite:///{tmp_path / 'moved.db'}")
+    use_ledger_of(tmp_path)
+
+    assert Path(open_ledger().place) == tmp_path / "moved.db"
+    assert "REELFLOW_LEDGER_URL" not in os.environ
