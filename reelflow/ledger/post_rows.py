@@ -26,6 +26,7 @@ def send_of(row: RowMapping) -> Send:
               "duration")  # fmt: skip
     return Send(
         account_ids=tuple(json.loads(row["send__accounts"])),
+        repeat=row["repeat"],
         pictures=tuple(json.loads(row["send__pictures"])),
         **{f: row[f"send__{f}"] for f in fields},
     )

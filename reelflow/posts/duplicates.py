@@ -28,14 +28,18 @@ def check_duplicates(found: Sequence[Duplicate], now: float) -> list[str]:
     refused = [each for each in found if each.verdict is Verdict.REFUSE]
     if refused:
         raise refusal_of(refused, now)
-    return [f"A similar video {_when(each, now)}. Check that it is a different video" for each in found]
+    return [
+        f"A similar video {_when(each, now, each.outcome.account.label)}. Check that it is a different video"
+        for each in found
+    ]
 
 
 def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
-    """The refusal that names the first of several earlier sends, and the ways on."""
+    """The refusal that names the first of several earlier sends, with all its accounts, and the ways on."""
     first = refused[0]
+    labels = [each.outcome.account.label for each in refused if each.send.id == first.send.id]
     video = "the same video" if first.is_same_file else "a video of the same length that looks the same"
-    message = f"Nothing was sent, because {video} {_when(first, now)}. "
+    message = f"Nothing was sent, because {video} {_when(first, now, ', '.join(labels))}. "
     if first.outcome.state is PostState.UNCONFIRMED:
         message += "Find out whether it was published, and resolve it. "
     elif _is_scheduled(first, now):
@@ -43,11 +47,16 @@ def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
     elif first.is_unsettled:
         message += f"Wait for its outcome (send ID {first.send.id}). "
     return DuplicatePost(
-        f"{message}To send this post all the same, set 'Send again on purpose' to 1.",
+        f"{message}To send this post all the same, set 'Send again on purpose' to {_next_repeat(refused)}.",
         send_id=first.send.id,
         is_unconfirmed=first.outcome.state is PostState.UNCONFIRMED,
         scheduled_as=first.send.history_id if _is_scheduled(first, now) else None,
     )
+
+
+def _next_repeat(refused: Sequence[Duplicate]) -> int:
+    """A number with which none of these was sent."""
+    return max(each.send.repeat for each in refused) + 1
 
 
 def _is_scheduled(found: Duplicate, now: float) -> bool:
@@ -55,9 +64,9 @@ def _is_scheduled(found: Duplicate, now: float) -> bool:
     return found.outcome.state is PostState.ACCEPTED and found.send.published_at > now
 
 
-def _when(found: Duplicate, now: float) -> str:
+def _when(found: Duplicate, now: float, label: str) -> str:
     """What was sent where and when, and what became of it: "was sent to X @mara 5 minutes ago with …"."""
-    send, label = found.send, found.outcome.account.label
+    send = found.send
     caption = f"with the caption {one_line(send.caption, CAPTION_SHOWN)!r}" if send.caption else "without a caption"
     if _is_scheduled(found, now):
         moment = datetime.fromtimestamp(send.published_at, UTC)

@@ -151,6 +151,7 @@ class Send:
     claimed_at: float
     duration: float
     pictures: tuple[int, ...]
+    repeat: int
 
     @property
     def published_at(self) -> float:

@@ -548,6 +548,22 @@ def test_a_post_that_is_scheduled_is_not_moved_by_sending_it_again(
     assert ledger.duplicates(_same_video(second, repeat=1), service="s") == []
 
 
+def test_a_refusal_names_every_account_and_a_number_that_was_not_used(
+    ledger: Ledger, checked: Post, clock: Clock
+) -> None:
+    """After the corrected post was sent on purpose: the same again with 1 would only report that one."""
+    first = checked()
+    corrected = _same_video(first, caption="corrected")
+    _sends(first, ledger, PostState.ACCEPTED)
+    _sends(_same_video(corrected, repeat=1), ledger, PostState.ACCEPTED)
+
+    with pytest.raises(DuplicatePost) as caught:
+        check_duplicates(ledger.duplicates(corrected, service="s"), clock.now)
+
+    assert all(account.label in str(caught.value) for account in first.accounts)
+    assert "set 'Send again on purpose' to 2." in str(caught.value)
+
+
 def test_a_run_every_day_at_the_same_time_is_no_duplicate(ledger: Ledger, checked: Post, clock: Clock) -> None:
     """Though one day's upload took longer than the next one's."""
     first = checked(accounts=checked().accounts[:1])

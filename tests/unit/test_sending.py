@@ -384,6 +384,7 @@ def _send(name: str, **changes: Any) -> Send:
         "scheduled_ms": 0, "flow_run": None, "owner": "o", "lease_until": 0.0,
         "begun_at": NOW.timestamp(), "sealed_at": NOW.timestamp() + 5, "history_id": None,
         "watched_since": None, "missing_since": None, "claimed_at": NOW.timestamp(), "duration": 4.0, "pictures": (),
+        "repeat": 0,
     }  # fmt: skip
     return Send(**(values | changes))
 
