@@ -5,7 +5,8 @@
     │   ├── VideoUnreadable    the file is not a video that can be used
     │   └── DuplicatePost      the post may be out already, with something changed
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
-    ├── ClaimLost              another run has taken over the post; this one sends nothing
+    ├── ClaimLost              another run has taken over the work; this one sends nothing
+    │   └── TurnLost           another run has taken the turn on a PC with phones
     ├── RunFailed              the run did its work, and part of it failed; `report` has the details
     │   ├── PublishFailed      a platform did not publish the post
     │   ├── PhonesFailed       a phone task failed, is gone, or could not be created
@@ -126,7 +127,11 @@ class LedgerUnavailable(ReelflowError):
 
 
 class ClaimLost(ReelflowError):
-    """Another run has taken over this post, because this one sent no heartbeat for too long."""
+    """Another run has taken over this work, because this one sent no heartbeat for too long."""
+
+
+class TurnLost(ClaimLost):
+    """Another run has taken the turn to create tasks on a PC. The work is still this one's: it may take a new turn."""
 
 
 class RunFailed(ReelflowError):

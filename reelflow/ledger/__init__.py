@@ -20,6 +20,7 @@ from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import is_in_use, move_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.schema import phone_requests, sends
+from reelflow.records.post_states import LONGEST_LEASE
 
 __all__ = [
     "URL_VARIABLE",
@@ -44,6 +45,8 @@ class Ledger(ClaimLedger, PhoneLedger, IdentityLedger):
         """Flow runs that hold a lease now: they have shown within seconds that they are at work."""
         now = self.now()
         with self.transaction() as connection:
-            posting = sa.select(sends.c.flow_run).where(sends.c.lease_until > now)
-            phoning = sa.select(phone_requests.c.flow_run).where(phone_requests.c.lease_until > now)
+            lease = sends.c.lease_until
+            posting = sa.select(sends.c.flow_run).where(lease > now, lease <= now + LONGEST_LEASE)
+            is_over = self._phone_lease_over(phone_requests.c.lease_until, now)
+            phoning = sa.select(phone_requests.c.flow_run).where(sa.not_(is_over))
             return {run for run in (*connection.scalars(posting), *connection.scalars(phoning)) if run}

@@ -1,103 +1,21 @@
-"""What the ledger knows of phone tasks: requests to TikMatrix, and the tasks they created."""
+"""What the ledger knows of phone tasks: those that requests to TikMatrix created, and their states."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from reelflow.errors import ClaimLost
-from reelflow.ledger.database import Database
+from reelflow.ledger.phone_requests import RequestLedger, request_of
 from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
-from reelflow.records.phone_states import RESTARTABLE, UNFINISHED, UNSETTLED, RequestState, TaskState
+from reelflow.records.phone_states import RESTARTABLE, UNFINISHED, RequestState, TaskState
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 
 
-class TaskLedger(Database):
+class TaskLedger(RequestLedger):
     """The part of the ledger that is about phone tasks."""
-
-    # Requests
-
-    def task_requests(
-        self,
-        *,
-        ids: Sequence[str] | None = None,
-        flow_run: str | None = None,
-        host: str | None = None,
-        states: Collection[RequestState] | None = None,
-    ) -> list[TaskRequest]:
-        """Requests that match all that is given, oldest first."""
-        c = phone_requests.c
-        conditions = [
-            *([c.id.in_(ids)] if ids is not None else []),
-            *([c.flow_run == flow_run] if flow_run is not None else []),
-            *([c.host == host] if host is not None else []),
-            *([c.state.in_(states)] if states is not None else []),
-        ]
-        with self.transaction() as connection:
-            return self._task_requests(connection, *conditions)
-
-    @staticmethod
-    def _task_requests(connection: Connection, *conditions: sa.ColumnElement[bool]) -> list[TaskRequest]:
-        query = sa.select(phone_requests).where(*conditions).order_by(phone_requests.c.planned_at, phone_requests.c.id)
-        return [_task_request(row) for row in connection.execute(query).mappings()]
-
-    def open_task_requests(self, host: str) -> list[TaskRequest]:
-        """Requests on a host that are not settled, or have unfinished tasks."""
-        c = phone_requests.c
-        unfinished = sa.select(phone_tasks.c.request_id).where(phone_tasks.c.state.in_(UNFINISHED))
-        open_now = sa.or_(c.state.in_(UNSETTLED), c.id.in_(unfinished))
-        with self.transaction() as connection:
-            return self._task_requests(connection, c.host == host, open_now)
-
-    def take_task_requests(self, ids: Sequence[str], owner: str) -> set[str]:
-        """Those of the requests that this attempt has, or takes over from one that sent no heartbeat."""
-        now, c = self.now(), phone_requests.c
-        with self.transaction() as connection:
-            free = sa.or_(c.owner == owner, c.lease_until <= now)
-            connection.execute(
-                phone_requests.update()
-                .where(c.id.in_(ids), free)
-                .values(owner=owner, lease_until=now + self.lease_seconds)
-            )
-            return set(connection.scalars(sa.select(c.id).where(c.id.in_(ids), c.owner == owner)))
-
-    def release_task_requests(self, ids: Sequence[str], owner: str, *, left_open: bool | None) -> None:
-        """Record that this attempt is done with the requests; and whether it left unfinished tasks to TikMatrix.
-
-        None leaves that as it was, for an attempt that could not do its work.
-        """
-        left = {} if left_open is None else {"left_open": int(left_open)}
-        with self.transaction() as connection:
-            connection.execute(
-                phone_requests.update()
-                .where(phone_requests.c.id.in_(ids), phone_requests.c.owner == owner)
-                .values(lease_until=0, **left)
-            )
-
-    def begin_task_request(self, request_id: str, owner: str, highest_before: int) -> None:
-        """Record that the request is about to leave.
-
-        Raises:
-            ClaimLost: another attempt has it now; nothing may be sent.
-        """
-        now, c = self.now(), phone_requests.c
-        with self.transaction() as connection:
-            begun = connection.execute(
-                phone_requests.update()
-                .where(c.id == request_id, c.owner == owner, c.state == RequestState.PLANNED)
-                .values(
-                    state=RequestState.SENDING,
-                    begun_at=now,
-                    highest_before=highest_before,
-                    lease_until=now + self.lease_seconds,
-                )
-            )
-            if begun.rowcount != 1:
-                raise ClaimLost("Another run has taken over these phone tasks. This run sends nothing.")
 
     def tasks_created(
         self,
@@ -143,32 +61,6 @@ class TaskLedger(Database):
         if len(found) == len(tasks):  # otherwise there is a task of which it cannot be told whose it is
             missing = [action_id for action_id, actor, target in actions if (actor, target) not in found]
             connection.execute(phone_actions.delete().where(a.id.in_(missing)))
-
-    def settle_task_request(self, request_id: str, state: RequestState, reason: str) -> None:
-        """Record what became of a request that created nothing, or of which that cannot be known.
-
-        What certainly created nothing, and never will, does not count for its accounts.
-        """
-        with self.transaction() as connection:
-            self._settle(connection, request_id, state, reason)
-
-    def _settle(self, connection: Connection, request_id: str, state: RequestState, reason: str) -> None:
-        moved = self._move_request(connection, request_id, state, reason)
-        if moved and state.made_nothing:
-            connection.execute(phone_actions.delete().where(phone_actions.c.request_id == request_id))
-
-    @staticmethod
-    def _move_request(connection: Connection, request_id: str, after: RequestState, reason: str) -> bool:
-        """Move a request to a state that may follow its own; whether it was moved."""
-        c = phone_requests.c
-        moved = connection.execute(
-            phone_requests.update()
-            .where(c.id == request_id, c.state.in_(after.may_come_from))
-            .values(state=after, reason=reason)
-        )
-        return moved.rowcount == 1
-
-    # Tasks
 
     def phone_tasks(self, request_ids: Sequence[str], states: Collection[TaskState] | None = None) -> list[TaskResult]:
         """The tasks of requests, by id."""
@@ -272,7 +164,7 @@ class TaskLedger(Database):
         )
         with self.transaction() as connection:
             return [
-                (_task_request({column.name: row[f"request__{column.name}"] for column in b}), _task_record(row))
+                (request_of({column.name: row[f"request__{column.name}"] for column in b}), _task_record(row))
                 for row in connection.execute(query).mappings()
             ]
 
@@ -292,28 +184,6 @@ class TaskLedger(Database):
 
 def _task_row(request_id: str, task: TaskResult, now: float) -> dict[str, Any]:
     return {**task.model_dump(), "request_id": request_id, "failed_at": None, "changed_at": now}
-
-
-def _task_request(row: Mapping[str, Any] | RowMapping) -> TaskRequest:
-    return TaskRequest(
-        id=row["id"],
-        host=row["host"],
-        script=row["script"],
-        config=json.loads(row["config"]),
-        serials=tuple(json.loads(row["serials"])),
-        usernames=tuple(json.loads(row["usernames"])),
-        targets=tuple(json.loads(row["targets"])),
-        start_at=row["start_at"],
-        expected=row["expected"],
-        flow_run=row["flow_run"],
-        owner=row["owner"],
-        lease_until=row["lease_until"],
-        state=RequestState(row["state"]),
-        reason=row["reason"],
-        left_open=bool(row["left_open"]),
-        begun_at=row["begun_at"],
-        highest_before=row["highest_before"],
-    )
 
 
 def _task_record(row: RowMapping) -> TaskRecord:

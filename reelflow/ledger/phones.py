@@ -1,4 +1,4 @@
-"""What the ledger knows of phones: what each account has done, what is planned, and whose turn it is on a host."""
+"""What the ledger knows of phones: what each account has done, and what is planned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.phone_tasks import TaskLedger
-from reelflow.ledger.schema import phone_actions, phone_hosts, phone_requests, phone_tasks
+from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
 from reelflow.records.phone_states import Earlier, RequestState, TaskState, earlier
 from reelflow.records.phones import (
     PhoneHistory,
@@ -31,7 +31,7 @@ Decide = Callable[[PhoneHistory], PhonePlan]
 
 
 class PhoneLedger(TaskLedger):
-    """The part of the ledger that is about phones: what may be asked for, and whose turn it is to ask."""
+    """The part of the ledger that is about phones: what may be asked for."""
 
     # Plans: read, decided and written in one transaction, so that limits hold for all runs on all machines
 
@@ -81,10 +81,10 @@ class PhoneLedger(TaskLedger):
         """Settle what other runs planned and will not send, because they died before: it does not count."""
         c = phone_requests.c
         other = sa.or_(c.flow_run.is_(None), c.flow_run != flow_run)
-        for request in self._task_requests(
-            connection, c.host == host, c.state == RequestState.PLANNED, c.lease_until <= now, other
-        ):
-            self._settle(connection, request.id, RequestState.NOT_CREATED, "its run ended before it was sent")
+        is_over = self._phone_lease_over(c.lease_until, now)
+        for request in self._task_requests(connection, c.host == host, c.state == RequestState.PLANNED, is_over, other):
+            reason = "its run ended before it was sent"
+            self._settle(connection, request.id, RequestState.NOT_CREATED, reason, before={RequestState.PLANNED})
 
     def _request_row(
         self,
@@ -151,33 +151,6 @@ class PhoneLedger(TaskLedger):
             done=_strongest(connection.execute(known)),
             followed=frozenset((x, y) for x, y in connection.execute(done.where(a.script == "follow"))),
         )
-
-    # One run at a time creates tasks on a host, so that new ids can be told apart
-
-    def take_turn(self, host: str, owner: str) -> bool:
-        """Whether it is (still) this attempt's turn to create tasks on a host; it is for one lease from now."""
-        now = self.now()
-        with self.transaction() as connection:
-            fresh = {"host": host, "turn_of": owner, "turn_until": 0}
-            connection.execute(self.insert(phone_hosts).values(fresh).on_conflict_do_nothing())
-            taken = connection.execute(
-                phone_hosts.update()
-                .where(
-                    phone_hosts.c.host == host,
-                    sa.or_(phone_hosts.c.turn_of == owner, phone_hosts.c.turn_until <= now),
-                )
-                .values(turn_of=owner, turn_until=now + self.lease_seconds)
-            )
-            return taken.rowcount == 1
-
-    def end_turn(self, host: str, owner: str) -> None:
-        """Let the next one create tasks on a host."""
-        with self.transaction() as connection:
-            connection.execute(
-                phone_hosts.update()
-                .where(phone_hosts.c.host == host, phone_hosts.c.turn_of == owner)
-                .values(turn_until=0)
-            )
 
     def forget_actions(self, records: Iterable[TaskRecord]) -> None:
         """Do not count tasks that certainly did not run, such as one that was cancelled before."""

@@ -47,7 +47,8 @@ def cancel_phone_tasks(client: TikMatrixClient, ledger: Ledger, requests: Sequen
     """
     for request in requests:
         if request.state is RequestState.PLANNED:
-            ledger.settle_task_request(request.id, RequestState.NOT_CREATED, "cancelled before it was sent")
+            reason, before = "cancelled before it was sent", {RequestState.PLANNED}
+            ledger.settle_task_request(request.id, RequestState.NOT_CREATED, reason, before=before)
     by_id = {request.id: request for request in requests}
     records = ledger.task_records(list(by_id), UNFINISHED)
     result = CancelResult()
@@ -70,12 +71,12 @@ def cancel_run(
     Raises:
         ServiceError: as `cancel_phone_tasks`.
     """
-    with turn(ledger, host, uuid.uuid4().hex, patience=3 * ledger.lease_seconds, sleep=sleep):
+    me = uuid.uuid4().hex
+    with turn(ledger, host, me, patience=3 * ledger.lease_seconds, sleep=sleep):
         for request in ledger.task_requests(flow_run=flow_run, host=host, states=[RequestState.SENDING]):
-            settle_one(client, ledger, request)
+            settle_one(client, ledger, request, me)
         requests = ledger.task_requests(flow_run=flow_run, host=host)
         result = cancel_phone_tasks(client, ledger, requests)
-    me = uuid.uuid4().hex
     mine = ledger.take_task_requests([request.id for request in requests], me)
     ledger.release_task_requests(sorted(mine), me, left_open=False)
     return result
@@ -140,12 +141,13 @@ def finish_phone_tasks(
     """
     result, me = FinishResult(), uuid.uuid4().hex
     with turn(ledger, host, me, patience=settings.seconds + 30, sleep=sleep):
-        settle_lost(client, ledger, host)
+        settle_lost(client, ledger, host, me)
     now = ledger.now()
     free = [
         request
         for request in ledger.open_task_requests(host)
-        if request.lease_is_over(now) and (request.left_open or _is_dead(request, run_has_ended, now))
+        if request.lease_is_over(now, ledger.lease_seconds)
+        and (request.left_open or _is_dead(request, run_has_ended, now))
     ]
     mine = ledger.take_task_requests([request.id for request in free], me)
     free = [request for request in free if request.id in mine]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reelflow.countdown import Countdown
-from reelflow.errors import InputError, NothingSent, Refused, ServiceError
+from reelflow.errors import InputError, NothingSent, Refused, ServiceError, TurnLost
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.phones.matching import PhoneNames
@@ -63,8 +63,8 @@ def create_tasks(
         sleep: For tests.
 
     Raises:
-        NothingSent: TikMatrix cannot be reached or is too busy, or others kept the turn. What was not created stays
-            PLANNED.
+        NothingSent: TikMatrix cannot be reached or is too busy, or others kept the turn or took it. What was not
+            created stays PLANNED.
         ServiceError: TikMatrix's tasks cannot be listed. What was not sent stays PLANNED.
         ClaimLost: another attempt has taken over.
         LedgerUnavailable: nothing is sent without it.
@@ -73,7 +73,7 @@ def create_tasks(
     if not todo:
         return
     with turn(ledger, todo[0].host, owner, patience, sleep):
-        settle_lost(client, ledger, todo[0].host)
+        settle_lost(client, ledger, todo[0].host, owner)
         for request in todo:
             _create(client, ledger, request, owner, secrets or {}, patience, sleep)
 
@@ -90,7 +90,7 @@ def turn(ledger: Ledger, host: str, owner: str, patience: float, sleep: Sleep = 
         sleep: For tests.
 
     Raises:
-        NothingSent: others kept the turn for all of that time.
+        NothingSent: others kept the turn for all of that time, or took it because this attempt sent no heartbeat.
         LedgerUnavailable: the turn cannot be taken.
     """
     waiting = Countdown(patience, sleep)
@@ -99,8 +99,10 @@ def turn(ledger: Ledger, host: str, owner: str, patience: float, sleep: Sleep = 
             raise NothingSent(f"Another run is creating tasks on {host} and did not finish in time. Nothing was sent.")
         waiting.sleep(TURN_PAUSE)
     try:
-        with heartbeat(lambda: ledger.take_turn(host, owner), ledger.lease_seconds / 3):
+        with heartbeat(lambda: ledger.keep_turn(host, owner), ledger.lease_seconds / 3):
             yield
+    except TurnLost as lost:
+        raise NothingSent(str(lost)) from None
     finally:
         ledger.end_turn(host, owner)
 
@@ -118,7 +120,8 @@ def _create(
     pauses, waiting = iter(RETRY_PAUSES), Countdown(patience, sleep)
     while True:
         try:
-            ledger.begin_task_request(request.id, owner, _highest_id(client))
+            if not _begin(client, ledger, request, owner):
+                return
             created = client.create_task(
                 request.script,
                 {**request.config, **secrets},
@@ -127,7 +130,7 @@ def _create(
                 start_time=request.start_at or None,
             )
         except NothingSent as error:
-            ledger.settle_task_request(request.id, RequestState.PLANNED, str(error))
+            ledger.task_request_unsent(request.id, owner, str(error))
             pause = max(next(pauses, math.inf), error.retry_after or 0.0)
             if pause > waiting.left:
                 error.message += " Nothing was sent: it is safe to start the run again."
@@ -135,28 +138,35 @@ def _create(
             log.warning("%s Trying again in %s.", error, duration(pause))
             waiting.sleep(pause)
         except InputError as error:
-            ledger.settle_task_request(request.id, RequestState.REFUSED, str(error))
+            ledger.task_request_unsent(request.id, owner, str(error), state=RequestState.REFUSED)
             return
         except ServiceError as error:
             # Only TikMatrix itself can refuse: another program that listens there, or a proxy, knows nothing of tasks.
             if isinstance(error, Refused) and error.by_service:
-                ledger.settle_task_request(request.id, RequestState.REFUSED, str(error))
+                before = {RequestState.SENDING, RequestState.UNCONFIRMED}
+                ledger.settle_task_request(request.id, RequestState.REFUSED, str(error), before=before)
             else:
-                _after_lost_answer(client, ledger, request.id, error, sleep)
+                _after_lost_answer(client, ledger, request.id, owner, error, sleep)
             return
         else:
             _store(client, ledger, request, created.task_ids)
             return
 
 
-def _highest_id(client: TikMatrixClient) -> int:
-    """The highest id of all tasks, read before a request: what goes wrong with it leaves the request unsent."""
+def _begin(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, owner: str) -> bool:
+    """Record the highest id of all tasks, and that a request is about to leave; False if TikMatrix refuses already.
+
+    What goes wrong with it leaves the request unsent.
+    """
     try:
-        return highest_id(client)
+        highest = highest_id(client)
     except ServiceError as error:
         if isinstance(error, Refused) and error.by_service:
-            raise
+            ledger.task_request_unsent(request.id, owner, str(error), state=RequestState.REFUSED)
+            return False
         raise NothingSent(str(error), service=error.service, retry_after=error.retry_after) from None
+    ledger.begin_task_request(request.id, owner, highest)
+    return True
 
 
 def _store(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, ids: list[int]) -> None:
@@ -184,7 +194,7 @@ def _forget_missing(client: TikMatrixClient, ledger: Ledger, request: TaskReques
 
 
 def _after_lost_answer(
-    client: TikMatrixClient, ledger: Ledger, request_id: str, error: ServiceError, sleep: Sleep
+    client: TikMatrixClient, ledger: Ledger, request_id: str, owner: str, error: ServiceError, sleep: Sleep
 ) -> None:
     """Look for the tasks of a request whose answer is lost."""
     (request,) = ledger.task_requests(ids=[request_id])
@@ -193,16 +203,18 @@ def _after_lost_answer(
     for pause in LOOK_PAUSES:
         sleep(pause)
         try:
-            if settle_one(client, ledger, request):
+            if settle_one(client, ledger, request, owner):
                 return
+        except TurnLost:
+            break
         except ServiceError as trouble:
             log.warning("The tasks cannot be listed: %s", trouble)
     lost = f"The answer to a request for {count(request.expected, 'task')} was lost ({reason})"
-    ledger.settle_task_request(request_id, RequestState.SENDING, lost)
+    ledger.settle_task_request(request_id, RequestState.SENDING, lost, before={RequestState.SENDING})
 
 
-def give_up(ledger: Ledger, requests: Sequence[TaskRequest], reason: str) -> None:
-    """Record that what was not sent never will be: it may be asked for again, and does not count."""
-    ids = [request.id for request in requests]
-    for request in ledger.task_requests(ids=ids, states=[RequestState.PLANNED]):
-        ledger.settle_task_request(request.id, RequestState.NOT_CREATED, reason)
+def give_up(ledger: Ledger, requests: Sequence[TaskRequest], owner: str, reason: str) -> None:
+    """Record that what an attempt still has and did not send never will be: it may be asked for again."""
+    for request in requests:
+        before = {RequestState.PLANNED}
+        ledger.settle_task_request(request.id, RequestState.NOT_CREATED, reason, before=before, owner=owner)

@@ -48,7 +48,8 @@ def resolve(ledger: Ledger, host: str, form: ManageForm) -> ResolveResult:
         elif ledger.phone_tasks([request_id]):
             ledger.tasks_created(request_id, [], BY_HAND, no_others=True)
         else:
-            ledger.settle_task_request(request_id, RequestState.NOT_CREATED, BY_HAND)
+            before = {RequestState.UNCONFIRMED}
+            ledger.settle_task_request(request_id, RequestState.NOT_CREATED, BY_HAND, before=before)
     _resolve_tasks(ledger, host, form, result)
     return result
 

@@ -21,35 +21,40 @@ from reelflow.wording import count
 log = logging.getLogger(__name__)
 
 
-def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str) -> None:
+def settle_lost(client: TikMatrixClient, ledger: Ledger, host: str, owner: str) -> None:
     """Find out the outcome of every request on a host that nobody works on any more; oldest first.
 
-    Call it in the host's turn, so that nobody creates new tasks meanwhile.
+    Call it in the turn of `owner` on the host, so that nobody creates new tasks meanwhile.
 
     Raises:
         ServiceError: the tasks cannot be listed.
+        TurnLost: another run has taken the turn, and may have created some of the tasks that were listed.
     """
     now = ledger.now()
     lost = [
         request
         for request in ledger.task_requests(host=host, states=[RequestState.SENDING, RequestState.UNCONFIRMED])
-        if request.lease_is_over(now)
-        and (request.state is RequestState.SENDING or now - (request.begun_at or now) <= PROOF_SECONDS)
+        if request.lease_is_over(now, ledger.lease_seconds)
+        and (request.state is RequestState.SENDING or request.age(now) <= PROOF_SECONDS)
     ]
     if lost:
         highest, tasks = newer_than(client, min(request.highest_before or 0 for request in lost))
+        ledger.keep_turn(host, owner)
         names = PhoneNames(client)
         for request in lost:
             _settle(ledger, request, highest, tasks, names)
 
 
-def settle_one(client: TikMatrixClient, ledger: Ledger, request: TaskRequest) -> bool:
+def settle_one(client: TikMatrixClient, ledger: Ledger, request: TaskRequest, owner: str) -> bool:
     """Look once for the tasks of a request whose answer was lost; whether it is settled now.
 
     Raises:
         ServiceError: the tasks cannot be listed.
+        TurnLost: as `settle_lost`.
     """
-    return _settle(ledger, request, *newer_than(client, request.highest_before or 0), PhoneNames(client))
+    highest, tasks = newer_than(client, request.highest_before or 0)
+    ledger.keep_turn(request.host, owner)
+    return _settle(ledger, request, highest, tasks, PhoneNames(client))
 
 
 def _settle(ledger: Ledger, request: TaskRequest, highest: int, tasks: list[PhoneTask], names: PhoneNames) -> bool:
@@ -65,12 +70,12 @@ def _settle(ledger: Ledger, request: TaskRequest, highest: int, tasks: list[Phon
     known = ledger.phone_tasks([request.id])
     ours = one_for_each([*known, *(task for task in found if task.task_id not in owned)])[: request.expected]
     alone = _created_no_others(ledger, request, newer, ours)
-    state = settled_state(found=len(ours), expected=request.expected, age=now - begun, created_no_others=alone)
+    state = settled_state(found=len(ours), expected=request.expected, age=request.age(now), created_no_others=alone)
     if state is None:
         return False
     if state is RequestState.NOT_CREATED:
         reason = "its answer was lost, and TikMatrix gave the next number to a later task"
-        ledger.settle_task_request(request.id, state, reason)
+        ledger.settle_task_request(request.id, state, reason, before={request.state})
         return True
     if state is RequestState.UNCONFIRMED:
         if request.state is not state or len(ours) > len(known):

@@ -31,6 +31,8 @@ from enum import StrEnum
 
 from reelflow.tikmatrix.wire import TaskStatus
 
+LEASES_AHEAD = 2
+"""How many leases from now a lease may end. One that ends later is from before this machine's clock was set back."""
 GRACE = 600.0
 """Seconds after which no request creates tasks any more. TikMatrix answers in milliseconds."""
 PROOF_SECONDS = 3 * 86400.0
@@ -104,6 +106,11 @@ UNFINISHED = frozenset({TaskState.PENDING, TaskState.RUNNING, TaskState.RETRYING
 """What is seen in TikMatrix is recorded for these only."""
 RESTARTABLE = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.GONE})
 """Finished tasks that TikMatrix may have, so that a person can retry them; CANCELLED ones were deleted."""
+
+
+def is_over(lease_until: float, now: float, lease_seconds: float) -> bool:
+    """Whether an attempt that holds a lease does not count as alive any more; all in Unix seconds or seconds."""
+    return not now < lease_until <= now + LEASES_AHEAD * lease_seconds
 
 
 def settled_state(*, found: int, expected: int, age: float, created_no_others: bool) -> RequestState | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from reelflow.records.phone_states import Earlier, RequestState, TaskState
+from reelflow.records.phone_states import Earlier, RequestState, TaskState, is_over
 from reelflow.tikmatrix.scripts import Platform
 
 
@@ -166,9 +166,13 @@ class TaskRequest:
     begun_at: float | None
     highest_before: int | None
 
-    def lease_is_over(self, now: float) -> bool:
+    def lease_is_over(self, now: float, lease_seconds: float) -> bool:
         """Whether nobody is at work on it any more."""
-        return self.lease_until <= now
+        return is_over(self.lease_until, now, lease_seconds)
+
+    def age(self, now: float) -> float:
+        """Seconds since it was sent. A time to come is one from before the clock was set back, so it is as long ago."""
+        return 0.0 if self.begun_at is None else abs(now - self.begun_at)
 
 
 class TaskResult(BaseModel):

@@ -18,7 +18,7 @@ def create_phone_tasks(
         _create(host, request, plan, chatgpt)
     except ServiceError as error:
         get_run_logger().warning("%s", error)
-        creating.give_up(open_ledger(), _requests_of(plan), str(error))
+        creating.give_up(open_ledger(), _requests_of(plan), plan.owner, str(error))
 
 
 @step("create {request.job}s", retry=Retry.UNSENT)

@@ -56,7 +56,7 @@ def held(plan: PhonePlan) -> Iterator[None]:
         get_run_logger().warning("Another process is executing this run. This one only watches.")
     finished = False
     try:
-        with heartbeat(lambda: ledger.take_task_requests(mine, plan.owner), ledger.lease_seconds / 3):
+        with heartbeat(lambda: ledger.renew_task_requests(mine, plan.owner), ledger.lease_seconds / 3):
             yield
         finished = True
     finally:

@@ -41,7 +41,7 @@ def check_ledger(ledger: Ledger) -> Finding:
         )
     if unconfirmed:
         parts.append(f"{count(len(unconfirmed), 'unconfirmed post')} waiting for you (run resolve-post)")
-    if lost := [request for request in sending if request.lease_is_over(ledger.now())]:
+    if lost := [request for request in sending if request.lease_is_over(ledger.now(), ledger.lease_seconds)]:
         parts.append(f"{count(len(lost), 'request')} to TikMatrix without an answer (run finish-phone-tasks)")
     if unsettled:
         ids = listed([request.id for request in unsettled])

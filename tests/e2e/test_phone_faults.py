@@ -125,7 +125,8 @@ def test_no_batch_is_made_twice(tmp_path: Path, request: pytest.FixtureRequest, 
     later = Ledger(outage.url, clock=lambda: time.time() + 1000)
     request.addfinalizer(later.close)
     with TikMatrixClient(f"{box.url}/api/v1") as client:
-        settle_lost(client, later, HOST)
+        later.take_turn(HOST, "the test")
+        settle_lost(client, later, HOST, "the test")
     made = collections.Counter((task["serial"], task["script_args"]["target_user"]) for task in box.phone_tasks)
     batches = later.task_requests()
     states = collections.Counter(batch.state.value for batch in batches)

@@ -217,6 +217,7 @@ def test_a_person_settles_what_is_unconfirmed(host: TikMatrixHost, ledger_url: s
         flow_run="killed",
     )  # fmt: skip
     (request,) = long_ago.task_requests(host=host.key)
+    long_ago.take_turn(host.key, "killed")
     long_ago.begin_task_request(request.id, "killed", 0)
     long_ago.close()
 

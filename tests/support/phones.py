@@ -6,12 +6,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from reelflow.ledger import Ledger
-from reelflow.phones import creating, watching
+from reelflow.phones import creating, settling, watching
 from reelflow.phones.form import CommentForm, FollowForm, PhoneForm
 from reelflow.phones.limits import Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
 from reelflow.records.phones import PhonePlan, TaskRequest
-from reelflow.tikmatrix import TikMatrixClient
+from reelflow.tikmatrix import TikMatrixClient, listing
 from support.clock import Clock
 
 HOST = "studio"
@@ -41,6 +41,16 @@ class Phones:
         creating.create_tasks(
             self.client, self.ledger, self.task_requests(), owner=self.owner, sleep=self.clock.sleep, **more
         )
+
+    def begin(self, request: TaskRequest, highest_before: int | None = None) -> None:
+        """Go as far as just before the request leaves, as a run does that is killed then."""
+        self.ledger.take_turn(HOST, self.owner)
+        highest = listing.highest_id(self.client) if highest_before is None else highest_before
+        self.ledger.begin_task_request(request.id, self.owner, highest)
+
+    def settle_lost(self, client: TikMatrixClient | None = None) -> None:
+        self.ledger.take_turn(HOST, self.owner)
+        settling.settle_lost(client or self.client, self.ledger, HOST, self.owner)
 
     def watch(self, seconds: float = 3600, **how: Any) -> watching.WatchResult:
         ids = [request.id for request in self.task_requests()]

@@ -72,7 +72,7 @@ def test_a_run_that_was_taken_for_dead_sends_nothing(phones: Phones) -> None:
     phones.plan(comment(), "run-2")
 
     with pytest.raises(ClaimLost):
-        phones.ledger.begin_task_request(request.id, phones.owner, 0)
+        phones.begin(request, 0)
 
 
 @pytest.mark.parametrize("logged_in", ["not named", "named"])
@@ -218,7 +218,7 @@ def test_a_killed_runs_tasks_that_are_found_late_are_cancelled(phones: Phones) -
     """Its answer was lost, and the first look did not show them yet."""
     phones.plan(comment())
     (request,) = phones.task_requests()
-    phones.ledger.begin_task_request(request.id, phones.owner, 0)
+    phones.begin(request, 0)
     phones.clock.sleep(60)
     early = _finish(phones)
     phones.client.create_task(request.script, request.config, serials=request.serials)

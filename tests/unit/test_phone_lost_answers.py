@@ -3,7 +3,6 @@
 import pytest
 from support.phones import HOST, SERIALS, Phones, comment, follow
 
-from reelflow.phones import settling
 from reelflow.phones.form import ManageForm
 from reelflow.phones.resolving import resolve
 from reelflow.records.phone_states import GRACE, RequestState
@@ -16,7 +15,7 @@ def _lose(phones: Phones, *, stored: bool) -> None:
     """A run of four comments is killed just after its request has left; its tasks exist, or it never arrived."""
     phones.plan(comment())
     request = phones.task_requests()[-1]
-    phones.ledger.begin_task_request(request.id, phones.owner, _highest(phones))
+    phones.begin(request, _highest(phones))
     if stored:
         phones.client.create_task(request.script, request.config, serials=request.serials)
     phones.clock.sleep(60)
@@ -36,7 +35,7 @@ def _clear(phones: Phones, keep: int = 0) -> None:
 
 def _settle(phones: Phones) -> TaskRequest:
     phones.clock.sleep(GRACE + 1)
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
     return phones.task_requests()[0]
 
 
@@ -44,10 +43,10 @@ def _settled_after_a_later_task(phones: Phones) -> RequestState:
     """The end of a request that created nothing and whose answer was lost, once TikMatrix has a later task of ours."""
     phones.plan(comment())
     lost = phones.task_requests()[-1]
-    phones.ledger.begin_task_request(lost.id, phones.owner, _highest(phones))
+    phones.begin(lost, _highest(phones))
     _later_task(phones)
     phones.clock.sleep(GRACE + 1)
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
     return phones.ledger.task_requests(ids=[lost.id])[0].state
 
 
@@ -152,7 +151,7 @@ def test_what_was_partly_stored_is_completed_once_the_numbers_prove_it(phones: P
     """Two of four were stored and the answer was lost: the next run asks for the other two, and for no more."""
     phones.plan(comment())
     (request,) = phones.task_requests()
-    phones.ledger.begin_task_request(request.id, phones.owner, 0)
+    phones.begin(request, 0)
     phones.client.create_task(request.script, request.config, serials=SERIALS[:1])
     phones.clock.sleep(60)
 
@@ -224,6 +223,6 @@ def test_only_unanswered_requests_cost_a_look(phones: Phones) -> None:
     _settle(phones)
     phones.clock.sleep(4 * 86400)
     with TikMatrixClient("http://localhost:1/api/v1") as away:
-        settling.settle_lost(away, phones.ledger, HOST)
+        phones.settle_lost(away)
 
     assert phones.task_requests()[0].state is RequestState.UNCONFIRMED

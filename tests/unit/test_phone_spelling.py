@@ -3,7 +3,7 @@
 import pytest
 from support.phones import HOST, RAILS, SERIALS, URLS, Phones, comment, follow
 
-from reelflow.phones import cleanup, settling
+from reelflow.phones import cleanup
 from reelflow.phones.form import ManageForm
 from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.phones.managing import manage_tasks, select_tasks
@@ -53,7 +53,7 @@ def test_a_lost_answer_is_found_however_tikmatrix_spells_it(phones: Phones, dial
 
     phones.create()
     phones.clock.sleep(700)
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
 
     cannot_tell = who == "as phones" and "real_serial" in dialect.values() and dialect.get("devices") is not None
     (request,) = phones.task_requests()

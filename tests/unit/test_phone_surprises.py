@@ -9,7 +9,7 @@ from support.phones import HOST, SERIALS, Phones, comment, follow
 
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
-from reelflow.phones import cleanup, creating, settling
+from reelflow.phones import cleanup, creating
 from reelflow.records.phone_states import RequestState
 from reelflow.records.phones import TaskResult
 from reelflow.tikmatrix import TikMatrixClient, listing
@@ -51,7 +51,7 @@ def test_a_request_that_is_given_up_does_not_count(phones: Phones) -> None:
     """TikMatrix does not run: what was planned is settled, with the reason, and may be asked for again."""
     phones.plan(comment())
 
-    creating.give_up(phones.ledger, phones.task_requests(), "TikMatrix cannot be reached.")
+    creating.give_up(phones.ledger, phones.task_requests(), phones.owner, "TikMatrix cannot be reached.")
 
     (request,) = phones.task_requests()
     assert request.state is RequestState.NOT_CREATED
@@ -94,11 +94,11 @@ def test_another_accounts_task_is_not_taken_for_a_lost_one(phones: Phones) -> No
     """The same follow, created by somebody else just after our request, as another username."""
     phones.plan(follow(devices=[], usernames=["ada.daily"], users=["one"]))
     (request,) = phones.task_requests()
-    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.begin(request)
     phones.client.create_task("follow", {"target_users": ["one"]}, usernames=["ben.daily"])
     phones.clock.sleep(60)
 
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
 
     assert phones.task_requests()[0].state is RequestState.SENDING
     assert phones.states() == []

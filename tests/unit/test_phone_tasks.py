@@ -13,7 +13,7 @@ from support.race import at_once
 
 from reelflow.errors import ClaimLost, NothingSent, ServiceError
 from reelflow.ledger import Ledger
-from reelflow.phones import cleanup, settling, watching
+from reelflow.phones import cleanup, watching
 from reelflow.phones.form import UnfollowForm, WarmUpForm
 from reelflow.phones.limits import Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
@@ -213,7 +213,7 @@ def test_an_answer_that_is_lost_without_a_trace_is_not_repeated(phones: Phones, 
     phones.plan(follow(), "run-3")
     phones.create()
     phones.clock.sleep(700)
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
     later = phones.task_requests()[0]
     free = phones.plan(comment(), "run-4")
 
@@ -232,7 +232,7 @@ def test_tasks_missing_after_a_lost_answer_are_said(phones: Phones) -> None:
     for task in phones.there[1:]:
         phones.client.delete_task(task["id"])
     phones.clock.sleep(700)
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
     (request,) = phones.task_requests()
 
     trouble = trouble_of(request, len(phones.ledger.phone_tasks([request.id])), phones.ledger.now())
@@ -365,7 +365,7 @@ def test_cancelling_a_request_in_flight_finds_its_tasks(phones: Phones) -> None:
     """The process died between the request and its answer: what it made is found, and cancelled."""
     phones.plan(comment())
     (request,) = phones.task_requests()
-    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.begin(request)
     phones.client.create_task(request.script, request.config, serials=request.serials)
 
     cleanup.cancel_run(phones.client, phones.ledger, "run-1", HOST, sleep=phones.clock.sleep)
@@ -429,7 +429,7 @@ def test_the_finisher_finds_what_a_killed_run_asked_for(phones: Phones) -> None:
     """The request arrived, the answer did not: its tasks are found and cancelled with the rest."""
     phones.plan(comment())
     (request,) = phones.task_requests()
-    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.begin(request)
     phones.client.create_task(request.script, request.config, serials=request.serials)
     phones.clock.sleep(60)
 
@@ -534,6 +534,7 @@ def test_the_record_of_phones_is_the_same_on_both_databases(url: str, clock: Clo
     )  # fmt: skip
     (request,) = ledger.task_requests(flow_run="run-1")
 
+    ledger.take_turn(HOST, "me")
     ledger.begin_task_request(request.id, "me", 7)
     ledger.tasks_created(request.id, [TaskResult(task_id=n) for n in (9, 8, 9)])
     (row, _) = ledger.task_records([request.id])
@@ -572,12 +573,12 @@ def test_a_lost_answer_is_found_though_ids_start_again_from_1(phones: Phones) ->
     phones.client.create_task("follow", {"target_users": [f"u{n}" for n in range(9)]}, serials=SERIALS[:1])
     phones.plan(comment())
     (request,) = phones.task_requests()
-    phones.ledger.begin_task_request(request.id, phones.owner, listing.highest_id(phones.client))
+    phones.begin(request)
     phones.sandbox.restart_phones(lost=True, ids_from_1=True)
     phones.client.create_task(request.script, request.config, serials=request.serials)
     phones.clock.sleep(60)
 
-    settling.settle_lost(phones.client, phones.ledger, HOST)
+    phones.settle_lost()
 
     assert phones.task_requests()[0].state is RequestState.CREATED
     assert len(phones.states()) == 4

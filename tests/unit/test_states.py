@@ -12,6 +12,7 @@ from reelflow.records.phone_states import (
     TaskState,
     earlier,
     is_next_number,
+    is_over,
     settled_state,
     task_state,
 )
@@ -242,6 +243,14 @@ def test_how_long_the_outcome_of_an_accepted_post_is_waited_for(
 def test_what_a_request_may_come_from(state: RequestState, before: set[RequestState]) -> None:
     """Nothing leads out of CREATED or REFUSED."""
     assert state.may_come_from == before
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "over"), [(-1, True), (0, True), (0.1, False), (20, False), (40, False), (40.1, True), (3600, True)]
+)
+def test_a_lease_on_phones_is_over(ends_in: float, over: bool) -> None:
+    """Once it has ended, and if it ends later than a lease can: the clock was set back since."""
+    assert is_over(NOW + ends_in, NOW, 20) is over
 
 
 @pytest.mark.parametrize(
