@@ -79,11 +79,24 @@ class TaskLedger(RequestLedger):
         """Record what was seen of unfinished tasks; those of `changes` that were recorded.
 
         A task that has finished meanwhile keeps its state: somebody else, such as a person who deleted it, was faster.
+        How often we have retried it is recorded by `count_retry` alone.
         """
         if not changes:
             return []
         with self.transaction() as connection:
             return self._record_tasks(connection, changes, UNFINISHED)
+
+    def count_retry(self, record: TaskRecord) -> bool:
+        """Count a retry of a failed task; False if another run that watches it has counted one, or has seen its end."""
+        now, c, task = self.now(), phone_tasks.c, record.task
+        as_it_was = sa.and_(c.state == TaskState.RETRYING, c.retried_by_us == task.retried_by_us)
+        with self.transaction() as connection:
+            counted = connection.execute(
+                phone_tasks.update()
+                .where(c.request_id == record.request_id, c.task_id == task.task_id, as_it_was)
+                .values(retried_by_us=task.retried_by_us + 1, failed_at=now, changed_at=now)
+            )
+            return counted.rowcount == 1
 
     def restart_task(self, record: TaskRecord) -> None:
         """Record that a person had TikMatrix retry a finished task: whoever finishes open tasks watches it again."""
@@ -108,7 +121,7 @@ class TaskLedger(RequestLedger):
             {
                 "of_request": change.request_id,
                 "of_task": change.task.task_id,
-                **change.task.model_dump(exclude={"task_id"}),
+                **change.task.model_dump(exclude={"task_id", "retried_by_us"}),
                 "failed_at": change.failed_at,
                 "changed_at": now,
             }

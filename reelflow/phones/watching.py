@@ -213,8 +213,7 @@ def _retry(client: TikMatrixClient, ledger: Ledger, records: Iterable[TaskRecord
             pause = max(pause, AUTO_RETRY_SECONDS)
         if now - (record.failed_at or now) < pause or not settings.may_retry():
             continue
-        again = task.model_copy(update={"retried_by_us": task.retried_by_us + 1})
-        if not ledger.record_tasks([record._replace(task=again, failed_at=now)]):
+        if not ledger.count_retry(record):
             continue
         log.info("Task %d on %s failed (%s). Retrying it.", task.task_id, task.who, task.remark or "no reason given")
         try:

@@ -21,7 +21,7 @@ from reelflow.phones import cleanup, creating
 from reelflow.phones.form import PhoneForm, WarmUpForm
 from reelflow.phones.limits import make_plan
 from reelflow.phones.requests import make_request
-from reelflow.records.phone_states import RequestState
+from reelflow.records.phone_states import RequestState, TaskState
 from reelflow.records.phones import TaskRequest
 from reelflow.tikmatrix import TikMatrixClient
 
@@ -317,6 +317,26 @@ def test_a_lost_answer_after_a_lost_turn_is_looked_for_later(phones: Phones) -> 
 
     assert (after.state, "was lost" in after.reason) == (RequestState.SENDING, True)
     assert (phones.task_requests()[0].state, len(phones.there)) == (RequestState.CREATED, 4)
+
+
+# Two runs that look after the same tasks
+
+
+def test_two_runs_that_watch_a_failed_task_retry_it_once(phones: Phones) -> None:
+    """Each has seen the same failure. What one of them records later does not undo the count."""
+    phones.sandbox.fail_next(script_name="follow", reason="account banned")
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    phones.watch(seconds=30, retries=1)
+    ids = [request.id for request in phones.task_requests()]
+    (record,) = phones.ledger.task_records(ids)
+
+    counted = [phones.ledger.count_retry(record) for _ in range(2)]
+    phones.ledger.record_tasks([record._replace(task=record.task.model_copy(update={"remark": "seen before"}))])
+
+    (after,) = phones.ledger.phone_tasks(ids)
+    assert (record.task.state, counted) == (TaskState.RETRYING, [True, False])
+    assert (after.remark, after.retried_by_us) == ("seen before", 1)
 
 
 def _planned(ledger: Ledger, clock: Clock, flow_run: str) -> list[TaskRequest]:
