@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reelflow.errors import NotFound
+from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.phones.creating import turn
 from reelflow.phones.matching import PhoneNames
@@ -99,9 +100,9 @@ def _delete(client: TikMatrixClient, ledger: Ledger, records: list[TaskRecord], 
             )
             for record in some
         ]
-        ledger.record_tasks(deleted)
-        ledger.forget_actions(record for record in deleted if not record.task.started)
-        result.cancelled += [record.task for record in deleted]
+        recorded = ledger.record_tasks(deleted)
+        ledger.forget_actions(record for record in recorded if not record.task.started)
+        result.cancelled += [record.task for record in recorded]
 
 
 @dataclass
@@ -150,14 +151,18 @@ def finish_phone_tasks(
         and (request.left_open or _is_dead(request, run_has_ended, now))
     ]
     mine = ledger.take_task_requests([request.id for request in free], me)
-    free = [request for request in free if request.id in mine]
     watched: list[str] = []
     try:
-        for request in free:
-            if cancel and not request.left_open and request.state is not RequestState.SENDING:
-                result.cancelled += cancel_phone_tasks(client, ledger, [request]).cancelled
-        created = [request.id for request in free if request.state not in UNSETTLED]
-        result.news = watch_tasks(client, ledger, created, settings, sleep=sleep).news
+        with heartbeat(lambda: ledger.renew_task_requests(sorted(mine), me), ledger.lease_seconds / 3):
+            free = ledger.task_requests(ids=sorted(mine))  # as they are now that nobody else works on them
+            for request in free:
+                if not cancel or request.left_open or request.state is RequestState.SENDING:
+                    continue
+                if ledger.renew_task_requests([request.id], me):  # otherwise its run was started again
+                    result.cancelled += cancel_phone_tasks(client, ledger, [request]).cancelled
+            ours = ledger.renew_task_requests(sorted(mine), me)
+            created = [request.id for request in free if request.id in ours and request.state not in UNSETTLED]
+            result.news = watch_tasks(client, ledger, created, settings, sleep=sleep).news
         watched = created
     finally:  # what could not be cancelled now is still a dead run's, and is cancelled next time
         ledger.release_task_requests(watched, me, left_open=True)

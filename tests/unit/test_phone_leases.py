@@ -13,11 +13,11 @@ import httpx
 import pytest
 from support.clock import Clock
 from support.meddling import Meddling
-from support.phones import HOST, RAILS, SERIALS, Phones, comment, follow
+from support.phones import HOST, RAILS, SERIALS, URLS, Phones, comment, follow
 
 from reelflow.errors import ClaimLost, LedgerUnavailable, NothingSent, TurnLost
 from reelflow.ledger import Ledger, move_ledger
-from reelflow.phones import cleanup, creating
+from reelflow.phones import cleanup, creating, watching
 from reelflow.phones.form import PhoneForm, WarmUpForm
 from reelflow.phones.limits import make_plan
 from reelflow.phones.requests import make_request
@@ -337,6 +337,51 @@ def test_two_runs_that_watch_a_failed_task_retry_it_once(phones: Phones) -> None
     (after,) = phones.ledger.phone_tasks(ids)
     assert (record.task.state, counted) == (TaskState.RETRYING, [True, False])
     assert (after.remark, after.retried_by_us) == ("seen before", 1)
+
+
+def test_a_task_that_another_run_has_seen_complete_counts_though_it_is_cancelled(phones: Phones) -> None:
+    form = comment(devices=SERIALS[:1], post_urls=URLS[:1])
+    phones.sandbox.world.realtime = True
+    phones.plan(form)
+    phones.create()
+    requests = phones.task_requests()
+
+    def see_it_complete() -> None:
+        (record,) = phones.ledger.task_records([requests[0].id])
+        done = record.task.model_copy(update={"state": TaskState.COMPLETED})
+        phones.ledger.record_tasks([record._replace(task=done)])
+
+    with _meddling(phones, "DELETE", see_it_complete) as client:
+        done = cleanup.cancel_phone_tasks(client, phones.ledger, requests)
+
+    assert (done.cancelled, len(done.finished)) == ([], 1)
+    assert phones.plan(form, "run-2").task_count == 0
+
+
+def test_the_finisher_stops_when_the_run_is_started_again(phones: Phones) -> None:
+    """It hangs while it cancels the first request; the second one's tasks are the run's own again by then."""
+    phones.sandbox.world.realtime = True
+    phones.plan(comment(devices=SERIALS[:1], post_urls=URLS[:1]))
+    phones.create()
+    phones.clock.sleep(1)
+    phones.plan(follow(devices=SERIALS[:1], users=["one"]))
+    phones.create()
+    first, second = phones.task_requests()
+    phones.clock.sleep(MINUTE)
+
+    def suspend_and_start_again() -> None:
+        phones.clock.now += SUSPENDED
+        assert phones.ledger.take_task_requests([second.id], "again") == {second.id}
+
+    with _meddling(phones, "DELETE", suspend_and_start_again) as client:
+        done = cleanup.finish_phone_tasks(
+            client, phones.ledger, HOST, run_has_ended=lambda run: True,
+            settings=watching.WatchSettings(0), sleep=phones.clock.sleep,
+        )  # fmt: skip
+
+    assert len(done.cancelled) == 1
+    assert [task["script_name"] for task in phones.there] == [second.script]
+    assert first.script != second.script
 
 
 def _planned(ledger: Ledger, clock: Clock, flow_run: str) -> list[TaskRequest]:
