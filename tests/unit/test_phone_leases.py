@@ -23,6 +23,7 @@ from reelflow.phones.limits import make_plan
 from reelflow.phones.requests import make_request
 from reelflow.records.phone_states import RequestState, TaskState
 from reelflow.records.phones import TaskRequest
+from reelflow.records.posts import PostRequest
 from reelflow.tikmatrix import TikMatrixClient
 
 SUSPENDED = 25.0
@@ -87,6 +88,18 @@ def test_a_dead_runs_requests_do_not_outlive_a_clock_that_is_put_right(phones: P
     assert phones.plan(comment(), "run-2").task_count == 4
     _start_again(phones, follow())
     assert [task["script_name"] for task in phones.there] == ["follow"] * 4
+
+
+def test_a_post_of_before_the_clock_was_put_right_is_no_live_run(
+    ledger: Ledger, checked: Callable[[], PostRequest], clock: Clock
+) -> None:
+    """Else *watch-runs* would take its dead run for alive, for a month."""
+    clock.now += MONTH
+    ledger.claim(checked(), service="s", owner="killed", flow_run="killed")
+    alive = ledger.runs_alive()
+    clock.now -= MONTH
+
+    assert (alive, ledger.runs_alive()) == ({"killed"}, set())
 
 
 @pytest.mark.parametrize("ahead", [HOUR, MONTH])
