@@ -104,9 +104,9 @@ class RequestLedger(TurnLedger):
         now = self.now()
         values = {"begun_at": now, "highest_before": highest_before, "lease_until": now + self.lease_seconds}
         with self.transaction() as connection:
-            refuse_if_moved(connection, self.place)
             host = connection.scalar(sa.select(phone_requests.c.host).where(phone_requests.c.id == request_id))
             self._keep_turn(connection, host or "", owner)
+            refuse_if_moved(connection, self.place)  # after the first write, which waits for a move under way
             before = {RequestState.PLANNED}
             self._own_request(connection, request_id, owner, before, state=RequestState.SENDING, **values)
 

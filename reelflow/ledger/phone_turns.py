@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.errors import TurnLost
-from reelflow.ledger.database import Database
+from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.schema import phone_hosts
 from reelflow.records.phone_states import LEASES_AHEAD
 
@@ -19,7 +19,11 @@ class TurnLedger(Database):
     """
 
     def take_turn(self, host: str, owner: str) -> bool:
-        """Whether it is now this attempt's turn to create tasks on a host; it is for one lease from now."""
+        """Whether it is now this attempt's turn to create tasks on a host; it is for one lease from now.
+
+        Raises:
+            LedgerUnavailable: everything has been moved to another ledger.
+        """
         now, c = self.now(), phone_hosts.c
         with self.transaction() as connection:
             fresh = {"host": host, "turn_of": owner, "turn_until": 0}
@@ -30,6 +34,7 @@ class TurnLedger(Database):
                 .where(c.host == host, free)
                 .values(turn_of=owner, turn_until=now + self.lease_seconds)
             )
+            refuse_if_moved(connection, self.place)
             return taken.rowcount == 1
 
     def keep_turn(self, host: str, owner: str) -> None:

@@ -247,6 +247,8 @@ def test_nothing_is_sent_from_a_ledger_that_was_moved_meanwhile(tmp_path: Any, c
 
     with pytest.raises(LedgerUnavailable, match="was moved"):
         old.begin_task_request(request.id, "me", 0)
+    with pytest.raises(LedgerUnavailable, match="was moved"):
+        old.take_turn(HOST, "me")
 
     old.close()
     new.close()
