@@ -260,15 +260,16 @@ def _use_wal(connection: Any) -> None:
 
 
 def refuse_if_moved(connection: Connection, place: str) -> None:
-    """Raise LedgerUnavailable if everything in this ledger has been moved to another one.
+    """Raise LedgerUnavailable if another ledger is used in place of this one.
 
-    Read in the transactions that begin something: a program may have opened the ledger before it was moved.
+    Read in the transactions that lead to a request which sends something, once nobody can replace it before they end:
+    a program may have opened the ledger, and even claimed a post, before.
     """
     moved_to = connection.scalar(sa.select(ledger.c.moved_to))
     if moved_to is not None:
         raise LedgerUnavailable(
-            f"The ledger at {place} was moved to {moved_to} and is not used any more. Remove the variable "
-            f"{URL_VARIABLE} if it is set, then start the run again: it uses the new one."
+            f"The ledger at {place} was replaced by {moved_to} and is not used any more. Nothing was sent. Remove the "
+            f"variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
         )
 
 

@@ -1,12 +1,14 @@
 """The steps of one send in the ledger, from its claim to its outcomes.
 
 Those that lead to a post (renew, begin, seal, and the release by an attempt) fail for a run whose claim another one, or
-a person, has taken or settled. The others record what is known, whoever learns it.
+a person, has taken or settled, and in a ledger that was replaced. The others record what is known, whoever learns it
+and wherever: what became of a post that is out must not be lost.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -14,11 +16,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.errors import ClaimLost
-from reelflow.ledger.database import Database
+from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.post_rows import outcome_of
-from reelflow.ledger.schema import destinations, events, sends
+from reelflow.ledger.schema import destinations, events, ledger, sends
 from reelflow.records.post_states import BEING_SENT, EXPLAINED, LONGEST_LEASE, TOLD_BY_PLATFORMS, PostState
 from reelflow.records.posts import Outcome, Send
+
+log = logging.getLogger(__name__)
 
 CLAIM_LOCK = 7263550
 """PostgreSQL's advisory lock under which claims are made, sealed and released: none overlooks another."""
@@ -32,6 +36,7 @@ class SendLedger(Database):
 
         Raises:
             ClaimLost: another run has it now, or has settled it.
+            LedgerUnavailable: the ledger was replaced; the same for the steps below.
         """
         with self.transaction() as connection:
             self._own(connection, send_id, owner, BEING_SENT, lease_until=self.now() + self.lease_seconds)
@@ -181,6 +186,7 @@ class SendLedger(Database):
     ) -> None:
         """Change a send that is still ours: it has no id yet, and all its destinations are in one of `states`."""
         self._one_at_a_time(connection)
+        refuse_if_moved(connection, self.place)
         c = sends.c
         ours = connection.execute(
             sends.update().where(c.id == send_id, c.owner == owner, c.history_id.is_(None)).values(**values)
@@ -218,3 +224,9 @@ class SendLedger(Database):
                 at=self.now(), send_id=send_id, account_id=account_id, state=state, reason=reason, **row
             )
         )
+        if (moved_to := connection.scalar(sa.select(ledger.c.moved_to))) is not None:
+            log.warning(
+                "%s (send %s): this is recorded only in the ledger at %s. It was replaced by %s, which finds the post "
+                "in Taisly's history.",
+                reason, send_id, self.place, moved_to,
+            )  # fmt: skip

@@ -243,9 +243,9 @@ def test_the_ledger_moves_to_postgresql(
     assert again.message.endswith("It had been sent before; nothing was sent again.")
     assert "in use already" in twice.stderr
     assert refused.is_failed()
-    assert "was moved to postgresql" in refused.message
+    assert "was replaced by postgresql" in refused.message
     assert sandbox.requests(POST) == 1
-    with pytest.raises(LedgerUnavailable, match="was moved to"):
+    with pytest.raises(LedgerUnavailable, match="was replaced by"):
         Ledger(old).identity()
 
 

@@ -4,14 +4,16 @@ Whatever another run or a person has done meanwhile, they must send nothing besi
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.phones import HOST, Phones, follow
 
-from reelflow.errors import ClaimLost, DuplicatePost
-from reelflow.ledger import Ledger
+from reelflow.errors import ClaimLost, DuplicatePost, LedgerUnavailable
+from reelflow.ledger import Ledger, move_ledger
 from reelflow.posts.cleanup import resolve_post
 from reelflow.posts.form import ResolveForm
 from reelflow.posts.sending import send_post
@@ -194,4 +196,84 @@ def test_a_dead_runs_claim_does_not_outlive_a_clock_that_was_set_back(
 
     send_post(taisly, post)
 
+    assert len(sandbox.posts) == 1
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    """Where a ledger is moved to."""
+    found = Ledger(f"sqlite:///{tmp_path / 'elsewhere.db'}", clock=clock)
+    yield found
+    found.close()
+
+
+def test_a_run_that_comes_back_after_a_move_sends_nothing(
+    sandbox: Any, ledger_on_each: Ledger, elsewhere: Ledger, checked: Post, clock: Clock
+) -> None:
+    """Its lease had lapsed, so the ledger was moved; the next run has taken the post over in the new one."""
+    post = checked()
+
+    def suspend_and_move() -> None:
+        clock.now += SUSPENDED
+        move_ledger(ledger_on_each, elsewhere, commit=lambda: None)
+        send_post(sandbox.rate_limited(elsewhere, clock), post)
+
+    with pytest.raises(LedgerUnavailable, match=r"was replaced by .*elsewhere.db"):
+        send_post(sandbox.rate_limited(ledger_on_each, clock), post, progress=_once(suspend_and_move))
+
+    assert len(sandbox.posts) == 1
+
+
+def test_nothing_is_begun_in_a_ledger_that_was_moved(
+    sandbox: Any, ledger_on_each: Ledger, elsewhere: Ledger, checked: Post, clock: Clock
+) -> None:
+    """Neither a send nor phone tasks, whoever had the claim or the turn."""
+    ledger, phones = ledger_on_each, Phones(sandbox, ledger_on_each, clock)
+    send_id = ledger.claim(checked(), service="s", owner="me").send_id
+    assert send_id is not None
+    (request_id, *_) = phones.plan(follow()).request_ids
+    clock.sleep(SUSPENDED)
+    move_ledger(ledger, elsewhere, commit=lambda: None)
+
+    for step in (
+        lambda: ledger.begin(send_id, "me"),
+        lambda: ledger.renew(send_id, "me"),
+        lambda: ledger.take_turn(HOST, phones.owner),
+        lambda: ledger.begin_task_request(request_id, phones.owner, 0),
+    ):
+        with pytest.raises(LedgerUnavailable, match="was replaced by"):
+            step()
+    elsewhere.begin_task_request(request_id, phones.owner, 0)
+
+
+def test_what_is_heard_of_a_post_after_a_move_is_recorded_and_said(
+    sandbox: Any,
+    ledger_on_each: Ledger,
+    elsewhere: Ledger,
+    checked: Post,
+    clock: Clock,
+    engine_log: pytest.LogCaptureFixture,
+) -> None:
+    """The post is out: its ID is not lost in silence, and the new ledger finds it in the history by itself."""
+    clock.drive(sandbox)
+    taisly, post = sandbox.rate_limited(ledger_on_each, clock), checked()
+    create, ids = taisly.create_post, []
+
+    def create_and_move(*args: Any, **kwargs: Any) -> Any:
+        answer = create(*args, **kwargs)
+        ids.append(answer.history_id)
+        clock.sleep(SUSPENDED)
+        move_ledger(ledger_on_each, elsewhere, commit=lambda: None)
+        return answer
+
+    taisly.create_post = create_and_move
+    send_post(taisly, post)
+    new = sandbox.rate_limited(elsewhere, clock)
+    send_post(new, post)
+    watch_posts(new, None, seconds=1800)
+
+    assert _states(new, post) == {PostState.SUCCESS}
+    assert _states(taisly, post) == {PostState.ACCEPTED}
+    assert f"accepted by Taisly: history ID {ids[0]}" in engine_log.text
+    assert "elsewhere.db, which finds the post in Taisly's history" in engine_log.text
     assert len(sandbox.posts) == 1

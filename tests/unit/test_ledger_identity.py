@@ -108,10 +108,10 @@ def test_everything_is_moved(ledger: Ledger, other: Ledger, checked: Post, clock
     assert _content(other) == before
     assert other.identity().sends == 3
     assert [send.id for send, _ in other.sends(ids)] == ids
-    with pytest.raises(LedgerUnavailable, match=r"was moved to .*other.db and is not used any more"):
+    with pytest.raises(LedgerUnavailable, match=r"was replaced by .*other.db and is not used any more"):
         ledger.claim(checked("late"), service=SERVICE, owner="me")
     reopened = Ledger(str(ledger.full_url))
-    with pytest.raises(LedgerUnavailable, match="was moved to"):
+    with pytest.raises(LedgerUnavailable, match="was replaced by"):
         reopened.open_sends(SERVICE)
     _send(other, checked("later"))
 
