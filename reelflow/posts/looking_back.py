@@ -10,7 +10,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.history import CLOCK_SLACK
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.records.posts import Account, FoundPost, PostRequest, plain_caption
+from reelflow.records.posts import DAY, Account, FoundPost, PostRequest, plain_caption
 from reelflow.taisly.wire import HistoryItem
 from reelflow.wording import count, duration
 
@@ -19,6 +19,16 @@ log = logging.getLogger(__name__)
 AHEAD = timedelta(days=400)
 """How far in the future a scheduled post is looked for."""
 
+LEAST = DAY
+"""Seconds looked back in any case: the same post is one post, however soon the same video may be published again."""
+
+PAGE = 10
+"""Posts on a page of the history, as documented."""
+MOST_PAGES = 30
+"""Pages that are read to reach the time looked back to."""
+SENSIBLE = (datetime(2020, 1, 1, tzinfo=UTC).timestamp(), datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+"""Times outside of this cannot be Taisly's own."""
+
 LONGEST_CAPTION = 10_000
 """Characters of a caption that are stored; platforms allow fewer."""
 
@@ -26,7 +36,8 @@ LONGEST_CAPTION = 10_000
 def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.0) -> None:
     """Store what the history has and no send on record owns; once for each key, if its ledger has to look back.
 
-    One request; two if the first shows nothing, since how a range is to be written is not documented.
+    One request, if its answer can only be that to the range. How a range is to be written is not documented, so an
+    empty answer, or as many posts as are on a page, is not believed: then page by page, until a post is older.
 
     Args:
         taisly: With the ledger.
@@ -35,16 +46,14 @@ def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.
 
     Raises:
         ServiceError: the history cannot be read. Nothing may be sent until it was.
+        DuplicatePost: it cannot be read as far back as is needed, so the post may be in it.
     """
-    ledger = taisly.ledger
-    if not seconds or not ledger.has_to_look_back(taisly.key):
+    ledger, reach = taisly.ledger, max(seconds, LEAST)
+    if not ledger.has_to_look_back(taisly.key):
         return
-    now, ahead = ledger.now(), taisly.clock_ahead or 0.0
-    start = datetime.fromtimestamp(now + ahead - seconds, UTC) - CLOCK_SLACK
-    items = taisly.history_between(start, datetime.fromtimestamp(now + ahead, UTC) + AHEAD, "publish", patience)
-    items = items or taisly.history_page(1, "publish", patience)
+    items = _read_back(taisly, reach, patience)
     owned = ledger.owned_history_ids(taisly.service, [item.id for item in items if item.id])
-    found = [_found(item, taisly.clock_ahead or 0.0) for item in items if item.id not in owned]
+    found = [_found(item, _clock_ahead(taisly)) for item in items if item.id not in owned]
     ledger.store_found(taisly.key, taisly.service, found)
     shows = (
         f"It shows {count(len(found), 'post')} that this ledger does not know. A post with the same caption to the "
@@ -53,21 +62,70 @@ def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.
     log.log(
         logging.WARNING if found else logging.INFO,
         "This ledger is new here or has lost sends, so Taisly's history of the last %s was read. %s",
-        duration(seconds),
+        duration(reach),
         shows if found else "This ledger knows all of its posts.",
     )
     if untold := sum(not post.caption for post in found):
         log.warning("%d of them have no caption in the history, so they cannot be compared.", untold)
 
 
+def _read_back(taisly: RateLimitedTaisly, reach: float, patience: float) -> list[HistoryItem]:
+    """The history of so many seconds, and what is scheduled."""
+    ahead = _clock_ahead(taisly)
+    items = _read_range(taisly, reach, patience)
+    if abs(_clock_ahead(taisly) - ahead) > CLOCK_SLACK.total_seconds() / 2:  # its first answer tells its clock
+        items = _read_range(taisly, reach, patience)
+    return items if len(items) not in (0, PAGE) else _read_pages(taisly, items, _start(taisly, reach), patience)
+
+
+def _read_range(taisly: RateLimitedTaisly, reach: float, patience: float) -> list[HistoryItem]:
+    return taisly.history_between(_start(taisly, reach), _taislys_now(taisly) + AHEAD, "publish", patience)
+
+
+def _read_pages(
+    taisly: RateLimitedTaisly, items: list[HistoryItem], start: datetime, patience: float
+) -> list[HistoryItem]:
+    """`items`, and the newest pages back to `start`."""
+    found, seen = list(items), set[str]()
+    for page in range(1, MOST_PAGES + 1):
+        more = taisly.history_page(page, "publish", patience)
+        known = {item.id for item in found if item.id}
+        found += [item for item in more if item.id not in known]
+        if not more or any(item.created is not None and item.created < start for item in more):
+            return found
+        ids = {item.id for item in more}
+        if ids <= seen:  # the same page once more: the number is not understood
+            break
+        seen |= ids
+    raise DuplicatePost(
+        f"Nothing was sent, because this ledger is new here or has lost sends, and Taisly's history cannot be read far "
+        f"enough back to see whether the post is in it (to {start:%Y-%m-%d %H:%M} UTC; {count(page, 'page')} read). "
+        "Check the accounts. To send this post all the same, set 'Send again on purpose' to 1."
+    )
+
+
+def _clock_ahead(taisly: RateLimitedTaisly) -> float:
+    """By how much Taisly's clock is ahead of ours; 0 if that is not known, or its answer had a date of no sense."""
+    ahead = taisly.clock_ahead or 0.0
+    return ahead if SENSIBLE[0] < taisly.ledger.now() + ahead < SENSIBLE[1] else 0.0
+
+
+def _taislys_now(taisly: RateLimitedTaisly) -> datetime:
+    return datetime.fromtimestamp(taisly.ledger.now() + _clock_ahead(taisly), UTC)
+
+
+def _start(taisly: RateLimitedTaisly, reach: float) -> datetime:
+    return _taislys_now(taisly) - timedelta(seconds=reach) - CLOCK_SLACK
+
+
 def _found(item: HistoryItem, clock_ahead: float) -> FoundPost:
-    moment = item.scheduled or item.created
+    moments = (moment.timestamp() for moment in (item.scheduled, item.created) if moment is not None)
     return FoundPost(
         history_id=item.id,
         caption=(item.caption or "").replace("\0", "")[:LONGEST_CAPTION],
         account_ids=item.account_ids or tuple(r.platform_id for r in item.result if r.platform_id),
         platforms=tuple(r.platform for r in item.result if r.platform),
-        at=moment.timestamp() - clock_ahead if moment else None,
+        at=next((moment - clock_ahead for moment in moments if SENSIBLE[0] < moment < SENSIBLE[1]), None),
     )
 
 
@@ -93,7 +151,7 @@ def check_found(ledger: Ledger, request: PostRequest, *, service: str) -> None:
 def _is_near(request: PostRequest, post: FoundPost, now: float) -> bool:
     """Whether both would be published within the time in which the same post is refused."""
     due = max(now, request.scheduled_ms / 1000)
-    return post.at is None or abs(due - post.at) < request.duplicate_seconds
+    return post.at is None or abs(due - post.at) < max(request.duplicate_seconds, LEAST)
 
 
 def _is_at(account: Account, post: FoundPost) -> bool:

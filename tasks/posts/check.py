@@ -33,7 +33,8 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     with taisly.get_rate_limited(ledger) as client:
         accounts = client.choose_accounts(form.accounts, patience=form.patience)
         check_reposts(accounts, client.copied_accounts(patience=form.patience))
-        look_back(client, taisly.duplicate_seconds, patience=form.patience)
+        if not form.repeat:
+            look_back(client, taisly.duplicate_seconds, patience=form.patience)
     request = make_request(form, video, scheduled_for, accounts, duplicate_seconds=taisly.duplicate_seconds)
     check_found(ledger, request, service=taisly.service)
     with explained_duplicates():

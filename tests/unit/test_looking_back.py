@@ -1,17 +1,22 @@
 """A ledger that is new, emptied or older than it was looks into the history before its first sends."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from support.clock import Clock
 
 from reelflow.errors import DuplicatePost, ServiceError
 from reelflow.ledger import Ledger
-from reelflow.posts.looking_back import check_found, look_back
+from reelflow.posts.looking_back import MOST_PAGES, check_found, look_back
+from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
 from reelflow.records.posts import DAY, PostRequest
+from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
+from reelflow.taisly import TaislyClient
 
 Post = Callable[..., PostRequest]
 HISTORY = "GET /api/private/post/history"
@@ -120,3 +125,117 @@ def test_nothing_is_sent_while_the_history_cannot_be_read(sandbox: Any, taisly: 
         look_back(taisly, DAY)
 
     assert taisly.ledger.has_to_look_back(taisly.key)
+
+
+def _add_posts(sandbox: Any, number: int) -> None:
+    """Posts that somebody made by hand, the newest of all."""
+    for n in range(number):
+        sandbox.world.add_post(
+            sha256="s", file="f", caption=f"by hand {n}", preview=0, accounts=[ACCOUNTS[-1]["id"]], scheduled=None
+        )
+
+
+@pytest.mark.parametrize("newer", [9, 10, 25])
+def test_a_service_that_ignores_the_range_is_read_page_by_page(
+    sandbox: Any, taisly: Any, lost: PostRequest, clock: Clock, newer: int
+) -> None:
+    """Its answer looks as if there were ten posts; back to the time that is asked for, and no further."""
+    clock.now += 2 * DAY
+    clock.drive(sandbox)
+    _add_posts(sandbox, 30)
+    clock.sleep(DAY - 3600)
+    _add_posts(sandbox, newer)
+    sandbox.style_history(ignores_range=True)
+    taisly.ledger.require_look_back()
+
+    look_back(taisly, DAY)
+
+    assert len(taisly.ledger.found_posts(taisly.service)) >= 30 + newer
+    assert sandbox.requests(HISTORY) <= 2 + (30 + newer) // 10
+    assert not taisly.ledger.has_to_look_back(taisly.key)
+    check_found(taisly.ledger, lost, service=taisly.service)
+
+
+@pytest.mark.parametrize("pages", ["all different", "all the same"])
+def test_a_history_that_has_no_end_is_not_said_to_be_read(
+    sandbox: Any, taisly: Any, lost: PostRequest, engine_log: pytest.LogCaptureFixture, pages: str
+) -> None:
+    """Nothing is sent then, unless it is on purpose; and the next run reads again."""
+    _add_posts(sandbox, MOST_PAGES * 10)
+    sandbox.style_history(ignores_range=True)
+    taisly.ledger.require_look_back()
+    if pages == "all the same":
+        read = taisly.history_page
+        taisly.history_page = lambda page, *more: read(1, *more)
+
+    with pytest.raises(DuplicatePost, match=r"cannot be read far enough back.*'Send again on purpose' to 1"):
+        look_back(taisly, DAY)
+
+    assert sandbox.requests(HISTORY) == (1 + MOST_PAGES if pages == "all different" else 3)
+    assert taisly.ledger.has_to_look_back(taisly.key)
+    assert "was read" not in engine_log.text
+
+
+def test_it_looks_back_although_the_same_video_is_never_refused(
+    sandbox: Any, taisly: Any, clock: Clock, ledger_url: str, checked: Post, lost: PostRequest
+) -> None:
+    """The same post is one post however the block is set: what is out, and what is scheduled."""
+    due = datetime.fromtimestamp(clock.now, UTC) + timedelta(days=30)
+    later = checked("later", scheduled_for=due, duplicate_seconds=0)
+    other = Ledger(ledger_url.replace("ledger.db", "third.db"), clock=clock)
+    send_post(sandbox.rate_limited(other, clock), later)
+    other.close()
+    taisly.ledger.require_look_back()
+
+    look_back(taisly, 0)
+
+    for post in (later, lost.model_copy(update={"duplicate_seconds": 0})):
+        with pytest.raises(DuplicatePost, match="Taisly's history has a post with the same caption"):
+            check_found(taisly.ledger, post, service=taisly.service)
+
+
+def test_a_clock_that_is_known_only_after_the_first_answer_is_followed(
+    sandbox: Any, taisly: Any, lost: PostRequest, clock: Clock
+) -> None:
+    """This machine's is 20 hours ahead: the range that was asked for first was too short."""
+    _add_posts(sandbox, 3)
+    sandbox.world.data.posts[0].created -= 8 * 3600 * 1000
+    clock.now += 20 * 3600
+    taisly.ledger.require_look_back()
+
+    with pytest.raises(DuplicatePost, match="Taisly's history has a post with the same caption"):
+        _check(taisly, lost)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"],
+)
+@pytest.mark.parametrize("created", [None, 253402300799000, -62135596800000, 1])
+def test_dates_that_make_no_sense_are_no_error(
+    sandbox: Any, taisly: Any, lost: PostRequest, clock: Clock, date: str, created: int | None
+) -> None:
+    """Neither the service's clock nor a post's time; a post that may be the same is still refused."""
+    network = httpx.HTTPTransport()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = network.handle_request(request)
+        body = [found.read(), found.json()][1]
+        for item in body["data"]:
+            item.update({} if created is None else {"date": created, "scheduled": created})
+        return httpx.Response(found.status_code, json=body, headers={"Date": date})
+
+    by_way = httpx.MockTransport(answer)
+    with network, TaislyClient(API_KEY, sandbox.taisly_url, transport=by_way, clock=clock) as client:
+        odd = RateLimitedTaisly(
+            client, taisly.ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
+        )
+        for _ in range(2):  # the second time its clock is known
+            odd.ledger.require_look_back()
+            look_back(odd, DAY)
+        for due in (None, datetime(9999, 12, 31, tzinfo=UTC)):
+            with contextlib.suppress(DuplicatePost):
+                check_found(odd.ledger, lost.model_copy(update={"scheduled_for": due}), service=odd.service)
+        if created is None:
+            with pytest.raises(DuplicatePost):
+                check_found(odd.ledger, lost, service=odd.service)
