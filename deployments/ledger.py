@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 
 from prefect.settings import PREFECT_API_URL
 
+from blocks import ReelflowLedger
 from deployments.prefect_api import checked_client
-from reelflow.errors import InputError, LedgerUnavailable
-from reelflow.ledger import URL_VARIABLE, Ledger, default_url, is_in_use, move_ledger
+from reelflow.errors import LedgerUnavailable
+from reelflow.ledger import (
+    URL_VARIABLE,
+    Identity,
+    Ledger,
+    default_url,
+    move_ledger,
+    refuse_while_in_use,
+    replace_ledger,
+)
 from reelflow.wording import count
-from tasks.ledger import close_ledgers, open_ledger, own_url, read_sends, read_stored, store_ledger
+from tasks.ledger import choose_ledger, close_ledgers, open_ledger, own_url, read_stored, store_ledger
+from tasks.remembered import read_remembered
 
 _RESTART = "Restart the workers, or the process that serves the flows: what is running may still use the old one."
 
@@ -23,7 +33,7 @@ def show() -> int:
         if stored is None:
             print(f"No program has used a ledger with {PREFECT_API_URL.value()} yet. The first run stores which it is.")
             return 0
-        remembered = read_sends(client, stored.ledger_id)
+        remembered = read_remembered(client, stored.ledger_id).sends
     print(f"Ledger      {stored.place}\nID          {stored.ledger_id}")
     print(f"Remembered  {count(remembered, 'send')}, by the Prefect server at {PREFECT_API_URL.value()}", flush=True)
     found = open_ledger().identity()
@@ -46,15 +56,9 @@ def use(url: str | None = None, /) -> int:
     Raises:
         InputError: a run is at work with the present one.
     """
-    with checked_client() as client, closing(Ledger(url or default_url())) as ledger:
-        before = read_stored(client)
-        if before is not None:
-            _refuse_while_in_use(before.get_ledger())
-        found = ledger.identity()
-        if before is not None and before.ledger_id == found.id:
-            ledger.expect_sends(read_sends(client, found.id))
-        ledger.require_look_back()
-        store_ledger(ledger)
+    with checked_client() as client, closing(Ledger(url or default_url(), even_if_replaced=True)) as ledger:
+        before, found = read_stored(client), ledger.identity()
+        _replace(before, ledger)
     close_ledgers()
     print(f"This Prefect server uses the ledger {ledger.full_place} from now on (ID {found.id[:8]}).")
     print("Before its first sends it searches Taisly's history for posts that it does not know.")
@@ -65,16 +69,30 @@ def use(url: str | None = None, /) -> int:
     return 0
 
 
-def _refuse_while_in_use(present: Ledger) -> None:
-    """Raise InputError if a run is at work: it would record what it does in a ledger that nobody reads any more."""
-    if present.is_missing_file:
+def _replace(before: ReelflowLedger | None, chosen: Ledger) -> None:
+    """Use the chosen ledger, and mark the present one as replaced, if it is another one that can be used."""
+    if before is None:
+        choose_ledger(chosen)
         return
-    with closing(present), suppress(LedgerUnavailable):  # it may be used no more because it cannot be
-        if is_in_use(present):
-            raise InputError(
-                f"Nothing was changed: a run is active with {present.place}. Pause the schedules, wait until all runs "
-                "have finished, then try again."
-            )
+    with closing(before.get_ledger()) as present:
+        found = _identity_of(present)
+        if found is None or found.id not in (before.ledger_id, chosen.identity().id):
+            choose_ledger(chosen)
+        elif found.id == chosen.identity().id and present.is_same_file(chosen):
+            refuse_while_in_use(present)
+            choose_ledger(chosen)
+        else:
+            replace_ledger(present, chosen, commit=lambda: choose_ledger(chosen))
+
+
+def _identity_of(present: Ledger) -> Identity | None:
+    """None for one that is not here or cannot be used: that may be why another one is chosen."""
+    if present.is_missing_file:
+        return None
+    try:
+        return present.identity()
+    except LedgerUnavailable:
+        return None
 
 
 def move(url: str, /) -> int:

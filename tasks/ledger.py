@@ -1,34 +1,29 @@
 """The one ledger of a Prefect server: every program that talks to the server uses it, or refuses to send anything.
 
 A block on the server says where the ledger is and which one it is. Another ledger would not know what was posted, and
-posts would be sent again in silence. The server also remembers how many sends the ledger had, so that one which was
-emptied or restored from a backup is noticed.
+posts would be sent again in silence. What the server remembers of its content is in `tasks.remembered`.
 """
 
 import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import closing, contextmanager, suppress
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from blocks import ReelflowLedger
 from reelflow.errors import LedgerUnavailable, ReelflowError
 from reelflow.ledger import URL_VARIABLE, Ledger, default_url
-from reelflow.wording import count
+from tasks.remembered import read_remembered, recognize, remember, write_remembered
 
 log = logging.getLogger("reelflow.ledger")
 
 BLOCK_NAME = "main"
 """The name of the block: a server has one ledger."""
-SENDS_VARIABLE = "reelflow_ledger_sends"
-"""The Prefect variable with the id of the ledger and how many sends it had when a run last published."""
 SAVE_TRIES = 3
 """How often registering the block's type is tried: two first runs at once do it both, and one of them fails."""
 RISK = "Nothing was sent: another ledger does not know what was posted, so posts would be sent again."
@@ -41,20 +36,53 @@ def open_ledger() -> Ledger:
     """The server's ledger; one read of the server, and one connection pool, for each process.
 
     Where the server has none yet, it is the one at REELFLOW_LEDGER_URL, or the user's own, and is the server's from now
-    on. If it was moved since this process opened it, the new one.
+    on. If it was replaced since this process opened it, the new one.
 
     Raises:
         LedgerUnavailable: the server, or its ledger, cannot be read; or REELFLOW_LEDGER_URL leads to another ledger.
     """
-    key = (PREFECT_API_URL.value() or "", str(PREFECT_HOME.value()), own_url())
+    key = _key()
     with _opening:
-        if ledger := _opened.get(key):
+        if opened := _opened.get(key):
             with suppress(LedgerUnavailable):
-                if not ledger.was_moved():
-                    return ledger
+                if not opened[0].was_moved():
+                    return opened[0]
             close_ledgers()
         _opened[key] = _open(key[-1])
-        return _opened[key]
+        return _opened[key][0]
+
+
+def current_ledger() -> Ledger:
+    """The same for a step that sends something: the server is read again, as this process may have waited for hours.
+
+    Raises:
+        LedgerUnavailable: as before; or another copy of the ledger is in use.
+    """
+    ledger = open_ledger()
+    with server_client() as client:
+        if _opened.get(_key()) == (ledger, _name_of(read_stored(client))):
+            recognize(client, ledger)
+            return ledger
+    return reopen_ledger()
+
+
+def confirm_ledger(ledger: Ledger) -> None:
+    """Make sure, once a post is claimed, that the ledger is still the server's, and let the server remember the claim.
+
+    Before anything is sent, and not after it: if this machine died in between and the ledger was restored from a
+    backup, nobody would miss the send.
+
+    Raises:
+        LedgerUnavailable: the server cannot be read or written, or uses another ledger by now. Nothing may be sent.
+    """
+    with server_client() as client:
+        stored = read_stored(client)
+        if stored is None or stored.ledger_id != ledger.identity().id:
+            raise LedgerUnavailable(
+                f"This Prefect server uses another ledger than {ledger.place} since this run has begun. Nothing was "
+                "sent. Start the run again: it uses the new one."
+            )
+        remember(client, ledger)
 
 
 def reopen_ledger() -> Ledger:
@@ -66,11 +94,15 @@ def reopen_ledger() -> Ledger:
 def close_ledgers() -> None:
     """Close what this process has opened; whoever opens the ledger next reads the server again."""
     while _opened:
-        _opened.popitem()[1].close()
+        _opened.popitem()[1][0].close()
 
 
-_opened: dict[tuple[str, str, str], Ledger] = {}
-"""By server, Prefect's own folder, and the URL in the environment."""
+def _key() -> tuple[str, str, str]:
+    return PREFECT_API_URL.value() or "", str(PREFECT_HOME.value()), own_url()
+
+
+_opened: dict[tuple[str, str, str], tuple[Ledger, tuple[str, str]]] = {}
+"""Each with what the server's block said, by server, Prefect's own folder, and the URL in the environment."""
 _opening = threading.Lock()
 """Steps that run at once, in threads of their own, use the same connections."""
 
@@ -80,19 +112,12 @@ def own_url() -> str:
     return os.environ.get(URL_VARIABLE, "").strip()
 
 
-def _open(own: str) -> Ledger:
+def _open(own: str) -> tuple[Ledger, tuple[str, str]]:
     with server_client() as client:
-        stored = read_stored(client) or _save_first(client, Ledger(own or default_url(), patience=PATIENCE))
+        stored = read_stored(client) or _save_first(client, own or default_url())
         ledger = _same_ledger(stored, own)
-        remembered = read_sends(client, stored.ledger_id)
-    if missing := ledger.expect_sends(remembered):
-        log.warning(
-            "The ledger at %s lacks %s that this Prefect server remembers: it was emptied, or restored from a backup. "
-            "Before its next send, Taisly's history is searched for what it does not know.",
-            ledger.place,
-            count(missing, "send"),
-        )
-    return ledger
+        recognize(client, ledger)
+    return ledger, _name_of(stored)
 
 
 def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
@@ -107,6 +132,7 @@ def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
         )
     found = ledger.identity().id
     if found == stored.ledger_id:
+        _refuse_copy(named, ledger, stored)
         return ledger
     if own:
         raise LedgerUnavailable(
@@ -119,6 +145,21 @@ def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
         f"machine's, or one that was made after the old one was lost. {RISK} Run this where the old one is, or restore "
         "it from a backup; or, if this is to be the server's ledger from now on, run `reelflow ledger use`."
     )
+
+
+def _refuse_copy(named: str, ledger: Ledger, stored: ReelflowLedger) -> None:
+    """Raise LedgerUnavailable if the server's own file is on this machine, too, and the ledger is a copy of it."""
+    original = stored.get_ledger()
+    if not original.is_missing_file and not ledger.is_same_file(original):
+        raise LedgerUnavailable(
+            f"{named}, but that is a copy of this Prefect server's ledger {stored.place}. {RISK} Unset {URL_VARIABLE}; "
+            "or, if the copy is to be the server's ledger from now on, run `reelflow ledger use`."
+        )
+
+
+def _name_of(stored: ReelflowLedger | None) -> tuple[str, str]:
+    """What tells whether the block has changed."""
+    return (stored.url.get_secret_value(), stored.ledger_id) if stored else ("", "")
 
 
 # What the server stores
@@ -156,53 +197,39 @@ def store_ledger(ledger: Ledger) -> None:
     """Make this ledger the server's, and let the server remember its number of sends."""
     with server_client():
         ReelflowLedger.of(ledger).save(BLOCK_NAME, overwrite=True)
-    remember_sends(ledger)
+    try:
+        with server_client() as client:
+            remember(client, ledger)
+    except ReelflowError as error:
+        log.warning("The Prefect server was not told how many sends the ledger has; the next send does it: %s", error)
 
 
-def _save_first(client: SyncPrefectClient, ledger: Ledger) -> ReelflowLedger:
+def choose_ledger(ledger: Ledger) -> None:
+    """Make this ledger the server's after a person's decision: it looks back, and any other copy of it is refused."""
+    with server_client() as client:
+        block, found = ReelflowLedger.of(ledger), ledger.identity()
+        ledger.expect_sends(read_remembered(client, found.id).sends)
+        found = ledger.identity()
+
+        def commit(copy: str) -> None:
+            block.save(BLOCK_NAME, overwrite=True)
+            write_remembered(client, found, copy)
+
+        ledger.rename_copy(found.copy_id, commit=commit)
+    ledger.reinstate()
+
+
+def _save_first(client: SyncPrefectClient, url: str) -> ReelflowLedger:
     """Make this ledger the server's, unless another program does so at the same moment; the block that is there then.
 
     It looks back, as nobody knows what was sent before.
     """
-    block = ReelflowLedger.of(ledger)
-    ledger.require_look_back()
+    with closing(Ledger(url, patience=PATIENCE)) as ledger:
+        block = ReelflowLedger.of(ledger)
+        ledger.require_look_back()
     for _ in range(SAVE_TRIES):
         with suppress(ObjectAlreadyExists, ValueError):  # the block is there by now, or its type
             block.save(BLOCK_NAME)
         if stored := read_stored(client):
             return stored
     raise ValueError(f"the block {block.get_block_type_slug()}/{BLOCK_NAME} cannot be saved")
-
-
-def read_sends(client: SyncPrefectClient, ledger_id: str) -> int:
-    """How many sends this ledger had, as far as the server remembers."""
-    variable = client.read_variable_by_name(SENDS_VARIABLE)
-    value: Any = variable.value if variable else None
-    if not isinstance(value, dict) or value.get("ledger") != ledger_id or not isinstance(value.get("sends"), int):
-        return 0
-    return int(value["sends"])
-
-
-def remember_sends(ledger: Ledger) -> None:
-    """Let the server remember how many sends the ledger has by now.
-
-    An error is only logged: by now the post has been sent, and the next run that publishes does it too.
-    """
-    try:
-        with server_client() as client:
-            _write_sends(client, ledger)
-    except ReelflowError:
-        log.warning(
-            "The Prefect server was not told how many sends the ledger has. The next run that publishes does it."
-        )
-
-
-def _write_sends(client: SyncPrefectClient, ledger: Ledger) -> None:
-    found = ledger.identity()
-    if found.sends <= read_sends(client, found.id):
-        return
-    value = {"ledger": found.id, "sends": found.sends}
-    try:
-        client.create_variable(VariableCreate(name=SENDS_VARIABLE, value=value))
-    except ObjectAlreadyExists:
-        client.update_variable(VariableUpdate(name=SENDS_VARIABLE, value=value))

@@ -17,7 +17,7 @@ from reelflow.ledger.claims import ClaimLedger, DuplicateFound
 from reelflow.ledger.database import URL_VARIABLE, default_url
 from reelflow.ledger.identity import Identity, IdentityLedger
 from reelflow.ledger.keys import Room, key_fingerprint
-from reelflow.ledger.moving import is_in_use, move_ledger
+from reelflow.ledger.moving import move_ledger, refuse_while_in_use, replace_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.schema import phone_requests, sends
 from reelflow.records.post_states import LONGEST_LEASE
@@ -29,9 +29,10 @@ __all__ = [
     "Ledger",
     "Room",
     "default_url",
-    "is_in_use",
     "key_fingerprint",
     "move_ledger",
+    "refuse_while_in_use",
+    "replace_ledger",
 ]
 
 

@@ -53,6 +53,7 @@ class Database:
         clock: For tests: Unix seconds.
         lease_seconds: How long a send stays its run's without a heartbeat; REELFLOW_LEASE_SECONDS, or 20.
         patience: Seconds for which a PostgreSQL that cannot be reached is tried again, whatever is to be done then.
+        even_if_replaced: Whether it may be opened although another one is used in its place.
         sleep: For tests.
     """
 
@@ -63,11 +64,13 @@ class Database:
         clock: Callable[[], float] = time.time,
         lease_seconds: float | None = None,
         patience: float = 0.0,
+        even_if_replaced: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = _url(url or default_url())
         self.lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
         self.patience = patience
+        self._even_if_replaced = even_if_replaced
         self._clock = clock
         self._sleep = sleep
         self._engine: Engine | None = None
@@ -86,6 +89,13 @@ class Database:
     def is_missing_file(self) -> bool:
         """Whether it is a SQLite file that is not on this machine: opening it would create an empty one."""
         return bool(self._file and not self._file.exists())
+
+    def is_same_file(self, other: Database) -> bool:
+        """Whether both are one SQLite file, or neither is a file that is here."""
+        mine, its = self._file, other._file
+        if mine is None or its is None or not (mine.exists() and its.exists()):
+            return mine is its is None
+        return mine.samefile(its)
 
     @property
     def _file(self) -> Path | None:
@@ -153,7 +163,7 @@ class Database:
             if self._engine is None:
                 engine = _create_engine(self.url)
                 try:
-                    _prepare(engine, self.place)
+                    _prepare(engine, self.place, even_if_replaced=self._even_if_replaced)
                 except BaseException:
                     engine.dispose()
                     raise
@@ -273,13 +283,14 @@ def refuse_if_moved(connection: Connection, place: str) -> None:
         )
 
 
-def _prepare(engine: Engine, place: str) -> None:
+def _prepare(engine: Engine, place: str, *, even_if_replaced: bool) -> None:
     """Bring the schema up to the newest migration; whoever comes first does it, the others wait for the lock."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         _migrate(connection)
-        refuse_if_moved(connection, place)
+        if not even_if_replaced:
+            refuse_if_moved(connection, place)
 
 
 def _migrate(connection: Connection) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -23,6 +24,8 @@ class Identity:
         sends: How many it has ever recorded, those that it lost since included. It only grows.
         lost_sends: How many of them it no longer has, as far as that was noticed.
         is_looking_back: Whether it still has to look into the history before its first sends.
+        last_send: The id of the one that was claimed last; empty if it has none.
+        copy_id: Which of several copies it is, once it was noticed that there are several.
     """
 
     id: str
@@ -30,6 +33,8 @@ class Identity:
     sends: int
     lost_sends: int
     is_looking_back: bool
+    last_send: str
+    copy_id: str
 
 
 class IdentityLedger(KeyLedger):
@@ -39,7 +44,10 @@ class IdentityLedger(KeyLedger):
         """Which ledger this is."""
         looked_back = sa.exists().where(api_keys.c.looked_back == ledger.c.look_back)
         recorded = sa.select(sa.func.count()).select_from(sends).scalar_subquery()
-        query = sa.select(ledger, recorded.label("recorded"), looked_back.label("has_looked"))
+        newest = sa.select(sends.c.id).order_by(sends.c.claimed_at.desc()).limit(1).scalar_subquery()
+        query = sa.select(
+            ledger, recorded.label("recorded"), looked_back.label("has_looked"), newest.label("last_send")
+        )
         with self.transaction() as connection:
             row = connection.execute(query).mappings().one()
         return Identity(
@@ -48,7 +56,32 @@ class IdentityLedger(KeyLedger):
             sends=row["recorded"] + row["lost_sends"],
             lost_sends=row["lost_sends"],
             is_looking_back=bool(row["look_back"] and not row["has_looked"]),
+            last_send=row["last_send"] or "",
+            copy_id=row["copy_id"],
         )
+
+    def has_send(self, send_id: str) -> bool:
+        """Whether a send is on record."""
+        with self.transaction() as connection:
+            return connection.scalar(sa.select(sends.c.id).where(sends.c.id == send_id)) is not None
+
+    def rename_copy(self, before: str, *, commit: Callable[[str], None]) -> None:
+        """Give this copy of the ledger a name of its own, unless somebody else has just done so; it looks back, too.
+
+        Args:
+            before: Its name until now.
+            commit: Called with the new name, to let programs use this copy only. If it raises, the old name stays.
+        """
+        name = uuid.uuid4().hex
+        values = {"copy_id": name, "look_back": ledger.c.look_back + 1}
+        with self.transaction() as connection:
+            if connection.execute(ledger.update().where(ledger.c.copy_id == before).values(values)).rowcount:
+                commit(name)
+
+    def reinstate(self) -> None:
+        """Let this ledger be used again, after another one was used in its place."""
+        with self.transaction() as connection:
+            connection.execute(ledger.update().values(moved_to=None))
 
     def require_look_back(self) -> None:
         """Let every key look into the history before its next send: this ledger may lack what was sent."""

@@ -1,4 +1,4 @@
-"""Move everything from one ledger to an empty one."""
+"""Move everything from one ledger to an empty one, or use another one in place of it."""
 
 from __future__ import annotations
 
@@ -64,10 +64,37 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
     return copied
 
 
-def is_in_use(database: Database) -> bool:
-    """Whether a run holds something in it: it is at work, or was some seconds ago."""
+def replace_ledger(old: Database, new: Database, *, commit: Callable[[], None]) -> None:
+    """Let programs use another ledger, and mark this one: whoever has opened it before sends nothing more.
+
+    Args:
+        old: The ledger that is in use. It stays so if anything fails.
+        new: The one that is used from now on; nothing is copied.
+        commit: Makes programs use it.
+
+    Raises:
+        InputError: a run is active.
+        LedgerUnavailable: one of the two cannot be used.
+    """
+    with old.transaction() as connection:
+        _lock(connection)
+        _refuse_while_in_use(connection, old)
+        connection.execute(ledger.update().values(moved_to=new.full_place))
+        commit()
+
+
+def refuse_while_in_use(database: Database) -> None:
+    """Raise InputError if a run is active: it would record what it does in a ledger that nobody reads any more."""
     with database.transaction() as connection:
-        return _is_in_use(connection, database.now())
+        _refuse_while_in_use(connection, database)
+
+
+def _refuse_while_in_use(connection: Connection, database: Database) -> None:
+    if _is_in_use(connection, database.now()):
+        raise InputError(
+            f"Nothing was changed: a run is active with {database.place}. Pause the schedules, wait until all runs "
+            "have finished, then try again."
+        )
 
 
 def _id_of(database: Database) -> str:

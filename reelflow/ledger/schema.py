@@ -14,6 +14,7 @@ ledger = sa.Table(
     sa.Column("lost_sends", sa.Integer, nullable=False),
     sa.Column("look_back", sa.Integer, nullable=False),
     sa.Column("moved_to", _T),
+    sa.Column("copy_id", _S(32), nullable=False),
 )
 sends = sa.Table(
     "sends",

@@ -87,6 +87,7 @@ def send_post(
     patience: float = 900.0,
     grace: float = GRACE,
     progress: Callable[[int, int], None] | None = None,
+    before_upload: Callable[[], None] = lambda: None,
 ) -> SendResult:
     """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
 
@@ -100,6 +101,8 @@ def send_post(
         patience: Seconds to wait for room in the plan, for a busy service, and for other runs.
         grace: Seconds within which a post may still appear in the history after a 429 to its whole upload.
         progress: As in `TaislyClient.create_post`.
+        before_upload: Called once the post is claimed, before each request. What it raises ends the send: nothing was
+            posted.
 
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
@@ -118,7 +121,7 @@ def send_post(
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
-            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, progress).run():
+            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, progress, before_upload).run():
                 result.send_ids.add(claim.send_id)
                 result.sent_now = True
                 # Tried by this run, whatever came of it: a refusal may be claimed again, but only by another run.
@@ -148,10 +151,11 @@ class _Attempt:
         waiting: Countdown,
         grace: float,
         progress: Callable[[int, int], None] | None,
+        before_upload: Callable[[], None],
     ) -> None:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
         self.send_id, self.owner, self.waiting, self.grace = send_id, owner, waiting, grace
-        self.progress = progress
+        self.progress, self.before_upload = progress, before_upload
 
     def run(self) -> bool:
         """Send until it is settled; False if another run has taken the post over."""
@@ -177,6 +181,7 @@ class _Attempt:
             sealed = True
 
         try:
+            self.before_upload()
             self.ledger.begin(self.send_id, self.owner)
             accepted = self.taisly.create_post(
                 self.request.video.path,

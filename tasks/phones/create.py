@@ -3,10 +3,10 @@
 from prefect import get_run_logger
 
 from blocks import ChatGPTSettings, TikMatrixHost
-from reelflow.errors import ServiceError
+from reelflow.errors import LedgerUnavailable, ServiceError
 from reelflow.phones import creating
 from reelflow.records.phones import PhonePlan, PhoneRequest, TaskRequest
-from tasks.ledger import open_ledger
+from tasks.ledger import current_ledger, open_ledger
 from tasks.step import Retry, step
 
 
@@ -31,10 +31,17 @@ def _create(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan, chatgpt
 
     Raises:
         ServiceError: some requests could not be sent.
+        LedgerUnavailable: the ledger cannot be used, or it is another one than that of the plan.
     """
     secrets = {"chatgpt_settings": chatgpt.get_settings()} if request.needs_chatgpt and chatgpt else {}
+    ledger = current_ledger()
+    if len(ledger.task_requests(ids=plan.request_ids)) < len(plan.request_ids):
+        raise LedgerUnavailable(
+            f"These phone tasks were planned in another ledger than {ledger.place}, which this Prefect server uses by "
+            "now. Nothing was sent. Start a new run."
+        )
     with host.get_client() as client:
-        creating.create_tasks(client, open_ledger(), _requests_of(plan), owner=plan.owner, secrets=secrets)
+        creating.create_tasks(client, ledger, _requests_of(plan), owner=plan.owner, secrets=secrets)
 
 
 def _requests_of(plan: PhonePlan) -> list[TaskRequest]:

@@ -13,7 +13,7 @@ from reelflow.heartbeat import heartbeat
 from reelflow.phones.limits import make_plan
 from reelflow.records.phones import PhonePlan, PhoneRequest
 from reelflow.wording import count
-from tasks.ledger import open_ledger
+from tasks.ledger import current_ledger, open_ledger
 from tasks.step import Retry, step
 
 
@@ -24,7 +24,7 @@ def plan_phone_tasks(host: TikMatrixHost, request: PhoneRequest) -> PhonePlan:
     Raises:
         LedgerUnavailable: the ledger cannot be used. Nothing is sent.
     """
-    ledger, guardrails, log = open_ledger(), host.guardrails, get_run_logger()
+    ledger, guardrails, log = current_ledger(), host.guardrails, get_run_logger()
     now = datetime.fromtimestamp(ledger.now(), UTC)
     since = guardrails.day_start(now).timestamp()
     log.info("This run asks for %s.", count(request.task_count, request.job))

@@ -1,12 +1,15 @@
 """Send a post to Taisly, once."""
 
+from functools import partial
+
 from prefect.runtime import flow_run
 
 from blocks import TaislyAccount
 from reelflow.posts import sending
+from reelflow.posts.looking_back import check_found, look_back
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
-from tasks.ledger import open_ledger, remember_sends
+from tasks.ledger import confirm_ledger, current_ledger
 from tasks.posts.wording import explained_duplicates
 from tasks.step import Retry, step
 
@@ -21,19 +24,22 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
 
     Raises:
         NothingSent: Taisly did not receive the post. It is safe to start the run again.
-        LedgerUnavailable: the ledger cannot be used. Nothing is sent.
+        LedgerUnavailable: the ledger cannot be used, or the server uses another one by now. Nothing is sent.
+        ServiceError: the ledger has to look into Taisly's history first, and cannot.
         InputError: the file changed since it was checked.
         DuplicatePost: another run has sent the same post meanwhile, with something changed.
     """
-    ledger = open_ledger()
+    ledger = current_ledger()
     with explained_duplicates(), taisly.get_rate_limited(ledger) as client:
-        sent = sending.send_post(
+        if not request.repeat:  # it may have been noticed since the post was checked that the ledger lacks sends
+            look_back(client, taisly.duplicate_seconds, patience=request.patience)
+            check_found(ledger, request, service=taisly.service)
+        return sending.send_post(
             client,
             request,
             flow_run=flow_run.id,
             patience=request.patience,
             grace=taisly.repeat_seconds,
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
+            before_upload=partial(confirm_ledger, ledger),
         )
-    remember_sends(ledger)
-    return sent

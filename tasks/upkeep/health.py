@@ -10,7 +10,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.records.phone_states import RequestState
 from reelflow.wording import count, listed
-from tasks.ledger import open_ledger
+from tasks.ledger import current_ledger
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -55,7 +55,7 @@ def check_ledger(ledger: Ledger) -> Finding:
 def find_ledger() -> tuple[Ledger | None, Finding]:
     """The server's ledger, if this program uses the same and can use it, with what was found."""
     try:
-        ledger = open_ledger()
+        ledger = current_ledger()
     except ReelflowError as error:
         return None, Finding("Ledger", False, str(error))
     return ledger, check_ledger(ledger)

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,20 @@ from flows.publish import publish_video
 from reelflow.errors import LedgerUnavailable
 from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
-from tasks.ledger import close_ledgers, open_ledger, own_url, read_sends, store_ledger
+from reelflow.posts.sending import send_post as engine_send
+from tasks.ledger import (
+    close_ledgers,
+    confirm_ledger,
+    current_ledger,
+    open_ledger,
+    own_url,
+    server_client,
+    store_ledger,
+)
+from tasks.posts.check import check_post
+from tasks.posts.send import send_post
+from tasks.remembered import read_remembered, remember
+from tasks.step import flow
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -60,7 +74,7 @@ def _stored() -> ReelflowLedger:
 
 def _remembered() -> int:
     with get_client(sync_client=True) as client:
-        return read_sends(client, _stored().ledger_id)
+        return read_remembered(client, _stored().ledger_id).sends
 
 
 def test_the_first_run_stores_which_ledger_the_server_uses(
@@ -159,12 +173,12 @@ def test_a_ledger_restored_from_a_backup_looks_back(
     """What was sent since is found in the history and refused; the log says so; other posts are sent."""
     _publish(taisly, clip("small.mp4"), "before the backup")
     backup = tmp_path / "backup.db"
-    with sqlite3.connect(tmp_path / "ledger.db") as source, sqlite3.connect(backup) as copy:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as source, closing(sqlite3.connect(backup)) as copy:
         source.backup(copy)
     _publish(taisly, clip("good.mp4"), "after the backup")
     before = _remembered()
-    shutil.copy(backup, tmp_path / "restored.db")
-    use_ledger("restored.db")
+    close_ledgers()
+    shutil.copy(backup, tmp_path / "ledger.db")
 
     doctor = reelflow("doctor", COLUMNS="300")
     refused = _publish(taisly, clip("good.mp4"), "after the backup")
@@ -312,3 +326,165 @@ def test_the_server_never_remembers_fewer_sends(taisly: TaislyAccount, clip: Cli
     store_ledger(open_ledger())
 
     assert _remembered() == 1
+
+
+def test_a_process_that_opened_the_ledger_before_another_was_chosen_uses_the_new_one(
+    use_ledger: Any, tmp_path: Path, checked: Any
+) -> None:
+    """The old one is marked, so that nothing more is sent from it; until a person chooses it again."""
+    old = Ledger(use_ledger("ledger.db"))
+    open_ledger()
+    use_ledger("")
+    old.identity()
+
+    used = reelflow("ledger", "use", f"sqlite:///{tmp_path / 'other.db'}")
+
+    assert used.returncode == 0, used.stderr
+    assert open_ledger().place.endswith("other.db")
+    with pytest.raises(LedgerUnavailable, match=r"was replaced by .*other.db and is not used any more"):
+        old.claim(checked(), service="s", owner="me")
+    back = reelflow("ledger", "use", str(old.full_url))
+    assert back.returncode == 0, back.stderr
+    assert open_ledger().place.endswith("ledger.db")
+    assert old.claim(checked(), service="s", owner="me").send_id is not None
+    old.close()
+
+
+def test_a_run_that_waited_while_another_ledger_was_chosen_elsewhere_sends_from_the_new_one(
+    taisly: TaislyAccount, clip: Clip, use_ledger: Any, sandbox: Any, tmp_path: Path
+) -> None:
+    """The old one could not be marked from there; it is read from the server again before a post is claimed."""
+    open_ledger()
+    use_ledger("")
+    old, other = open_ledger(), Ledger(f"sqlite:///{tmp_path / 'other.db'}")
+
+    @flow(name="wait-and-send")
+    def wait_and_send() -> Any:
+        post = PostForm(video=str(clip("small.mp4")), accounts=["x"], caption="Fresh bread")
+        request = check_post(taisly, post)
+        store_ledger(other)
+        return send_post(taisly, request).send_ids
+
+    (send_id,) = wait_and_send()
+
+    assert [send.id for send, _ in other.sends([send_id])] == [send_id]
+    assert sandbox.requests(POST) == 1
+    assert old.sends([send_id]) == []
+    old.close()
+    other.close()
+
+
+def test_a_claim_is_given_up_if_the_server_uses_another_ledger_by_now_or_does_not_answer(
+    use_ledger: Any, tmp_path: Path, sandbox: Any, clip: Clip, checked: Any, clock: Any
+) -> None:
+    """It may have waited for hours for its turn; nothing is sent, and the next run may claim it at once."""
+    open_ledger()
+    use_ledger("")
+    old, post = open_ledger(), checked()
+    other = Ledger(f"sqlite:///{tmp_path / 'other.db'}")
+
+    def choose_other() -> None:
+        store_ledger(other)
+        confirm_ledger(old)
+
+    def lose_the_server() -> None:
+        with client_of("http://127.0.0.1:1/api"):
+            confirm_ledger(old)
+
+    for meddle, said in ((lose_the_server, "does not say which ledger"), (choose_other, "uses another ledger than")):
+        with pytest.raises(LedgerUnavailable, match=said):
+            engine_send(sandbox.rate_limited(old, clock), post, before_upload=meddle)
+
+    assert sandbox.requests(POST) == 0
+    assert old.claim(post, service=sandbox.taisly_url, owner="next").send_id is not None
+    other.close()
+
+
+def test_the_server_remembers_a_send_before_it_can_be_out(sandbox: Any, checked: Any, clock: Any) -> None:
+    """If the machine died right after it, and a backup were restored, the send would be missed."""
+    ledger, seen = open_ledger(), set[int]()
+
+    engine_send(
+        sandbox.rate_limited(ledger, clock),
+        checked(),
+        progress=lambda *how_far: seen.add(_remembered()),
+        before_upload=lambda: confirm_ledger(ledger),
+    )
+
+    assert seen == {1}
+
+
+def test_runs_that_write_at_once_do_not_lower_what_the_server_remembers(checked: Any) -> None:
+    """The slower one had read the ledger before the other one's claim."""
+    ledger = open_ledger()
+
+    class Overtaken:
+        """A client before whose first writing another run's is done."""
+
+        def __init__(self, client: Any) -> None:
+            self.client, self.overtakers = client, ["two"]
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("create_variable", "update_variable") and self.overtakers:
+                ledger.claim(checked(self.overtakers.pop()), service="s", owner="other")
+                remember(self.client, ledger)
+            return getattr(self.client, name)
+
+    ledger.claim(checked("one"), service="s", owner="me")
+    with server_client() as client:
+        remember(Overtaken(client), ledger)  # type: ignore[arg-type]
+
+    assert _remembered() == 2
+
+
+def test_a_copy_beside_the_ledger_is_refused(use_ledger: Any, tmp_path: Path) -> None:
+    """It has the same ID, and would not know what is sent from the other."""
+    open_ledger()
+    close_ledgers()
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "copy.db")
+    use_ledger("copy.db")
+
+    with pytest.raises(LedgerUnavailable, match=r"copy.db, but that is a copy of .*`reelflow ledger use`"):
+        open_ledger()
+
+    assert reelflow("ledger", "use").returncode == 0
+    assert open_ledger().place.endswith("copy.db")
+
+
+def test_of_two_copies_on_two_machines_one_is_used(
+    taisly: TaislyAccount, clip: Clip, use_ledger: Any, sandbox: Any, tmp_path: Path, checked: Any
+) -> None:
+    """A cloned machine: whoever lacks the last send looks back, and the other one is refused from then on."""
+    _publish(taisly, clip("small.mp4"), "before they parted")
+    close_ledgers()
+    for name in ("original.db", "clone.db"):
+        shutil.copy(tmp_path / "ledger.db", tmp_path / name)
+    (tmp_path / "ledger.db").rename(tmp_path / "elsewhere.db")
+    for name in ("original.db", "clone.db"):
+        use_ledger(name)
+        assert current_ledger().place.endswith(name)
+
+    open_ledger().claim(checked("never sent"), service="s", owner="killed")  # now both have as many sends
+    use_ledger("original.db")
+    first = _publish(taisly, clip("good.mp4"), "sent by both")
+    use_ledger("clone.db")
+    second = _publish(taisly, clip("good.mp4"), "sent by both")
+    third = _publish(taisly, clip("good.mp4"), "sent by the clone", repeat=1)
+    use_ledger("original.db")
+    fourth = _publish(taisly, clip("good.mp4"), "sent by the original", repeat=1)
+    doctor = reelflow("doctor", COLUMNS="300")
+    chosen = reelflow("ledger", "use")
+    fifth = _publish(taisly, clip("good.mp4"), "sent by the original", repeat=1)
+    use_ledger("clone.db")
+    sixth = _publish(taisly, clip("good.mp4"), "sent by the clone again", repeat=1)
+
+    assert first.is_completed()
+    assert "Taisly's history has a post with the same caption on X" in second.message
+    assert "lacks the last send that this Prefect server remembers" in logs_of(second)
+    assert third.is_completed()
+    assert "is a copy of this Prefect server's ledger" in sixth.message
+    for said in (fourth.message, " ".join(doctor.stdout.split())):
+        assert "is one of several copies" in said
+    assert chosen.returncode == 0, chosen.stderr
+    assert fifth.is_completed()
+    assert sandbox.requests(POST) == 4

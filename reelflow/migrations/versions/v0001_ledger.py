@@ -19,8 +19,15 @@ def upgrade() -> None:
         sa.Column("lost_sends", sa.Integer, nullable=False),
         sa.Column("look_back", sa.Integer, nullable=False),
         sa.Column("moved_to", sa.Text),
+        sa.Column("copy_id", sa.String(32), nullable=False),
     )
-    identity = {"id": uuid.uuid4().hex, "created_at": time.time(), "lost_sends": 0, "look_back": 0}
+    identity = {
+        "id": uuid.uuid4().hex,
+        "created_at": time.time(),
+        "lost_sends": 0,
+        "look_back": 0,
+        "copy_id": uuid.uuid4().hex,
+    }
     op.bulk_insert(ledger, [identity])
     op.create_table(
         "sends",
