@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import Account, Outcome, PostRequest
+from reelflow.records.posts import Account, Outcome, PostRequest, Send
 from reelflow.wording import count
+
+
+class Unanswered(BaseModel):
+    """A send that Taisly has not confirmed: its upload was complete, its answer was lost."""
+
+    model_config = ConfigDict(frozen=True)
+
+    send_id: str
+    accounts: list[Account]
+    until: AwareDatetime | None = Field(description="How long it is looked for; None if only a last look is missing.")
+
+
+def unanswered_of(found: Sequence[tuple[Outcome, Send]], *, grace: float, now: float) -> list[Unanswered]:
+    """Those sends among `found` that Taisly has not confirmed.
+
+    Args:
+        found: Outcomes, each with its send.
+        grace: Seconds after which a post that cannot be found becomes UNCONFIRMED.
+        now: Unix seconds.
+    """
+    accounts: dict[str, list[Account]] = {}
+    until: dict[str, datetime | None] = {}
+    for outcome, send in found:
+        if outcome.state is PostState.SENDING and send.sealed_at is not None:
+            accounts.setdefault(send.id, []).append(outcome.account)
+            end = send.sealed_at + grace
+            until[send.id] = datetime.fromtimestamp(end, UTC) if end > now else None
+    return [Unanswered(send_id=i, accounts=its, until=until[i]) for i, its in accounts.items()]
 
 
 class PublishReport(BaseModel):
@@ -20,12 +49,19 @@ class PublishReport(BaseModel):
     dry_run: bool = False
     outcomes: list[Outcome] = Field(default_factory=list)
     history_ids: list[str] = Field(default_factory=list, description="Taisly's IDs of the post.")
+    unanswered: list[Unanswered] = Field(default_factory=list, description="What Taisly has not confirmed.")
     sent_before: bool = Field(False, description="Whether an earlier run had sent all of it.")
     summary: str = Field("", description="A one-line summary for people.")
 
     def in_state(self, *states: PostState) -> list[Outcome]:
         """The outcomes in one of `states`."""
         return [o for o in self.outcomes if o.state in states]
+
+    @property
+    def awaited(self) -> list[Account]:
+        """Where Taisly has the post, and there is no outcome yet."""
+        unanswered = {account.id for each in self.unanswered for account in each.accounts}
+        return [o.account for o in self.in_state(PostState.PENDING) if o.account.id not in unanswered]
 
     @property
     def failed(self) -> bool:
@@ -67,20 +103,21 @@ def summarize_dry_run(left: PostRequest, sent_before: Sequence[Account]) -> str:
 def summarize(report: PublishReport) -> str:
     """A one-line summary of a post's outcomes: failures first, since a person must act on them."""
     total = len(report.outcomes)
-    out, still = report.in_state(PostState.SUCCESS), report.in_state(PostState.PENDING)
+    out, awaited = report.in_state(PostState.SUCCESS), report.awaited
     scheduled = report.request.scheduled_for
-    if scheduled and len(still) == total:
+    if scheduled and len(awaited) == total:
         return f"Scheduled for {scheduled:%Y-%m-%d %H:%M} UTC on {count(total, 'account')}."
     parts = []
     for state, words in _WITHOUT_SUCCESS.items():
         for detail, alike in _by_detail(report.in_state(state)).items():
             names = ", ".join(o.account.label for o in alike)
             parts.append(f"{words} {names}: {detail}" if detail else f"{words} {names}")
+    parts += [_not_confirmed(each) for each in report.unanswered]
     if out:
         names = "" if len(out) == total and total > 3 else f": {', '.join(o.account.label for o in out)}"
         parts.append(f"Published to {len(out)} of {count(total, 'account')}{names}")
-    if still:
-        parts.append("No outcome yet from " + ", ".join(o.account.label for o in still))
+    if awaited:
+        parts.append(f"No outcome yet from {_labels(awaited)}")
     if report.sent_before and parts and not report.in_state(PostState.FAILED):
         parts.append("It had been sent before; nothing was sent again")
     return ". ".join(parts) + "."
@@ -93,6 +130,17 @@ _WITHOUT_SUCCESS = {
     PostState.CANCELLED: "Cancelled for",
     PostState.CLAIMED: "Not sent to",
 }
+
+
+def _not_confirmed(send: Unanswered) -> str:
+    look = "still looked for in Taisly's history"
+    if send.until is not None:
+        look = f"looked for in Taisly's history until {send.until:%Y-%m-%d %H:%M} UTC"
+    return f"Taisly has not confirmed the post to {_labels(send.accounts)}; it is {look} (send ID {send.send_id})"
+
+
+def _labels(accounts: Sequence[Account]) -> str:
+    return ", ".join(account.label for account in accounts)
 
 
 def _by_detail(found: Sequence[Outcome]) -> dict[str, list[Outcome]]:

@@ -24,7 +24,7 @@ from enum import StrEnum
 class PostState(StrEnum):
     """The state of one destination.
 
-    PENDING is only ever shown, never stored: Taisly has the post, and there is no outcome yet.
+    PENDING is only ever shown, never stored: Taisly has, or may have, the post, and there is no outcome yet.
     """
 
     CLAIMED = "CLAIMED"

@@ -8,7 +8,7 @@ from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
-from tasks.posts.wording import OUTCOME_WORDS, detail_of
+from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of
 from tasks.step import Retry, step
 
 
@@ -70,5 +70,5 @@ def resolve_post(form: ResolveForm) -> str:
     if form.answer == "not published":
         return f"Released {send.file} for {names}. To send it, start publish-video with the same parameters as before."
     if history_id:
-        return f"Recorded {send.file} as {history_id}. finish-open-posts will look up its outcome."
+        return f"Recorded {send.file} as {history_id}. {FINISH_OPEN_POSTS}"
     return f"Recorded {send.file} as published on {names}."

@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 from blocks import TaislyAccount
 from reelflow.errors import PublishFailed, ReelflowError, VideoUnreadable
 from reelflow.posts.form import PostForm
-from reelflow.posts.report import PublishReport, summarize, summarize_dry_run
+from reelflow.posts.report import PublishReport, Unanswered, summarize, summarize_dry_run, unanswered_of
 from reelflow.posts.sending import SendResult
 from reelflow.records.post_states import PostState, may_be_claimed
 from reelflow.records.posts import Outcome, PostRequest, Send
@@ -20,7 +20,7 @@ from reelflow.wording import one_line
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
-from tasks.posts.wording import OUTCOME_WORDS, detail_of
+from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of
 
 POSTER_HEIGHT = 240
 """Pixels."""
@@ -57,20 +57,25 @@ def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport
 
 def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -> PublishReport:
     """The post's outcomes in the ledger, shown as an artifact. Never raises: by now the post has been sent."""
-    ids: list[str] = []
+    ids, unanswered = list[str](), list[Unanswered]()
     try:
-        found = open_ledger().outcomes(request, service=taisly.service)
+        ledger = open_ledger()
+        found = ledger.outcomes(request, service=taisly.service)
         if sent.sent_now:  # every other outcome is told by whoever reads it in Taisly's history
             for outcome, send in found:
                 if outcome.state is PostState.REFUSED:
                     emit_outcome(send, outcome, detail_of(send, outcome))
         outcomes = [_shown(send, outcome) for outcome, send in found]
+        unanswered = unanswered_of(found, grace=taisly.grace_seconds, now=ledger.now())
         ids = sorted({send.history_id for _, send in found if send.history_id})
     except ReelflowError as error:
         get_run_logger().warning("The outcomes of the post cannot be read: %s", error)
         outcomes = [Outcome(account=a, state=PostState.PENDING) for a in request.accounts]
-    report = PublishReport(request=request, outcomes=outcomes, history_ids=ids, sent_before=not sent.sent_now)
-    report = report.model_copy(update={"summary": summarize(report)})
+    report = PublishReport(
+        request=request, outcomes=outcomes, history_ids=ids, unanswered=unanswered, sent_before=not sent.sent_now
+    )
+    summary = f"{summarize(report)} {FINISH_OPEN_POSTS}" if unanswered else summarize(report)
+    report = report.model_copy(update={"summary": summary})
     show_markdown(_markdown(report), report.summary)
     return report
 
@@ -101,10 +106,11 @@ def _markdown(report: PublishReport) -> list[str]:
     if request.caption:
         lines += [*(f"> {plain_text(line)}" for line in request.caption.splitlines()), ""]
     if report.outcomes:
+        words = {a.id: OUTCOME_WORDS[PostState.SENDING] for each in report.unanswered for a in each.accounts}
         lines += table(
             {
                 "Account": [plain_text(o.account.label) for o in report.outcomes],
-                "Outcome": [OUTCOME_WORDS[o.state] for o in report.outcomes],
+                "Outcome": [words.get(o.account.id) or OUTCOME_WORDS[o.state] for o in report.outcomes],
                 "Details": [link(o.link, "open the post") if o.link else plain_text(o.detail) for o in report.outcomes],
             }
         )

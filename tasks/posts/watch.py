@@ -8,7 +8,7 @@ from reelflow.posts.watching import watch_posts
 from reelflow.records.posts import Outcome, PostRequest, Send
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
-from tasks.posts.wording import detail_of
+from tasks.posts.wording import FINISH_OPEN_POSTS, detail_of
 from tasks.step import step
 
 
@@ -29,7 +29,7 @@ def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) ->
         if watched.trouble is not None:
             log.warning("The last check failed: %s", watched.trouble)
     except Exception:  # logged whole; nothing after the send may undo it
-        log.exception("Stopped watching. The post itself is unaffected; finish-open-posts will pick it up.")
+        log.exception("Stopped watching. The post itself is unaffected. %s", FINISH_OPEN_POSTS)
 
 
 def tell_outcome(send: Send, outcome: Outcome) -> None:

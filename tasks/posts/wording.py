@@ -13,13 +13,15 @@ OUTCOME_WORDS = {
     PostState.FAILED: "**failed**",
     PostState.PENDING: "no outcome yet",
     PostState.ACCEPTED: "no outcome yet",
-    PostState.SENDING: "no outcome yet",
+    PostState.SENDING: "not confirmed yet",
     PostState.REFUSED: "**refused**",
     PostState.UNCONFIRMED: "**unconfirmed**",
     PostState.CANCELLED: "cancelled",
     PostState.CLAIMED: "not sent",
 }
 """How a report shows the state of a post at one account; Markdown."""
+FINISH_OPEN_POSTS = "To look up its outcome, run finish-open-posts, or turn on its schedule."
+"""What to do about a post that no run watches any more."""
 
 
 @contextmanager
@@ -80,8 +82,8 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
         return " ".join(f"{label}: {word}{f' ({detail})' if detail else ''}." for label, word, detail in told)
     if send.history_id is None:
         return (
-            f"The post may have been published to {names}, since Taisly has not confirmed it. finish-open-posts looks "
-            f"for it in Taisly's history (send ID {send.id})."
+            f"The post may have been published to {names}, since Taisly has not confirmed it (send ID {send.id}). "
+            f"{FINISH_OPEN_POSTS}"
         )
     if send.scheduled_ms > now * 1000:
         moment = datetime.fromtimestamp(send.scheduled_ms / 1000, UTC)
@@ -89,5 +91,4 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
             f"The post stays scheduled for {names} at {moment:%Y-%m-%d %H:%M} UTC. To cancel it too, run "
             f"cancel-scheduled-post with the history ID {send.history_id}."
         )
-    accepted = f"Taisly has accepted the post for {names} (history ID {send.history_id})."
-    return f"{accepted} finish-open-posts looks up its outcome."
+    return f"Taisly has accepted the post for {names} (history ID {send.history_id}). {FINISH_OPEN_POSTS}"

@@ -217,8 +217,15 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     _publish(taisly, clip("small.mp4"), accounts=["x"], dry_run=True)  # a new ledger reads the history once
     sandbox.order_fault("status_after", "POST", "/api/private/post", status=500)
     sandbox.order_fault("status_before", "GET", "*/history", status=500, times=None)
+    lost = _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.001)
+    assert (lost.name, lost.is_failed()) == ("Still open", False)
+    assert re.match(
+        r"Taisly has not confirmed the post to X @marabakes; it is looked for in Taisly's history until \S+ \S+ UTC "
+        r"\(send ID \w+\)\. To look up its outcome, run finish-open-posts, or turn on its schedule\.",
+        lost.message,
+    )
+    assert "| X @marabakes | not confirmed yet |" in artifacts_of(lost)["markdown"].data
     taisly.unconfirmed_after_minutes = 0
-    assert not _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.001).is_failed()
     sandbox.clear_faults()
     sandbox.world.data.posts[0].caption = "changed at Taisly by hand"
     finish_open_posts(taisly, FinishForm(minutes=0.01))

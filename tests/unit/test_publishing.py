@@ -7,7 +7,7 @@ import pytest
 from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption, choose_accounts
 from reelflow.posts.matching import outcomes_of
-from reelflow.posts.report import PublishReport, describe, summarize
+from reelflow.posts.report import PublishReport, Unanswered, describe, summarize
 from reelflow.posts.schedule import publishing_time
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest, Video
@@ -186,6 +186,27 @@ def test_what_became_of_a_post_fits_in_one_line(states: list[PostState], words: 
     report = PublishReport(request=make_post(), outcomes=found)
 
     assert summarize(report) == words
+
+
+@pytest.mark.parametrize(
+    ("until", "look"),
+    [
+        (NOW, "looked for in Taisly's history until 2026-07-01 12:00 UTC"),
+        (None, "still looked for in Taisly's history"),
+    ],
+)
+def test_what_taisly_has_not_confirmed_is_not_called_on_its_way(until: datetime | None, look: str) -> None:
+    """A scheduled one neither: it is not certain that Taisly has it."""
+    report = PublishReport(
+        request=make_post(scheduled_for=NOW + timedelta(hours=5)),
+        outcomes=[Outcome(account=a, state=PostState.PENDING) for a in (ONE, X)],
+        unanswered=[Unanswered(send_id="e8", accounts=[ONE], until=until)],
+    )
+
+    assert summarize(report) == (
+        f"Taisly has not confirmed the post to TikTok @mara.bakes; it is {look} (send ID e8). "
+        "No outcome yet from X @marabakes."
+    )
 
 
 def test_a_scheduled_post_is_not_called_late() -> None:
