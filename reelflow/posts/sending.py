@@ -283,6 +283,12 @@ class _Attempt:
         ends_at = self.ledger.now() + rest
         if rest > self.waiting.left:
             self.ledger.answer_lost(self.send_id, str(error))
+            log.warning(
+                "%s It came after the whole upload, so the post may be out. This run looks for it in Taisly's history "
+                "and does not send it again: that would take %s, longer than 'Watch for up to' allows.",
+                error,
+                duration(rest),
+            )
             return None
         log.warning(
             "%s It came after the whole upload, so the post may be out. Looking for it in Taisly's history for %s "

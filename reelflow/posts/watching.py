@@ -16,7 +16,7 @@ from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
 from reelflow.posts.history import CLOCK_SLACK, GRACE, adopt_lost, open_sends_of, read_history
 from reelflow.posts.matching import outcomes_of
-from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState, SendStatus, overdue_reason
 from reelflow.records.posts import Outcome, Send, SendRecord
 
@@ -40,10 +40,14 @@ REFUSALS = 3
 
 @dataclass
 class WatchResult:
-    """The result of watching: what went wrong in the last look, if anything; and each new outcome."""
+    """The result of watching: what went wrong in the last look, if anything; and each new outcome.
+
+    `rests_until` is when the last pause ends that was logged, in Unix seconds.
+    """
 
     trouble: ReelflowError | None = None
     refusals: int = 0
+    rests_until: float = 0.0
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
 
 
@@ -125,12 +129,20 @@ def _look_and_tell(
         result.trouble, result.refusals = None, 0
     except Busy as error:
         result.trouble = error
+        _log_pause(error, taisly.ledger.now(), result)
     except Refused as error:
         result.trouble, result.refusals = error, result.refusals + 1
         log.warning("Taisly's history could not be read: %s", error)
     except ReelflowError as error:
         result.trouble = error
         log.warning("Taisly's history could not be read. Trying again at the next check: %s", error)
+
+
+def _log_pause(error: Busy, now: float, result: WatchResult) -> None:
+    """Log a pause once; the looks that fall into it fail alike."""
+    if now >= result.rests_until:
+        log.warning("Taisly's history cannot be read for now. Trying again after the pause: %s", error)
+        result.rests_until = now + (error.retry_after or BUSY_SECONDS)
 
 
 def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tuple[Send, Outcome]]:

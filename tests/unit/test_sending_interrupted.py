@@ -78,9 +78,9 @@ def test_a_429_that_outlasts_the_runs_patience_frees_the_post(sandbox: Any, thro
 
 
 def test_a_429_after_the_whole_upload_that_outlasts_the_runs_patience_is_looked_for(
-    sandbox: Any, taisly: Any, checked: Post, clock: Clock
+    sandbox: Any, taisly: Any, checked: Post, clock: Clock, engine_log: pytest.LogCaptureFixture
 ) -> None:
-    """Taisly took the post all the same: it is not sent again, and found once the key has rested."""
+    """Taisly took the post all the same: it is not sent again, which the log says, and found after the rest."""
     clock.drive(sandbox)
     clock.on_sleep = sandbox.advance_clock
     sandbox.order_fault("status_after", "POST", POST, status=429, seconds=3600)
@@ -88,6 +88,7 @@ def test_a_429_after_the_whole_upload_that_outlasts_the_runs_patience_is_looked_
 
     send_post(taisly, post, patience=60)
     assert _states(taisly, post) == {PostState.SENDING: 3}
+    assert "not send it again: that would take 60 minutes, longer than 'Watch for up to' allows" in engine_log.text
     watch_posts(taisly, None, seconds=7200, grace=7200)
 
     assert _states(taisly, post) == {PostState.SUCCESS: 3}

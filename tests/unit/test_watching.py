@@ -144,16 +144,19 @@ def test_a_look_that_fails_is_tried_again(
     assert followed.trouble is None
 
 
-def test_a_429_is_waited_for_by_everybody(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock) -> None:
-    """As long as Taisly asks; no request of any run goes out before."""
+def test_a_429_is_waited_for_by_everybody(
+    sandbox: Any, taisly: Any, ledger: Ledger, sent: Any, clock: Clock, engine_log: pytest.LogCaptureFixture
+) -> None:
+    """As long as Taisly asks; no request of any run goes out before. Each pause is logged once."""
     ids = sent()
-    sandbox.order_fault("status_before", "GET", "*/history", status=429, seconds=333)
+    sandbox.order_fault("status_before", "GET", "*/history", status=429, seconds=333, times=2)
 
     _follow(taisly, ids)
 
     assert set(_states(ledger, ids)) == {PostState.SUCCESS}
-    assert clock.passed >= 333
+    assert clock.passed >= 666
     assert sandbox.requests(HISTORY) <= 5
+    assert engine_log.text.count("Taisly's history cannot be read for now") == 2
 
 
 def test_a_revoked_key_ends_the_watch_and_not_the_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
