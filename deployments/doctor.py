@@ -14,8 +14,15 @@ from rich.table import Table
 from deployments.prefect_api import connected_client, read_version, version_problem
 from deployments.spec import block_slug, deployment_specs
 from reelflow.errors import ReelflowError
+from reelflow.ledger import Ledger
+from reelflow.posts.cleanup import open_sends
+from reelflow.wording import count
+from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
 from tasks.upkeep.watchdog import TAG
+
+FINISHER = "finish-open-posts"
+"""The deployment that finds the outcome of posts that no run watches."""
 
 
 def doctor() -> int:
@@ -24,7 +31,7 @@ def doctor() -> int:
     findings = []
     for finding in examine():
         findings.append(finding)
-        table.add_row("ok" if finding.ok else "[red]FAILED[/red]", escape(finding.what), escape(finding.found))
+        table.add_row(_verdict(finding), escape(finding.what), escape(finding.found))
     failed = sum(not finding.ok for finding in findings)
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(table)
@@ -32,6 +39,12 @@ def doctor() -> int:
         f"\n{failed} of {len(findings)} checks failed." if failed else f"\nAll {len(findings)} checks passed."
     )
     return 1 if failed else 0
+
+
+def _verdict(finding: Finding) -> str:
+    if finding.is_warning:
+        return "[yellow]WARNING[/yellow]"
+    return "ok" if finding.ok else "[red]FAILED[/red]"
 
 
 def examine() -> Iterator[Finding]:
@@ -54,8 +67,23 @@ def examine() -> Iterator[Finding]:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
     if ledger is not None:
         yield from check_blocks(ledger, names)
+        yield from _check_open_posts(ledger, deployed)
     yield from _check_flows()
     yield from _check_deployments(deployed, {f"{slug}/{name}" for slug, name in names})
+
+
+def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Finding]:
+    """Whether a schedule finds the outcome of the posts that are open."""
+    if any(s.active for d in deployed if d.name == FINISHER for s in d.schedules):
+        return
+    try:
+        number = len(open_sends(ledger))
+    except ReelflowError as error:
+        yield Finding("Open posts", False, str(error))
+        return
+    if number:
+        found = f"{count(number, 'post')} without an outcome yet, and no schedule looks it up. {FINISH_OPEN_POSTS}"
+        yield Finding("Open posts", True, found, is_warning=True)
 
 
 def _check_flows() -> Iterator[Finding]:

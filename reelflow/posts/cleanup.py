@@ -10,7 +10,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.form import ResolveForm
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.watching import watch_posts
-from reelflow.records.post_states import PostState
+from reelflow.records.post_states import IN_FLIGHT, PostState, SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
 
 
@@ -54,6 +54,12 @@ def unconfirmed_sends(ledger: Ledger, service: str | None = None) -> list[SendRe
     """Sends that wait for a person: of one service, or of all."""
     found = ledger.find(state=PostState.UNCONFIRMED)
     return [record for record in found if service in (None, record[0].service)]
+
+
+def open_sends(ledger: Ledger) -> list[Send]:
+    """The sends to any service that have no outcome yet, except those that a run is making right now."""
+    found = {send.id: send for state in IN_FLIGHT for send, _ in ledger.find(state=state)}
+    return [send for send in found.values() if send.status(ledger.now()) is not SendStatus.AT_WORK]
 
 
 def find_unconfirmed(ledger: Ledger, name: str) -> SendRecord:

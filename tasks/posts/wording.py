@@ -20,7 +20,7 @@ OUTCOME_WORDS = {
     PostState.CLAIMED: "not sent",
 }
 """How a report shows the state of a post at one account; Markdown."""
-FINISH_OPEN_POSTS = "To look up its outcome, run finish-open-posts, or turn on its schedule."
+FINISH_OPEN_POSTS = "To look up the outcome, run finish-open-posts, or turn on its schedule."
 """What to do about a post that no run watches any more."""
 
 

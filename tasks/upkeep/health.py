@@ -17,11 +17,12 @@ CLOCK_LIMIT = 60.0
 
 
 class Finding(NamedTuple):
-    """One check: what was checked, whether it passed, and what was found."""
+    """One check: what was checked, whether it passed, and what was found; a warning is no failure."""
 
     what: str
     ok: bool
     found: str
+    is_warning: bool = False
 
 
 def check_ledger(ledger: Ledger) -> Finding:

@@ -1,8 +1,10 @@
 """`reelflow doctor` as a person runs it."""
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import prefect
@@ -14,10 +16,15 @@ from support.other_server import other_server
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
+from reelflow.ledger import Ledger
+from reelflow.records.posts import PostRequest
 
 
-def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any, ledger_url: str) -> None:
-    """Server, ledger, each block with accounts, plan and quota; exit 1 if a check failed; no key in it."""
+def test_it_says_where_everything_is_and_what_is_wrong(
+    server: str, sandbox: Any, ledger_url: str, ledger: Ledger, checked: Callable[..., PostRequest]
+) -> None:
+    """Server, ledger, open posts, each block with accounts, plan and quota; exit 1 if a check failed; no key in it."""
+    ledger.accepted(ledger.claim(checked(), service="s", owner="me").send_id or "", "h1")
     well = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO")
     well.save("doctor-well", overwrite=True)
     TaislyAccount(api_key="taisly_wrong", base_url=sandbox.taisly_url).save("doctor-ill", overwrite=True)
@@ -38,6 +45,11 @@ def test_it_says_where_everything_is_and_what_is_wrong(server: str, sandbox: Any
     assert "Check the API key" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
     assert f"runs Prefect {prefect.__version__}" in done.stdout
+    assert re.search(
+        r"WARNING +Open posts +1 post without an outcome yet, and no schedule looks it up\. To look up the outcome, "
+        r"run finish-open-posts, or turn on its schedule\.",
+        done.stdout,
+    )
     assert "Deployments" in done.stdout
     assert "taisly_wrong" not in done.stdout
     assert "checks failed." in done.stdout

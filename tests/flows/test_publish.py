@@ -221,7 +221,7 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     assert (lost.name, lost.is_failed()) == ("Still open", False)
     assert re.match(
         r"Taisly has not confirmed the post to X @marabakes; it is looked for in Taisly's history until \S+ \S+ UTC "
-        r"\(send ID \w+\)\. To look up its outcome, run finish-open-posts, or turn on its schedule\.",
+        r"\(send ID \w+\)\. To look up the outcome, run finish-open-posts, or turn on its schedule\.",
         lost.message,
     )
     assert "| X @marabakes | not confirmed yet |" in artifacts_of(lost)["markdown"].data
