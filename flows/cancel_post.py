@@ -1,6 +1,6 @@
 """Cancel a scheduled post before it is published.
 
-When: from the form, with the history ID from the run's report.
+When: from the form, with the history ID from the log or the report of the run that sent the post.
 Needs: a saved block "Taisly Account". The post is permanently deleted at Taisly.
 """
 
@@ -11,11 +11,11 @@ from prefect.states import Completed
 
 from blocks import TaislyAccount
 from reelflow.posts.form import CancelPostForm
-from tasks.posts.cancel import cancel_post, describe_scheduled
+from tasks.posts.cancel import cancel_post, cancel_run_name, describe_scheduled
 from tasks.step import flow
 
 
-@flow(name="cancel-scheduled-post", flow_run_name="cancel {post.history_id}")
+@flow(name="cancel-scheduled-post", flow_run_name=cancel_run_name)
 def cancel_scheduled_post(taisly: TaislyAccount, post: CancelPostForm) -> State[Any]:
     """Delete a scheduled post at Taisly before it is published.
 

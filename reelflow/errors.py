@@ -3,7 +3,8 @@
     ReelflowError
     ├── InputError             the input is wrong; nothing was sent: correct it
     │   ├── VideoUnreadable    the file is not a video that can be used
-    │   └── DuplicatePost      the post may be out already, with something changed
+    │   ├── DuplicatePost      the post may be out already, with something changed
+    │   └── StillOpen          the post has no outcome yet: nothing to decide
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the work; this one sends nothing
     │   └── TurnLost           another run has taken the turn on a PC with phones
@@ -120,6 +121,10 @@ class DuplicatePost(InputError):
         self.send_id = send_id
         self.is_unconfirmed = is_unconfirmed
         self.scheduled_as = scheduled_as
+
+
+class StillOpen(InputError):
+    """The post has no outcome yet, so a person has nothing to decide."""
 
 
 class LedgerUnavailable(ReelflowError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from reelflow.errors import InputError
+from reelflow.errors import InputError, StillOpen
 from reelflow.ledger import Ledger
 from reelflow.posts.form import ResolveForm
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -66,14 +66,42 @@ def find_unconfirmed(ledger: Ledger, name: str) -> SendRecord:
     """The unconfirmed send with the send id or history id `name`.
 
     Raises:
+        StillOpen: it has no outcome yet.
         InputError: there is none; the message lists those that there are.
     """
+    name = name.strip()
     waiting = unconfirmed_sends(ledger)
     for send, outcomes in waiting:
-        if name.strip() in (send.id, send.history_id):
+        if name in (send.id, send.history_id):
             return send, outcomes
+    for send, outcomes in (*ledger.sends([name]), *ledger.find(history_id=name)):
+        if any(o.state.in_flight for o in outcomes):
+            raise _open_error(send, outcomes, send.status(ledger.now()))
     ids = ", ".join(send.id for send, _ in waiting) or "none"
     raise InputError(f"No unconfirmed post has the ID {name!r}. Unconfirmed posts: {ids}.")
+
+
+def _open_error(send: Send, outcomes: Sequence[Outcome], status: SendStatus) -> InputError:
+    """What is known of a send without an outcome; StillOpen if somebody has to look it up."""
+    names = ", ".join(o.account.label for o in outcomes if o.state.in_flight)
+    is_open = f"{send.file_name} for {names} (send ID {send.id}) is still open:"
+    if status is SendStatus.AT_WORK:
+        return InputError(f"{is_open} a run is sending it. Wait until that run has ended.")
+    if status is SendStatus.ABANDONED:
+        return InputError(
+            f"{is_open} its upload was interrupted, so nothing was posted. Start its run again to send it."
+        )
+    if status is SendStatus.ANSWER_LOST:
+        return StillOpen(
+            f"{is_open} Taisly has not confirmed it, and it is looked for in Taisly's history. If it is not found "
+            "within the minutes set as 'Unconfirmed after', it becomes unconfirmed."
+        )
+    if status is SendStatus.SCHEDULED:
+        return StillOpen(f"{is_open} Taisly publishes it at {send.scheduled_for:%Y-%m-%d %H:%M} UTC.")
+    return StillOpen(
+        f"{is_open} Taisly has accepted it (history ID {send.history_id}) and has no outcome yet. If there is none for "
+        "a day, it becomes unconfirmed."
+    )
 
 
 def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
@@ -106,11 +134,26 @@ def find_scheduled(ledger: Ledger, service: str, history_id: str) -> SendRecord:
         raise InputError(f"No post that reelflow sent with this Taisly account has the history ID {history_id!r}.")
     ((send, outcomes),) = found
     if not _can_be_cancelled(send, outcomes, ledger.now()):
-        states = ", ".join(dict.fromkeys(o.state.lower() for o in outcomes))
-        raise InputError(
-            f"{send.file_name} cannot be cancelled: it was not scheduled, or its time has passed (state: {states})."
-        )
+        raise InputError(f"{send.file_name} cannot be cancelled: {_why_not_cancelled(send, outcomes)}.")
     return send, outcomes
+
+
+def _why_not_cancelled(send: Send, outcomes: Sequence[Outcome]) -> str:
+    for state, words in _TOO_LATE.items():
+        if names := ", ".join(o.account.label for o in outcomes if o.state is state):
+            return f"it {words} {names}"
+    if not send.scheduled_ms:
+        return "it was not scheduled"
+    return f"its time, {send.scheduled_for:%Y-%m-%d %H:%M} UTC, has passed"
+
+
+_TOO_LATE = {
+    PostState.CANCELLED: "is already cancelled for",
+    PostState.SUCCESS: "is published on",
+    PostState.FAILED: "failed on",
+    PostState.UNCONFIRMED: "is unconfirmed on",
+    PostState.CLAIMED: "was not sent to",
+}
 
 
 def _can_be_cancelled(send: Send, outcomes: Sequence[Outcome], now: float) -> bool:

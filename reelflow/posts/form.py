@@ -119,5 +119,7 @@ class ResolveForm(BaseModel):
 class CancelPostForm(BaseModel):
     """Which scheduled post to cancel."""
 
-    history_id: str = entry(0, "History ID", "Taisly's ID of the post, from the run's report.", min_length=1)
+    history_id: str = entry(
+        0, "History ID", "Taisly's ID of the post, from the log or the report of the run that sent it.", min_length=1
+    )
     dry_run: bool = entry(1, "Dry run", "Show the post with this ID, without cancelling it.", False)

@@ -216,7 +216,9 @@ class _Attempt:
                 if attempt + 1 < STORE_TRIES:
                     self.taisly.sleep(STORE_PAUSE * 2**attempt)
             else:
-                log.info("Taisly accepted the post (history ID %s).", history_id)
+                when = self.request.scheduled_for
+                scheduled = f", scheduled for {when:%Y-%m-%d %H:%M} UTC" if when else ""
+                log.info("Taisly accepted the post%s (history ID %s).", scheduled, history_id)
                 return
         log.warning("The post %s will be found in Taisly's history.", history_id)
 

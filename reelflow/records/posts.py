@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -152,6 +153,11 @@ class Send:
     duration: float
     pictures: tuple[int, ...]
     repeat: int
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """When Taisly publishes it; None for at once."""
+        return datetime.fromtimestamp(self.scheduled_ms / 1000, UTC) if self.scheduled_ms else None
 
     @property
     def published_at(self) -> float:

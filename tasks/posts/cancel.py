@@ -3,17 +3,27 @@
 from typing import Any
 
 from prefect.logging.loggers import flow_run_logger
+from prefect.runtime import flow_run
 
 from blocks import TaislyAccount
 from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
+from reelflow.posts.form import CancelPostForm
+from reelflow.wording import one_line
 from tasks.cancelled import tell_cancelled
 from tasks.ledger import open_ledger, reopen_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
+
+
+def cancel_run_name() -> str:
+    """A name for runs whose form is a post to cancel."""
+    post = flow_run.parameters["post"]
+    form = post if isinstance(post, CancelPostForm) else CancelPostForm.model_construct(**post)
+    return one_line(f"{'dry run: ' if form.dry_run else ''}cancel {form.history_id}")
 
 
 @step("cancel {history_id}", retry=Retry.UNSENT)
@@ -37,7 +47,9 @@ def describe_scheduled(taisly: TaislyAccount, history_id: str) -> str:
         InputError: there is no such post of ours, or it is too late.
     """
     send, outcomes = cleanup.find_scheduled(open_ledger(), taisly.service, history_id)
-    return f"{send.file_name} for {', '.join(o.account.label for o in outcomes)}"
+    caption = f"with the caption {one_line(send.caption)!r}" if send.caption else "without a caption"
+    names = ", ".join(o.account.label for o in outcomes)
+    return f"{send.file_name} for {names}, {caption}, scheduled for {send.scheduled_for:%Y-%m-%d %H:%M} UTC"
 
 
 def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name

@@ -8,7 +8,7 @@ from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
-from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of
+from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of, explained_open_posts
 from tasks.step import Retry, step
 
 
@@ -54,10 +54,12 @@ def resolve_post(form: ResolveForm) -> str:
     """Record what a person found out about an unconfirmed post; returns one line with the next step.
 
     Raises:
+        StillOpen: it has no outcome yet.
         InputError: there is no such post, or it is not unconfirmed.
     """
     ledger = open_ledger()
-    send, outcomes = cleanup.find_unconfirmed(ledger, form.send_id)
+    with explained_open_posts():
+        send, outcomes = cleanup.find_unconfirmed(ledger, form.send_id)
     names = ", ".join(o.account.label for o in outcomes)
     history_id = form.history_id.strip()
     if form.dry_run:

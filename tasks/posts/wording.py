@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
-from reelflow.errors import DuplicatePost
+from reelflow.errors import DuplicatePost, StillOpen
 from reelflow.records.post_states import BEING_SENT, NOT_OUT, PostState
 from reelflow.records.posts import Outcome, Send, SendRecord
 
@@ -36,6 +35,16 @@ def explained_duplicates() -> Iterator[None]:
             error.message += (
                 f" To cancel the scheduled post, run cancel-scheduled-post with the history ID {error.scheduled_as}."
             )
+        raise
+
+
+@contextmanager
+def explained_open_posts() -> Iterator[None]:
+    """Add to the refusal to resolve a post that is still open how its outcome is found."""
+    try:
+        yield
+    except StillOpen as error:
+        error.message += f" {FINISH_OPEN_POSTS}"
         raise
 
 
@@ -86,9 +95,8 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
             f"{FINISH_OPEN_POSTS}"
         )
     if send.scheduled_ms > now * 1000:
-        moment = datetime.fromtimestamp(send.scheduled_ms / 1000, UTC)
         return (
-            f"The post stays scheduled for {names} at {moment:%Y-%m-%d %H:%M} UTC. To cancel it too, run "
+            f"The post stays scheduled for {names} at {send.scheduled_for:%Y-%m-%d %H:%M} UTC. To cancel it too, run "
             f"cancel-scheduled-post with the history ID {send.history_id}."
         )
     return f"Taisly has accepted the post for {names} (history ID {send.history_id}). {FINISH_OPEN_POSTS}"

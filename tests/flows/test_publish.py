@@ -225,11 +225,15 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
         lost.message,
     )
     assert "| X @marabakes | not confirmed yet |" in artifacts_of(lost)["markdown"].data
+    send_id = re.search(r"send ID (\w+)", lost.message).group(1)
+    early = resolve_post(ResolveForm(send_id=send_id, answer="published"), return_state=True)
+    assert f"small.mp4 for X @marabakes (send ID {send_id}) is still open: Taisly has not confirmed it" in early.message
+    assert early.message.endswith(" To look up the outcome, run finish-open-posts, or turn on its schedule.")
     taisly.unconfirmed_after_minutes = 0
     sandbox.clear_faults()
     sandbox.world.data.posts[0].caption = "changed at Taisly by hand"
     finish_open_posts(taisly, FinishForm(minutes=0.01))
-    (send_id,) = finish_open_posts(taisly, FinishForm(minutes=0.01)).unconfirmed
+    assert finish_open_posts(taisly, FinishForm(minutes=0.01)).unconfirmed == [send_id]
 
     wrong = resolve_post(ResolveForm(send_id="nope", answer="published"), return_state=True)
     right = ResolveForm(send_id=send_id, answer="published", history_id=sandbox.posts[0]["historyId"])
@@ -304,8 +308,8 @@ def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: An
 def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """Dry run first; then it is gone at Taisly, on record as cancelled, and may be sent again."""
     later = datetime.now(UTC) + timedelta(hours=3)
-    form = {"accounts": ["x"], "scheduled_for": later, "watch_minutes": 0}
-    _publish(taisly, clip("small.mp4"), **form)
+    form = {"accounts": ["x"], "scheduled_for": later, "watch_minutes": 0, "caption": "Fresh bread"}
+    sent = _publish(taisly, clip("small.mp4"), **form)
     history_id = sandbox.posts[0]["historyId"]
 
     dry = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id, dry_run=True), return_state=True)
@@ -315,12 +319,17 @@ def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, 
 
     dry_twice = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id, dry_run=True), return_state=True)
 
-    assert "small.mp4 for X @marabakes" in dry.message
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(dry.state_details.flow_run_id)
+    when = f"scheduled for {later:%Y-%m-%d %H:%M} UTC"
+    assert f"Taisly accepted the post, {when} (history ID {history_id})." in logs_of(sent)
+    assert f"small.mp4 for X @marabakes, with the caption 'Fresh bread', {when}." in dry.message
+    assert run.name == f"dry run: cancel {history_id}"
     assert done.is_completed()
     assert sandbox.posts == []
     assert twice.is_failed()
     assert twice.message == dry_twice.message
-    assert "cannot be cancelled" in twice.message
+    assert twice.message == "small.mp4 cannot be cancelled: it is already cancelled for X @marabakes."
     assert _publish(taisly, clip("small.mp4"), **form).is_completed()
     assert len(sandbox.posts) == 1
 

@@ -8,7 +8,7 @@ import pytest
 from support.clock import Clock
 from support.journal import journal_of
 
-from reelflow.errors import InputError
+from reelflow.errors import InputError, StillOpen
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import find_scheduled, find_unconfirmed, resolve_post, scheduled_sends_of
 from reelflow.posts.form import ResolveForm
@@ -23,6 +23,54 @@ Post = Callable[..., PostRequest]
 def test_only_a_post_of_ours_can_be_cancelled(ledger: Ledger) -> None:
     with pytest.raises(InputError, match="No post that reelflow sent with this Taisly account has the history ID 'h9'"):
         find_scheduled(ledger, "s", "h9")
+
+
+@pytest.mark.parametrize(
+    ("hours", "outcome", "reason"),
+    [
+        (0, None, "it was not scheduled"),
+        (-1, None, r"its time, \S+ \S+ UTC, has passed"),
+        (-1, PostState.SUCCESS, "it is published on TikTok @mara.bakes, "),
+        (-1, PostState.UNCONFIRMED, "it is unconfirmed on TikTok @mara.bakes, "),
+    ],
+)
+def test_why_a_post_cannot_be_cancelled_is_said(
+    ledger: Ledger, checked: Post, hours: int, outcome: PostState | None, reason: str
+) -> None:
+    when = datetime.now(UTC) + timedelta(hours=hours) if hours else None
+    send_id = ledger.claim(checked(scheduled_for=when), service="s", owner="me").send_id or ""
+    ledger.accepted(send_id, "h1")
+    if outcome is not None:
+        ledger.settle(send_id, outcome, "")
+
+    with pytest.raises(InputError, match=f"small.mp4 cannot be cancelled: {reason}"):
+        find_scheduled(ledger, "s", "h1")
+
+
+def test_a_post_that_is_still_open_is_not_resolved(ledger: Ledger, checked: Post, clock: Clock) -> None:
+    """It is said what is known: while it is sent, when the upload died, when the answer is lost, when Taisly has it."""
+    later = datetime.now(UTC) + timedelta(days=1)
+    send_id, scheduled = (
+        ledger.claim(checked(str(when), scheduled_for=when), service="s", owner="me").send_id or ""
+        for when in (None, later)
+    )
+    ledger.accepted(scheduled, "h2")
+    ledger.begin(send_id, "me")
+
+    def refused(error: type[InputError], words: str, name: str = send_id) -> None:
+        with pytest.raises(InputError, match=f"is still open: {words}") as caught:
+            find_unconfirmed(ledger, f" {name} ")
+        assert type(caught.value) is error
+
+    refused(InputError, "a run is sending it")
+    clock.sleep(60)
+    refused(InputError, "its upload was interrupted, so nothing was posted")
+    ledger.seal(send_id, "me")
+    ledger.answer_lost(send_id, "lost")
+    refused(StillOpen, "Taisly has not confirmed it")
+    ledger.accepted(send_id, "h1")
+    refused(StillOpen, r"Taisly has accepted it \(history ID h1\) and has no outcome yet")
+    refused(StillOpen, r"Taisly publishes it at \S+ \S+ UTC", "h2")
 
 
 def test_a_cancelled_run_cancels_what_it_scheduled_and_what_is_still_to_come(
@@ -64,7 +112,7 @@ def test_what_a_person_found_out_is_recorded(
     ((_, found),) = ledger.sends([claim.send_id])
     assert {outcome.state for outcome in found} == {state}
     assert journal_of(ledger, claim.send_id)[-1]["reason"] == reason
-    with pytest.raises(InputError, match="Unconfirmed posts: none"):
+    with pytest.raises(InputError, match=r"Unconfirmed posts: none|is still open"):
         find_unconfirmed(ledger, claim.send_id)
 
 
