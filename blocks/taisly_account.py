@@ -50,7 +50,8 @@ class TaislyAccount(Block):
     plan: Plan = Field(
         "STARTER",
         title="Plan",
-        description="Your Taisly plan: 50, 200 or 1000 requests an hour. The FREE plan does not include the API.",
+        description="Your Taisly plan: STARTER 50, INFLUENCER 200, PRO 1000 requests an hour. The FREE plan does not "
+        "include the API.",
     )
     first_look_seconds: float = Field(
         FIRST_PAUSE,

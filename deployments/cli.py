@@ -87,7 +87,7 @@ def sandbox(
     host
         The address. Only this machine can reach the sandbox.
     plan
-        The Taisly plan: 50, 200 or 1000 requests an hour.
+        The Taisly plan: STARTER 50, INFLUENCER 200, PRO 1000 requests an hour.
     license_plan
         The TikMatrix licence. Starter does not include the API.
     seed

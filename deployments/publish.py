@@ -25,6 +25,7 @@ def publish(
     preview_second: float = 0,
     watch_minutes: float = 30,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    repeat: int = 0,
     block: str = "main",
 ) -> int:
     """Publish one video and watch it until every platform has an outcome.
@@ -47,6 +48,9 @@ def publish(
         How long to wait for outcomes.
     dry_run
         Check everything and show what would be sent, without sending it.
+    repeat
+        'Send again on purpose': 1, 2, …: each number sends the same video, caption and time once more, and skips the
+        check for duplicates.
     block
         The name of the saved block "Taisly Account".
     """
@@ -64,6 +68,7 @@ def publish(
             preview_second=preview_second,
             watch_minutes=watch_minutes,
             dry_run=dry_run,
+            repeat=repeat,
         )
     except ValidationError as error:
         raise InputError(_first_problem(error)) from None

@@ -1,6 +1,9 @@
 """The flow publish_video against a real Prefect server and the sandbox over HTTP."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -262,6 +265,22 @@ def test_the_same_run_again_posts_nothing_and_reports(taisly: TaislyAccount, san
     assert "to YouTube Mara Bakes, now" in dry.message
     assert dry.message.endswith("Skipped, since it was sent there before: X @marabakes.")
     assert [p["platforms"][0][-2:] for p in sandbox.posts] == ["d1", "b1", "d1"]
+
+
+def test_the_command_can_send_again_on_purpose(taisly: TaislyAccount, sandbox: Any, clip: Clip, server: str) -> None:
+    """With --repeat, as the form with its field."""
+    taisly.save("repeat", overwrite=True)
+    _publish(taisly, clip("small.mp4"), accounts=["x"])
+    words = ["publish", str(clip("small.mp4")), "--to", "x", "--block", "repeat", "--repeat", "1"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments", *words], env={**os.environ, "PREFECT_API_URL": f"{server}/api"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "Published to 1 of 1 account" in done.stdout
+    assert len(sandbox.posts) == 2
 
 
 def test_a_refusal_is_shown_and_may_be_tried_again(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
