@@ -41,15 +41,21 @@ def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport
         LedgerUnavailable: the ledger cannot tell what has been sent.
     """
     ledger = open_ledger()
-    before = [
-        _shown(send, outcome)
+    now = ledger.now()
+    found = [
+        (outcome, send)
         for outcome, send in ledger.outcomes(request, service=taisly.service)
-        if not may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=ledger.now())
+        if not may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
     ]
+    before = [_shown(send, outcome) for outcome, send in found]
     done = {outcome.account.id for outcome in before}
     left = request.model_copy(update={"accounts": [a for a in request.accounts if a.id not in done]})
     report = PublishReport(
-        request=request, dry_run=True, outcomes=before, summary=summarize_dry_run(left, [o.account for o in before])
+        request=request,
+        dry_run=True,
+        outcomes=before,
+        unanswered=unanswered_of(found, grace=taisly.grace_seconds, now=now),
+        summary=summarize_dry_run(left, [o.account for o in before]),
     )
     show_markdown(_markdown(report), report.summary)
     return report
