@@ -34,7 +34,11 @@ class ReelflowLedger(Block):
     )
     _documentation_url = HttpUrl("https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls")
 
-    url: SecretStr = Field(title="URL", description="The database's URL, with its password.")
+    url: SecretStr = Field(
+        title="URL",
+        description="The database's URL, with its password if it has one. Do not edit it: use `reelflow ledger move` "
+        "or `reelflow ledger use`.",
+    )
     ledger_id: str = Field(
         title="Ledger ID", description="Identifies the ledger, whichever URL leads to it.", min_length=1
     )

@@ -63,7 +63,7 @@ def use(url: str | None = None, /) -> int:
     print(f"This Prefect server uses the ledger {ledger.full_place} from now on (ID {found.id[:8]}).")
     print("Before its first sends it searches Taisly's history for posts that it does not know.")
     if before is not None and before.ledger_id != found.id:
-        print(f"It has no record of what phones did, or of older posts: {before.place} has.")
+        print(f"It has {count(found.sends, 'send')}. What only {before.place} knows of posts and phones is not in it.")
     _warn_of_variable(ledger)
     print(_RESTART)
     return 0
@@ -114,12 +114,10 @@ def move(url: str, /) -> int:
 
 
 def unblock() -> int:
-    """Let every key be used at once, and print how many had to rest."""
+    """End the pause of every key after a 429, and print how many were paused."""
     with checked_client():
-        rested = open_ledger().unblock_keys()
-    print(
-        f"{count(rested, 'API key')} rested after a 429; all can be used now." if rested else "No API key is resting."
-    )
+        paused = open_ledger().unblock_keys()
+    print(f"{count(paused, 'API key')} paused after a 429 can be used now." if paused else "No API key is paused.")
     return 0
 
 

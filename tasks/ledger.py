@@ -124,6 +124,11 @@ def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
     """The ledger to use, once it is certain that it is the server's."""
     ledger = Ledger(own or stored.url.get_secret_value(), patience=PATIENCE)
     named = f"{URL_VARIABLE} leads to {ledger.place}" if own else f"This Prefect server's ledger is {ledger.place}"
+    if ledger.is_missing_file and own:
+        raise LedgerUnavailable(
+            f"{named}, but that file does not exist on this machine. Nothing was sent. Unset {URL_VARIABLE}: this "
+            f"Prefect server's ledger is {stored.place}."
+        )
     if ledger.is_missing_file:
         raise LedgerUnavailable(
             f"{named}, but that file does not exist on this machine. Nothing was sent. If it is on another machine, "

@@ -198,7 +198,7 @@ class Transaction:
         return LedgerUnavailable(
             f"The ledger at {self._database.place} cannot be used ({lines[0].rstrip('.')}). "
             "Nothing is sent without it. Check that it can be reached and written, and that its disk is not full. Then "
-            "start the run again."
+            "try again."
         )
 
 

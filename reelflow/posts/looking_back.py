@@ -61,9 +61,10 @@ def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.
     )
     log.log(
         logging.WARNING if found else logging.INFO,
-        "This ledger is new here or has lost sends, so Taisly's history of the last %s was read. %s",
+        "This ledger is new on this Prefect server, or lacks sends that the server remembers. So Taisly's history of "
+        "the last %s was read. %s",
         duration(reach),
-        shows if found else "This ledger knows all of its posts.",
+        shows if found else "It shows no post that this ledger does not know.",
     )
     if untold := sum(not post.caption for post in found):
         log.warning("%d of them have no caption in the history, so they cannot be compared.", untold)
@@ -98,8 +99,9 @@ def _read_pages(
             break
         seen |= ids
     raise DuplicatePost(
-        f"Nothing was sent, because this ledger is new here or has lost sends, and Taisly's history cannot be read far "
-        f"enough back to see whether the post is in it (to {start:%Y-%m-%d %H:%M} UTC; {count(page, 'page')} read). "
+        "Nothing was sent, because this ledger is new on this Prefect server, or lacks sends that the server remembers, and "
+        "Taisly's history cannot be read far enough back to see whether the post is in it (to "
+        f"{start:%Y-%m-%d %H:%M} UTC; {count(page, 'page')} read). "
         "Check the accounts. To send this post all the same, set 'Send again on purpose' to 1."
     )
 

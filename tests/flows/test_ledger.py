@@ -140,8 +140,12 @@ def test_another_ledger_is_refused_and_nothing_is_sent(
     assert sandbox.requests(POST) == 1
 
 
-@pytest.mark.parametrize("named_by", ["the server", "the environment"])
-def test_a_file_that_is_not_there_is_refused_and_not_made(use_ledger: Any, tmp_path: Path, named_by: str) -> None:
+@pytest.mark.parametrize(
+    ("named_by", "way_on"), [("the server", "`reelflow ledger move`"), ("the environment", "Unset REELFLOW_LEDGER_URL")]
+)
+def test_a_file_that_is_not_there_is_refused_and_not_made(
+    use_ledger: Any, tmp_path: Path, named_by: str, way_on: str
+) -> None:
     """It is on another machine, or lost: an empty one would post everything again."""
     open_ledger()
     if named_by == "the server":
@@ -149,7 +153,7 @@ def test_a_file_that_is_not_there_is_refused_and_not_made(use_ledger: Any, tmp_p
         (tmp_path / "ledger.db-wal").unlink(missing_ok=True)
     use_ledger("" if named_by == "the server" else "mistyped.db")
 
-    with pytest.raises(LedgerUnavailable, match=r"does not exist on this machine.*`reelflow ledger move`"):
+    with pytest.raises(LedgerUnavailable, match=f"does not exist on this machine.*{way_on}"):
         open_ledger()
 
     assert not (tmp_path / ("ledger.db" if named_by == "the server" else "mistyped.db")).exists()
@@ -282,8 +286,8 @@ def test_keys_that_rest_can_be_used_again(server: str) -> None:
 
     first, second = reelflow("ledger", "unblock"), reelflow("ledger", "unblock")
 
-    assert first.stdout == "1 API key rested after a 429; all can be used now.\n"
-    assert second.stdout == "No API key is resting.\n"
+    assert first.stdout == "1 API key paused after a 429 can be used now.\n"
+    assert second.stdout == "No API key is paused.\n"
 
 
 def test_a_server_that_cannot_be_read_is_one_line() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.phones import HOST, Phones, follow
 
 from reelflow.errors import ClaimLost, DuplicatePost, LedgerUnavailable
 from reelflow.ledger import Ledger, move_ledger
@@ -225,25 +224,18 @@ def test_a_run_that_comes_back_after_a_move_sends_nothing(
 
 
 def test_nothing_is_begun_in_a_ledger_that_was_moved(
-    sandbox: Any, ledger_on_each: Ledger, elsewhere: Ledger, checked: Post, clock: Clock
+    ledger_on_each: Ledger, elsewhere: Ledger, checked: Post, clock: Clock
 ) -> None:
-    """Neither a send nor phone tasks, whoever had the claim or the turn."""
-    ledger, phones = ledger_on_each, Phones(sandbox, ledger_on_each, clock)
+    """Whoever had the claim; what phones do is in test_phone_leases.py."""
+    ledger = ledger_on_each
     send_id = ledger.claim(checked(), service="s", owner="me").send_id
     assert send_id is not None
-    (request_id, *_) = phones.plan(follow()).request_ids
     clock.sleep(SUSPENDED)
     move_ledger(ledger, elsewhere, commit=lambda: None)
 
-    for step in (
-        lambda: ledger.begin(send_id, "me"),
-        lambda: ledger.renew(send_id, "me"),
-        lambda: ledger.take_turn(HOST, phones.owner),
-        lambda: ledger.begin_task_request(request_id, phones.owner, 0),
-    ):
+    for step in (ledger.begin, ledger.renew):
         with pytest.raises(LedgerUnavailable, match="was replaced by"):
-            step()
-    elsewhere.begin_task_request(request_id, phones.owner, 0)
+            step(send_id, "me")
 
 
 def test_what_is_heard_of_a_post_after_a_move_is_recorded_and_said(

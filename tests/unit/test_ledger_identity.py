@@ -138,6 +138,17 @@ def test_nothing_is_moved_while_a_run_is_at_work(ledger: Ledger, other: Ledger, 
     assert move_ledger(ledger, other, commit=lambda: None) > 0
 
 
+def test_a_lease_from_before_the_clock_was_put_right_keeps_nobody_from_moving(
+    ledger: Ledger, other: Ledger, checked: Post, clock: Clock
+) -> None:
+    """A run died while the clock was a month ahead."""
+    clock.now += 30 * 86_400
+    ledger.claim(checked(), service=SERVICE, owner="me")
+    clock.now -= 30 * 86_400
+
+    assert move_ledger(ledger, other, commit=lambda: None) > 0
+
+
 def test_nothing_is_moved_onto_another_ledgers_content(ledger: Ledger, other: Ledger, checked: Post) -> None:
     """Nor onto itself."""
     _send(other, checked("two"))

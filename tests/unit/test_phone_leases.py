@@ -245,10 +245,12 @@ def test_nothing_is_sent_from_a_ledger_that_was_moved_meanwhile(tmp_path: Any, c
     clock.sleep(SUSPENDED)
     move_ledger(old, new, commit=lambda: None)
 
-    with pytest.raises(LedgerUnavailable, match="was moved"):
+    with pytest.raises(LedgerUnavailable, match="was replaced by"):
         old.begin_task_request(request.id, "me", 0)
-    with pytest.raises(LedgerUnavailable, match="was moved"):
+    with pytest.raises(LedgerUnavailable, match="was replaced by"):
         old.take_turn(HOST, "me")
+    new.take_turn(HOST, "me")
+    new.begin_task_request(request.id, "me", 0)
 
     old.close()
     new.close()
