@@ -99,8 +99,8 @@ def _read_pages(
             break
         seen |= ids
     raise DuplicatePost(
-        "Nothing was sent, because this ledger is new on this Prefect server, or lacks sends that the server remembers, and "
-        "Taisly's history cannot be read far enough back to see whether the post is in it (to "
+        "Nothing was sent. This ledger is new on this Prefect server, or lacks sends that the server remembers, "
+        "and Taisly's history cannot be read far enough back to see whether the post is in it (to "
         f"{start:%Y-%m-%d %H:%M} UTC; {count(page, 'page')} read). "
         "Check the accounts. To send this post all the same, set 'Send again on purpose' to 1."
     )
