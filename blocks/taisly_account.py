@@ -91,7 +91,7 @@ class TaislyAccount(Block):
         return self.unconfirmed_after_minutes * 60
 
     @property
-    def repeat_seconds(self) -> float:
+    def resend_after_seconds(self) -> float:
         """How long to look for a post that Taisly answered with 429 before it is sent again, in seconds.
 
         Asking a person sooner is no reason to send again sooner.

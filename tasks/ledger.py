@@ -60,7 +60,7 @@ def current_ledger() -> Ledger:
     """
     ledger = open_ledger()
     with server_client() as client:
-        if _opened.get(_key()) == (ledger, _name_of(read_stored(client))):
+        if _opened.get(_key()) == (ledger, _content_of(read_stored(client))):
             recognize(client, ledger)
             return ledger
     return reopen_ledger()
@@ -79,8 +79,8 @@ def confirm_ledger(ledger: Ledger) -> None:
         stored = read_stored(client)
         if stored is None or stored.ledger_id != ledger.identity().id:
             raise LedgerUnavailable(
-                f"This Prefect server uses another ledger than {ledger.place} since this run has begun. Nothing was "
-                "sent. Start the run again: it uses the new one."
+                f"This Prefect server now uses another ledger than {ledger.place}: it was changed after this run "
+                "began. Nothing was sent. Start the run again: it uses the new one."
             )
         remember(client, ledger)
 
@@ -117,7 +117,7 @@ def _open(own: str) -> tuple[Ledger, tuple[str, str]]:
         stored = read_stored(client) or _save_first(client, own or default_url())
         ledger = _same_ledger(stored, own)
         recognize(client, ledger)
-    return ledger, _name_of(stored)
+    return ledger, _content_of(stored)
 
 
 def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
@@ -162,8 +162,8 @@ def _refuse_copy(named: str, ledger: Ledger, stored: ReelflowLedger) -> None:
         )
 
 
-def _name_of(stored: ReelflowLedger | None) -> tuple[str, str]:
-    """What tells whether the block has changed."""
+def _content_of(stored: ReelflowLedger | None) -> tuple[str, str]:
+    """The block's URL and ledger ID: they tell whether it has changed."""
     return (stored.url.get_secret_value(), stored.ledger_id) if stored else ("", "")
 
 

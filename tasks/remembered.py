@@ -5,8 +5,6 @@ copy has sent since, however many sends both have: it is not in it. From then on
 noticed, after looking back, has a new name, by which the server knows it; the other is refused.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Any, NamedTuple
 
@@ -114,8 +112,8 @@ def _has_last(ledger: Ledger, remembered: Remembered) -> bool:
 def _refuse_other_copy(ledger: Ledger, found: Identity, remembered: Remembered) -> None:
     if remembered.copy not in ("", found.copy_id):
         raise LedgerUnavailable(
-            f"The ledger at {ledger.place} is one of several copies, and this Prefect server uses another one by now: "
-            "on another machine, or one that was restored from a backup. Nothing was sent: this copy does not know "
+            f"The ledger at {ledger.place} is one of several copies, and this Prefect server now uses another one, "
+            "on another machine or restored from a backup. Nothing was sent: this copy does not know "
             "what the other has posted. Run this where that one is; or move it to PostgreSQL with `reelflow ledger "
             "move`, for several machines; or, if this copy is to be the server's ledger from now on, run `reelflow "
             "ledger use` with it."

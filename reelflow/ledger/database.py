@@ -91,7 +91,7 @@ class Database:
         return bool(self._file and not self._file.exists())
 
     def is_same_file(self, other: Database) -> bool:
-        """Whether both are one SQLite file, or neither is a file that is here."""
+        """Whether both are one SQLite file that is here, or neither is a SQLite file."""
         mine, its = self._file, other._file
         if mine is None or its is None or not (mine.exists() and its.exists()):
             return mine is its is None
@@ -117,7 +117,7 @@ class Database:
         return str(file.absolute()) if (file := self._file) else self.place
 
     def was_moved(self) -> bool:
-        """Whether everything in it has been moved to another ledger since it was opened."""
+        """Whether another ledger is used in its place by now: it was moved or replaced since it was opened."""
         with self.transaction() as connection:
             return connection.scalar(sa.select(ledger.c.moved_to)) is not None
 
@@ -278,8 +278,8 @@ def refuse_if_moved(connection: Connection, place: str) -> None:
     moved_to = connection.scalar(sa.select(ledger.c.moved_to))
     if moved_to is not None:
         raise LedgerUnavailable(
-            f"The ledger at {place} was replaced by {moved_to} and is not used any more. Nothing was sent. Remove the "
-            f"variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
+            f"The ledger at {place} was replaced by {moved_to} and is not used any more. Nothing more is sent from it. "
+            f"Remove the variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
         )
 
 

@@ -25,7 +25,7 @@ class Identity:
         lost_sends: How many of them it no longer has, as far as that was noticed.
         is_looking_back: Whether it still has to look into the history before its first sends.
         last_send: The id of the one that was claimed last; empty if it has none.
-        copy_id: Which of several copies it is, once it was noticed that there are several.
+        copy_id: The name of this copy. Copies share it until one is noticed or chosen, which gets a new one.
     """
 
     id: str

@@ -94,7 +94,7 @@ def _open_error(send: Send, outcomes: Sequence[Outcome], status: SendStatus) -> 
     if status is SendStatus.ANSWER_LOST:
         return StillOpen(
             f"{is_open} Taisly has not confirmed it, and it is looked for in Taisly's history. If it is not found "
-            "within the minutes set as 'Unconfirmed after', it becomes unconfirmed."
+            "in time, it becomes unconfirmed."
         )
     if status is SendStatus.SCHEDULED:
         return StillOpen(f"{is_open} Taisly publishes it at {send.scheduled_for:%Y-%m-%d %H:%M} UTC.")
@@ -139,7 +139,7 @@ def find_scheduled(ledger: Ledger, service: str, history_id: str) -> SendRecord:
 
 
 def _why_not_cancelled(send: Send, outcomes: Sequence[Outcome]) -> str:
-    for state, words in _TOO_LATE.items():
+    for state, words in _WHY_NOT.items():
         if names := ", ".join(o.account.label for o in outcomes if o.state is state):
             return f"it {words} {names}"
     if not send.scheduled_ms:
@@ -147,9 +147,9 @@ def _why_not_cancelled(send: Send, outcomes: Sequence[Outcome]) -> str:
     return f"its time, {send.scheduled_for:%Y-%m-%d %H:%M} UTC, has passed"
 
 
-_TOO_LATE = {
+_WHY_NOT = {
     PostState.CANCELLED: "is already cancelled for",
-    PostState.SUCCESS: "is published on",
+    PostState.SUCCESS: "was already published on",
     PostState.FAILED: "failed on",
     PostState.UNCONFIRMED: "is unconfirmed on",
     PostState.CLAIMED: "was not sent to",

@@ -183,7 +183,7 @@ def _read_back(taisly: RateLimitedTaisly, send: Send, history: History) -> bool:
     """Read on, page by page, until the history has ended or is older than the send; whether that was reached.
 
     The range alone proves nothing: how it is to be written is not documented, and a clock may have been wrong. Nor does
-    an end before which none of our earlier posts stood.
+    the end of a history that shows none of our earlier posts.
     """
     for page in range(1, MOST_PAGES + 1):
         more = taisly.history_page(page)

@@ -36,8 +36,9 @@ LONGEST_CAPTION = 10_000
 def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.0) -> None:
     """Store what the history has and no send on record owns; once for each key, if its ledger has to look back.
 
-    One request, if its answer can only be that to the range. How a range is to be written is not documented, so an
-    empty answer, or as many posts as are on a page, is not believed: then page by page, until a post is older.
+    One request, if Taisly has understood the range. How a range is written is not documented, so an empty answer, or
+    exactly one page of posts, may mean that it was ignored: then the history is read page by page, until a post is
+    older.
 
     Args:
         taisly: With the ledger.
@@ -107,7 +108,7 @@ def _read_pages(
 
 
 def _clock_ahead(taisly: RateLimitedTaisly) -> float:
-    """By how much Taisly's clock is ahead of ours; 0 if that is not known, or its answer had a date of no sense."""
+    """By how much Taisly's clock is ahead of ours; 0 if that is not known, or its date is implausible."""
     ahead = taisly.clock_ahead or 0.0
     return ahead if SENSIBLE[0] < taisly.ledger.now() + ahead < SENSIBLE[1] else 0.0
 

@@ -309,8 +309,9 @@ class _Attempt:
             if rest <= 0:
                 break
             wait = min(LOOK_PAUSE, rest)
-        was_set = abs(self.ledger.now() - ends_at) > CLOCK_SLACK.total_seconds()  # then the wrong time was searched
-        if has_seen_any or was_set or seen is not Look.NOTHING:
+        # If a clock was set meanwhile, the wrong time was searched.
+        clock_was_set = abs(self.ledger.now() - ends_at) > CLOCK_SLACK.total_seconds()
+        if has_seen_any or clock_was_set or seen is not Look.NOTHING:
             self.ledger.answer_lost(self.send_id, f"429, and the history does not settle it ({error})")
             return None
         log.warning("Taisly's history does not show the post. Sending it again.")

@@ -42,12 +42,12 @@ REFUSALS = 3
 class WatchResult:
     """The result of watching: what went wrong in the last look, if anything; and each new outcome.
 
-    `rests_until` is when the last pause ends that was logged, in Unix seconds.
+    `paused_until` is when the pause that was logged last ends, in Unix seconds.
     """
 
     trouble: ReelflowError | None = None
     refusals: int = 0
-    rests_until: float = 0.0
+    paused_until: float = 0.0
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
 
 
@@ -140,9 +140,9 @@ def _look_and_tell(
 
 def _log_pause(error: Busy, now: float, result: WatchResult) -> None:
     """Log a pause once; the looks that fall into it fail alike."""
-    if now >= result.rests_until:
+    if now >= result.paused_until:
         log.warning("Taisly's history cannot be read for now. Trying again after the pause: %s", error)
-        result.rests_until = now + (error.retry_after or BUSY_SECONDS)
+        result.paused_until = now + (error.retry_after or BUSY_SECONDS)
 
 
 def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tuple[Send, Outcome]]:

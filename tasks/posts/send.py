@@ -31,7 +31,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
     """
     ledger = current_ledger()
     with explained_duplicates(), taisly.get_rate_limited(ledger) as client:
-        if not request.repeat:  # it may have been noticed since the post was checked that the ledger lacks sends
+        if not request.repeat:  # the ledger may have been found to lack sends since the check
             look_back(client, taisly.duplicate_seconds, patience=request.patience)
             check_found(ledger, request, service=taisly.service)
         return sending.send_post(
@@ -39,7 +39,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             request,
             flow_run=flow_run.id,
             patience=request.patience,
-            grace=taisly.repeat_seconds,
+            grace=taisly.resend_after_seconds,
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
             before_upload=partial(confirm_ledger, ledger),
         )

@@ -30,7 +30,7 @@ def test_only_a_post_of_ours_can_be_cancelled(ledger: Ledger) -> None:
     [
         (0, None, "it was not scheduled"),
         (-1, None, r"its time, \S+ \S+ UTC, has passed"),
-        (-1, PostState.SUCCESS, "it is published on TikTok @mara.bakes, "),
+        (-1, PostState.SUCCESS, "it was already published on TikTok @mara.bakes, "),
         (-1, PostState.UNCONFIRMED, "it is unconfirmed on TikTok @mara.bakes, "),
     ],
 )

@@ -221,7 +221,7 @@ def test_a_person_who_wants_to_be_asked_soon_has_nothing_sent_again_sooner(minut
     """'Unconfirmed after' shortens the search for a lost answer, not the one before a post is sent again."""
     block = TaislyAccount(api_key=API_KEY, unconfirmed_after_minutes=minutes)
 
-    assert (block.grace_seconds, block.repeat_seconds) == (minutes * 60, seconds)
+    assert (block.grace_seconds, block.resend_after_seconds) == (minutes * 60, seconds)
 
 
 @pytest.mark.parametrize("address", ["https:login", "mailto:x", "about:blank", "http://xn--/", "a:b"])
