@@ -220,7 +220,8 @@ def choose_ledger(ledger: Ledger) -> None:
             block.save(BLOCK_NAME, overwrite=True)
             write_remembered(client, found, copy)
 
-        ledger.rename_copy(found.copy_id, commit=commit)
+        if not ledger.rename_copy(found.copy_id, commit=commit):
+            raise LedgerUnavailable("Nothing was changed: another program chose a ledger at this moment. Try again.")
     ledger.reinstate()
 
 

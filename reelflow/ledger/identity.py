@@ -65,18 +65,23 @@ class IdentityLedger(KeyLedger):
         with self.transaction() as connection:
             return connection.scalar(sa.select(sends.c.id).where(sends.c.id == send_id)) is not None
 
-    def rename_copy(self, before: str, *, commit: Callable[[str], None]) -> None:
+    def rename_copy(self, before: str, *, commit: Callable[[str], None]) -> bool:
         """Give this copy of the ledger a name of its own, unless somebody else has just done so; it looks back, too.
 
         Args:
             before: Its name until now.
             commit: Called with the new name, to let programs use this copy only. If it raises, the old name stays.
+
+        Returns:
+            Whether it has the new name.
         """
         name = uuid.uuid4().hex
         values = {"copy_id": name, "look_back": ledger.c.look_back + 1}
         with self.transaction() as connection:
-            if connection.execute(ledger.update().where(ledger.c.copy_id == before).values(values)).rowcount:
+            renamed = connection.execute(ledger.update().where(ledger.c.copy_id == before).values(values)).rowcount == 1
+            if renamed:
                 commit(name)
+            return renamed
 
     def reinstate(self) -> None:
         """Let this ledger be used again, after another one was used in its place."""
