@@ -18,6 +18,9 @@ def _form(page: Any, up: Any, deployment: str) -> None:
 
 
 def _submit(page: Any) -> None:
+    answers: list[str] = []
+    page.on("response", lambda r: answers.append(f"{r.status} {r.url}") if r.request.method == "POST" else None)
+    page.on("requestfailed", lambda r: answers.append(f"{r.failure} {r.url}"))
     page.wait_for_timeout(1000)  # a click that comes while the form still settles goes nowhere
     for _ in range(4):
         page.get_by_role("button", name="Submit").click()
@@ -26,7 +29,7 @@ def _submit(page: Any) -> None:
         except sync_api.TimeoutError:
             continue
         return
-    raise AssertionError("the form was not taken")
+    raise AssertionError(f"the form was not taken: {answers[-10:]}\n{page.locator('body').inner_text()}")
 
 
 def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any) -> None:
