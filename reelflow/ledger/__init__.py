@@ -20,7 +20,7 @@ from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import move_ledger, refuse_while_in_use, replace_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.schema import phone_requests, sends
-from reelflow.records.post_states import LONGEST_LEASE
+from reelflow.ledger.sends import lease_is_alive
 
 __all__ = [
     "URL_VARIABLE",
@@ -46,8 +46,7 @@ class Ledger(ClaimLedger, PhoneLedger, IdentityLedger):
         """Flow runs that hold a lease now: they have shown within seconds that they are at work."""
         now = self.now()
         with self.transaction() as connection:
-            lease = sends.c.lease_until
-            posting = sa.select(sends.c.flow_run).where(lease > now, lease <= now + LONGEST_LEASE)
+            posting = sa.select(sends.c.flow_run).where(lease_is_alive(sends.c.lease_until, now))
             is_over = self._phone_lease_over(phone_requests.c.lease_until, now)
             phoning = sa.select(phone_requests.c.flow_run).where(sa.not_(is_over))
             return {run for run in (*connection.scalars(posting), *connection.scalars(phoning)) if run}

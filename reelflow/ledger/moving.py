@@ -11,8 +11,7 @@ from reelflow.errors import InputError
 from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.phones import PLANNING_LOCK
 from reelflow.ledger.schema import api_keys, ledger, metadata, phone_hosts, phone_requests, sends
-from reelflow.ledger.sends import CLAIM_LOCK
-from reelflow.records.post_states import LONGEST_LEASE
+from reelflow.ledger.sends import CLAIM_LOCK, lease_is_alive
 
 ROWS_AT_ONCE = 500
 LEASES = (sends.c.lease_until, phone_requests.c.lease_until, phone_hosts.c.turn_until, api_keys.c.reader_until)
@@ -104,7 +103,7 @@ def _id_of(database: Database) -> str:
 
 
 def _is_in_use(connection: Connection, now: float) -> bool:
-    queries = (sa.select(column).where(column > now, column <= now + LONGEST_LEASE).limit(1) for column in LEASES)
+    queries = (sa.select(column).where(lease_is_alive(column, now)).limit(1) for column in LEASES)
     return any(connection.execute(query).first() for query in queries)
 
 

@@ -28,6 +28,11 @@ CLAIM_LOCK = 7263550
 """PostgreSQL's advisory lock under which claims are made, sealed and released: none overlooks another."""
 
 
+def lease_is_alive(lease: sa.ColumnElement[float], now: float) -> sa.ColumnElement[bool]:
+    """`is_alive` for a column of leases."""
+    return sa.and_(lease > now, lease <= now + LONGEST_LEASE)
+
+
 class SendLedger(Database):
     """The part of the ledger that records what becomes of a send."""
 
@@ -97,8 +102,9 @@ class SendLedger(Database):
         with self.transaction() as connection:
             self._one_at_a_time(connection)
             now = self.now()
-            is_over = sa.or_(c.lease_until <= now, c.lease_until > now + LONGEST_LEASE)
-            is_dead = sa.and_(is_over, c.sealed_at.is_(None), c.history_id.is_(None))
+            is_dead = sa.and_(
+                sa.not_(lease_is_alive(c.lease_until, now)), c.sealed_at.is_(None), c.history_id.is_(None)
+            )
             released = connection.execute(
                 sends.update().where(c.id == send_id, is_dead).values(owner="", lease_until=0)
             )
