@@ -179,6 +179,15 @@ def _shown(accounts: Sequence[str], results: int, **told: Any) -> list[dict[str,
     return [{"id": "h", "platforms": accounts, "result": [{"status": "PENDING"}] * results, **told}]
 
 
+def _answered_by(
+    answer: Callable[[httpx.Request], httpx.Response], sandbox: Any, ledger: Ledger, clock: Clock
+) -> RateLimitedTaisly:
+    """A Taisly whose requests `answer` answers, on the way to the sandbox."""
+    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer))
+    service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
+    return RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service)
+
+
 AN_HOUR_OFF = (datetime.now(UTC) - timedelta(hours=1)).replace(tzinfo=None).isoformat()
 ODD_HISTORIES: dict[str, Callable[[list[str]], list[dict[str, Any]]]] = {
     "more results than accounts": lambda ids: _shown([], len(ids) + 1, description="one", date=time.time() * 1000),
@@ -205,9 +214,7 @@ def test_a_post_is_sent_again_only_if_everything_in_the_history_is_certainly_ano
             return httpx.Response(200, json={"success": True, "data": shown([a.id for a in post.accounts]) * first})
         return network.handle_request(request)
 
-    with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
-        service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
-        taisly = RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service)
+    with _answered_by(answer, sandbox, ledger, clock) as taisly:
         send_post(taisly, post)
         watch_posts(taisly, None, seconds=700)
     network.close()
@@ -239,9 +246,7 @@ def test_a_redirect_to_an_odd_address_is_looked_for_too(
         return response
 
     for _ in range(2):
-        with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
-            service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
-            taisly = RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service)
+        with _answered_by(answer, sandbox, ledger, clock) as taisly:
             send_post(taisly, post)
             watch_posts(taisly, None, seconds=600)
     network.close()
@@ -263,9 +268,8 @@ def test_an_answer_without_data_is_no_empty_history(
             return httpx.Response(200, json=body)
         return network.handle_request(request)
 
-    with TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer)) as client:
-        service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
-        send_post(RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service), checked())
+    with _answered_by(answer, sandbox, ledger, clock) as taisly:
+        send_post(taisly, checked())
     network.close()
 
     assert sandbox.requests(f"POST {POST}") == 1
