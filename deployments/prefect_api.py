@@ -14,9 +14,6 @@ from prefect.settings import PREFECT_API_URL
 
 from reelflow.errors import ReelflowError
 
-TIME_ZONE_VARIABLE = "reelflow_time_zone"
-"""The Prefect variable with the time zone of the schedules: written by setup, read by serving."""
-
 
 @contextmanager
 def checked_client() -> Iterator[SyncPrefectClient]:

@@ -14,10 +14,11 @@ from typing import Any
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
 
-from deployments.prefect_api import TIME_ZONE_VARIABLE, checked_client, read_block_ids, read_deployment, read_variable
+from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
 from deployments.preserve import merge_concurrency, merge_parameters, merge_tags, schedules_to_serve
 from deployments.spec import MAIN, deployment_specs, with_block_ids, with_block_names
 from reelflow.errors import ReelflowError
+from tasks.zone import TIME_ZONE_VARIABLE
 
 RUNS_AT_ONCE = 4
 """Each run is a process of its own of about 150 MB."""

@@ -1,11 +1,52 @@
-"""Time zones by name, and local times in them."""
+"""The one time zone in which people read and write times, time zones by name, and local times in them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import tzlocal
+
 from reelflow.errors import InputError
+
+_shown_zone: list[ZoneInfo] = []
+"""The zone that `use_zone` was told; none: this machine's."""
+
+
+def use_zone(name: str | None) -> None:
+    """Show times in the time zone `name` from now on; None for this machine's.
+
+    One for a process, like its language: whoever is told a time is the same person for every message.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    _shown_zone[:] = [read_zone(name)] if name else []
+
+
+def shown_zone() -> ZoneInfo:
+    """The time zone in which times are shown."""
+    return _shown_zone[0] if _shown_zone else read_zone(machine_zone())
+
+
+def machine_zone() -> str:
+    """The name of this machine's time zone; UTC if it has none that has a name."""
+    try:
+        return tzlocal.get_localzone_name() or "UTC"
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the machine's own setting is broken
+        return "UTC"
+
+
+def shown(moment: datetime | float) -> str:
+    """A moment as people read it: "Fri 27 Nov, 13:00 (Europe/Berlin)"; with its year if that is not this one.
+
+    Args:
+        moment: With a time zone, or Unix seconds.
+    """
+    zone = shown_zone()
+    local = datetime.fromtimestamp(moment, zone) if isinstance(moment, float | int) else moment.astimezone(zone)
+    year = "" if local.year == datetime.now(zone).year else f" {local.year}"
+    return f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M} ({zone.key})"
 
 
 def read_zone(name: str) -> ZoneInfo:

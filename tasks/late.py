@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from reelflow.time_zones import shown
 from reelflow.wording import duration
 
 
@@ -22,6 +23,6 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
         return None
     return Completed(
         name="Skipped",
-        message=f"Skipped: nothing was sent. This run was due at {due:%Y-%m-%d %H:%M} UTC, {duration(late)} ago, and "
+        message=f"Skipped: nothing was sent. This run was due {shown(due)}, {duration(late)} ago, and "
         f"may be at most {max_minutes:g} minutes late. To run it now, start a new run.",
     )

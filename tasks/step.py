@@ -18,6 +18,7 @@ from prefect.exceptions import MissingContextError
 from prefect.states import Failed
 
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, ReelflowError
+from tasks.zone import use_server_zone
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,7 +78,12 @@ def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     """Prefect's ``@flow``, with our own errors as the failure message. Takes the same options."""
 
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
-        made: Any = prefect_flow(**options)(_fail_with_message(run))
+        @functools.wraps(run)
+        def in_the_readers_zone(*args: P.args, **kwargs: P.kwargs) -> R:
+            use_server_zone()
+            return run(*args, **kwargs)
+
+        made: Any = prefect_flow(**options)(_fail_with_message(in_the_readers_zone))
         return made  # type: ignore[no-any-return]
 
     return decorate

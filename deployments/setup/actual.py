@@ -10,9 +10,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import Automation
 
-from deployments.prefect_api import TIME_ZONE_VARIABLE, read_block_ids, read_deployment, read_variable
+from deployments.prefect_api import read_block_ids, read_deployment, read_variable
 from deployments.spec import PHONE_POOL_PREFIX
 from reelflow.errors import InputError
+from tasks.zone import TIME_ZONE_VARIABLE
 
 RECORD_VARIABLE = "reelflow_setup"
 """The Prefect variable that remembers what setup created: "deployment publish-video/publish-video"."""

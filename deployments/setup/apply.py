@@ -12,7 +12,6 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 from prefect.variables import Variable
 
-from deployments.prefect_api import TIME_ZONE_VARIABLE
 from deployments.preserve import merge_parameters, merge_tags, new_schedules
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
@@ -20,6 +19,7 @@ from deployments.setup.desired import DesiredDeployment
 from deployments.spec import ROOT, DeploymentSpec, with_block_ids
 from reelflow.ledger import URL_VARIABLE
 from tasks.upkeep.watchdog import TAG
+from tasks.zone import TIME_ZONE_VARIABLE
 
 
 def apply_work_pools(client: SyncPrefectClient, changes: Changes, desired: list[str], actual: ActualState) -> None:

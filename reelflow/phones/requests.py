@@ -1,4 +1,4 @@
-"""Room a form into a request: which of the owner's phones or accounts, and exactly which tasks."""
+"""Turn a form into a request: which of the owner's phones or accounts, and exactly which tasks."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import IN_FLIGHT, PostState, SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
+from reelflow.time_zones import shown
 
 
 @dataclass
@@ -97,7 +98,7 @@ def _open_error(send: Send, outcomes: Sequence[Outcome], status: SendStatus) -> 
             "in time, it becomes unconfirmed."
         )
     if status is SendStatus.SCHEDULED:
-        return StillOpen(f"{is_open} Taisly publishes it at {send.scheduled_for:%Y-%m-%d %H:%M} UTC.")
+        return StillOpen(f"{is_open} Taisly publishes it on {shown(send.published_at)}.")
     return StillOpen(
         f"{is_open} Taisly has accepted it (history ID {send.history_id}) and has no outcome yet. If there is none for "
         "a day, it becomes unconfirmed."
@@ -144,7 +145,7 @@ def _why_not_cancelled(send: Send, outcomes: Sequence[Outcome]) -> str:
             return f"it {words} {names}"
     if not send.scheduled_ms:
         return "it was not scheduled"
-    return f"its time, {send.scheduled_for:%Y-%m-%d %H:%M} UTC, has passed"
+    return f"its time, {shown(send.published_at)}, has passed"
 
 
 _WHY_NOT = {

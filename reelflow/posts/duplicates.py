@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from reelflow.errors import DuplicatePost
 from reelflow.records.duplicates import Duplicate, Verdict
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account
+from reelflow.time_zones import shown
 from reelflow.wording import duration, one_line
 
 CAPTION_SHOWN = 60
@@ -69,8 +69,7 @@ def _when(found: Duplicate, now: float, label: str) -> str:
     send = found.send
     caption = f"with the caption {one_line(send.caption, CAPTION_SHOWN)!r}" if send.caption else "without a caption"
     if _is_scheduled(found, now):
-        moment = datetime.fromtimestamp(send.published_at, UTC)
-        return f"is scheduled for {label} at {moment:%Y-%m-%d %H:%M} UTC {caption} ({send.file_name})"
+        return f"is scheduled for {label} on {shown(send.published_at)} {caption} ({send.file_name})"
     outcome, age = _OUTCOMES.get(found.outcome.state, "it has no outcome yet"), max(0.0, now - send.published_at)
     return f"was sent to {label} {duration(age)} ago {caption} ({send.file_name}), and {outcome}"
 

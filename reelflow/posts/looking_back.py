@@ -12,6 +12,7 @@ from reelflow.posts.history import CLOCK_SLACK
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.posts import DAY, Account, FoundPost, PostRequest, plain_caption
 from reelflow.taisly.wire import HistoryItem
+from reelflow.time_zones import shown
 from reelflow.wording import count, duration
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _read_pages(
     raise DuplicatePost(
         "Nothing was sent. This ledger is new on this Prefect server, or lacks sends that the server remembers, "
         "and Taisly's history cannot be read far enough back to see whether the post is in it (to "
-        f"{start:%Y-%m-%d %H:%M} UTC; {count(page, 'page')} read). "
+        f"{shown(start)}; {count(page, 'page')} read). "
         "Check the accounts. To send this post all the same, set 'Send again on purpose' to 1."
     )
 
@@ -165,4 +166,4 @@ def _is_at(account: Account, post: FoundPost) -> bool:
 
 
 def _when(post: FoundPost) -> str:
-    return "" if post.at is None else f" from {datetime.fromtimestamp(post.at, UTC):%Y-%m-%d %H:%M} UTC"
+    return "" if post.at is None else f" from {shown(post.at)}"

@@ -1,4 +1,4 @@
-"""Room Taisly's accounts and the outcomes in its history into records."""
+"""Turn Taisly's accounts and the outcomes in its history into records."""
 
 from __future__ import annotations
 

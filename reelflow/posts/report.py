@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest, Send
+from reelflow.time_zones import shown
 from reelflow.wording import count
 
 
@@ -77,7 +78,7 @@ class PublishReport(BaseModel):
 def describe(request: PostRequest) -> str:
     """What would be sent, in one line."""
     video = request.video
-    when = "now" if request.scheduled_for is None else f"at {request.scheduled_for:%Y-%m-%d %H:%M} UTC"
+    when = "now" if request.scheduled_for is None else f"on {shown(request.scheduled_for)}"
     caption = f"with the caption {request.caption!r}" if request.caption else "without a caption"
     return (
         f"{video.path.name} ({video.width}x{video.height}, {video.duration:.1f} s, {video.size_bytes / 1e6:.1f} MB) "
@@ -106,7 +107,7 @@ def summarize(report: PublishReport) -> str:
     out, awaited = report.in_state(PostState.SUCCESS), report.awaited
     scheduled = report.request.scheduled_for
     if scheduled and len(awaited) == total:
-        return f"Scheduled for {scheduled:%Y-%m-%d %H:%M} UTC on {count(total, 'account')}."
+        return f"Scheduled for {shown(scheduled)} at {count(total, 'account')}."
     parts = []
     for state, words in _WITHOUT_SUCCESS.items():
         for detail, alike in _by_detail(report.in_state(state)).items():
@@ -135,7 +136,7 @@ _WITHOUT_SUCCESS = {
 def _not_confirmed(send: Unanswered) -> str:
     look = "still looked for in Taisly's history"
     if send.until is not None:
-        look = f"looked for in Taisly's history until {send.until:%Y-%m-%d %H:%M} UTC"
+        look = f"looked for in Taisly's history until {shown(send.until)}"
     return f"Taisly has not confirmed the post to {_labels(send.accounts)}; it is {look} (send ID {send.send_id})"
 
 

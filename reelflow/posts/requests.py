@@ -1,4 +1,4 @@
-"""Room a form into a request, and check everything that can be checked before the post is sent."""
+"""Turn a form into a request, and check everything that can be checked before the post is sent."""
 
 from __future__ import annotations
 

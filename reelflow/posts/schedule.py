@@ -5,29 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from reelflow.errors import InputError
-from reelflow.time_zones import in_zone
+from reelflow.time_zones import in_zone, shown, shown_zone
 from reelflow.wording import duration
 
 
 def publishing_time(when: datetime | None, time_zone: str, now: datetime) -> datetime | None:
-    """`when` in UTC; a time without a zone is in `time_zone`.
+    """`when` in UTC; a time without a zone is in `time_zone`, or in the one in which times are shown.
 
     Raises:
-        InputError: no zone, an unknown one, a time that does not exist there, or one in the past.
+        InputError: an unknown zone, a time that does not exist there, or one in the past.
     """
     if when is None:
         return None
     if when.tzinfo is None:
-        if not time_zone:
-            raise InputError(
-                f"The time {when:%Y-%m-%d %H:%M} has no time zone. Name one, for example Europe/Berlin, "
-                "or write the offset: 2026-12-24T18:00+01:00."
-            )
-        when = in_zone(when, time_zone)
+        when = in_zone(when, time_zone or shown_zone().key)
     moment = when.astimezone(UTC)
     if moment <= now:
         raise InputError(
-            f"The time {when:%Y-%m-%d %H:%M %Z} is {_age(now - moment)} in the past. "
+            f"The time {shown(moment)} is {_age(now - moment)} in the past. "
             "Choose a later one, or leave it empty to publish now."
         )
     return moment

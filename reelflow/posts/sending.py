@@ -27,6 +27,7 @@ from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from reelflow.taisly.wire import AcceptedPost
+from reelflow.time_zones import shown
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -217,7 +218,7 @@ class _Attempt:
                     self.taisly.sleep(STORE_PAUSE * 2**attempt)
             else:
                 when = self.request.scheduled_for
-                scheduled = f", scheduled for {when:%Y-%m-%d %H:%M} UTC" if when else ""
+                scheduled = f", scheduled for {shown(when)}" if when else ""
                 log.info("Taisly accepted the post%s (history ID %s).", scheduled, history_id)
                 return
         log.warning("The post %s will be found in Taisly's history.", history_id)

@@ -276,7 +276,7 @@ class Post(Script):
         if self.added_sound == "custom" and not self.sound_keyword.strip():
             raise InputError("The added sound 'custom' needs a sound keyword.")
         if self.add_product_link and self.platform != "TikTok":
-            raise InputError("Product links work on TikTok only. Room 'Product link' off.")
+            raise InputError("Product links work on TikTok only. Turn 'Product link' off.")
         if self.placement != "reel" and self.platform != "Instagram":
             raise InputError("The placement 'story' works on Instagram only. Choose 'reel'.")
         if tag := next((tag for tag in self.material_tags if "," in tag), None):

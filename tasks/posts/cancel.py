@@ -11,6 +11,7 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from reelflow.posts.form import CancelPostForm
+from reelflow.time_zones import shown
 from reelflow.wording import one_line
 from tasks.cancelled import tell_cancelled
 from tasks.ledger import open_ledger, reopen_ledger
@@ -49,7 +50,7 @@ def describe_scheduled(taisly: TaislyAccount, history_id: str) -> str:
     send, outcomes = cleanup.find_scheduled(open_ledger(), taisly.service, history_id)
     caption = f"with the caption {one_line(send.caption)!r}" if send.caption else "without a caption"
     names = ", ".join(o.account.label for o in outcomes)
-    return f"{send.file_name} for {names}, {caption}, scheduled for {send.scheduled_for:%Y-%m-%d %H:%M} UTC"
+    return f"{send.file_name} for {names}, {caption}, scheduled for {shown(send.published_at)}"
 
 
 def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from reelflow.errors import DuplicatePost, StillOpen
 from reelflow.records.post_states import BEING_SENT, NOT_OUT, PostState
 from reelflow.records.posts import Outcome, Send, SendRecord
+from reelflow.time_zones import shown
 
 OUTCOME_WORDS = {
     PostState.SUCCESS: "published",
@@ -96,7 +97,7 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
         )
     if send.scheduled_ms > now * 1000:
         return (
-            f"The post stays scheduled for {names} at {send.scheduled_for:%Y-%m-%d %H:%M} UTC. To cancel it too, run "
+            f"The post stays scheduled for {names}, {shown(send.published_at)}. To cancel it too, run "
             f"cancel-scheduled-post with the history ID {send.history_id}."
         )
     return f"Taisly has accepted the post for {names} (history ID {send.history_id}). {FINISH_OPEN_POSTS}"

@@ -27,6 +27,7 @@ from reelflow.posts.report import PublishReport
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account
 from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.time_zones import shown
 from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -136,7 +137,7 @@ def test_a_scheduled_post_is_left_to_taisly(taisly: TaislyAccount, sandbox: Any,
     state = _publish(taisly, clip("small.mp4"), accounts=["x"], scheduled_for=later, watch_minutes=0)
 
     assert (state.name, state.is_completed()) == ("Still open", True)
-    assert state.message == f"Scheduled for {later:%Y-%m-%d %H:%M} UTC on 1 account."
+    assert state.message == f"Scheduled for {shown(later)} at 1 account."
     assert sandbox.posts[0]["scheduled"] == pytest.approx(later.timestamp() * 1000, abs=1)
 
 
@@ -150,7 +151,7 @@ BAD = [
     ({"accounts": ["TikTok"]}, "matches 2 accounts"),
     ({"caption": "x" * 101}, "101 characters"),
     ({"scheduled_for": datetime(2020, 1, 1, tzinfo=UTC)}, "in the past"),
-    ({"scheduled_for": datetime(2099, 1, 1)}, "no time zone"),  # noqa: DTZ001 - what is refused
+    ({"scheduled_for": datetime(2001, 1, 1)}, "in the past"),  # noqa: DTZ001 - as a form without a zone has it
     ({"preview_second": 60}, "the video ends at"),
     ({"key": "taisly_wrong"}, "Check the API key"),
     ({"key": "taisly_free"}, "FREE"),
@@ -223,8 +224,9 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     lost = _publish(taisly, clip("small.mp4"), accounts=["x"], watch_minutes=0.001)
     assert (lost.name, lost.is_failed()) == ("Still open", False)
     assert re.match(
-        r"Taisly has not confirmed the post to X @marabakes; it is looked for in Taisly's history until \S+ \S+ UTC "
-        r"\(send ID \w+\)\. To look up the outcome, run finish-open-posts, or turn on its schedule\.",
+        r"Taisly has not confirmed the post to X @marabakes; it is looked for in Taisly's history "
+        r"until .+, \S+ \(\S+\) \(send ID \w+\)\. To look up the outcome, run "
+        r"finish-open-posts, or turn on its schedule\.",
         lost.message,
     )
     dry = _publish(taisly, clip("small.mp4"), accounts=["x"], dry_run=True)
@@ -342,7 +344,7 @@ def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, 
 
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(dry.state_details.flow_run_id)
-    when = f"scheduled for {later:%Y-%m-%d %H:%M} UTC"
+    when = f"scheduled for {shown(later)}"
     assert f"Taisly accepted the post, {when} (history ID {history_id})." in logs_of(sent)
     assert f"small.mp4 for X @marabakes, with the caption 'Fresh bread', {when}." in dry.message
     assert run.name == f"dry run: cancel {history_id}"

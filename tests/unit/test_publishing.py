@@ -12,6 +12,7 @@ from reelflow.posts.schedule import publishing_time
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest, Video
 from reelflow.taisly.wire import HistoryItem
+from reelflow.time_zones import shown, use_zone
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 ONE = Account(id="a1", platform="TikTok", name="@mara.bakes")
@@ -100,10 +101,17 @@ def test_a_time_without_a_zone_is_one_of_the_named_zone(
     assert publishing_time(when, zone, NOW) == expected
 
 
+def test_a_time_without_any_zone_is_one_of_the_zone_in_which_times_are_shown() -> None:
+    use_zone("Asia/Tokyo")
+    try:
+        assert publishing_time(datetime(2026, 7, 2, 15), "", NOW) == datetime(2026, 7, 2, 6, tzinfo=UTC)  # noqa: DTZ001
+    finally:
+        use_zone(None)
+
+
 @pytest.mark.parametrize(
     ("when", "zone", "words"),
     [
-        (datetime(2026, 7, 1, 15), "", "has no time zone"),  # noqa: DTZ001
         (datetime(2026, 7, 1, 15), "Mars/Olympus", "Unknown time zone 'Mars/Olympus'"),  # noqa: DTZ001
         (datetime(2026, 7, 1, 15), "../etc/passwd", "Unknown time zone"),  # noqa: DTZ001
         (datetime(2027, 3, 28, 2, 30), "Europe/Berlin", "does not exist"),  # noqa: DTZ001
@@ -114,7 +122,7 @@ def test_a_time_without_a_zone_is_one_of_the_named_zone(
     ],
 )
 def test_a_time_that_cannot_be_meant_is_refused(when: datetime, zone: str | None, words: str) -> None:
-    """No zone, a wrong one, an hour that the clocks skip, the past."""
+    """In a wrong zone, an hour that the clocks skip, the past."""
     with pytest.raises(InputError, match=words):
         publishing_time(when, zone, NOW)
 
@@ -166,7 +174,7 @@ def test_a_dry_run_says_exactly_what_would_be_sent() -> None:
     words = describe(make_post(caption="Hi", scheduled_for=NOW, preview_second=2))
 
     for part in ("bread.mp4", "1080x1920", "12.5 s", "2.0 MB", "'Hi'", "at 2 s", "TikTok @mara.bakes", "X @marabakes",
-                 "2026-07-01 12:00 UTC"):  # fmt: skip
+                 shown(NOW)):  # fmt: skip
         assert part in words
 
 
@@ -191,7 +199,7 @@ def test_what_became_of_a_post_fits_in_one_line(states: list[PostState], words: 
 @pytest.mark.parametrize(
     ("until", "look"),
     [
-        (NOW, "looked for in Taisly's history until 2026-07-01 12:00 UTC"),
+        (NOW, f"looked for in Taisly's history until {shown(NOW)}"),
         (None, "still looked for in Taisly's history"),
     ],
 )
@@ -214,4 +222,4 @@ def test_a_scheduled_post_is_not_called_late() -> None:
     post = make_post(scheduled_for=NOW + timedelta(hours=5))
     report = PublishReport(request=post, outcomes=[Outcome(account=ONE, state=PostState.PENDING)])
 
-    assert summarize(report) == "Scheduled for 2026-07-01 17:00 UTC on 1 account."
+    assert summarize(report) == f"Scheduled for {shown(NOW + timedelta(hours=5))} at 1 account."
