@@ -12,9 +12,12 @@ from typing import Any, get_type_hints
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
 
 from deployments.spec import DeploymentSpec, block_reference
+from reelflow.form_schema import choices_of, for_people
+from reelflow.time_zones import shown_zone
 
 
 def merge_tags(spec: DeploymentSpec, actual: Any) -> list[str]:
@@ -77,3 +80,9 @@ def merge_concurrency(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConf
     """How many runs may be active at once: the number set on the server wins."""
     limit = actual.global_concurrency_limit if actual else None
     return ConcurrencyLimitConfig(**{**spec.concurrency, **({"limit": limit.limit} if limit else {})})
+
+
+def form_of(spec: DeploymentSpec, actual: Any) -> dict[str, Any]:
+    """The schema of the run form, with the lists to choose from that the deployment offers now."""
+    choices = choices_of(actual.parameter_openapi_schema or {}) if actual else {}
+    return for_people(parameter_schema(spec.load()).model_dump(), choices, shown_zone().key)

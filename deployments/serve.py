@@ -13,12 +13,15 @@ from typing import Any
 
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
+from prefect.utilities.callables import ParameterSchema
 
 from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
-from deployments.preserve import merge_concurrency, merge_parameters, merge_tags, schedules_to_serve
-from deployments.spec import MAIN, deployment_specs, with_block_ids, with_block_names
+from deployments.preserve import form_of, merge_concurrency, merge_parameters, merge_tags, schedules_to_serve
+from deployments.spec import MAIN, DeploymentSpec, deployment_specs, with_block_ids, with_block_names
 from reelflow.errors import ReelflowError
-from tasks.zone import TIME_ZONE_VARIABLE
+from reelflow.form_schema import choices_of, for_people
+from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly
+from tasks.zone import TIME_ZONE_VARIABLE, use_server_zone
 
 RUNS_AT_ONCE = 4
 """Each run is a process of its own of about 150 MB."""
@@ -54,6 +57,8 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
     found: list[RunnerDeployment] = []
     with checked_client() as client:
         block_ids, time_zone = read_block_ids(client), read_variable(client, TIME_ZONE_VARIABLE)
+        use_server_zone(client)
+        reader = ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE))
         for spec in deployment_specs():
             actual = read_deployment(client, f"{spec.name}/{spec.name}")
             _refuse_work_pool(actual)
@@ -70,8 +75,16 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
                 schedules=schedules_to_serve(spec, actual, time_zone),
                 concurrency_limit=merge_concurrency(spec, actual),
             )
+            # Prefect has no other way to serve a form with titles and lists to choose from.
+            deployment._parameter_openapi_schema = ParameterSchema(**_form(spec, actual, deployment.parameters, reader))
             found.append(deployment)
     return found
+
+
+def _form(spec: DeploymentSpec, actual: Any, parameters: dict[str, Any], reader: ChoiceReader) -> dict[str, Any]:
+    """The run form, with the lists of now; of what cannot be read now, those that it offered before."""
+    made = form_of(spec, actual)
+    return for_people(made, {**choices_of(made), **reader.choices(parameters)})
 
 
 def _refuse_work_pool(actual: Any) -> None:

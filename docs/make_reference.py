@@ -9,6 +9,7 @@ from typing import Any
 from prefect.utilities.callables import parameter_schema
 
 from deployments.spec import ROOT, deployment_specs
+from reelflow.fields import ADVANCED
 
 FILE = ROOT / "docs" / "flows.md"
 _HEAD = """# Flows and their forms
@@ -49,11 +50,18 @@ def _form(schema: dict[str, Any]) -> str:
         if "block_type_slug" in model or found is None:
             lines.append(f"`{name}`: a saved block. {parameter.get('description', '')}\n\n")
             continue
-        lines.append(f"`{name}`:\n\n| field | name in code | default | |\n|---|---|---|---|\n")
-        fields = sorted(model["properties"].items(), key=lambda item: item[1].get("position", 0))
-        lines += [_row(key, field, key in model.get("required", [])) for key, field in fields]
-        lines.append("\n")
+        fields = dict(model["properties"])
+        advanced = fields.pop(ADVANCED, None)
+        lines += [f"`{name}`:\n\n", *_table(fields, model.get("required", []))]
+        if advanced is not None:
+            lines += ["Under *Advanced*:\n\n", *_table(advanced["anyOf"][1]["properties"], [])]
     return "".join(lines)
+
+
+def _table(fields: dict[str, Any], required: list[str]) -> list[str]:
+    ordered = sorted(fields.items(), key=lambda item: item[1].get("position", 0))
+    rows = [_row(key, field, key in required) for key, field in ordered]
+    return ["| field | name in code | default | |\n|---|---|---|---|\n", *rows, "\n"]
 
 
 def _row(name: str, field: dict[str, Any], required: bool) -> str:

@@ -2,12 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from reelflow.errors import NotFound, OutcomeUnknown, Refused
 from reelflow.wording import one_line
+
+
+def read_variable(name: str) -> Any:
+    """The value of a Prefect variable; None if there is none.
+
+    Raises:
+        OutcomeUnknown: the server cannot be asked.
+    """
+    with asking_prefect(), get_client(sync_client=True) as client:
+        variable = client.read_variable_by_name(name)
+    return variable.value if variable else None
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.exceptions import ObjectNotFound
-from prefect.utilities.callables import parameter_schema
 from prefect.variables import Variable
 
-from deployments.preserve import merge_parameters, merge_tags, new_schedules
+from deployments.preserve import form_of, merge_parameters, merge_tags, new_schedules
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
@@ -89,7 +88,7 @@ def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[s
         "job_variables": {**variables, **spec.job_variables, "env": environment},
         "parameters": merge_parameters(spec, actual, parameters, block_ids, keep_blocks=desired.keep_blocks),
         "pull_steps": pull_steps or [{"prefect.deployments.steps.set_working_directory": directory}],
-        "parameter_openapi_schema": parameter_schema(spec.load()).model_dump(),
+        "parameter_openapi_schema": form_of(spec, actual),
     }
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from reelflow.fields import TIME_OF_DAY, entry
+from reelflow.fields import TIME_OF_DAY, Form, entry
 from reelflow.tikmatrix.scripts import Comment, Follow, Order, Platform, Post, Script, Unfollow, WarmUp
 
 
@@ -14,40 +12,42 @@ class PhoneForm(Script):
     """The fields that every phone flow has: who runs the script, the task limit, and how long to watch."""
 
     devices: list[str] = entry(
-        1, "Phones", "Serials from the host block, or 'all'. Each phone uses the account it is logged in to. Leave "
-        "empty to choose usernames instead.", [], max_length=200,
+        1, "Phones", "Phones that the host block lists, or 'all'. Each uses the account it is logged in to.", [],
+        choices="phones", max_length=200,
     )  # fmt: skip
     every_account: bool = entry(
-        2, "Every account of each phone", "Use every username that the host block lists for the phone, not only the "
-        "one that is logged in.", False,
+        39, "Every account of each phone", "Use every username that the host block lists for the phone, not only the "
+        "one that is logged in.", False, advanced=True,
     )  # fmt: skip
     usernames: list[str] = entry(
-        3, "Usernames", "Accounts from the host block, or 'all'. Use instead of phones.", [], max_length=500
-    )
+        2, "Usernames", "Accounts that the host block lists, or 'all'. Use instead of phones.", [],
+        choices="usernames", max_length=500,
+    )  # fmt: skip
     most_tasks: int = entry(
         40, "Task limit", "A run that would create more tasks than this (targets × phones or accounts) sends nothing.",
-        100, ge=1, le=1000,
+        100, ge=1, le=1000, advanced=True,
     )  # fmt: skip
     retries: int = entry(
         41, "Retries", "How many times to retry a failed task, after 1, 3, 9, … minutes, in addition to TikMatrix's "
         "own retries. A comment or post that is reported as failed may still have been published.", 0, ge=0, le=5,
+        advanced=True,
     )  # fmt: skip
     watch_minutes: float = entry(
         42, "Watch for up to (minutes)", "Tasks that are unfinished by then continue in TikMatrix and are listed in "
         "the report.", 120,
-        ge=0, le=1440,
+        ge=0, le=1440, advanced=True,
     )  # fmt: skip
     start_at: str = entry(
         43, "Start at (HH:MM)", "By the clock of the phone PC. Prefer a schedule: TikMatrix does not document "
         "what happens if this time has already passed.", "",
-        pattern=TIME_OF_DAY,
+        pattern=TIME_OF_DAY, advanced=True,
     )  # fmt: skip
     max_lateness_minutes: float = entry(
         44, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time does nothing.",
-        60, ge=0, le=10080,
+        60, ge=0, le=10080, advanced=True,
     )  # fmt: skip
     dry_run: bool = entry(
-        45, "Dry run", "Show which phones or accounts would act on what, without sending anything.", False
+        30, "Dry run", "Show which phones or accounts would act on what, without sending anything.", False
     )
 
 
@@ -71,53 +71,52 @@ class PhonePostForm(Post, PhoneForm):
     """What to post from which phones."""
 
 
-class EngageForm(BaseModel):
+class EngageForm(Form):
     """What the phones do once the video is published."""
 
-    model_config = ConfigDict(extra="forbid")
-
     devices: list[str] = entry(
-        0, "Phones", "Serials from the host block, or 'all'.", [], max_length=200
+        0, "Phones", "Phones that the host block lists, or 'all'.", [], choices="phones", max_length=200
     )  # fmt: skip
     usernames: list[str] = entry(
-        1, "Usernames", "Accounts from the host block, or 'all'. Use instead of phones.", [], max_length=500
-    )
+        1, "Usernames", "Accounts that the host block lists, or 'all'. Use instead of phones.", [],
+        choices="usernames", max_length=500,
+    )  # fmt: skip
     comments: list[str] = entry(
-        2,
-        "Comments",
-        "Texts for comments on the new post, one per row. Leave empty for no comments.",
-        [],
+        2, "Comments", "Texts for comments on the new post, one per row. Leave empty for no comments.", [],
         max_length=500,
-    )
+    )  # fmt: skip
     comment_on: list[Platform] = entry(
         3, "Comment on", "Platforms to comment on, if the post was published there.", ["TikTok"], max_length=2
     )
-    comment_order: Order = entry(4, "Comment order", "How the next text is chosen.", "random")
+    comment_order: Order = entry(4, "Comment order", "How the next text is chosen.", "random", advanced=True)
     warm_up_seconds: int = entry(
         5, "Warm-up (seconds)", "How long each account watches videos first. 0: no warm-up.", 0, ge=0, le=14400
     )
     warm_up_topics: list[str] = entry(
-        6, "Warm-up topics", "Keywords to search for videos, one per row.", [], max_length=100
+        6,
+        "Warm-up topics",
+        "Keywords to search for videos, one per row.",
+        [],
+        max_length=100,
+        advanced=True,
     )
     phone_pc: str = entry(
         7, "Phone PC", "Name of the PC that the phones are connected to, if it is not the machine that runs this flow. "
-        "That PC then does the phones' part.", "",
+        "That PC then does the phones' part.", "", advanced=True,
     )  # fmt: skip
     most_tasks: int = entry(
         8, "Task limit", "Checked before the video is published, for one post on each platform. A part that would "
-        "create more tasks than this sends nothing.", 100, ge=1, le=1000,
+        "create more tasks than this sends nothing.", 100, ge=1, le=1000, advanced=True,
     )  # fmt: skip
     watch_minutes: float = entry(
         9, "Watch for up to (minutes)", "Applies to warm-ups and comments separately. Tasks that are unfinished by "
         "then continue in TikMatrix and are listed in the report.", 120,
-        ge=0, le=1440,
+        ge=0, le=1440, advanced=True,
     )  # fmt: skip
 
 
-class ManageForm(BaseModel):
+class ManageForm(Form):
     """Which phone tasks to manage, and how."""
-
-    model_config = ConfigDict(extra="forbid")
 
     action: Literal["list", "stop", "delete", "retry", "mark done", "mark not done"] = entry(
         0, "Action", "What to do with the tasks. 'mark done' and 'mark not done' record what you found on accounts: "
@@ -132,20 +131,40 @@ class ManageForm(BaseModel):
         max_length=500,
     )
     status: Literal["any", "pending", "running", "completed", "failed"] = entry(
-        2, "Status", "Only tasks with this status.", "any"
+        3,
+        "Status",
+        "Only tasks with this status.",
+        "any",
+        advanced=True,
     )
     script: Literal["any", "post", "follow", "unfollow", "account_warmup", "comment"] = entry(
-        3, "Script", "Only tasks of this script.", "any"
+        4,
+        "Script",
+        "Only tasks of this script.",
+        "any",
+        advanced=True,
     )
-    device: str = entry(4, "Phone", "Only tasks on the phone with this serial. Leave empty for all listed phones.", "")
+    device: str = entry(
+        5, "Phone", "Only tasks on the phone with this serial. Leave empty for all listed phones.", "", advanced=True
+    )
     only_ours: bool = entry(
-        5, "Only tasks from reelflow", "Ignore tasks that were created in TikMatrix itself or by another program.", True
+        6,
+        "Only tasks from reelflow",
+        "Ignore tasks that were created in TikMatrix itself or by another program.",
+        True,
+        advanced=True,
     )
     most_tasks: int = entry(
-        6, "Task limit", "If more tasks match, none of them is stopped, deleted or retried.", 50, ge=1, le=1000
+        7,
+        "Task limit",
+        "If more tasks match, none of them is stopped, deleted or retried.",
+        50,
+        ge=1,
+        le=1000,
+        advanced=True,
     )
     request_ids: list[str] = entry(
-        7, "Request IDs", "Unconfirmed requests to mark, by the IDs in the report of their run.", [], max_length=100
+        2, "Request IDs", "Unconfirmed requests to mark, by the IDs in the report of their run.", [], max_length=100
     )
     dry_run: bool = entry(8, "Dry run", "Show what would be done, without doing it. On by default.", True)
 
@@ -155,7 +174,7 @@ class ManageForm(BaseModel):
         return self.action in ("mark done", "mark not done")
 
 
-class FinishPhonesForm(BaseModel):
+class FinishPhonesForm(Form):
     """How long to watch open phone tasks, and whether to cancel those of dead runs."""
 
     minutes: float = entry(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reelflow.errors import InputError
 from reelflow.phones.form import PhoneForm
-from reelflow.phones.limits import Guardrails
+from reelflow.phones.limits import Guardrails, Phone
 from reelflow.records.phones import PhoneActor, PhoneRequest
 from reelflow.tikmatrix.scripts import Platform
 from reelflow.wording import count
@@ -53,21 +53,43 @@ def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, 
     Raises:
         InputError: nobody, both phones and usernames, one that is not listed, or of the wrong platform.
     """
-    devices, usernames = _named(form.devices), [name.removeprefix("@") for name in _named(form.usernames)]
-    if bool(devices) == bool(usernames):
+    devices, names = _serials(form.devices, guardrails), [name.removeprefix("@") for name in _named(form.usernames)]
+    if bool(devices) == bool(names):
         raise InputError("Choose either phones or usernames, not both. Use 'all' for all that the host block lists.")
-    named = devices or usernames
+    named = devices or names
     if ALL in map(str.lower, named) and len(named) > 1:
         raise InputError("'all' means everything that the host block lists. Delete the other rows, or 'all'.")
     if not guardrails.phones:
         raise InputError("The host block lists no phones. List your own there; only listed phones are used.")
     if devices:
         return _by_device(devices, form, guardrails)
-    return _by_username(usernames, form.platform, guardrails)
+    return _by_username(names, form.platform, guardrails)
 
 
-def _named(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in names if name.strip()))
+def phone_names(guardrails: Guardrails) -> list[str]:
+    """The owner's phones as people choose them: "R58N01 (ada.daily, ada.studio)"; a serial alone is taken too."""
+    return [_phone_name(phone) for phone in guardrails.phones]
+
+
+def usernames(guardrails: Guardrails) -> list[str]:
+    """The usernames that the owner lists, each once, whatever the platform."""
+    return list(dict.fromkeys(account.username for phone in guardrails.phones for account in phone.accounts))
+
+
+def _phone_name(phone: Phone) -> str:
+    accounts = ", ".join(account.username for account in phone.accounts)
+    return f"{phone.serial} ({accounts})" if accounts else phone.serial
+
+
+def _serials(rows: Sequence[str], guardrails: Guardrails) -> list[str]:
+    """The serials in the rows of a form: each row is a phone as it can be chosen, or serials with commas."""
+    named = {_phone_name(phone): phone.serial for phone in guardrails.phones}
+    return _named([named.get(row.strip()) or row.partition(" (")[0] for row in rows])
+
+
+def _named(rows: Sequence[str]) -> list[str]:
+    """The names in the rows of a form, each once; a row may have several with commas, an empty one counts for none."""
+    return list(dict.fromkeys(name.strip() for row in rows for name in row.split(",") if name.strip()))
 
 
 def _by_device(serials: list[str], form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from reelflow.errors import InputError
@@ -17,15 +18,16 @@ CAPTION_LIMIT = 2200
 def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[Account]:
     """The accounts that `names` names, each once, in the order named.
 
-    A name is an account's id, its display name (with or without @), its platform, or "platform name" together;
-    upper and lower case do not matter. A platform with two connected accounts is ambiguous.
+    A name is an account's id, its display name (with or without @), its platform, or "platform name" together, with
+    or without its id as `account_names` writes it; upper and lower case do not matter. A platform with two connected
+    accounts is ambiguous. A row may have several names with commas.
 
     Raises:
         InputError: a name matches no account, or several; the message lists what is connected.
     """
     if not connected:
         raise InputError("No accounts are connected in Taisly yet. Connect your accounts there first.")
-    given = [name.strip() for name in names if name.strip()]
+    given = [name for row in names for name in _names_in(row, connected)]
     if not given:
         raise InputError(f"Name at least one account. Connected accounts: {_listed(connected)}.")
     chosen: dict[str, Account] = {}
@@ -37,11 +39,26 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
         if not found:
             raise InputError(f"No connected account matches {name!r}. Connected accounts: {_listed(connected)}.")
         if len(found) > 1:
-            raise InputError(
-                f"{name!r} matches {len(found)} accounts: {_listed(found)}. Use the account's own name or its ID."
-            )
+            raise InputError(f"{name!r} matches {len(found)} accounts: {_listed(found)}. Choose one of them.")
         chosen.setdefault(found[0].id, found[0])
     return list(chosen.values())
+
+
+def account_names(connected: Sequence[Account]) -> list[str]:
+    """What people choose from, and type: "TikTok @mara.bakes"; with the id where two accounts have the same name."""
+    labels = Counter(_plain(account.label) for account in connected)
+    return [a.label if labels[_plain(a.label)] == 1 else _with_id(a) for a in connected]
+
+
+def _names_in(row: str, connected: Sequence[Account]) -> list[str]:
+    """The names in one row of a form: one, unless the row only makes sense as several."""
+    if "," not in row or _named(row.strip(), connected):
+        return [row.strip()] if row.strip() else []
+    return [name.strip() for name in row.split(",") if name.strip()]
+
+
+def _with_id(account: Account) -> str:
+    return f"{account.label} (id {account.id})"
 
 
 def _named(name: str, connected: Sequence[Account]) -> list[Account]:
@@ -49,6 +66,7 @@ def _named(name: str, connected: Sequence[Account]) -> list[Account]:
         return exact
     plain = _plain(name)
     for spelling in (
+        _with_id,
         lambda a: f"{a.platform} {a.name}",
         lambda a: a.platform,
         lambda a: a.name,
@@ -63,7 +81,7 @@ def _plain(name: str) -> str:
 
 
 def _listed(accounts: Sequence[Account]) -> str:
-    return ", ".join(f"{a.label} (id {a.id})" for a in accounts)
+    return ", ".join(account_names(accounts))
 
 
 def check_caption(caption: str, accounts: Sequence[Account]) -> None:

@@ -19,7 +19,7 @@ from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
-from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem
+from reelflow.taisly.wire import AcceptedPost, HistoryItem
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -180,15 +180,26 @@ class RateLimitedTaisly:
         with self.request("publish"):
             self._client.cancel_scheduled(history_id)
 
-    def check_accounts(self) -> list[ConnectedAccount]:
-        """The connected accounts, for a person's check: asked for in any case, and counted."""
+    def connected_accounts(self) -> list[Account]:
+        """The connected accounts, asked for at most every ten minutes.
+
+        Raises:
+            ServiceError: Taisly had to be asked, and the request failed.
+        """
+        known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
+        return self._ask_accounts() if known is None else known
+
+    def check_accounts(self) -> list[Account]:
+        """The connected accounts, for a person's check: asked for in any case, counted, and remembered."""
         ticket, succeeded = self.ledger.count_request(self.key), False
         try:
             found = self._client.platforms()
             succeeded = True
-            return found
         finally:
             self.ledger.finish_request(ticket, succeeded=succeeded)
+        accounts = [account_of(each) for each in found]
+        self.ledger.remember_accounts(self.key, accounts)
+        return accounts
 
     def allowance(self, kind: Kind, watched: int) -> int:
         """Requests in the last hour from which one of `kind` has to wait, if `watched` of them were to watch."""

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption
 from reelflow.posts.form import PostForm
 from reelflow.posts.schedule import publishing_time
-from reelflow.records.posts import DAY, Account, PostRequest, Video
+from reelflow.records.posts import DAY, Account, PostRequest, Video, without_quotes
 from reelflow.video import check_video
 from reelflow.video.pictures import picture_hashes
 from reelflow.wording import one_line
 
 
-def read_video(name: str) -> Video:
+def read_video(name: str, folder: str | None = None) -> Video:
     """The video at the path `name`, checked.
+
+    Args:
+        name: As people write it, or copy it: quotes around it do not count.
+        folder: Where a file is that is named without its whole path, if it is not in the current folder.
 
     Raises:
         InputError: everything that is wrong with it.
     """
     try:
-        path = Path(name.strip()).expanduser()
+        path = _find(without_quotes(name), folder)
     except RuntimeError:
         raise InputError(
             f"{one_line(name)} cannot be published: its home folder is not known. Give the whole path."
@@ -40,6 +44,18 @@ def read_video(name: str) -> Video:
         pictures=picture_hashes(path, report.facts.duration),
         warnings=[str(p) for p in report.warnings],
     )
+
+
+def is_whole_path(name: str) -> bool:
+    """Whether a path says where the file is, by the rules of any system."""
+    return PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or name.startswith("~")
+
+
+def _find(name: str, folder: str | None) -> Path:
+    path = Path(name).expanduser()
+    if folder and not is_whole_path(name) and not path.exists():
+        return Path(folder).expanduser() / path
+    return path
 
 
 def check_form(form: PostForm, video: Video, now: datetime) -> datetime | None:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from reelflow.errors import InputError
-from reelflow.time_zones import in_zone, shown, shown_zone
-from reelflow.wording import duration
+from reelflow.time_zones import in_zone, read_zone, shown, shown_zone
+from reelflow.wording import duration, one_line
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAY_MONTH = re.compile(
+    r"(?:([a-z]{3})[a-z]*,? +)?(\d{1,2})(?:\. ?|[ -])(\d{1,2}|[a-z]{3,9})\.?(?:[ -]?(\d{4}))?,?(?: +at)? +(\d{1,2}):(\d{2})",
+    re.IGNORECASE,
+)
+"""A day, a month and a time as people write them, with or without the year: "27 Nov 18:00", "27.11.2026 18:00"."""
+LONG_AGO = timedelta(days=180)
+"""A date without a year that is further in the past than this means the next year."""
 
 
-def publishing_time(when: datetime | None, time_zone: str, now: datetime) -> datetime | None:
+def publishing_time(when: datetime | str | None, time_zone: str, now: datetime) -> datetime | None:
     """`when` in UTC; a time without a zone is in `time_zone`, or in the one in which times are shown.
 
     Raises:
-        InputError: an unknown zone, a time that does not exist there, or one in the past.
+        InputError: it cannot be read, an unknown zone, a time that does not exist there, or one in the past.
     """
+    if isinstance(when, str):
+        when = read_time(when, now.astimezone(read_zone(time_zone) if time_zone else shown_zone()))
     if when is None:
         return None
     if when.tzinfo is None:
@@ -26,6 +39,52 @@ def publishing_time(when: datetime | None, time_zone: str, now: datetime) -> dat
             "Choose a later one, or leave it empty to publish now."
         )
     return moment
+
+
+def read_time(text: str, now: datetime) -> datetime | None:
+    """A date and time as people write it; without a zone unless it names an offset. None if the text is empty.
+
+    Only what has one meaning on every day is taken: "tomorrow" would be another post when the run is started again, and
+    03/04 is two dates.
+
+    Args:
+        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18:00", or ISO 8601 with an offset.
+        now: In the reader's time zone; it gives the year where there is none.
+
+    Raises:
+        InputError: it is none of those.
+    """
+    text = " ".join(text.split())
+    if not text:
+        return None
+    refused = InputError(
+        f"The time {one_line(text)!r} cannot be read. Write the date and the time, such as "
+        f"{now + timedelta(days=1):%Y-%m-%d} 18:00."
+    )
+    try:
+        if len(text) > len("2026-11-27"):  # a date alone has no time, and midnight is a guess
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    if not (match := _DAY_MONTH.fullmatch(text)):
+        raise refused
+    weekday, day, month, year, hour, minute = match.groups()
+    try:
+        found = datetime(int(year or now.year), _month(month), int(day), int(hour), int(minute))  # noqa: DTZ001
+        if year is None and found < now.replace(tzinfo=None) - LONG_AGO:
+            found = found.replace(year=found.year + 1)
+    except ValueError:
+        raise refused from None
+    if weekday and weekday.lower() != _WEEKDAYS[found.weekday()]:
+        raise InputError(f"{found.day} {found:%B %Y} is a {found:%A}, not a {text.split()[0].rstrip(',')}.")
+    return found
+
+
+def _month(text: str) -> int:
+    """The number of a month; 0 if there is none such."""
+    if text.isdigit():
+        return int(text)
+    return _MONTHS.index(text[:3].lower()) + 1 if text[:3].lower() in _MONTHS else 0
 
 
 def _age(time: timedelta) -> str:

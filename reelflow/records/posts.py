@@ -26,6 +26,12 @@ def file_name(path: str) -> str:
     return one_line(path.replace("\\", "/").rpartition("/")[2])
 
 
+def without_quotes(path: str) -> str:
+    """A path without the quotes that "Copy as path" of Windows, or a shell, puts around it."""
+    path = path.strip()
+    return path[1:-1].strip() if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'" else path
+
+
 def plain_caption(caption: str) -> str:
     """A caption without what makes no difference: how blanks and accents are written."""
     return " ".join(unicodedata.normalize("NFC", caption).split())

@@ -13,10 +13,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from reelflow.errors import InputError
-from reelflow.fields import entry
+from reelflow.fields import Form, entry
 
 Platform = Literal["TikTok", "Instagram"]
 Order = Literal["random", "sequential"]
@@ -33,10 +31,8 @@ _POST_URLS: dict[str, tuple[re.Pattern[str], str]] = {
 }
 
 
-class Script(BaseModel):
+class Script(Form):
     """One script with its settings."""
-
-    model_config = ConfigDict(extra="forbid")
 
     script_name: ClassVar[str]
     job: ClassVar[str]
@@ -92,23 +88,33 @@ class WarmUp(Script):
         [],
         max_length=100,
     )
-    min_seconds: int = entry(12, "Minimum view (seconds)", "Shortest time spent on one video.", 15, ge=1, le=3600)
-    max_seconds: int = entry(13, "Maximum view (seconds)", "Longest time spent on one video.", 30, ge=1, le=3600)
-    like_percent: int = entry(14, "Likes (percent)", "Share of watched videos to like.", 0, ge=0, le=100)
+    min_seconds: int = entry(
+        12, "Minimum view (seconds)", "Shortest time spent on one video.", 15, ge=1, le=3600, advanced=True
+    )
+    max_seconds: int = entry(
+        13, "Maximum view (seconds)", "Longest time spent on one video.", 30, ge=1, le=3600, advanced=True
+    )
+    like_percent: int = entry(14, "Likes (percent)", "Share of watched videos to like.", 0, ge=0, le=100, advanced=True)
     follow_percent: int = entry(
         15, "Follows (percent)", "Share of watched videos whose author to follow. These follows do not count towards "
-        "the daily limit.", 0, ge=0, le=100,
+        "the daily limit.", 0, ge=0, le=100, advanced=True,
     )  # fmt: skip
-    collect_percent: int = entry(16, "Favourites (percent)", "Share of watched videos to save.", 0, ge=0, le=100)
+    collect_percent: int = entry(
+        16, "Favourites (percent)", "Share of watched videos to save.", 0, ge=0, le=100, advanced=True
+    )
     comment_percent: int = entry(
         17, "Comments (percent)", "Share of watched videos to comment on. Needs texts below, or ChatGPT. These "
-        "comments do not count towards the daily limit.", 0, ge=0, le=100,
+        "comments do not count towards the daily limit.", 0, ge=0, le=100, advanced=True,
     )  # fmt: skip
-    comments: list[str] = entry(18, "Comments", "Texts to choose from, one per row.", [], max_length=500)
-    comment_order: Order = entry(19, "Comment order", "How the next text is chosen.", "random")
-    insert_emoji: bool = entry(20, "Add emoji", "Let TikMatrix add emoji to the comments.", False)
+    comments: list[str] = entry(18, "Comments", "Texts to choose from, one per row.", [], max_length=500, advanced=True)
+    comment_order: Order = entry(19, "Comment order", "How the next text is chosen.", "random", advanced=True)
+    insert_emoji: bool = entry(20, "Add emoji", "Let TikMatrix add emoji to the comments.", False, advanced=True)
     write_with_chatgpt: bool = entry(
-        21, "Comments by ChatGPT", "Let ChatGPT write the comments, using a ChatGPT Settings block.", False
+        21,
+        "Comments by ChatGPT",
+        "Let ChatGPT write the comments, using a ChatGPT Settings block.",
+        False,
+        advanced=True,
     )
 
     @property
@@ -159,10 +165,10 @@ class Comment(Script):
         min_length=1, max_length=500,
     )  # fmt: skip
     comments: list[str] = entry(11, "Comments", "Texts to choose from, one per row.", min_length=1, max_length=500)
-    comment_order: Order = entry(12, "Comment order", "How the next text is chosen.", "random")
-    insert_emoji: bool = entry(13, "Add emoji", "Let TikMatrix add emoji to the comments.", False)
+    comment_order: Order = entry(12, "Comment order", "How the next text is chosen.", "random", advanced=True)
+    insert_emoji: bool = entry(13, "Add emoji", "Let TikMatrix add emoji to the comments.", False, advanced=True)
     image_path: str = entry(
-        14, "Image", "TikTok only: path on the phone PC to an image to comment with.", ""
+        14, "Image", "TikTok only: path on the phone PC to an image to comment with.", "", advanced=True,
     )  # fmt: skip
 
     def check(self) -> None:
@@ -195,12 +201,17 @@ class Follow(Script):
 
     users: list[str] = entry(10, "Users", "Usernames with or without @, one per row.", min_length=1, max_length=500)
     access: Literal["direct", "search"] = entry(
-        11, "Open profiles by", "direct: the profile's URL. search: the app's search.", "direct"
+        11,
+        "Open profiles by",
+        "direct: the profile's URL. search: the app's search.",
+        "direct",
+        advanced=True,
     )
 
     def targets(self) -> dict[str, str]:
         """The users without @, by their names in lower case."""
-        names = [name.removeprefix("@") for name in texts(self.users, "user", needed=True)]
+        rows = texts(self.users, "user", needed=True)
+        names = [name.strip().removeprefix("@") for row in rows for name in row.split(",") if name.strip()]
         if wrong := next((name for name in names if not re.fullmatch(r"[\w.]+", name)), None):
             raise InputError(f"{wrong!r} is not a username. Use letters, digits, dots and underscores only.")
         return _each_once(names, str.lower)
@@ -217,7 +228,11 @@ class Unfollow(Follow):
     job: ClassVar[str] = "unfollow"
 
     only_followed_here: bool = entry(
-        12, "Only users followed by reelflow", "Skip users that the account did not follow through reelflow.", True
+        12,
+        "Only users followed by reelflow",
+        "Skip users that the account did not follow through reelflow.",
+        True,
+        advanced=True,
     )
 
     @property
@@ -237,8 +252,8 @@ class Post(Script):
     script_name: ClassVar[str] = "post"
     job: ClassVar[str] = "post"
 
-    content: Literal["video", "images"] = entry(10, "Content", "What to post.", "video")
-    image_count: int = entry(11, "Images", "Number of images in an image post.", 1, ge=1, le=35)
+    content: Literal["video", "images"] = entry(10, "Content", "What to post.", "video", advanced=True)
+    image_count: int = entry(11, "Images", "Number of images in an image post.", 1, ge=1, le=35, advanced=True)
     captions: str = entry(12, "Caption", "Text of the post. {a|b} picks one of several words.", "", max_length=2200)
     material_source: Literal["material library", "local folder"] = entry(
         13, "Material from", "TikMatrix's material library, or a folder on the phone PC.", "material library"
@@ -246,25 +261,51 @@ class Post(Script):
     material_folder: str = entry(14, "Folder", "Path on the phone PC. Required for 'local folder'.", "")
     material_files: list[str] = entry(
         15, "Files", "Absolute paths on the phone PC. If you list any, 'Material from' and 'Folder' are ignored.", [],
-        max_length=500,
+        max_length=500, advanced=True,
     )  # fmt: skip
-    material_tags: list[str] = entry(16, "Tags", "Only material with these tags.", [], max_length=50)
+    material_tags: list[str] = entry(16, "Tags", "Only material with these tags.", [], max_length=50, advanced=True)
     post_way: Literal["share", "add button", "use sound"] = entry(
-        17, "Post with", "Android's share menu, the app's + button, or the page of a sound.", "share"
+        17,
+        "Post with",
+        "Android's share menu, the app's + button, or the page of a sound.",
+        "share",
+        advanced=True,
     )
-    sound_name: str = entry(18, "Sound", "Name of the sound. Required for 'use sound'.", "", max_length=200)
+    sound_name: str = entry(
+        18, "Sound", "Name of the sound. Required for 'use sound'.", "", max_length=200, advanced=True
+    )
     added_sound: Literal["default", "off", "on", "custom"] = entry(
-        19, "Added sound", "default: the app decides. custom: found by the sound keyword.", "default"
+        19,
+        "Added sound",
+        "default: the app decides. custom: found by the sound keyword.",
+        "default",
+        advanced=True,
     )
-    sound_keyword: str = entry(20, "Sound keyword", "Required if the added sound is 'custom'.", "", max_length=200)
-    original_volume: int = entry(21, "Video volume (percent)", "Volume of the video's own sound.", 50, ge=0, le=100)
-    added_volume: int = entry(22, "Added sound volume (percent)", "Volume of the added sound.", 50, ge=0, le=100)
-    upload_wait_seconds: int = entry(23, "Upload wait (seconds)", "How long the upload may take.", 30, ge=0, le=3600)
+    sound_keyword: str = entry(
+        20, "Sound keyword", "Required if the added sound is 'custom'.", "", max_length=200, advanced=True
+    )
+    original_volume: int = entry(
+        21, "Video volume (percent)", "Volume of the video's own sound.", 50, ge=0, le=100, advanced=True
+    )
+    added_volume: int = entry(
+        22, "Added sound volume (percent)", "Volume of the added sound.", 50, ge=0, le=100, advanced=True
+    )
+    upload_wait_seconds: int = entry(
+        23, "Upload wait (seconds)", "How long the upload may take.", 30, ge=0, le=3600, advanced=True
+    )
     sound_wait_seconds: int = entry(
-        24, "Sound wait (seconds)", "How long the sound may take to load.", 10, ge=0, le=3600
+        24,
+        "Sound wait (seconds)",
+        "How long the sound may take to load.",
+        10,
+        ge=0,
+        le=3600,
+        advanced=True,
     )
-    add_product_link: bool = entry(25, "Product link", "TikTok only: add a product link.", False)
-    placement: Literal["reel", "story"] = entry(26, "Placement", "Instagram only: post as a reel or a story.", "reel")
+    add_product_link: bool = entry(25, "Product link", "TikTok only: add a product link.", False, advanced=True)
+    placement: Literal["reel", "story"] = entry(
+        26, "Placement", "Instagram only: post as a reel or a story.", "reel", advanced=True
+    )
 
     def check(self) -> None:
         """Raise InputError for settings that do not go together."""

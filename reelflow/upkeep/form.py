@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
-
-from reelflow.fields import entry
+from reelflow.fields import Form, entry
 
 
-class WatchdogForm(BaseModel):
+class WatchdogForm(Form):
     """When a run counts as dead, late or stuck."""
 
     dead_after_minutes: float = entry(
@@ -25,7 +23,7 @@ WATCHDOG = WatchdogForm()
 """The form as it is when nobody fills it in, as in a schedule."""
 
 
-class HistoryForm(BaseModel):
+class HistoryForm(Form):
     """How many days the report covers."""
 
     days: int = entry(0, "Days", "How many days of posts and phone tasks to report.", 7, ge=1, le=366)

@@ -8,10 +8,12 @@ from blocks import TaislyAccount
 from reelflow.posts.duplicates import check_duplicates, check_reposts
 from reelflow.posts.form import PostForm
 from reelflow.posts.looking_back import check_found, look_back
-from reelflow.posts.requests import check_form, make_request, read_video
+from reelflow.posts.requests import check_form, is_whole_path, make_request, read_video
 from reelflow.records.posts import PostRequest
+from tasks.choices import VIDEOS_VARIABLE
 from tasks.ledger import open_ledger
 from tasks.posts.wording import explained_duplicates
+from tasks.prefect_server import read_variable
 from tasks.step import Retry, step
 
 
@@ -27,7 +29,7 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
         ServiceError: Taisly does not answer, or does not accept this key.
     """
     log = get_run_logger()
-    video = read_video(form.video)
+    video = read_video(form.video, None if is_whole_path(form.video) else read_variable(VIDEOS_VARIABLE))
     scheduled_for = check_form(form, video, datetime.now(UTC))
     ledger = open_ledger()
     with taisly.get_rate_limited(ledger) as client:

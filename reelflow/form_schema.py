@@ -1,0 +1,81 @@
+"""The JSON schema that Prefect stores with a deployment, as its run form should show it: pure functions.
+
+Prefect makes the schema from the flow's signature. What it drops (the titles of parameters) is put back here, and what
+only the services know (which accounts there are) is put in: a field marked with `fields.CHOICES` gets two tabs, one
+with a list to choose from and one to type in. What is typed, an earlier schedule's values included, stays valid.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from reelflow.fields import CHOICES, ZONED
+
+CHOOSE, TYPE = "Choose", "Type"
+MOST = 500
+"""Choices of one list: a longer one is no help, and each makes the page slower."""
+TITLES = {"taisly": "Taisly account", "host": "Phone PC", "chatgpt": "ChatGPT"}
+"""Parameters whose title is not simply their name."""
+
+
+def for_people(
+    schema: Mapping[str, Any], choices: Mapping[str, Sequence[str]], zone: str | None = None
+) -> dict[str, Any]:
+    """A schema with titles for its parameters, and with lists to choose from.
+
+    Calling it again with other choices replaces them; with none, a field is one to type in.
+
+    Args:
+        schema: As Prefect makes or stores it: properties and definitions.
+        choices: The lists by name: "accounts", "phones", "usernames", "videos".
+        zone: The time zone in which people write times; None for the one that the schema names.
+    """
+    made = copy.deepcopy(dict(schema))
+    for name, parameter in made.get("properties", {}).items():
+        parameter["title"] = TITLES.get(name) or name.replace("_", " ").capitalize()
+        parameter.pop("description", None)  # the title says it, and each line makes the form longer
+    for fields in _all_fields(made):
+        for name, field in fields.items():
+            if ZONED in field and zone:
+                field["description"] = field[ZONED].replace("{zone}", f" ({zone})")
+            if CHOICES in field:
+                fields[name] = _with_choices(field, list(choices.get(field[CHOICES], ()))[:MOST])
+    return made
+
+
+def _all_fields(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The fields of every form in a schema, those of a folded group included."""
+    for form in schema.get("definitions", {}).values():
+        fields = form.get("properties", {})
+        yield fields
+        for field in list(fields.values()):
+            for branch in field.get("anyOf", ()):
+                if "properties" in branch:
+                    yield branch["properties"]
+
+
+def _with_choices(field: dict[str, Any], choices: list[str]) -> dict[str, Any]:
+    typed = next((branch for branch in field.get("anyOf", ()) if branch.get("title") == TYPE), None)
+    shared = {key: field[key] for key in ("title", "position", "default", CHOICES) if key in field}
+    taken = {key: value for key, value in (typed or field).items() if key not in (*shared, "title", "anyOf")}
+    if not choices:
+        return {**shared, **taken}
+    # The help is about what can be typed: a list needs none.
+    chosen: dict[str, Any] = {"type": "string", "enum": choices}
+    if taken["type"] == "array":
+        limits = {key: value for key, value in taken.items() if key in ("minItems", "maxItems")}
+        chosen = {"type": "array", "items": chosen, **limits}
+    return {**shared, "anyOf": [{**chosen, "title": CHOOSE}, {**taken, "title": TYPE}]}
+
+
+def choices_of(schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The lists that a schema offers now, by name."""
+    found: dict[str, list[str]] = {}
+    for fields in _all_fields(schema):
+        for field in fields.values():
+            chosen = next((branch for branch in field.get("anyOf", ()) if branch.get("title") == CHOOSE), None)
+            if CHOICES in field and chosen is not None:
+                found[field[CHOICES]] = list((chosen.get("items") or chosen)["enum"])
+    return found
