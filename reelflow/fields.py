@@ -45,9 +45,7 @@ class Form(BaseModel):
         made = handler.resolve_ref_schema(handler(schema))
         tabbed = [name for name, field in made.get("properties", {}).items() if _name_tabs(field)]
         _fold(made)
-        if (
-            tabbed
-        ):  # a tab that was chosen and not filled in must not pass for the other one; only the form has the fold
+        if tabbed:  # a tab that is chosen and left empty must not pass for the other one; only the form sends the fold
             made |= {"if": {"required": [ADVANCED]}, "then": {"required": tabbed}}
         return made
 

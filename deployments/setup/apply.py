@@ -11,12 +11,14 @@ from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
+from deployments.prefect_api import read_deployment, read_variable
 from deployments.preserve import form_of, merge_parameters, merge_tags, new_schedules
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
 from deployments.spec import ROOT, DeploymentSpec, with_block_ids
 from reelflow.ledger import URL_VARIABLE
+from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, refresh_choices
 from tasks.upkeep.watchdog import TAG
 from tasks.zone import TIME_ZONE_VARIABLE
 
@@ -160,6 +162,23 @@ def apply_time_zone(changes: Changes, desired: str | None, actual: ActualState) 
         before = actual.time_zone
         change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
         changes.make(change, f"variable {TIME_ZONE_VARIABLE}", _set_variable, TIME_ZONE_VARIABLE, desired)
+
+
+def apply_videos_folder(changes: Changes, desired: str | None, before: Any) -> None:
+    """Store the folder of the user's videos: runs find files there by their names, and the forms offer them."""
+    if desired:
+        change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
+        changes.make(change, f"variable {VIDEOS_VARIABLE}", _set_variable, VIDEOS_VARIABLE, desired)
+
+
+def fill_forms(client: SyncPrefectClient, desired: list[DesiredDeployment]) -> None:
+    """Offer in the forms of deployments what the saved blocks connect to, and the videos, if they are on this machine.
+
+    What cannot be read from here now, the next check-connections adds.
+    """
+    deployments = [read_deployment(client, each.full_name) for each in desired]
+    reader = ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE))
+    refresh_choices(client, [each for each in deployments if each is not None], reader)
 
 
 def apply_automations(

@@ -16,14 +16,16 @@ from cyclopts import Parameter
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import SyncPrefectClient
 
-from deployments.prefect_api import checked_client, read_block_ids
+from deployments.prefect_api import checked_client, read_block_ids, read_variable
 from deployments.setup.actual import find_notification_block, read_actual_state, read_record, recorded_phone_pcs
 from deployments.setup.apply import (
     apply_automations,
     apply_deployments,
     apply_time_zone,
     apply_time_zone_to_schedules,
+    apply_videos_folder,
     apply_work_pools,
+    fill_forms,
     remove,
     report_existing_automations,
     save_record,
@@ -42,6 +44,7 @@ from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
 from reelflow.posts.rate_limited import Plan
 from reelflow.time_zones import read_zone
+from tasks.choices import VIDEOS_VARIABLE
 
 
 def setup(
@@ -53,6 +56,7 @@ def setup(
     phone_pc: Annotated[list[str] | None, Parameter(negative="")] = None,
     folder: str | None = None,
     time_zone: str | None = None,
+    videos: str | None = None,
     notify: str | None = None,
     ledger_url: str | None = None,
     serve: Annotated[bool, Parameter(negative="")] = False,
@@ -78,6 +82,8 @@ def setup(
         --phone-pc, the folder on that PC.
     time_zone
         The time zone of schedules, quiet hours and daily limits, such as Europe/Berlin. The default is UTC.
+    videos
+        The folder of your videos on the machine that publishes them: the forms offer its files.
     notify
         The saved notification block for the automations, as slug/name: slack-webhook/main.
     ledger_url
@@ -97,6 +103,7 @@ def setup(
         folder=None if phone_pc else folder,
         phones_folder=folder,
         time_zone=time_zone,
+        videos=videos,
         ledger_url=ledger_url,
     )
     return _setup(options, notify=notify, serve=serve, dry_run=dry_run)
@@ -142,12 +149,15 @@ def _apply(
     apply_blocks(changes, desired_blocks(options), actual.block_ids)
     apply_ledger(changes, options.ledger_url)
     apply_time_zone(changes, options.time_zone, actual)
+    apply_videos_folder(changes, options.videos, read_variable(client, VIDEOS_VARIABLE))
     if serve:
         apply_time_zone_to_schedules(client, changes, deployments, actual, options.time_zone)
     else:
         apply_work_pools(client, changes, desired_work_pools(options), actual)
         block_ids = read_block_ids(client)
         apply_deployments(client, changes, deployments, actual, block_ids, options.time_zone)
+    if not changes.dry_run:
+        fill_forms(client, deployments)
     if automations:
         apply_automations(client, changes, automations, actual)
     else:

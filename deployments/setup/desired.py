@@ -31,6 +31,7 @@ class SetupOptions:
         folder: Where the project is on the machines of the pool `reelflow`.
         phones_folder: Where it is on the PCs with phones.
         time_zone: The time zone of our schedules, and of the phones' days.
+        videos: The folder of the user's videos, on the machines of the pool `reelflow`.
         ledger_url: The ledger for every program of this server.
     """
 
@@ -43,6 +44,7 @@ class SetupOptions:
     folder: str | None = None
     phones_folder: str | None = None
     time_zone: str | None = None
+    videos: str | None = None
     ledger_url: str | None = None
 
 

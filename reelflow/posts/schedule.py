@@ -12,7 +12,8 @@ from reelflow.wording import duration, one_line
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY_MONTH = re.compile(
-    r"(?:([a-z]{3})[a-z]*,? +)?(\d{1,2})(?:\. ?|[ -])(\d{1,2}|[a-z]{3,9})\.?(?:[ -]?(\d{4}))?,?(?: +at)? +(\d{1,2}):(\d{2})",
+    r"(?:([a-z]{3})[a-z]*,? +)?(\d{1,2})(?:\. ?|[ -])(\d{1,2}|[a-z]{3,9})\.?(?:[ -]?(\d{4}))?,?(?: +at)? +"
+    r"(\d{1,2}):(\d{2})",
     re.IGNORECASE,
 )
 """A day, a month and a time as people write them, with or without the year: "27 Nov 18:00", "27.11.2026 18:00"."""
