@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from datetime import time
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from prefect.blocks.core import Block
-from pydantic import Field, HttpUrl, field_validator, model_validator
+from pydantic import Field, HttpUrl, WithJsonSchema, field_validator, model_validator
 
 from reelflow.errors import InputError, NotAllowed
 from reelflow.fields import TIME_OF_DAY
-from reelflow.phones.limits import Guardrails, read_phones
+from reelflow.phones.limits import PHONE_ROW, Guardrails, read_phones
 from reelflow.tikmatrix.client import BASE_URL, SERVICE, TikMatrixClient
 from reelflow.tikmatrix.wire import License
-from reelflow.time_zones import read_zone
+from reelflow.time_zones import read_zone, shown_zone, zone_names
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class TikMatrixHost(Block):
 
     # Required for the owner's sake, and because a block without a required field cannot be a flow parameter: Prefect's
     # server accepts a reference to it both as a reference and as the block itself, and rejects the run for that.
-    phones: list[str] = Field(
+    phones: list[Annotated[str, WithJsonSchema({"type": "string", "pattern": PHONE_ROW})]] = Field(
         min_length=1,
         title="Your phones",
         description="One row per phone: SERIAL: username, username (Instagram). Usernames without (Instagram) are "
@@ -74,10 +74,12 @@ class TikMatrixHost(Block):
     unfollows_per_day: int = Field(15, title="Unfollows per day", description="Limit for each account.", ge=0, le=1000)
     posts_per_day: int = Field(3, title="Posts per day", description="Limit for each account.", ge=0, le=1000)
     time_zone: str = Field(
-        "UTC",
+        "",
         title="Time zone",
-        description="For daily limits and quiet hours. Example: Europe/Berlin.",
+        description="For daily limits and quiet hours. Empty: that of setup, in which all times are shown.",
         examples=["Europe/Berlin"],
+        # A select with a search in the block's form, which checks nothing of what is typed.
+        json_schema_extra={"enum": ["", *zone_names()]},
     )
     quiet_from: str = Field(
         "", title="Quiet from (HH:MM)",
@@ -105,7 +107,7 @@ class TikMatrixHost(Block):
     @field_validator("time_zone")
     @classmethod
     def _zone_is_there(cls, value: str) -> str:
-        return _readable(value, read_zone)
+        return _readable(value, read_zone) if value.strip() else ""
 
     @model_validator(mode="after")
     def _quiet_hours_are_whole(self) -> Self:
@@ -134,7 +136,7 @@ class TikMatrixHost(Block):
                 "unfollow": self.unfollows_per_day,
                 "post": self.posts_per_day,
             },
-            zone=read_zone(self.time_zone),
+            zone=read_zone(self.time_zone) if self.time_zone else shown_zone(),
             quiet=quiet,
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from difflib import get_close_matches
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import tzlocal
 
@@ -58,7 +59,20 @@ def read_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name.strip())
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"Unknown time zone {name!r}. Use a name such as Europe/Berlin.") from None
+        raise InputError(f"Unknown time zone {name!r}. {_suggested(name)}") from None
+
+
+def zone_names() -> list[str]:
+    """The names of all time zones, sorted."""
+    return sorted(available_timezones())
+
+
+def _suggested(name: str) -> str:
+    """The names that are most like a wrong one, by their last part too: people write "Berlin"."""
+    wanted = name.strip().replace(" ", "_").lower()
+    by_part = {part.lower(): full for full in zone_names() for part in (full, full.rpartition("/")[2])}
+    found = dict.fromkeys(by_part[part] for part in get_close_matches(wanted, by_part, n=3, cutoff=0.75))
+    return f"Did you mean {' or '.join(found)}?" if found else "Use a name such as Europe/Berlin."
 
 
 def in_zone(when: datetime, name: str) -> datetime:

@@ -27,6 +27,12 @@ _COMMENTED = {
 }
 """Why an account does not comment on a post; the first that is true of one of the accounts that it may be."""
 _ACCOUNT = re.compile(rf"@?([\w.]+)(?:\s*\(\s*({'|'.join(_PLATFORMS)})\s*\))?", re.IGNORECASE)
+_SERIAL = re.compile(r"[^\s:]+|\S+:[0-9]+")
+"""A serial has a colon only before a port: that of a phone over the network, 192.168.0.7:5555."""
+PHONE_ROW = r"^\s*$|^\s*([^\s:]+|\S+:[0-9]+)\s*(:|:\s.*)?$"
+"""What a row of the list looks like, for the JSON schema of the block; `read_phones` says what is wrong with it."""
+_UNDIVIDED = re.compile(r"([^\s:]+(?::[0-9]+)?)(?::|\s+)\s*(\S.*)")
+"""A serial and names without the colon and the space between them."""
 
 
 @dataclass(frozen=True)
@@ -82,29 +88,47 @@ def read_phones(lines: Sequence[str]) -> tuple[Phone, ...]:
     """The owner's list: "SERIAL", or "SERIAL: name, other.name (Instagram)"; TikTok where nothing is said.
 
     Raises:
-        InputError: a line cannot be read, or a serial is listed twice.
+        InputError: a row cannot be read, or a serial is listed twice; it names the row.
     """
     phones: dict[str, Phone] = {}
-    for line in filter(None, map(str.strip, lines)):
-        serial, _, names = line.partition(": ") if ": " in line else (line.rstrip(":"), "", "")
-        serial = serial.strip()
-        if not serial or re.search(r"\s", serial):
+    rows: dict[str, int] = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line:
+            continue
+        phone = _read_phone(line, f"Row {number}, {line!r}")
+        if phone.serial in phones:
             raise InputError(
-                f"The phone {line!r} cannot be read. Write it like this: SERIAL: username, username (Instagram)."
+                f"Row {number}, {line!r}: the phone {phone.serial} is listed twice, first in row {rows[phone.serial]}. "
+                "List it once, with all its accounts."
             )
-        accounts = []
-        for name in filter(None, map(str.strip, names.split(","))):
-            match = _ACCOUNT.fullmatch(name)
-            if match is None:
-                raise InputError(
-                    f"The account {name!r} of the phone {serial} cannot be read. "
-                    "Write its username, followed by (Instagram) if it is not on TikTok."
-                )
-            accounts.append(PhoneAccount(match[1], _PLATFORMS[(match[2] or "tiktok").lower()]))
-        if serial in phones:
-            raise InputError(f"The phone {serial} is listed twice. List it once, with all its accounts.")
-        phones[serial] = Phone(serial, tuple(accounts))
+        phones[phone.serial], rows[phone.serial] = phone, number
     return tuple(phones.values())
+
+
+def _read_phone(line: str, row: str) -> Phone:
+    serial, _, names = line.partition(": ") if ": " in line else (line.rstrip(":"), "", "")
+    serial = serial.strip()
+    if re.search(r"\s", serial) or not _SERIAL.fullmatch(serial):
+        raise InputError(f"{row}, cannot be read. {_how_to_write(line)}")
+    accounts = []
+    for name in filter(None, map(str.strip, names.split(","))):
+        match = _ACCOUNT.fullmatch(name)
+        if match is None:
+            raise InputError(
+                f"{row}: the account {name!r} cannot be read. "
+                "Write its username, followed by (Instagram) if it is not on TikTok."
+            )
+        accounts.append(PhoneAccount(match[1], _PLATFORMS[(match[2] or "tiktok").lower()]))
+    return Phone(serial, tuple(accounts))
+
+
+def _how_to_write(line: str) -> str:
+    """What to change in a row: most often the colon or the space after the serial is missing."""
+    if guess := _UNDIVIDED.fullmatch(line):
+        serial, names = guess.groups()
+        if all(_ACCOUNT.fullmatch(name.strip()) for name in names.split(",")):
+            return f"Write a colon and a space after the serial: {serial}: {names}."
+    return "Write it like this: SERIAL: username, username (Instagram). A serial has no spaces."
 
 
 def make_plan(request: PhoneRequest, guardrails: Guardrails, history: PhoneHistory, now: datetime) -> PhonePlan:

@@ -1,5 +1,6 @@
 """What the owner of the phones permits, and how a form becomes requests: pure decisions."""
 
+import re
 from datetime import UTC, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from reelflow.phones.engagement import (
     warm_up_parts,
 )
 from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
-from reelflow.phones.limits import Guardrails, make_plan, read_phones
+from reelflow.phones.limits import PHONE_ROW, Guardrails, make_plan, read_phones
 from reelflow.phones.requests import make_request
 from reelflow.records.phone_states import Earlier
 from reelflow.records.phones import PhoneHistory
@@ -103,12 +104,34 @@ def test_nothing_is_touched_without_a_list_of_phones() -> None:
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("two words: ada", "cannot be read"), ("A1: a b", "account 'a b'"), ("A1: ada (Myspace)", "account")],
+    [
+        ("two words: ada", "Row 2, 'two words: ada', cannot be read. Write it like this: SERIAL: username"),
+        ("A2 ada.daily", "Write a colon and a space after the serial: A2: ada.daily."),
+        ("A2:ada, ben (Instagram)", "after the serial: A2: ada, ben (Instagram)."),
+        ("10.0.0.7:5555:ada", "after the serial: 10.0.0.7:5555: ada."),
+        ("10.0.0.7:5555 ada", "after the serial: 10.0.0.7:5555: ada."),
+        (": ada", "A serial has no spaces."),
+        ("A2: a b", "Row 2, 'A2: a b': the account 'a b' cannot be read."),
+        ("A2: ada (Myspace)", "the account 'ada (Myspace)' cannot be read."),
+        ("A1: ben", "Row 2, 'A1: ben': the phone A1 is listed twice, first in row 1. List it once"),
+    ],
 )
 def test_a_phone_that_cannot_be_read_is_said(line: str, words: str) -> None:
-    """With how to write it."""
-    with pytest.raises(InputError, match=words):
-        read_phones([line])
+    """With its row, and how to write it."""
+    with pytest.raises(InputError, match=re.escape(words)):
+        read_phones(["A1: ada", line])
+
+
+@pytest.mark.parametrize("row", ["A1", "A1:", "A1: ada, @ben (Instagram)", "10.0.0.7:5555: ada", "10.0.0.7:5555", ""])
+def test_the_blocks_schema_takes_each_row_that_can_be_read(row: str) -> None:
+    """A form that checks the pattern refuses no good row."""
+    read_phones([row])
+    assert re.search(PHONE_ROW, row)
+
+
+@pytest.mark.parametrize("row", ["A1 ada", "A1:ada", "two words: ada"])
+def test_the_blocks_schema_refuses_a_row_without_its_colon(row: str) -> None:
+    assert re.search(PHONE_ROW, row) is None
 
 
 def test_phones_are_read_with_their_accounts() -> None:
@@ -119,8 +142,6 @@ def test_phones_are_read_with_their_accounts() -> None:
         ("192.168.0.7:5555", ["TikTok ada", "Instagram ben"]),
         ("192.168.0.8:5555", []),
     ]
-    with pytest.raises(InputError, match="listed twice"):
-        read_phones(["A1: ada", "A1: ben"])
     with pytest.raises(InputError, match="Europe/Berlin"):
         read_zone("Berlin")
 

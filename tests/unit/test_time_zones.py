@@ -1,5 +1,6 @@
 """The one time zone in which people read times."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -41,6 +42,16 @@ def test_without_a_zone_it_is_this_machines() -> None:
     assert shown_zone().key == machine_zone()
 
 
-def test_an_unknown_zone_is_refused() -> None:
-    with pytest.raises(InputError, match="Europe/Berlin"):
-        use_zone("Berlin")
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("Berlin", "Unknown time zone 'Berlin'. Did you mean Europe/Berlin?"),
+        ("Europe/Berlim", "Did you mean Europe/Berlin"),
+        ("new york", "Did you mean America/New_York?"),
+        ("qqqq", "Use a name such as Europe/Berlin."),
+    ],
+)
+def test_an_unknown_zone_is_refused(wrong: str, words: str) -> None:
+    """With the names that are like it."""
+    with pytest.raises(InputError, match=re.escape(words)):
+        use_zone(wrong)
