@@ -107,19 +107,21 @@ def _load_block(name: str) -> Any:
     from prefect.settings import PREFECT_API_URL
 
     from blocks import TaislyAccount
+    from blocks.reference import load_saved
     from deployments.prefect_api import server_errors
 
     server = PREFECT_API_URL.value() or "Prefect's local server"
     try:
         with server_errors(server):
-            return TaislyAccount.load(name)
+            found = load_saved(TaislyAccount, name)
     except RuntimeError as error:  # Prefect's own server for one process did not start
         raise ReelflowError(
             f"{server} did not start ({str(error).partition(chr(10))[0]}). "
             "Set PREFECT_API_URL to a server that is running."
         ) from None
-    except ValueError:
+    if found is None:
         raise InputError(
             f'There is no block "Taisly Account" named {name!r} on {server}. '
             "Create it in the UI under Blocks, or name another with --block: `reelflow doctor` lists them."
-        ) from None
+        )
+    return found

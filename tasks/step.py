@@ -12,11 +12,11 @@ from enum import Enum
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, get_run_logger, task
-from prefect import flow as prefect_flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.states import Failed
 
+from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, ReelflowError
 from tasks.zone import use_server_zone
 
@@ -74,6 +74,19 @@ def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
     return call
 
 
+class _Flow(Flow[P, R]):
+    """A flow whose run says which field of its block is wrong."""
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """As Prefect's; "Failed to resolve block references" alone tells nobody what to do."""
+        try:
+            return super().validate_parameters(parameters)
+        except ParameterTypeError as error:
+            if reason := unusable_parameters(error):
+                raise ParameterTypeError(reason) from None
+            raise
+
+
 def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     """Prefect's ``@flow``, with our own errors as the failure message. Takes the same options."""
 
@@ -83,7 +96,7 @@ def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
             use_server_zone()
             return run(*args, **kwargs)
 
-        made: Any = prefect_flow(**options)(_fail_with_message(in_the_readers_zone))
+        made: Any = _Flow(_fail_with_message(in_the_readers_zone), **options)
         return made  # type: ignore[no-any-return]
 
     return decorate

@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from blocks import BY_SLUG, ReelflowLedger, TaislyAccount, TikMatrixHost
-from reelflow.errors import ChecksFailed, ReelflowError
+from blocks.reference import load_saved
+from reelflow.errors import ChecksFailed, InputError, ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.records.phone_states import RequestState
-from reelflow.wording import count, listed
+from reelflow.wording import count, listed, one_line
 from tasks.ledger import current_ledger
 
 CLOCK_LIMIT = 60.0
@@ -75,7 +76,10 @@ def check_blocks(ledger: Ledger, names: list[tuple[str, str]]) -> Iterator[Findi
 
 
 def _load_and_check(kind: type[Any], name: str, ledger: Ledger) -> str:
-    return check_block(kind.load(name), ledger)
+    block = load_saved(kind, name)
+    if block is None:
+        raise InputError("was removed just now. Run the check again.")
+    return check_block(block, ledger)
 
 
 def check_block(block: Any, ledger: Ledger) -> str:
@@ -136,7 +140,8 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
     except ReelflowError as error:
         return Finding(what, False, str(error))
     except (ValueError, RuntimeError) as error:
-        return Finding(what, False, f"cannot be loaded ({str(error).splitlines()[0]}). Save it again in the UI.")
+        reason = one_line(str(error)).rstrip(".")
+        return Finding(what, False, f"cannot be loaded ({reason}). Save it again in the UI under Blocks.")
 
 
 def our_blocks(client: Any) -> list[tuple[str, str]]:
