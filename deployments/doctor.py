@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deployments.prefect_api import connected_client, read_version, version_problem
 from deployments.spec import block_slug, deployment_specs
+from deployments.workers import check_workers
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
@@ -20,6 +21,7 @@ from reelflow.wording import count
 from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
 from tasks.upkeep.watchdog import TAG
+from tasks.zone import use_server_zone
 
 FINISHER = "finish-open-posts"
 """The deployment that finds the outcome of posts that no run watches."""
@@ -54,7 +56,9 @@ def examine() -> Iterator[Finding]:
         with connected_client() as client:
             version = read_version(client)
             names = our_blocks(client)
+            use_server_zone(client)
             deployed = [d for d in client.read_deployments(limit=200) if TAG in d.tags]
+            workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
         return
@@ -70,6 +74,7 @@ def examine() -> Iterator[Finding]:
         yield from _check_open_posts(ledger, deployed)
     yield from _check_flows()
     yield from _check_deployments(deployed, {f"{slug}/{name}" for slug, name in names})
+    yield from workers
 
 
 def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Finding]:

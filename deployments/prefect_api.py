@@ -45,7 +45,9 @@ def connected_client() -> Iterator[SyncPrefectClient]:
         if error := client.api_healthcheck():
             if isinstance(error, httpx.HTTPError):
                 raise error
-            raise ReelflowError(f"{url} reports that it is unhealthy: {error}")
+            raise ReelflowError(
+                f"{url} reports that it is unhealthy: {error}. Look at the server's log, or restart it."
+            )
         yield client
 
 

@@ -6,10 +6,22 @@ from typing import Any, NamedTuple
 
 from blocks import BY_SLUG, ReelflowLedger, TaislyAccount, TikMatrixHost
 from blocks.reference import load_saved
-from reelflow.errors import ChecksFailed, InputError, ReelflowError
+from reelflow.errors import (
+    Busy,
+    ChecksFailed,
+    InputError,
+    NotAllowed,
+    NothingSent,
+    OutcomeUnknown,
+    ReelflowError,
+    Refused,
+)
 from reelflow.ledger import Ledger
+from reelflow.phones.limits import Phone
 from reelflow.posts.cleanup import unconfirmed_sends
+from reelflow.posts.matching import account_of
 from reelflow.records.phone_states import RequestState
+from reelflow.tikmatrix.client import SERVICE as TIKMATRIX
 from reelflow.wording import count, listed, one_line
 from tasks.ledger import current_ledger
 
@@ -97,12 +109,14 @@ def check_block(block: Any, ledger: Ledger) -> str:
 
 def _check_taisly(block: TaislyAccount, ledger: Ledger) -> str:
     with block.get_rate_limited(ledger) as client:
-        accounts = client.check_accounts()
+        accounts = [account_of(each).label for each in client.check_accounts()]
         check_clock(client.clock_ahead)
         used = ledger.requests_in_last_hour(client.key)
+        if not accounts:
+            raise ChecksFailed(f"{block.base_url}: no account is connected. Connect one in Taisly.")
         return (
-            f"{block.base_url}: {count(len(accounts), 'account')} connected; plan {block.plan}, "
-            f"{used} of {client.per_hour} requests used in the last hour"
+            f"{block.base_url}: {count(len(accounts), 'account')} connected ({', '.join(accounts)}); "
+            f"plan {block.plan}, {used} of {client.per_hour} requests used in the last hour"
         )
 
 
@@ -111,17 +125,24 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
     with block.get_client() as client:
         devices = client.devices()
         check_clock(client.clock_ahead)
-    known = {phone.serial for phone in block.guardrails.phones}
+    phones = block.guardrails.phones
+    known = {phone.serial for phone in phones}
     line = f"{block.base_url}: licence {licence.plan_name}, {licence.device_limit or 'several'} phones at once"
     if not known:
-        raise ChecksFailed(f"{line}; the block lists no phones, so none can be used.")
-    line += f"; {count(len(known), 'phone')} listed"
+        raise ChecksFailed(f"{line}; the block lists no phones, so none can be used. List them in the block.")
+    line += f"; {count(len(known), 'phone')} listed ({'; '.join(map(_described, phones))})"
     if devices is not None:
         online = {name for device in devices for name in device.names}
         line += f", {len(known & online)} of them online"
         if away := sorted(known - online):
-            line += f" (not: {listed(away)})"
+            line += f" (not: {listed(away)}; connect them to the PC to use them)"
     return line
+
+
+def _described(phone: Phone) -> str:
+    """A phone with its accounts: "R58N01: TikTok ada.daily"."""
+    accounts = ", ".join(f"{account.platform} {account.username}" for account in phone.accounts)
+    return f"{phone.serial}: {accounts}" if accounts else phone.serial
 
 
 def check_clock(ahead: float | None) -> None:
@@ -138,10 +159,32 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
     except ReelflowError as error:
-        return Finding(what, False, str(error))
+        return Finding(what, False, with_next_step(error))
     except (ValueError, RuntimeError) as error:
         reason = one_line(str(error)).rstrip(".")
         return Finding(what, False, f"cannot be loaded ({reason}). Save it again in the UI under Blocks.")
+
+
+def with_next_step(error: ReelflowError) -> str:
+    """What a service's error says, with what to do about it in the block or at the service."""
+    match error:
+        case Busy():
+            step = "Run the check again then."
+        case NothingSent() if error.service == TIKMATRIX:
+            step = "Start TikMatrix on the PC with the phones, and check the base URL of the block."
+        case NothingSent():
+            step = "Check the internet connection of this machine, and the base URL of the block."
+        case OutcomeUnknown():
+            step = f"Run the check again. If it still fails, see whether {error.service} itself works."
+        case NotAllowed() if error.service == TIKMATRIX and error.status == 403:
+            step = "Check the licence in TikMatrix."
+        case NotAllowed():
+            step = ""
+        case Refused() if (error.status or 0) >= 400:
+            step = "Check the base URL of the block."
+        case _:
+            step = ""
+    return f"{error} {step}".rstrip()
 
 
 def our_blocks(client: Any) -> list[tuple[str, str]]:

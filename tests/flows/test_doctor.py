@@ -5,19 +5,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import prefect
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from support.client import client_of
 from support.commands import reelflow
 from support.other_server import other_server
+from support.pools import Pool
 
 from blocks import TaislyAccount, TikMatrixHost
+from flows.connections import check_connections
 from flows.publish import publish_video
+from reelflow.errors import Busy, NotAllowed, NotFound, NothingSent, OutcomeUnknown, ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.records.posts import PostRequest
+from tasks.upkeep.health import with_next_step
 
 
 def test_it_says_where_everything_is_and_what_is_wrong(
@@ -28,7 +34,9 @@ def test_it_says_where_everything_is_and_what_is_wrong(
     well = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO")
     well.save("doctor-well", overwrite=True)
     TaislyAccount(api_key="taisly_wrong", base_url=sandbox.taisly_url).save("doctor-ill", overwrite=True)
-    TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"]).save("doctor-host", overwrite=True)
+    TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX: ada.daily", "GONE1"]).save(
+        "doctor-host", overwrite=True
+    )
 
     done = subprocess.run(
         [sys.executable, "-m", "deployments", "doctor"],
@@ -40,10 +48,15 @@ def test_it_says_where_everything_is_and_what_is_wrong(
     assert done.returncode == 1
     assert ledger_url.removeprefix("sqlite:///") in done.stdout.replace("\n", "")
     assert lines["doctor-well"].startswith("ok")
-    assert "6 accounts connected; plan PRO, 1 of 1000 requests used" in lines["doctor-well"]
+    assert "6 accounts connected (TikTok @mara.bakes, " in lines["doctor-well"]
+    assert "); plan PRO, 1 of 1000 requests used" in lines["doctor-well"]
     assert lines["doctor-ill"].startswith("FAILED")
     assert "Check the API key" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
+    assert (
+        "2 phones listed (R58N01SANDBOX: TikTok ada.daily; GONE1), 1 of them online (not: GONE1; connect them"
+        in (lines["doctor-host"])
+    )
     assert f"runs Prefect {prefect.__version__}" in done.stdout
     assert re.search(
         r"WARNING +Open posts +1 post without an outcome yet, and no schedule looks it up\. To look up the outcome, "
@@ -99,3 +112,67 @@ def test_a_deployment_that_names_a_block_which_is_not_saved_is_said(server: str)
 
     assert "refers to the block taisly-account/gone, which is not saved" in done.stdout
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (NothingSent("TikMatrix cannot be reached.", service="TikMatrix"), "Start TikMatrix on the PC"),
+        (NothingSent("Taisly cannot be reached.", service="Taisly"), "Check the internet connection"),
+        (Busy("Taisly: rate limit reached.", service="Taisly"), "Run the check again then."),
+        (OutcomeUnknown("Internal error at Taisly (500).", service="Taisly"), "see whether Taisly itself works."),
+        (NotFound("Taisly: not found (404).", service="Taisly", status=404), "Check the base URL of the block."),
+        (NotAllowed("TikMatrix does not allow this (403).", service="TikMatrix", status=403), "Check the licence"),
+        (NotAllowed("Check the API key.", service="Taisly", status=401), "Check the API key."),
+    ],
+)
+def test_what_a_service_says_ends_with_a_next_step(error: ReelflowError, step: str) -> None:
+    """In the block or at the service; one that the message has already is not repeated."""
+    assert with_next_step(error).startswith(str(error))
+    assert with_next_step(error).count(step) == 1
+
+
+def _pool_finding(done: Any, pool: str) -> str:
+    (line,) = [line for line in done.stdout.splitlines() if f"Work pool {pool}" in line]
+    return str(line)
+
+
+def test_a_work_pool_without_a_worker_is_said(server: str, tmp_path: Path) -> None:
+    """A warning without work, a failure with work that waits, fine with a worker; with the command to start one."""
+    pool = Pool(server, tmp_path, "doctor-pool")
+    identity = pool.deploy(check_connections, "flows/connections.py:check_connections", "doctor-pooled")
+    with get_client(sync_client=True) as client:
+        client.update_deployment(identity, DeploymentUpdate(tags=["reelflow"]))
+
+    idle = _pool_finding(reelflow("doctor", COLUMNS="300"), "doctor-pool")
+    run = pool.run(identity)
+    late = _pool_finding(reelflow("doctor", COLUMNS="300"), "doctor-pool")
+    with get_client(sync_client=True) as client:
+        client.delete_flow_run(run)
+        client.send_worker_heartbeat("doctor-pool", "w1", heartbeat_interval_seconds=30)
+    ready = _pool_finding(reelflow("doctor", COLUMNS="300"), "doctor-pool")
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(identity)
+        client.delete_work_pool("doctor-pool")
+
+    command = "Start one on the machine that does its work: python -m prefect worker start --pool doctor-pool"
+    assert idle.startswith("WARNING")
+    assert f"no worker is running. {command}" in idle
+    assert late.startswith("FAILED")
+    assert "no worker is running, with 1 run waiting, the oldest since " in late
+    assert command in late
+    assert ready.startswith("ok")
+    assert "1 worker online: w1" in ready
+
+
+def test_flows_that_nothing_serves_are_said(server: str) -> None:
+    """With the command that serves them."""
+    identity = publish_video.to_deployment(name="doctor-unserved", tags=["reelflow"]).apply()
+
+    done = reelflow("doctor", COLUMNS="300")
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(identity)
+
+    (line,) = [line for line in done.stdout.splitlines() if "Served flows" in line]
+    assert "doctor-unserved" in line
+    assert line.rstrip().endswith("python -m deployments.serve")

@@ -27,10 +27,13 @@ class _Other(http.server.BaseHTTPRequestHandler):
             self._answer(200, True)
         elif self.path.endswith("/version"):
             self._answer(200, self.server.version)  # type: ignore[attr-defined]
-        elif self.path.partition("?")[0].endswith("/csrf-token"):
+        elif self.path.partition("?")[0].endswith("/csrf-token") or self._is_missing():
             self._answer(404, {})
         else:
             self.do_POST()
+
+    def _is_missing(self) -> bool:
+        return bool(self.server.empty and "/variables/name/" in self.path)  # type: ignore[attr-defined]
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
