@@ -54,12 +54,12 @@ def merge_parameters(
     return merged
 
 
-def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[DeploymentScheduleCreate]:
+def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str) -> list[DeploymentScheduleCreate]:
     """The schedules of prefect.yaml that the deployment does not have yet, active or paused as they are there."""
     present = {schedule.slug for schedule in actual.schedules} if actual else set()
     return [
         DeploymentScheduleCreate(
-            schedule=CronSchedule(cron=given["cron"], timezone=time_zone or given["timezone"]),
+            schedule=CronSchedule(cron=given["cron"], timezone=time_zone),
             active=given["active"],
             slug=given["slug"],
         )
@@ -68,7 +68,7 @@ def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> l
     ]
 
 
-def schedules_to_serve(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[DeploymentScheduleCreate]:
+def schedules_to_serve(spec: DeploymentSpec, actual: Any, time_zone: str) -> list[DeploymentScheduleCreate]:
     """The schedules that the deployment has, a person's own included: Prefect deletes those not served along."""
     if actual is None:
         return new_schedules(spec, None, time_zone)

@@ -20,6 +20,7 @@ from deployments.preserve import form_of, merge_concurrency, merge_parameters, m
 from deployments.spec import MAIN, DeploymentSpec, deployment_specs, with_block_ids, with_block_names
 from reelflow.errors import ReelflowError
 from reelflow.form_schema import choices_of, for_people
+from reelflow.time_zones import machine_zone
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly
 from tasks.zone import TIME_ZONE_VARIABLE, use_server_zone
 
@@ -56,7 +57,7 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
     """
     found: list[RunnerDeployment] = []
     with checked_client() as client:
-        block_ids, time_zone = read_block_ids(client), read_variable(client, TIME_ZONE_VARIABLE)
+        block_ids, time_zone = read_block_ids(client), read_variable(client, TIME_ZONE_VARIABLE) or machine_zone()
         use_server_zone(client)
         reader = ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE))
         for spec in deployment_specs():

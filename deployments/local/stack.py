@@ -58,6 +58,7 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         use_prefect_server(server_url, folder)
         save_sandbox_blocks(sandbox_url)
         use_ledger_of(folder)
+        store_zone_of_machine()
         yield LocalStack(folder, sandbox_url, server_url, video, processes)
         print("Stopping …", flush=True)
 
@@ -77,6 +78,17 @@ def use_ledger_of(folder: Path) -> None:
     open_ledger()
     close_ledgers()
     os.environ.pop(URL_VARIABLE, None)
+
+
+def store_zone_of_machine() -> None:
+    """Make this machine's time zone the server's, unless it has one."""
+    from prefect.variables import Variable
+
+    from reelflow.time_zones import machine_zone
+    from tasks.zone import TIME_ZONE_VARIABLE
+
+    if not Variable.get(TIME_ZONE_VARIABLE):
+        Variable.set(TIME_ZONE_VARIABLE, machine_zone(), overwrite=True)
 
 
 def _make_video(folder: Path) -> Path:

@@ -37,7 +37,7 @@ def apply_deployments(
     desired: list[DesiredDeployment],
     actual: ActualState,
     block_ids: dict[str, str],
-    time_zone: str | None,
+    time_zone: str,
 ) -> None:
     """Create the deployments that are missing, and update what is ours of the others.
 
@@ -47,7 +47,7 @@ def apply_deployments(
         desired: All of them.
         actual: The server as it was.
         block_ids: Block ids by slug, those of blocks just created included.
-        time_zone: Of our schedules; None for that of prefect.yaml, or as it is.
+        time_zone: Of our schedules, unless a person has given one another.
     """
     for each in desired:
         thing, before = f"deployment {each.full_name}", actual.deployments.get(each.full_name)
@@ -56,7 +56,7 @@ def apply_deployments(
         if before is None:
             changes.make(Change.CREATED, thing, _create_deployment, client, each, fields, missing)
             continue
-        misplaced = misplaced_schedules(each.spec, before, time_zone)
+        misplaced = misplaced_schedules(each.spec, before, actual.time_zone, time_zone)
         same = all(getattr(before, name) == value for name, value in fields.items()) and not missing and not misplaced
         change = Change.UNCHANGED if same else Change.UPDATED
         changes.make(change, thing, _update_deployment, client, before, fields, missing, misplaced, time_zone)
@@ -119,7 +119,7 @@ def _update_deployment(
     fields: dict[str, Any],
     missing: list[DeploymentScheduleCreate],
     misplaced: list[Any],
-    time_zone: str | None,
+    time_zone: str,
 ) -> None:
     """Update without sending schedules along: Prefect would delete those that a person made."""
     client.update_deployment(actual.id, DeploymentUpdate(**fields))
@@ -128,14 +128,21 @@ def _update_deployment(
     _move_schedules(client, actual, misplaced, time_zone)
 
 
-def misplaced_schedules(spec: DeploymentSpec, actual: Any, time_zone: str | None) -> list[Any]:
-    """Our schedules on a deployment that are in another time zone than `time_zone`; none if that is None."""
-    ours = {given["slug"] for given in spec.schedules}
+def misplaced_schedules(spec: DeploymentSpec, actual: Any, before: str | None, time_zone: str) -> list[Any]:
+    """Our schedules on a deployment that are still in the zone of an earlier setup; one set by a person stays.
+
+    Args:
+        spec: From prefect.yaml, with the zone in which `prefect deploy` creates them.
+        actual: The deployment as the server has it.
+        before: The zone of the earlier setup.
+        time_zone: The new one.
+    """
+    ours = {given["slug"]: {given["timezone"], before} for given in spec.schedules}
     zoned = [s for s in actual.schedules if s.slug in ours and hasattr(s.schedule, "timezone")]
-    return [s for s in zoned if time_zone and s.schedule.timezone != time_zone]
+    return [s for s in zoned if s.schedule.timezone != time_zone and s.schedule.timezone in ours[s.slug]]
 
 
-def _move_schedules(client: SyncPrefectClient, actual: Any, misplaced: list[Any], time_zone: str | None) -> None:
+def _move_schedules(client: SyncPrefectClient, actual: Any, misplaced: list[Any], time_zone: str) -> None:
     for each in misplaced:
         moved = each.schedule.model_copy(update={"timezone": time_zone})
         client.update_deployment_schedule(actual.id, each.id, schedule=moved)
@@ -146,22 +153,22 @@ def apply_time_zone_to_schedules(
     changes: Changes,
     desired: list[DesiredDeployment],
     actual: ActualState,
-    time_zone: str | None,
+    time_zone: str,
 ) -> None:
     """Move our schedules on deployments that are served; the rest of those deployments belongs to serving."""
     for each in desired:
         before = actual.deployments.get(each.full_name)
-        if before is not None and (misplaced := misplaced_schedules(each.spec, before, time_zone)):
+        if before is not None and (misplaced := misplaced_schedules(each.spec, before, actual.time_zone, time_zone)):
             thing = f"schedules of {each.full_name}"
             changes.make(Change.UPDATED, thing, _move_schedules, client, before, misplaced, time_zone)
 
 
-def apply_time_zone(changes: Changes, desired: str | None, actual: ActualState) -> None:
-    """Store the time zone of the schedules in a Prefect variable, for `python -m deployments.serve`."""
-    if desired:
-        before = actual.time_zone
-        change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
-        changes.make(change, f"variable {TIME_ZONE_VARIABLE}", _set_variable, TIME_ZONE_VARIABLE, desired)
+def apply_time_zone(changes: Changes, desired: str, actual: ActualState) -> None:
+    """Store the server's time zone in a Prefect variable, for runs, for serving and for the command line."""
+    before = actual.time_zone
+    change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
+    changes.make(change, f"variable {TIME_ZONE_VARIABLE}", _set_variable, TIME_ZONE_VARIABLE, desired)
+    changes.note(f"Times are in {desired}. To change that: reelflow setup --time-zone NAME")
 
 
 def apply_videos_folder(changes: Changes, desired: str | None, before: Any) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 from pydantic import ValidationError
 
 import blocks
+from blocks.reference import load_saved, problems_of
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredBlock
-from reelflow.errors import InputError
+from deployments.setup.phones import PhoneChanges, change_phones, confirm_removal
+from reelflow.errors import InputError, NotAllowed, ServiceError
 from reelflow.ledger import Ledger
 from reelflow.sandbox.catalog import API_KEY, DEVICES
+from reelflow.wording import count
 from tasks.ledger import BLOCK_NAME, read_stored, server_client, store_ledger
 
 KEY_VARIABLE = "TAISLY_API_KEY"
@@ -31,30 +34,78 @@ def register_block_types(changes: Changes) -> None:
         changes.make(Change.UNCHANGED, f"block-type {slug}")
 
 
-def apply_blocks(changes: Changes, desired: list[DesiredBlock], block_ids: dict[str, str]) -> None:
+def apply_blocks(
+    changes: Changes, desired: list[DesiredBlock], block_ids: dict[str, str], *, yes: bool = False
+) -> None:
     """Create the blocks that are missing, and update in the others only what the options give.
 
+    Args:
+        changes: The report.
+        desired: All of them.
+        block_ids: Ids of saved blocks by slug.
+        yes: Remove phones without asking.
+
     Raises:
-        InputError: a value is not allowed.
+        InputError: a value is not allowed, a block on the server is not valid, or Taisly does not accept the key.
     """
     for each in desired:
         thing, exists = f"block {each.slug}", each.slug in block_ids
-        if exists and not each.values:
+        if exists and not each.values and not each.removed_phones:
             changes.make(Change.UNCHANGED, thing)
             continue
         if not exists and each.identity not in each.values:
             changes.skip(thing, _HOW_TO_CREATE[each.block_type])
             continue
         block_class = blocks.BY_SLUG[each.block_type]
-        before: dict[str, Any] = block_class.load(each.name).model_dump() if exists else {}
+        saved = load_saved(block_class, each.name) if exists else None
+        before: dict[str, Any] = saved.model_dump() if saved else {}
         values = {**before, **_leave_the_sandbox(each, before), **each.values}
+        phones = _changed_phones(each, before, thing)
+        if phones:
+            values["phones"] = list(phones.rows)
         try:
             block = block_class(**values)
         except ValidationError as error:
-            raise InputError(f"The block {each.slug} is not valid: {error.errors()[0]['msg']}.") from None
+            raise InputError(f"The {thing} is not valid. {problems_of(block_class, error)}") from None
         same = block.model_dump() == before
+        notes = _try_key(block, before) if each.block_type == "taisly-account" and not same else ()
+        if phones and not changes.dry_run:
+            confirm_removal(phones.removed, thing, yes=yes)
         change = Change.CREATED if not exists else Change.UNCHANGED if same else Change.UPDATED
         changes.make(change, thing, _save, block, each.name)
+        changes.note(*notes, *(phones.notes if phones and exists else ()))
+
+
+def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -> PhoneChanges | None:
+    """What the options change in the phones of a block; None if that is nothing.
+
+    Those of a sandbox are replaced by one's own, and one's own by those of a sandbox: no list has both.
+    """
+    given = desired.values.get("phones", [])
+    if not given and not desired.removed_phones:
+        return None
+    is_other = desired.for_sandbox != _leads_to_sandbox(before) and bool(given)
+    return change_phones([] if is_other else before.get("phones", []), given, desired.removed_phones, block)
+
+
+def _try_key(block: Any, before: dict[str, Any]) -> tuple[str, ...]:
+    """Ask Taisly once whether it accepts a key that is new, or leads to another address; returns what to tell.
+
+    Raises:
+        InputError: it does not.
+    """
+    if (block.api_key, block.base_url) == (before.get("api_key"), before.get("base_url")):
+        return ()
+    try:
+        with block.get_client() as client:
+            accounts = client.platforms()
+    except NotAllowed as error:
+        raise InputError(
+            f"The Taisly API key was not saved: {error} Copy the key again from Taisly's settings, and run setup again."
+        ) from None
+    except ServiceError as error:
+        return (f"The API key has not been tried: {error} `reelflow doctor` tries it again.",)
+    return (f"Taisly accepts the API key: {count(len(accounts), 'account')} connected.",)
 
 
 def apply_ledger(changes: Changes, url: str | None) -> None:

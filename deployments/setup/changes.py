@@ -64,6 +64,11 @@ class Changes:
         self._counts[change] += 1
         print(f"  {_IN_A_DRY_RUN[change]:13} {thing}" if self.dry_run else f"  {change:10} {thing}", flush=True)
 
+    def note(self, *lines: str) -> None:
+        """Print what there is to say about the last change."""
+        for line in lines:
+            print(f"             {line}", flush=True)
+
     def keep(self, thing: str, reason: str) -> None:
         """Print what teardown leaves, and why."""
         print(f"  kept       {thing}: {reason}", flush=True)

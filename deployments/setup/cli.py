@@ -39,11 +39,12 @@ from deployments.setup.desired import (
     desired_deployments,
     desired_work_pools,
 )
+from deployments.setup.zone import choose_zone
 from deployments.spec import MAIN
 from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
 from reelflow.posts.rate_limited import Plan
-from reelflow.time_zones import read_zone
+from reelflow.time_zones import read_zone, use_zone
 from tasks.choices import VIDEOS_VARIABLE
 
 
@@ -53,6 +54,7 @@ def setup(
     block: str | None = None,
     plan: Plan | None = None,
     phone: Annotated[list[str] | None, Parameter(negative="")] = None,
+    remove_phone: Annotated[list[str] | None, Parameter(negative="")] = None,
     phone_pc: Annotated[list[str] | None, Parameter(negative="")] = None,
     folder: str | None = None,
     time_zone: str | None = None,
@@ -60,6 +62,7 @@ def setup(
     notify: str | None = None,
     ledger_url: str | None = None,
     serve: Annotated[bool, Parameter(negative="")] = False,
+    yes: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Create block types, blocks, work pools, deployments and automations on the server at PREFECT_API_URL.
@@ -73,7 +76,10 @@ def setup(
     plan
         Your Taisly plan.
     phone
-        One of your phones, as "SERIAL: username, username (Instagram)". Repeat it for several phones.
+        One of your phones, as "SERIAL: username, username (Instagram)". Repeat it for several phones. A phone that the
+        block lists already gets these accounts; the others stay.
+    remove_phone
+        The serial of a phone that the block shall no longer list. Asks first. Repeat it for several phones.
     phone_pc
         A PC with phones; it gets its own block, work pool and deployments. Repeat it for several PCs. The default is
         the PCs of earlier setups.
@@ -81,7 +87,8 @@ def setup(
         The folder of this project on the machines that run the workers, if it differs from this one. Together with
         --phone-pc, the folder on that PC.
     time_zone
-        The time zone of schedules, quiet hours and daily limits, such as Europe/Berlin. The default is UTC.
+        The time zone of schedules, forms, messages and daily limits, such as Europe/Berlin. The default is that of an
+        earlier setup, or this machine's.
     videos
         The folder of your videos on the machine that publishes them: the forms offer its files.
     notify
@@ -91,6 +98,8 @@ def setup(
         default is a file of the machine that runs the first flow.
     serve
         Create no work pools and deployments, because `python -m deployments.serve` does.
+    yes
+        Remove phones without asking.
     dry_run
         Show what would change, without changing it.
     """
@@ -98,6 +107,7 @@ def setup(
         sandbox=sandbox,
         plan=plan,
         phones=tuple(phone or ()),
+        removed_phones=tuple(remove_phone or ()),
         block=block,
         phone_pcs=tuple(phone_pc or ()),
         folder=None if phone_pc else folder,
@@ -106,23 +116,24 @@ def setup(
         videos=videos,
         ledger_url=ledger_url,
     )
-    return _setup(options, notify=notify, serve=serve, dry_run=dry_run)
+    return _setup(options, notify=notify, serve=serve, yes=yes, dry_run=dry_run)
 
 
-def _setup(options: SetupOptions, *, notify: str | None, serve: bool, dry_run: bool) -> int:
+def _setup(options: SetupOptions, *, notify: str | None, serve: bool, yes: bool, dry_run: bool) -> int:
     read_zone(options.time_zone or "UTC")
     read_phones(options.phones)
     with checked_client() as client:
         changes = Changes(read_record(client), dry_run=dry_run)
         phone_pcs = options.phone_pcs or recorded_phone_pcs(changes.record) or (MAIN,)
-        if options.phones and len(phone_pcs) > 1:
+        if (options.phones or options.removed_phones) and len(phone_pcs) > 1:
+            option = "--phone" if options.phones else "--remove-phone"
             raise InputError(
-                "--phone needs a single --phone-pc. Run setup once for each --phone-pc, with its own phones."
+                f"{option} needs a single --phone-pc. Run setup once for each --phone-pc, with its own phones."
             )
         options = replace(options, phone_pcs=phone_pcs)
         automations = desired_automations(find_notification_block(client, notify)) if notify else []
         try:
-            _apply(client, changes, options, automations, serve=serve)
+            _apply(client, changes, options, automations, serve=serve, yes=yes)
         finally:
             if not dry_run:
                 save_record(changes.record)
@@ -139,23 +150,26 @@ def _apply(
     automations: list[AutomationCore],
     *,
     serve: bool,
+    yes: bool,
 ) -> None:
     """Make the differences, blocks first: deployments refer to them by id."""
     # Served deployments have the names of prefect.yaml, whatever the PCs are called.
     deployments = desired_deployments(replace(options, phone_pcs=(MAIN,)) if serve else options)
     actual = read_actual_state(client, [d.full_name for d in deployments], [a.name for a in automations])
     register_block_types(changes)
+    zone = choose_zone(options.time_zone, actual.time_zone, ask=not changes.dry_run)
     options = replace(options, api_key=_taisly_key(options, actual.block_ids, ask=not changes.dry_run))
-    apply_blocks(changes, desired_blocks(options), actual.block_ids)
+    apply_blocks(changes, desired_blocks(options), actual.block_ids, yes=yes)
     apply_ledger(changes, options.ledger_url)
-    apply_time_zone(changes, options.time_zone, actual)
+    apply_time_zone(changes, zone, actual)
+    use_zone(zone)
     apply_videos_folder(changes, options.videos, read_variable(client, VIDEOS_VARIABLE))
     if serve:
-        apply_time_zone_to_schedules(client, changes, deployments, actual, options.time_zone)
+        apply_time_zone_to_schedules(client, changes, deployments, actual, zone)
     else:
         apply_work_pools(client, changes, desired_work_pools(options), actual)
         block_ids = read_block_ids(client)
-        apply_deployments(client, changes, deployments, actual, block_ids, options.time_zone)
+        apply_deployments(client, changes, deployments, actual, block_ids, zone)
     if not changes.dry_run:
         fill_forms(client, deployments)
     if automations:

@@ -25,12 +25,13 @@ class SetupOptions:
         sandbox: The address of a sandbox for the blocks to lead to.
         api_key: The key at Taisly.
         plan: The plan at Taisly.
-        phones: The phones of the one PC, as "SERIAL: username, username".
+        phones: Phones of the one PC to add or change, as "SERIAL: username, username".
+        removed_phones: Serials of phones of the one PC to remove.
         block: The name of the Taisly block that the deployments use.
         phone_pcs: Names of the PCs with phones; each has its block, its work pool and its deployments.
         folder: Where the project is on the machines of the pool `reelflow`.
         phones_folder: Where it is on the PCs with phones.
-        time_zone: The time zone of our schedules, and of the phones' days.
+        time_zone: The one time zone of schedules, forms and messages.
         videos: The folder of the user's videos, on the machines of the pool `reelflow`.
         ledger_url: The ledger for every program of this server.
     """
@@ -39,6 +40,7 @@ class SetupOptions:
     api_key: str | None = field(default=None, repr=False)
     plan: str | None = None
     phones: tuple[str, ...] = ()
+    removed_phones: tuple[str, ...] = ()
     block: str | None = None
     phone_pcs: tuple[str, ...] = (MAIN,)
     folder: str | None = None
@@ -58,6 +60,7 @@ class DesiredBlock:
         values: Fields to set.
         identity: The field without which it cannot be created: the key, or the phones.
         for_sandbox: Whether it leads to a sandbox.
+        removed_phones: Serials of phones that it shall no longer list.
     """
 
     block_type: str
@@ -65,6 +68,7 @@ class DesiredBlock:
     values: dict[str, Any] = field(repr=False)
     identity: str
     for_sandbox: bool
+    removed_phones: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -105,7 +109,9 @@ def desired_blocks(options: SetupOptions) -> list[DesiredBlock]:
             "taisly-account", options.block or MAIN, _taisly_values(options), "api_key", bool(options.sandbox)
         ),
         *(
-            DesiredBlock("tikmatrix-host", pc, _host_values(options), "phones", bool(options.sandbox))
+            DesiredBlock(
+                "tikmatrix-host", pc, _host_values(options), "phones", bool(options.sandbox), options.removed_phones
+            )
             for pc in options.phone_pcs
         ),
     ]
@@ -127,7 +133,6 @@ def _host_values(options: SetupOptions) -> dict[str, Any]:
         "phones": list(options.phones) or (PHONES if sandbox else None),
         "base_url": f"{sandbox}/api/v1" if sandbox else None,
         "poll_seconds": 2 if sandbox else None,
-        "time_zone": options.time_zone,
     }
     return {name: value for name, value in values.items() if value}
 

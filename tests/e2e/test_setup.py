@@ -24,11 +24,14 @@ from support.sink import Sink, save_notification
 from support.waiting import until
 
 import blocks
+from blocks import TaislyAccount
 from deployments.local.processes import start_prefect_server
 from deployments.setup.blocks import register_block_types
 from deployments.setup.changes import Changes
 from deployments.setup.desired import desired_automations
 from deployments.spec import deployment_specs
+from reelflow.time_zones import machine_zone
+from tasks.zone import TIME_ZONE_VARIABLE
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -235,7 +238,9 @@ def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
 
     moved = own_server.setup("--time-zone", "Europe/Berlin")
     zones = {s[0]: s[1] for s in _by_hand(own_server)["schedules"]}
-    assert zones == {"0 18 * * 5": "Europe/Rome", "30 7 * * *": "Europe/Berlin"}, moved.stdout
+    (finish,) = _of(own_server, "finish-open-posts")["schedules"]
+    assert zones == {"0 18 * * 5": "Europe/Rome", "30 7 * * *": "Europe/Rome"}, moved.stdout
+    assert finish["schedule"]["timezone"] == "Europe/Berlin"
     there = _of(own_server, "warm-up-accounts")
     assert there["schedules"][0]["id"] in ours["ids"]
     assert there["schedules"][0]["active"] is True
@@ -286,7 +291,7 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
     assert str(ROOT) in str(names["warm-up-accounts/attic"]["pull_steps"])
     assert str(ROOT) in str(names["publish-video/publish-video"]["pull_steps"])
-    assert f"\n{TYPES + 3 + 3 + DEPLOYMENTS + FOR_PHONES} unchanged." in again.stdout, again.stdout
+    assert f"\n{TYPES + 3 + 3 + DEPLOYMENTS + FOR_PHONES + 1} unchanged." in again.stdout, again.stdout
     assert len(names) == DEPLOYMENTS + FOR_PHONES
     assert own_server.teardown().returncode == 0
 
@@ -347,18 +352,73 @@ def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) ->
     own_server.setup("--sandbox", sandbox.url)
     own_server.setup("--plan", "PRO", "--time-zone", "Asia/Tokyo")  # the address stays with the sandbox's key
     tried = {b["block_type"]["slug"]: b["data"] for b in own_server.all("block_documents")}
-    real = own_server.setup("--phone", "REAL1: mara.bakes", TAISLY_API_KEY="taisly_verysecret")
+    offline = {"TAISLY_API_KEY": "taisly_verysecret", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    real = own_server.setup("--phone", "REAL1: mara.bakes", **offline)
 
     blocks = {f"{b['block_type']['slug']}": b["data"] for b in own_server.all("block_documents")}
     assert (tried["taisly-account"]["plan"], tried["taisly-account"]["base_url"]) == ("PRO", sandbox.taisly_url)
-    assert tried["tikmatrix-host"]["time_zone"] == "Asia/Tokyo"
+    assert tried["tikmatrix-host"]["time_zone"] == ""  # that of the server
     assert tried["tikmatrix-host"]["base_url"] == sandbox.tikmatrix_url
     assert real.returncode == 0, real.stderr
     assert "2 updated" in real.stdout
+    assert "The API key has not been tried: " in real.stdout
     assert blocks["taisly-account"]["base_url"] == "https://app.taisly.com/api/private"
     assert blocks["tikmatrix-host"]["base_url"] == "http://localhost:50809/api/v1"
     assert blocks["tikmatrix-host"]["phones"] == ["REAL1: mara.bakes"]
     assert "verysecret" not in real.stdout + real.stderr + str(blocks)
+    assert own_server.teardown().returncode == 0
+
+
+def test_a_key_that_taisly_refuses_is_not_saved(own_server: Server, sandbox: Any) -> None:
+    """It is tried first, also in a dry run; one that is accepted is saved, with how many accounts it reaches."""
+    taisly = TaislyAccount(api_key="taisly_before", base_url=sandbox.taisly_url)  # the sandbox's would leave it
+    with own_server.as_client(own_server.api):
+        taisly.save("tried")
+
+    wrong = own_server.setup("--block", "tried", TAISLY_API_KEY="taisly_typo")
+    dry = own_server.setup("--block", "tried", "--dry-run", TAISLY_API_KEY="taisly_typo")
+    with own_server.as_client(own_server.api):
+        kept = TaislyAccount.load("tried").api_key.get_secret_value()
+    right = own_server.setup("--block", "new", "--sandbox", sandbox.url)
+
+    for done in (wrong, dry):
+        assert done.returncode == 1
+        assert "The Taisly API key was not saved: Taisly does not accept the API key" in done.stderr
+        assert "taisly_typo" not in done.stdout + done.stderr
+        assert done.stderr.count("\n") == 1
+    assert kept == "taisly_before"
+    assert "Taisly accepts the API key: 6 accounts connected." in right.stdout
+    assert own_server.teardown().returncode == 0
+
+
+def test_naming_a_phone_keeps_the_others(own_server: Server) -> None:
+    """Setup says what it added, changed and removed; it removes none without being asked to, and --yes."""
+    own_server.setup("--phone", "R1: ada", "--phone", "R2")
+    more = own_server.setup("--phone", "R3: cy", "--phone", "R2: ben")
+    asked = own_server.setup("--remove-phone", "R1")
+    unknown = own_server.setup("--remove-phone", "R9", "--yes")
+    removed = own_server.setup("--remove-phone", "R1", "--yes")
+
+    (block,) = [b for b in own_server.all("block_documents") if b["block_type"]["slug"] == "tikmatrix-host"]
+    assert "phone added: R3: cy" in more.stdout
+    assert "phone changed: R2: ben (it was: R2)" in more.stdout
+    assert (asked.returncode, unknown.returncode, removed.returncode) == (1, 1, 0)
+    assert "add --yes" in asked.stderr
+    assert "It lists: R1, R2, R3." in unknown.stderr
+    assert "phone removed: R1: ada" in removed.stdout
+    assert block["data"]["phones"] == ["R2: ben", "R3: cy"]
+    assert own_server.teardown().returncode == 0
+
+
+def test_without_a_zone_it_is_this_machines(own_server: Server, sandbox: Any) -> None:
+    """It is stored, and every schedule has it: an hour is never UTC for somebody elsewhere."""
+    first = own_server.setup("--sandbox", sandbox.url)
+
+    zones = {s["schedule"]["timezone"] for d in own_server.all("deployments") for s in d["schedules"]}
+    stored = {v["name"]: v["value"] for v in own_server.all("variables")}
+    assert zones == {machine_zone()}
+    assert stored[TIME_ZONE_VARIABLE] == machine_zone()
+    assert f"Times are in {machine_zone()}." in first.stdout
     assert own_server.teardown().returncode == 0
 
 
@@ -397,8 +457,9 @@ def _plain(deployments: list[dict[str, Any]]) -> dict[str, Any]:
     ("options", "words"),
     [
         (("--notify", "slack-webhook/none"), "There is no notification block 'slack-webhook/none'"),
-        (("--time-zone", "Berlin"), "Unknown time zone 'Berlin'"),
-        (("--phone", "one two three"), "cannot be read"),
+        (("--time-zone", "Berlin"), "Unknown time zone 'Berlin'. Did you mean Europe/Berlin?"),
+        (("--phone", "one two three"), "Row 1, 'one two three', cannot be read"),
+        (("--phone", "A1 ada"), "after the serial: A1: ada."),
         (("--phone", "A1", "--phone-pc", "attic", "--phone-pc", "cellar"), "once for each --phone-pc"),
     ],
 )

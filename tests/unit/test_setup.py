@@ -1,0 +1,64 @@
+"""What setup does with phones and time zones: decisions without a server."""
+
+import pytest
+
+from deployments.setup.phones import change_phones, confirm_removal
+from deployments.setup.zone import choose_zone
+from reelflow.errors import InputError
+from reelflow.time_zones import machine_zone
+
+BLOCK = "block tikmatrix-host/main"
+ROWS = ["A1: ada", "A2", "10.0.0.7:5555: ben"]
+
+
+@pytest.mark.parametrize(
+    ("given", "removed", "rows", "notes"),
+    [
+        (["A3: cy"], [], [*ROWS, "A3: cy"], ["phone added: A3: cy"]),
+        (["A2: dora"], [], ["A1: ada", "A2: dora", ROWS[2]], ["phone changed: A2: dora (it was: A2)"]),
+        (["A1:  @ada (TikTok)"], [], ROWS, []),
+        ([], ["A1"], ROWS[1:], ["phone removed: A1: ada"]),
+        (["A3"], ["10.0.0.7:5555"], ["A1: ada", "A2", "A3"], ["phone added: A3", f"phone removed: {ROWS[2]}"]),
+    ],
+    ids=["added", "changed", "the same accounts", "removed", "both"],
+)
+def test_naming_a_phone_says_nothing_about_the_others(
+    given: list[str], removed: list[str], rows: list[str], notes: list[str]
+) -> None:
+    """By serial: new ones are added, listed ones get these accounts, only those to remove go."""
+    found = change_phones(ROWS, given, removed, BLOCK)
+
+    assert list(found.rows) == rows
+    assert list(found.notes) == notes
+
+
+@pytest.mark.parametrize(
+    ("given", "removed", "words"),
+    [
+        ([], ["A9"], "does not list the phone 'A9'. It lists: A1, A2, 10.0.0.7:5555."),
+        ([], ["A1", "A2", "10.0.0.7:5555"], "needs a phone"),
+        (["A1: ada", "A1: ben"], [], "Row 2, 'A1: ben': the phone A1 is listed twice"),
+        (["A1 ada"], [], "Write a colon and a space after the serial"),
+    ],
+)
+def test_a_change_of_phones_that_makes_no_sense_is_refused(given: list[str], removed: list[str], words: str) -> None:
+    """With what the block lists, or the row."""
+    with pytest.raises(InputError) as refused:
+        change_phones(ROWS, given, removed, BLOCK)
+
+    assert words in str(refused.value)
+
+
+def test_without_a_terminal_phones_are_removed_only_with_yes() -> None:
+    """Nobody can be asked there."""
+    confirm_removal(["A1: ada"], BLOCK, yes=True)
+    confirm_removal([], BLOCK, yes=False)
+    with pytest.raises(InputError, match="--yes"):
+        confirm_removal(["A1: ada"], BLOCK, yes=False)
+
+
+def test_the_time_zone_is_the_named_one_or_the_servers_or_this_machines() -> None:
+    """In this order; nobody is asked without a terminal."""
+    assert choose_zone("Asia/Tokyo", "Europe/Rome", ask=True) == "Asia/Tokyo"
+    assert choose_zone(None, "Europe/Rome", ask=True) == "Europe/Rome"
+    assert choose_zone(None, None, ask=True) == machine_zone()
