@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 
 from prefect.settings import PREFECT_API_URL
 
@@ -19,9 +19,11 @@ from reelflow.ledger import (
     refuse_while_in_use,
     replace_ledger,
 )
+from reelflow.time_zones import shown_zone
 from reelflow.wording import count
 from tasks.ledger import choose_ledger, close_ledgers, open_ledger, own_url, read_stored, store_ledger
 from tasks.remembered import read_remembered
+from tasks.zone import use_server_zone
 
 _RESTART = "Restart the workers, or the process that serves the flows: what is running may still use the old one."
 
@@ -34,11 +36,12 @@ def show() -> int:
             print(f"No program has used a ledger with {PREFECT_API_URL.value()} yet. The first run stores which it is.")
             return 0
         remembered = read_remembered(client, stored.ledger_id).sends
+        use_server_zone(client)
     print(f"Ledger      {stored.place}\nID          {stored.ledger_id}")
     print(f"Remembered  {count(remembered, 'send')}, by the Prefect server at {PREFECT_API_URL.value()}", flush=True)
     found = open_ledger().identity()
     lost = f"; {found.lost_sends} more were lost" if found.lost_sends else ""
-    since = datetime.fromtimestamp(found.created_at, UTC)
+    since = datetime.fromtimestamp(found.created_at, shown_zone())
     print(f"Recorded    {count(found.sends - found.lost_sends, 'send')} since {since:%F}{lost}")
     if found.is_looking_back:
         print("Before its next send it searches Taisly's history for posts that it does not know.")

@@ -132,14 +132,14 @@ def misplaced_schedules(spec: DeploymentSpec, actual: Any, before: str | None, t
     """Our schedules on a deployment that are still in the zone of an earlier setup; one set by a person stays.
 
     Args:
-        spec: From prefect.yaml, with the zone in which `prefect deploy` creates them.
+        spec: From prefect.yaml, with the zone in which they are where setup has not stored one yet.
         actual: The deployment as the server has it.
         before: The zone of the earlier setup.
         time_zone: The new one.
     """
-    ours = {given["slug"]: {given["timezone"], before} for given in spec.schedules}
+    ours = {given["slug"]: before or given["timezone"] for given in spec.schedules}
     zoned = [s for s in actual.schedules if s.slug in ours and hasattr(s.schedule, "timezone")]
-    return [s for s in zoned if s.schedule.timezone != time_zone and s.schedule.timezone in ours[s.slug]]
+    return [s for s in zoned if s.schedule.timezone != time_zone and s.schedule.timezone == ours[s.slug]]
 
 
 def _move_schedules(client: SyncPrefectClient, actual: Any, misplaced: list[Any], time_zone: str) -> None:

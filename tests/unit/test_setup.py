@@ -1,9 +1,14 @@
 """What setup does with phones and time zones: decisions without a server."""
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from prefect.client.schemas.schedules import CronSchedule
+
+from deployments.setup.apply import misplaced_schedules
 from deployments.setup.phones import change_phones, confirm_removal
 from deployments.setup.zone import choose_zone
+from deployments.spec import deployment_specs
 from reelflow.errors import InputError
 from reelflow.time_zones import machine_zone
 
@@ -62,3 +67,25 @@ def test_the_time_zone_is_the_named_one_or_the_servers_or_this_machines() -> Non
     assert choose_zone("Asia/Tokyo", "Europe/Rome", ask=True) == "Asia/Tokyo"
     assert choose_zone(None, "Europe/Rome", ask=True) == "Europe/Rome"
     assert choose_zone(None, None, ask=True) == machine_zone()
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "moves"),
+    [
+        ("Europe/Rome", "Europe/Rome", True),
+        ("Asia/Tokyo", "Europe/Rome", False),
+        ("UTC", "Europe/Rome", False),
+        ("UTC", None, True),
+        ("Europe/Berlin", "Europe/Rome", False),
+    ],
+    ids=["of the setup before", "a person's", "a person's UTC", "from prefect deploy", "there already"],
+)
+def test_a_schedule_moves_only_from_the_zone_of_the_setup_before(zone: str, before: str | None, moves: bool) -> None:
+    """To Europe/Berlin; one that a person has given another zone keeps it."""
+    (spec,) = [spec for spec in deployment_specs() if spec.name == "finish-open-posts"]
+    there = SimpleNamespace(slug=spec.schedules[0]["slug"], schedule=CronSchedule(cron="0 9 * * *", timezone=zone))
+    own = SimpleNamespace(slug=None, schedule=CronSchedule(cron="0 9 * * *", timezone="Europe/Rome"))
+
+    found = misplaced_schedules(spec, SimpleNamespace(schedules=[there, own]), before, "Europe/Berlin")
+
+    assert found == ([there] if moves else [])
