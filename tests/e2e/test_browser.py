@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.api import ask
 from support.waiting import until
 
 from deployments.spec import deployment_specs
@@ -134,6 +135,25 @@ def _prefix(up: Any, page: Any, ui: str) -> str:
     page.get_by_text("Switch to V1 UI").click()
     page.wait_for_timeout(1000)
     return ""
+
+
+def test_a_time_zone_of_a_block_is_chosen_from_a_list(up: Any, page: Any) -> None:
+    """With a search: what is typed in a block's form is not checked, so a zone cannot be typed."""
+    page.goto(f"{up.ui}/v2/blocks/catalog/tikmatrix-host/create")
+    page.get_by_label("Name").first.fill("zoned")
+    page.get_by_role("button", name="Add item").click()
+    page.locator("textarea").first.fill("R58N01SANDBOX: ada.daily")
+    page.get_by_text("Select", exact=True).first.click()
+    page.keyboard.type("berlin")
+    page.get_by_role("option", name="Europe/Berlin").click()
+    page.get_by_role("button", name="Save").click()
+
+    sync_api.expect(page.get_by_text("zoned").first).to_be_visible()
+    body = {"block_documents": {"name": {"any_": ["zoned"]}}}
+    until("the block", lambda: ask("POST", f"{up.ui}/api/block_documents/filter", **body))
+    (saved,) = ask("POST", f"{up.ui}/api/block_documents/filter", **body)
+    assert saved["data"]["time_zone"] == "Europe/Berlin"
+    assert saved["data"]["phones"] == ["R58N01SANDBOX: ada.daily"]
 
 
 @pytest.mark.parametrize("ui", ["v2", "v1"])
