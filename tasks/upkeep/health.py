@@ -18,8 +18,8 @@ from reelflow.errors import (
 )
 from reelflow.ledger import Ledger
 from reelflow.phones.limits import Phone
+from reelflow.posts.accounts import account_names
 from reelflow.posts.cleanup import unconfirmed_sends
-from reelflow.posts.matching import account_of
 from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix.client import SERVICE as TIKMATRIX
 from reelflow.wording import count, listed, one_line
@@ -109,7 +109,7 @@ def check_block(block: Any, ledger: Ledger) -> str:
 
 def _check_taisly(block: TaislyAccount, ledger: Ledger) -> str:
     with block.get_rate_limited(ledger) as client:
-        accounts = [account_of(each).label for each in client.check_accounts()]
+        accounts = account_names(client.check_accounts())
         check_clock(client.clock_ahead)
         used = ledger.requests_in_last_hour(client.key)
         if not accounts:
