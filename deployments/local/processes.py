@@ -49,6 +49,11 @@ class LocalProcess:
             )
 
     @property
+    def pid(self) -> int:
+        """Its number; on Unix also that of its process group."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether it is still running."""
         return self._process.poll() is None

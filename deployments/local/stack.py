@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deployments.local.occupied import Occupied, occupied
 from deployments.local.processes import (
     LocalProcess,
     start_prefect_server,
@@ -34,6 +35,12 @@ class LocalStack:
     server: str
     video: Path
     processes: list[LocalProcess]
+    occupied: Occupied
+
+    def add(self, process: LocalProcess) -> None:
+        """Stop another process, too, on the way out, even if this one is killed and only the next start can do it."""
+        self.processes.append(process)
+        self.occupied.note(self.server, self.processes)
 
 
 @contextlib.contextmanager
@@ -42,15 +49,20 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
 
     From the first line of the body on, this process is a client of that Prefect server; so nothing may have imported
     Prefect before.
+
+    Raises:
+        InputError: another process uses the folder already; nothing was started.
     """
     processes: list[LocalProcess] = []
-    with stop_on_exit(processes):
+    with occupied(folder) as own, stop_on_exit(processes):
         print("Starting the sandbox (stand-ins for Taisly and TikMatrix) …", flush=True)
         sandbox, sandbox_url = start_sandbox(folder, SANDBOX_PORT, *sandbox_options)
         processes.append(sandbox)
+        own.note("", processes)
         print("Starting a Prefect server (the first start creates its database: 10 to 40 s) …", flush=True)
         server, server_url = start_prefect_server(folder, SERVER_PORT)
         processes.append(server)
+        own.note(server_url, processes)
         print("Making a video (6 s, 720x1280) …", flush=True)
         video = _make_video(folder)
         sandbox.wait_for(f"{sandbox_url}/sandbox/state")
@@ -59,7 +71,7 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         save_sandbox_blocks(sandbox_url)
         use_ledger_of(folder)
         store_zone_of_machine()
-        yield LocalStack(folder, sandbox_url, server_url, video, processes)
+        yield LocalStack(folder, sandbox_url, server_url, video, processes, own)
         print("Stopping …", flush=True)
 
 

@@ -34,7 +34,7 @@ def _run(folder: Path) -> None:
     with local_stack(folder, "--plan", "INFLUENCER", "--realtime", "--data", str(folder / "sandbox")) as stack:
         print("Serving the flows …", flush=True)
         server = _serve_flows(stack)
-        stack.processes.append(server)
+        stack.add(server)
         print(_welcome(stack, _wait_for_deployments(server)), flush=True)
         while all(process.running for process in stack.processes):
             time.sleep(0.5)

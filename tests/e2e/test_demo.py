@@ -38,3 +38,17 @@ def test_free_ports_are_used_when_the_usual_ones_are_taken(up: Any) -> None:
     """Nothing of somebody else's is disturbed, and the addresses printed are the true ones."""
     assert not up.address("Prefect UI").endswith(":4200")
     assert not up.address("Sandbox").endswith(":8099")
+
+
+@pytest.mark.slow
+def test_a_second_up_in_the_folder_says_where_the_first_is_and_leaves_it_alone(up: Any) -> None:
+    """Its blocks still lead to its own sandbox, and it goes on."""
+    second = subprocess.run(
+        [*REELFLOW, "up"], cwd=up.log.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.startswith(f"reelflow: reelflow is already running in {up.log.parent}")
+    assert f"its UI is at {up.ui}. Nothing was started." in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert up.process.poll() is None

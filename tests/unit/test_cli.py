@@ -4,8 +4,13 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cyclopts import App
+from support.commands import reelflow
 
 from deployments.cli import app
 
@@ -40,6 +45,55 @@ def test_the_list_of_commands_is_whole() -> None:
     """A command that is added is added above too."""
     assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
     assert {("ledger", name) for name in app["ledger"] if not name.startswith("-")} == set(PARTS)
+
+
+def _commands(parent: App = app, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every registered command; what is in a group comes after it."""
+    for name in (each for each in parent if not each.startswith("-")):
+        yield (*before, name)
+        yield from _commands(parent[name], *before, name)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run commands in, and a Prefect server that is not there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [*_commands()], ids="-".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_of_every_command_is_shown_and_starts_nothing(words: tuple[str, ...], flag: str, nowhere: Any) -> None:
+    """Also of those without parameters, such as `up`, which would start a server."""
+    done = reelflow(*words, flag)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: reelflow {' '.join(words)}")
+    assert list(nowhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [*_commands()], ids="-".join)
+@pytest.mark.parametrize("more", [["--no-such-option"], ["--dryrun"]], ids=" ".join)
+def test_an_unknown_option_is_an_error_and_starts_nothing(
+    words: tuple[str, ...], more: list[str], nowhere: Any
+) -> None:
+    """Exit code 2, and the mistake on standard error."""
+    done = reelflow(*words, *more)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error" in done.stderr
+    assert list(nowhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["up", "demo", "doctor"])
+def test_an_unknown_argument_is_an_error_and_starts_nothing(name: str, nowhere: Any) -> None:
+    """`reelflow up now` means something that reelflow does not do."""
+    done = reelflow(name, "now")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "now" in done.stderr
+    assert list(nowhere.iterdir()) == []
 
 
 INTERRUPTED = """
