@@ -49,9 +49,10 @@ def check(files: list[Path], /, *, json_lines: Annotated[bool, Parameter(name="-
     json_lines
         Print one JSON object per line, one for each file.
     """
+    from deployments.progress import each_with_progress
     from reelflow.video import check_video
 
-    reports = [check_video(file) for file in files]
+    reports = [check_video(file) for file in each_with_progress(files, "Videos checked", enabled=not json_lines)]
     for report in reports:
         if json_lines:
             print(json.dumps(report.as_json(), ensure_ascii=False), flush=True)

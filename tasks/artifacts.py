@@ -12,6 +12,7 @@ from prefect.artifacts import (
 )
 
 from reelflow.wording import one_line
+from tasks.progress import tell_progress
 
 LONGEST_TEXT = 10_000
 """Characters: a caption and the summary of many accounts are shown whole."""
@@ -70,6 +71,7 @@ class ProgressBar:
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
+        tell_progress(self._description, done, total)
         now = time.monotonic()
         if self._broken or done == self._shown or (done < total and now - self._shown_at < PROGRESS_SECONDS):
             return

@@ -1,0 +1,87 @@
+"""Progress on standard error: bars in a terminal, plain lines elsewhere, nothing for programs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deployments.progress import PlainLines, each_with_progress, shown_progress
+from tasks.progress import tell_progress, watched_progress
+
+
+def test_plain_lines_come_at_the_beginning_at_the_end_and_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    """An upload reports each piece: a log file needs no thousand lines."""
+    show = PlainLines()
+    for done in range(1001):
+        show("Upload of bread.mp4", done, 1000)
+    show("Outcomes", 0, 6)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "Upload of bread.mp4: 0 %",
+        "Upload of bread.mp4: 100 %",
+        "Outcomes: 0 %",
+    ]
+
+
+def test_what_steps_report_is_shown_and_not_with_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """And only while somebody watches."""
+    with shown_progress():
+        tell_progress("Upload", 1, 1)
+    with shown_progress(enabled=False):
+        tell_progress("Upload", 1, 1)
+    tell_progress("Upload", 1, 1)
+
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "Upload: 100 %\n")
+
+
+def test_a_picture_that_fails_does_not_stop_the_work() -> None:
+    """Standard error may be closed in the middle of an upload."""
+
+    def broken(description: str, done: int, total: int) -> None:
+        raise BrokenPipeError
+
+    with watched_progress(broken):
+        tell_progress("Upload", 1, 2)
+
+
+def test_one_thing_needs_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor do several for a program."""
+    assert list(each_with_progress(["a"], "Videos checked", enabled=True)) == ["a"]
+    assert list(each_with_progress(["a", "b"], "Videos checked", enabled=False)) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+@pytest.mark.parametrize(("option", "has_bar"), [((), True), (("--json",), False)], ids=["for people", "--json"])
+def test_in_a_terminal_it_is_a_bar_and_the_results_stay_clean(
+    option: tuple[str, ...], has_bar: bool, clip: Callable[[str], Path]
+) -> None:
+    """Standard output may be a file while standard error is the terminal."""
+    main, terminal = os.openpty()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments", "check", *map(str, [clip("good.mp4")] * 3), *option],
+        stdout=subprocess.PIPE, stderr=terminal, check=False, timeout=60,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(terminal)
+    drawn = _all_of(main)
+
+    assert done.returncode == 0
+    assert b"\x1b" not in done.stdout
+    assert ("Videos checked" in drawn) is has_bar
+
+
+def _all_of(terminal: int) -> str:
+    found = b""
+    try:
+        while piece := os.read(terminal, 65536):
+            found += piece
+    except OSError:  # Linux's way to say that it is closed
+        pass
+    os.close(terminal)
+    return found.decode()
