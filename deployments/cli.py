@@ -145,6 +145,62 @@ app.command(
     help="Publish one video, now or later, and watch it until every platform has an outcome.",
 )
 app.command(
+    "deployments.publish:publish_and_engage",
+    name="publish-and-engage",
+    help="Publish one video, then let your own phones warm up and comment on the post.",
+)
+app.command(
+    "deployments.posts:posts",
+    name="posts",
+    help="List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
+)
+app.command(
+    "deployments.posts:resolve",
+    name="resolve",
+    help="Resolve an unconfirmed post: record that it was published, or that it may be sent again. Sends nothing.",
+)
+app.command(
+    "deployments.posts:cancel",
+    name="cancel",
+    help="Cancel a scheduled post before it is published. Taisly deletes it permanently.",
+)
+app.command(
+    "deployments.posts:accounts",
+    name="accounts",
+    help="List the accounts that are connected in Taisly, under the names that --to and the forms take.",
+)
+phones = App(name="phones", help="List your phones, or run scripts on them: see the commands below.")
+
+
+@phones.default
+def list_phones(
+    *,
+    block: Annotated[str, Parameter(help='Name of the saved block "TikMatrix Host".')] = "main",
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+) -> int:
+    """List the phones of a host block, with their usernames, and whether they are online.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object per line, one for each phone, and nothing else.
+    """
+    from deployments.phones import show
+
+    return show(block=block, as_json=as_json)
+
+
+for _name, _help in {
+    "warm_up": "Let accounts watch videos on a topic, and react to some of them.",
+    "comment": "Comment on posts from your own accounts, never twice on the same post.",
+    "follow": "Follow users from your own accounts.",
+    "unfollow": "Unfollow users; by default, only those that were followed through reelflow.",
+    "post": "Post from the apps on your phones, with material on the phone PC.",
+    "tasks": "List, stop, delete or retry phone tasks. Changes nothing without --no-dry-run.",
+}.items():
+    phones.command(f"deployments.phones:{_name}", name=_name.replace("_", "-"), help=_help)
+app.command(phones)
+app.command(
     "deployments.setup.cli:setup",
     name="setup",
     help=(

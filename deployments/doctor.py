@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.in_terminal import print_json
+from deployments.options import AsJson
 from deployments.prefect_api import connected_client, read_version, version_problem
 from deployments.spec import block_slug, deployment_specs
 from deployments.workers import check_workers
@@ -27,8 +29,10 @@ FINISHER = "finish-open-posts"
 """The deployment that finds the outcome of posts that no run watches."""
 
 
-def doctor() -> int:
+def doctor(*, as_json: AsJson = False) -> int:
     """Print each finding as a line; the exit code is 1 if any check failed."""
+    if as_json:
+        return _print_json(examine())
     table = Table("", "", "", show_header=False, box=None, pad_edge=False)
     findings = []
     for finding in examine():
@@ -40,6 +44,15 @@ def doctor() -> int:
     console.print(
         f"\n{failed} of {len(findings)} checks failed." if failed else f"\nAll {len(findings)} checks passed."
     )
+    return 1 if failed else 0
+
+
+def _print_json(findings: Iterator[Finding]) -> int:
+    """Print each finding as a JSON object, when it is there."""
+    failed = 0
+    for finding in findings:
+        print_json({"check": finding.what, "ok": finding.ok, "warning": finding.is_warning, "found": finding.found})
+        failed += not finding.ok
     return 1 if failed else 0
 
 

@@ -24,4 +24,5 @@ def manage_phone_tasks(host: TikMatrixHost, tasks: ManageForm) -> State[Any]:
         tasks: Which tasks to manage, and how.
     """
     name = "Dry run" if tasks.dry_run and tasks.action != "list" else "Completed"
-    return Completed(name=name, message=manage_tasks(host, tasks))
+    report = manage_tasks(host, tasks)
+    return Completed(name=name, message=report.summary, data=report)

@@ -43,6 +43,12 @@ class PostLedger(Database):
         )
         return self._sends(sends.c.id.in_(with_open))
 
+    def recent_sends(self, since: float) -> list[SendRecord]:
+        """Sends since then (Unix seconds), and older ones that are scheduled, open or unconfirmed; the oldest first."""
+        waits = sa.select(destinations.c.send_id).where(destinations.c.state.in_([*IN_FLIGHT, PostState.UNCONFIRMED]))
+        is_recent = sa.or_(sends.c.claimed_at >= since, sends.c.scheduled_ms >= since * 1000)
+        return self._sends(sa.or_(is_recent, sends.c.id.in_(waits)))
+
     def sends_of_flow_run(self, flow_run: str) -> list[SendRecord]:
         """What a flow run sent."""
         return self._sends(sends.c.flow_run == flow_run)

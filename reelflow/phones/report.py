@@ -42,6 +42,15 @@ class PhoneReport(BaseModel):
         return bool(self.troubles) or any(task.state.needs_attention for task in self.tasks)
 
 
+class ManageReport(BaseModel):
+    """What a run that manages phone tasks by hand found and did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    summary: str
+    tasks: list[TaskResult] = Field(description="Those that matched, as they were before.")
+
+
 class FinishReport(BaseModel):
     """What a run that finishes open phone tasks did on one PC."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from reelflow.errors import InputError
@@ -45,9 +44,8 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
 
 
 def account_names(connected: Sequence[Account]) -> list[str]:
-    """What people choose from, and type: "TikTok @mara.bakes"; with the id where two accounts have the same name."""
-    labels = Counter(_plain(account.label) for account in connected)
-    return [a.label if labels[_plain(a.label)] == 1 else _with_id(a) for a in connected]
+    """What people choose from, and type: "TikTok @mara.bakes", with its id where that names several accounts."""
+    return [a.label if _named(a.label, connected) == [a] else _with_id(a) for a in connected]
 
 
 def _names_in(row: str, connected: Sequence[Account]) -> list[str]:
@@ -62,11 +60,10 @@ def _with_id(account: Account) -> str:
 
 
 def _named(name: str, connected: Sequence[Account]) -> list[Account]:
-    if exact := [a for a in connected if a.id == name]:
+    if exact := [a for a in connected if name in (a.id, _with_id(a))]:
         return exact
     plain = _plain(name)
     for spelling in (
-        _with_id,
         lambda a: f"{a.platform} {a.name}",
         lambda a: a.platform,
         lambda a: a.name,

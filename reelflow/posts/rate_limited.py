@@ -102,6 +102,11 @@ class RateLimitedTaisly:
         known = self.ledger.known_accounts(self.key, float("inf"))
         return {a.id for a in known or self._ask_accounts()}
 
+    def connected_accounts(self) -> list[Account]:
+        """The connected accounts, for a person who wants to see them: as they are known, or asked for now."""
+        known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
+        return self._ask_accounts() if known is None else list(known)
+
     def choose_accounts(self, names: Sequence[str], *, patience: float = 0.0) -> list[Account]:
         """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
 

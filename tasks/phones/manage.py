@@ -4,6 +4,7 @@ from blocks import TikMatrixHost
 from reelflow.errors import InputError, PhonesFailed
 from reelflow.phones import managing
 from reelflow.phones.form import ManageForm
+from reelflow.phones.report import ManageReport
 from reelflow.phones.resolving import resolve
 from reelflow.wording import count, listed
 from tasks.artifacts import show_markdown
@@ -15,8 +16,8 @@ _DONE = {"stop": "stopped", "delete": "deleted", "retry": "retried"}
 
 
 @step("{form.action} phone tasks of {host.key}")
-def manage_tasks(host: TikMatrixHost, form: ManageForm) -> str:
-    """List, stop, delete or retry tasks; returns a one-line summary.
+def manage_tasks(host: TikMatrixHost, form: ManageForm) -> ManageReport:
+    """List, stop, delete or retry tasks; returns a one-line summary and the tasks.
 
     Raises:
         InputError: more tasks match than the form allows, or nothing is named that could be marked.
@@ -24,16 +25,17 @@ def manage_tasks(host: TikMatrixHost, form: ManageForm) -> str:
         ServiceError: TikMatrix does not answer.
     """
     if form.marks:
-        return _mark(host, form)
+        return ManageReport(summary=_mark(host, form), tasks=[])
     host.check()
     with host.get_client() as client:
         selection = managing.select_tasks(client, open_ledger(), host.key, form, host.guardrails)
         done = managing.manage_tasks(client, open_ledger(), form, selection)
     summary = _summarize(form, selection, done)
     show_markdown([summary, "", *task_table(selection.tasks)], summary)
+    report = ManageReport(summary=summary, tasks=list(selection.tasks))
     if done.refused:
-        raise PhonesFailed(summary)
-    return summary
+        raise PhonesFailed(summary, report)
+    return report
 
 
 def _mark(host: TikMatrixHost, form: ManageForm) -> str:

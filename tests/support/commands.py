@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 from typing import NamedTuple
 
@@ -19,13 +20,16 @@ class Done(NamedTuple):
 
 
 def reelflow(*words: str, **environment: str) -> Done:
-    """Run one command to its end. What it sets in the environment is put back."""
+    """Run one command to its end. What it sets in the environment and for the engine's log is put back."""
     out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+    engine = logging.getLogger("reelflow")
+    level = engine.level
     os.environ.update(environment)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as exited:
             main(words)
     finally:
+        engine.setLevel(level)
         os.environ.clear()
         os.environ.update(before)
     return Done(int(exited.value.code or 0), out.getvalue(), err.getvalue())

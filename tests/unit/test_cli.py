@@ -14,8 +14,13 @@ from support.commands import reelflow
 
 from deployments.cli import app
 
-COMMANDS = ["check", "sandbox", "publish", "setup", "teardown", "doctor", "ledger", "demo", "up", "serve"]
-PARTS = [("ledger", "show"), ("ledger", "use"), ("ledger", "move"), ("ledger", "unblock")]
+COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "posts", "resolve", "cancel", "accounts", "phones",
+            "setup", "teardown", "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
+GROUPS = {
+    "ledger": ["show", "use", "move", "unblock"],
+    "phones": ["warm-up", "comment", "follow", "unfollow", "post", "tasks"],
+}
+PARTS = [(group, name) for group, names in GROUPS.items() for name in names]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "none.mp4"]])
@@ -44,7 +49,7 @@ def test_every_command_is_found_where_it_is_named(names: tuple[str, ...]) -> Non
 def test_the_list_of_commands_is_whole() -> None:
     """A command that is added is added above too."""
     assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
-    assert {("ledger", name) for name in app["ledger"] if not name.startswith("-")} == set(PARTS)
+    assert {(group, name) for group in GROUPS for name in app[group] if not name.startswith("-")} == set(PARTS)
 
 
 def _commands(parent: App = app, *before: str) -> Iterator[tuple[str, ...]]:

@@ -342,3 +342,21 @@ def test_the_default_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("REELFLOW_LEDGER_URL", "")
 
     assert default_url().endswith("reelflow/ledger.db")
+
+
+def test_recent_sends_are_those_of_some_days_and_all_that_wait(ledger: Ledger, clock: Clock, checked: Post) -> None:
+    """An old post without an outcome is listed however old it is; an old one that is out is not."""
+    ids = {}
+    for name in ("out", "open", "unconfirmed"):
+        ids[name] = str(_claim(ledger, checked(name))[0])
+        ledger.begin(ids[name], "me")
+        ledger.accepted(ids[name], f"history of {name}")
+    ledger.settle(ids["out"], PostState.SUCCESS, "")
+    ledger.settle(ids["unconfirmed"], PostState.UNCONFIRMED, "why")
+    clock.sleep(10 * 86400)
+    ids["new"] = str(_claim(ledger, checked("new"))[0])
+
+    found = [send.id for send, _ in ledger.recent_sends(ledger.now() - 7 * 86400)]
+
+    assert found == [ids["open"], ids["unconfirmed"], ids["new"]]
+    assert len(ledger.recent_sends(0)) == 4

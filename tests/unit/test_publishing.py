@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reelflow.errors import InputError
-from reelflow.posts.accounts import check_caption, choose_accounts
+from reelflow.posts.accounts import account_names, check_caption, choose_accounts
 from reelflow.posts.matching import outcomes_of
 from reelflow.posts.report import PublishReport, Unanswered, describe, summarize
 from reelflow.posts.schedule import publishing_time
@@ -62,6 +62,18 @@ def test_an_account_is_named_as_people_name_it(wanted: list[str], chosen: list[A
     with pytest.raises(InputError) as caught:
         choose_accounts(wanted, CONNECTED)
     assert "TikTok @mara.bakes (id a1)" in str(caught.value)
+
+
+def test_each_account_is_listed_under_a_name_that_chooses_it() -> None:
+    """With its ID only where the name alone is that of several, as at a platform that lets two share one."""
+    twin = Account(id="a9", platform="X", name="@marabakes")
+    connected = [*CONNECTED, twin]
+
+    names = account_names(connected)
+
+    assert names[0] == "TikTok @mara.bakes"
+    assert names[-1] == "X @marabakes (id a9)"
+    assert [choose_accounts([name], connected) for name in names] == [[account] for account in connected]
 
 
 def test_no_connected_account_is_said() -> None:

@@ -1,0 +1,105 @@
+"""The outcome of a run as lines for people and as facts for programs: of a post, and of phone tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reelflow.phones.report import ManageReport, PhoneReport
+from reelflow.posts.report import PublishReport
+from reelflow.records.phones import TaskResult
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account, Outcome
+
+STATES = {
+    PostState.SUCCESS: "published",
+    PostState.FAILED: "failed",
+    PostState.REFUSED: "refused",
+    PostState.UNCONFIRMED: "unconfirmed",
+    PostState.CANCELLED: "cancelled",
+    PostState.CLAIMED: "not sent",
+    PostState.SENDING: "open",
+    PostState.ACCEPTED: "open",
+    PostState.PENDING: "open",
+}
+"""The state of a post at one account in one word, as programs read it and as `reelflow posts --state` takes it."""
+SCHEDULED = "scheduled"
+"""An open post whose time has not come."""
+
+
+def post_lines(report: Any) -> list[str]:
+    """The warnings of a post, and its outcome at each account."""
+    if not isinstance(report, PublishReport):
+        return []
+    warnings = [f"  warning: {warning}" for warning in report.request.warnings]
+    outcomes = [f"  {o.account.label:32} {o.state:8} {o.link or o.detail}" for o in report.outcomes]
+    return warnings + outcomes
+
+
+def post_facts(report: Any) -> dict[str, Any]:
+    """The same for programs."""
+    if not isinstance(report, PublishReport):
+        return {}
+    request, later = report.request, report.request.scheduled_for
+    return {
+        "file": str(request.video.path),
+        "scheduled_for": later.isoformat() if later else None,
+        "dry_run": report.dry_run,
+        "sent_before": report.sent_before,
+        "history_ids": report.history_ids,
+        "send_ids_to_look_up": [each.send_id for each in report.unanswered],
+        "warnings": request.warnings,
+        "outcomes": [outcome_facts(o, is_scheduled=later is not None) for o in report.outcomes],
+    }
+
+
+def outcome_facts(outcome: Outcome, *, is_scheduled: bool) -> dict[str, Any]:
+    """The state of a post at one account, for programs.
+
+    Args:
+        outcome: At this account.
+        is_scheduled: Whether the time of the post has not come.
+    """
+    state = state_of(outcome, is_scheduled=is_scheduled)
+    facts = {"state": state, "detail": outcome.detail, "link": outcome.link}
+    return account_facts(outcome.account) | facts
+
+
+def state_of(outcome: Outcome, *, is_scheduled: bool) -> str:
+    """The state of a post at one account in one word."""
+    waits = is_scheduled and outcome.state in (PostState.ACCEPTED, PostState.PENDING)
+    return SCHEDULED if waits else STATES[outcome.state]
+
+
+def account_facts(account: Account) -> dict[str, Any]:
+    """An account, for programs."""
+    return {"account": account.label, "account_id": account.id, "platform": account.platform}
+
+
+def phone_lines(report: Any) -> list[str]:
+    """Each phone task: its number, its phone and account, its state, its target."""
+    if not isinstance(report, PhoneReport | ManageReport):
+        return []
+    return [_task_line(task) for task in report.tasks]
+
+
+def _task_line(task: TaskResult) -> str:
+    more = " ".join(filter(None, (task.target, task.remark)))
+    return f"  {task.task_id:6} {task.who:32} {task.state.lower():10} {more}".rstrip()
+
+
+def phone_facts(report: Any) -> dict[str, Any]:
+    """The same for programs."""
+    if not isinstance(report, PhoneReport | ManageReport):
+        return {}
+    tasks = [task.model_dump(mode="json") | {"state": task.state.lower()} for task in report.tasks]
+    if isinstance(report, ManageReport):
+        return {"tasks": tasks}
+    return {
+        "host": report.host,
+        "job": report.job,
+        "dry_run": report.dry_run,
+        "planned": report.planned,
+        "skipped": report.left_out,
+        "troubles": report.troubles,
+        "tasks": tasks,
+    }

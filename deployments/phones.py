@@ -1,0 +1,110 @@
+"""``reelflow phones``: the phones of a host block, and the phone flows from a terminal, in this process."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from deployments.in_terminal import load_block, print_json, quieten_run_logs, run_flow
+from deployments.options import AsJson, FormOptions, HostBlock, read_form, with_options_of
+from deployments.outcomes import phone_facts, phone_lines
+from deployments.spec import deployment_specs
+from reelflow.errors import ServiceError
+from reelflow.phones.form import CommentForm, FollowForm, ManageForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.phones.limits import Phone
+
+
+def show(*, block: str, as_json: bool) -> int:
+    """Print each phone of a host block, its usernames, and whether it is online, if TikMatrix answers."""
+    quieten_run_logs()
+    from blocks import TikMatrixHost
+
+    host = load_block(TikMatrixHost, block)
+    online = _online(host)
+    for phone in host.guardrails.phones:
+        is_online = None if online is None else phone.serial in online
+        if as_json:
+            accounts = [{"username": a.username, "platform": a.platform} for a in phone.accounts]
+            print_json({"serial": phone.serial, "online": is_online, "accounts": accounts})
+        else:
+            print(f"{phone.serial:24} {_WORDS[is_online]:16} {_names(phone)}")
+    return 0
+
+
+_WORDS = {True: "online", False: "not online", None: "online: unknown"}
+
+
+def _names(phone: Phone) -> str:
+    return ", ".join(f"{a.username} ({a.platform})" for a in phone.accounts) or "whichever account is logged in"
+
+
+def _online(host: Any) -> set[str] | None:
+    """All names of the phones that are online; None if TikMatrix does not tell."""
+    try:
+        with host.get_client() as client:
+            devices = client.devices()
+    except ServiceError as error:
+        print(f"reelflow: {error}", file=sys.stderr)
+        return None
+    return None if devices is None else {name for device in devices for name in device.names}
+
+
+@with_options_of(FormOptions(WarmUpForm))
+def warm_up(
+    *,
+    block: HostBlock = "main",
+    chatgpt: Annotated[
+        str | None, Parameter(help='Name of the saved block "ChatGPT Settings", for --write-with-chatgpt.')
+    ] = None,
+    as_json: AsJson = False,
+    **values: Any,
+) -> int:
+    """Let accounts watch videos on a topic."""
+    form = read_form(WarmUpForm, values)
+    quieten_run_logs()
+    from blocks import ChatGPTSettings
+
+    settings = None if chatgpt is None else load_block(ChatGPTSettings, chatgpt, "--chatgpt")
+    return _run("warm-up-accounts", block, as_json, warm_up=form, chatgpt=settings)
+
+
+@with_options_of(FormOptions(CommentForm))
+def comment(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
+    """Comment on posts from accounts on phones."""
+    return _run("comment-on-posts", block, as_json, comments=read_form(CommentForm, values))
+
+
+@with_options_of(FormOptions(FollowForm))
+def follow(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
+    """Follow users from accounts on phones."""
+    return _run("follow-users", block, as_json, follows=read_form(FollowForm, values))
+
+
+@with_options_of(FormOptions(UnfollowForm))
+def unfollow(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
+    """Unfollow users from accounts on phones."""
+    return _run("unfollow-users", block, as_json, unfollows=read_form(UnfollowForm, values))
+
+
+@with_options_of(FormOptions(PhonePostForm))
+def post(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
+    """Post from the apps on phones."""
+    return _run("post-from-phones", block, as_json, posts=read_form(PhonePostForm, values))
+
+
+@with_options_of(FormOptions(ManageForm))
+def tasks(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
+    """List, stop, delete or retry phone tasks."""
+    return _run("manage-phone-tasks", block, as_json, tasks=read_form(ManageForm, values))
+
+
+def _run(deployment: str, block: str, as_json: bool, **parameters: Any) -> int:
+    """Run the flow of a deployment with the host of this name."""
+    quieten_run_logs()
+    from blocks import TikMatrixHost
+
+    flow = next(spec for spec in deployment_specs() if spec.name == deployment).load()
+    host = load_block(TikMatrixHost, block)
+    return run_flow(flow, as_json=as_json, lines=phone_lines, facts=phone_facts, host=host, **parameters)

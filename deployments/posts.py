@@ -1,0 +1,173 @@
+"""``reelflow posts``, ``accounts``, ``resolve`` and ``cancel``: what is out, where one can post, and two decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter, validators
+
+from deployments.in_terminal import load_block, nothing_more, print_json, quieten_run_logs, run_flow
+from deployments.options import AsJson, TaislyBlock, read_form
+from deployments.outcomes import account_facts, outcome_facts, state_of
+from reelflow.posts.accounts import account_names
+from reelflow.posts.form import CancelPostForm, ResolveForm
+from reelflow.records.post_states import SendStatus
+from reelflow.records.posts import Outcome, Send, SendRecord
+from reelflow.time_zones import shown
+
+State = Literal["published", "scheduled", "open", "unconfirmed", "failed", "refused", "cancelled", "not sent"]
+DryRun = Annotated[bool, Parameter(negative="", show_default=False)]
+DAY = 86400.0
+
+
+def accounts(*, block: TaislyBlock = "main", as_json: AsJson = False) -> int:
+    """Print the connected accounts, each under the name that --to and the forms take."""
+    quieten_run_logs()
+    from blocks import TaislyAccount
+    from tasks.ledger import open_ledger
+
+    with load_block(TaislyAccount, block).get_rate_limited(open_ledger()) as client:
+        found = client.connected_accounts()
+    for account, name in zip(found, account_names(found), strict=True):
+        if as_json:
+            print_json(account_facts(account) | {"name": name})
+        else:
+            print(f"{name:40} {account.id}")
+    if not found and not as_json:
+        print("No accounts are connected in Taisly yet. Connect your accounts there first.")
+    return 0
+
+
+def posts(
+    *,
+    days: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3650))] = 7,
+    state: Annotated[list[State] | None, Parameter(negative="")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print the posts of recent days, and all that are scheduled, open or unconfirmed.
+
+    Parameters
+    ----------
+    days
+        How many days back. Posts that are scheduled, open or unconfirmed are listed however old they are.
+    state
+        Only posts in this state at one of their accounts. Repeat the option for several.
+    """
+    quieten_run_logs()
+    from tasks.ledger import open_ledger
+    from tasks.zone import use_server_zone
+
+    use_server_zone()
+    ledger = open_ledger()
+    now = ledger.now()
+    listed = list(_in_states(ledger.recent_sends(now - days * DAY), state, now))
+    for send, outcomes in listed:
+        if as_json:
+            print_json(_facts(send, outcomes, now))
+        else:
+            print("\n".join(_lines(send, outcomes, now)))
+    if not listed and not as_json:
+        print("No posts.")
+    return 0
+
+
+def _in_states(records: Sequence[SendRecord], wanted: list[State] | None, now: float) -> Iterator[SendRecord]:
+    """The sends that are in one of the wanted states at an account, with these accounts."""
+    for send, outcomes in records:
+        left = [o for o in outcomes if wanted is None or state_of(o, is_scheduled=_waits(send, now)) in wanted]
+        if left:
+            yield send, left
+
+
+def _waits(send: Send, now: float) -> bool:
+    return send.status(now) is SendStatus.SCHEDULED
+
+
+def _lines(send: Send, outcomes: Sequence[Outcome], now: float) -> Iterator[str]:
+    """A post for people: when and what, its outcome at each account, and the next step where there is one."""
+    ids = f"send ID {send.id}" + (f", history ID {send.history_id}" if send.history_id else "")
+    yield f"{shown(send.published_at)}  {send.file_name}  ({ids})"
+    for outcome in outcomes:
+        state = state_of(outcome, is_scheduled=_waits(send, now))
+        yield f"  {outcome.account.label:32} {state:12} {outcome.link or outcome.detail}".rstrip()
+    if step := _next_step(send, {state_of(o, is_scheduled=_waits(send, now)) for o in outcomes}):
+        yield f"  {step}"
+
+
+def _next_step(send: Send, states: set[str]) -> str:
+    from tasks.posts.wording import FINISH_OPEN_POSTS
+
+    if "unconfirmed" in states:
+        return f"Check the account, then: reelflow resolve {send.id} --published, or --not-published"
+    if "scheduled" in states:
+        return f"To cancel it: reelflow cancel {send.history_id}"
+    return FINISH_OPEN_POSTS if "open" in states else ""
+
+
+def _facts(send: Send, outcomes: Sequence[Outcome], now: float) -> dict[str, Any]:
+    """A post for programs."""
+    later = send.scheduled_for
+    return {
+        "send_id": send.id,
+        "history_id": send.history_id,
+        "file": send.file,
+        "caption": send.caption,
+        "at": datetime.fromtimestamp(send.published_at, UTC).isoformat(timespec="seconds"),
+        "scheduled_for": later.isoformat() if later else None,
+        "flow_run_id": send.flow_run,
+        "outcomes": [outcome_facts(o, is_scheduled=_waits(send, now)) for o in outcomes],
+    }
+
+
+def resolve(
+    send_id: str,
+    /,
+    *,
+    published: Annotated[bool, Parameter(negative="--not-published")],
+    history_id: str = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Record what you found out about an unconfirmed post. Sends nothing.
+
+    Parameters
+    ----------
+    send_id
+        Shown by `reelflow posts`, and in the message of the run that ended as unconfirmed.
+    published
+        What you found on the account. --not-published only allows the post to be sent again.
+    history_id
+        Taisly's ID of the post, if you have it. Its outcomes are then looked up.
+    dry_run
+        Show what would be recorded, without recording it.
+    """
+    answer = "published" if published else "not published"
+    values = {"send_id": send_id, "answer": answer, "history_id": history_id, "dry_run": dry_run}
+    form = read_form(ResolveForm, values, names={"send_id": "SEND_ID"})
+    quieten_run_logs()
+    from flows.resolve import resolve_post
+
+    return run_flow(resolve_post, as_json=as_json, lines=nothing_more, facts=nothing_more, post=form)
+
+
+def cancel(history_id: str, /, *, block: TaislyBlock = "main", dry_run: DryRun = False, as_json: AsJson = False) -> int:
+    """Cancel a scheduled post before it is published. Taisly deletes it permanently.
+
+    Parameters
+    ----------
+    history_id
+        Taisly's ID of the post, as `reelflow posts` shows it.
+    dry_run
+        Show the post with this ID, without cancelling it.
+    """
+    form = read_form(CancelPostForm, {"history_id": history_id, "dry_run": dry_run}, names={"history_id": "HISTORY_ID"})
+    quieten_run_logs()
+    from blocks import TaislyAccount
+    from flows.cancel_post import cancel_scheduled_post
+
+    taisly = load_block(TaislyAccount, block)
+    return run_flow(
+        cancel_scheduled_post, as_json=as_json, lines=nothing_more, facts=nothing_more, taisly=taisly, post=form
+    )

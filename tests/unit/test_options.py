@@ -1,0 +1,117 @@
+"""Options of commands that are made from the fields of the forms."""
+
+from typing import Any
+
+import pytest
+from cyclopts import App
+from pydantic import BaseModel
+
+from deployments.cli import app
+from deployments.options import FormOptions, read_form, with_options_of
+from reelflow.errors import InputError
+from reelflow.fields import entry
+from reelflow.phones.form import (
+    CommentForm,
+    EngageForm,
+    FollowForm,
+    ManageForm,
+    PhonePostForm,
+    UnfollowForm,
+    WarmUpForm,
+)
+from reelflow.posts.form import PostForm
+
+PHONE_FORMS = {
+    "warm-up": WarmUpForm, "comment": CommentForm, "follow": FollowForm, "unfollow": UnfollowForm,
+    "post": PhonePostForm, "tasks": ManageForm,
+}  # fmt: skip
+
+
+class _Form(BaseModel):
+    words: list[str] = entry(1, "Words", "Texts, one per row.", [])
+    number: int = entry(0, "A number (of things)", "How many.", 3, ge=1, le=9)
+    careful: bool = entry(2, "Careful", "On by default.", True)
+    quick: bool = entry(3, "Quick", "Off by default.", False)
+
+
+def _called_with(*tokens: str) -> dict[str, Any]:
+    got: dict[str, Any] = {}
+
+    @with_options_of(FormOptions(_Form))
+    def command(*, block: str = "main", **values: Any) -> int:
+        got.update(values)
+        return 0
+
+    one = App()
+    one.default(command)
+    one(tokens, result_action="return_value", exit_on_error=False)
+    return got
+
+
+def _options(command: App) -> set[str]:
+    return {name for argument in command.assemble_argument_collection() for name in argument.names}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ([], {}),
+        (["--number", "4"], {"number": 4}),
+        (["--words", "a b", "--words=c"], {"words": ["a b", "c"]}),
+        (["--no-careful", "--quick"], {"careful": False, "quick": True}),
+    ],
+)
+def test_a_command_gets_what_was_named(tokens: list[str], expected: dict[str, Any]) -> None:
+    """The rest is left to the form, so that its defaults are said in one place."""
+    assert _called_with(*tokens) == expected
+
+
+@pytest.mark.parametrize("token", ["--no-quick", "--empty-words", "--numbr=4"])
+def test_only_options_that_make_sense_are_there(token: str) -> None:
+    """No field has two names for the same."""
+    with pytest.raises(Exception, match="Unknown option"):
+        _called_with(token)
+
+
+def test_the_help_has_title_description_bounds_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order of the form; messages name fields by their title."""
+    _called_with("--help")
+
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "A number (of things): How many. 1 to 9. [default: 3]" in said
+    assert "Words: Texts. Repeat the option for several." in said
+    assert said.index("--number") < said.index("--words")
+
+
+@pytest.mark.parametrize(("name", "form"), PHONE_FORMS.items())
+def test_every_field_of_a_phone_form_is_an_option(name: str, form: type[BaseModel]) -> None:
+    """Whatever the UI can start, a terminal can, with the same settings."""
+    wanted = {f"--{field.replace('_', '-')}" for field in form.model_fields}
+
+    assert wanted <= _options(app["phones"][name])
+
+
+def test_every_field_of_a_post_is_an_option_too() -> None:
+    """Video, accounts and time have their shorter names."""
+    of_post = {f"--{field.replace('_', '-')}" for field in PostForm.model_fields}
+    of_phones = {f"--engage-{field.replace('_', '-')}" for field in EngageForm.model_fields}
+    shorter = {"--video", "--accounts", "--scheduled-for"}
+
+    assert of_post - shorter | {"--to", "--at", "--json"} <= _options(app["publish"])
+    assert of_post - shorter | of_phones <= _options(app["publish-and-engage"])
+
+
+@pytest.mark.parametrize(
+    ("values", "prefix", "words"),
+    [
+        ({"like_percent": 101}, "", "--like-percent: Input should be less than or equal to 100."),
+        ({"x_min_seconds": 0}, "x_", "--x-min-seconds: Input should be greater than or equal to 1."),
+        ({"start_at": "9"}, "", "--start-at: String should match pattern"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_one_sentence_with_its_option(
+    values: dict[str, Any], prefix: str, words: str
+) -> None:
+    """Nothing is started."""
+    with pytest.raises(InputError, match=words):
+        read_form(WarmUpForm, values, prefix=prefix)
