@@ -79,7 +79,7 @@ lint: install-dev ## check style, types and the house rules
 bench: install-dev ## measure reelflow against named alternatives
 	@$(BIN)/python -m benchmarks
 
-docs: install-dev ## write docs/flows.md from the code
+docs: install-dev ## write docs/flows.md and docs/commands.md from the code
 	@$(BIN)/python docs/make_reference.py
 
 pictures: install-dev ## take docs/pictures in a real browser

@@ -105,7 +105,7 @@ def _help(field: FieldInfo) -> str:
 
     It begins with the title, since messages name fields by that.
     """
-    parts = [f"{field.title}:" if field.title else "", (field.description or "").replace(", one per row", "")]
+    parts = [f"{field.title}." if field.title else "", (field.description or "").replace(", one per row", "")]
     bounds: dict[str, Any] = {}
     for each in field.metadata:
         bounds |= {bound: getattr(each, bound) for bound in ("ge", "le") if hasattr(each, bound)}

@@ -1,4 +1,7 @@
-"""Make docs/flows.md, every flow with its form, from the code: ``make docs``. A test compares."""
+"""Make docs/flows.md and docs/commands.md, every form and every command, from the code: ``make docs``.
+
+A test compares.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import Any
 
 from prefect.utilities.callables import parameter_schema
 
+from deployments.cli import app
 from deployments.spec import ROOT, deployment_specs
 from reelflow.fields import ADVANCED
 
 FILE = ROOT / "docs" / "flows.md"
+COMMANDS = ROOT / "docs" / "commands.md"
 _HEAD = """# Flows and their forms
 
 Generated from the code by `make docs`. Every flow is a deployment of the same name in `deployments/prefect.yaml`. Start
@@ -27,8 +32,28 @@ _SCHEDULES = {
 """Every schedule of prefect.yaml in words; a cron expression says nothing to most people."""
 
 
+_COMMANDS_HEAD = """# Commands
+
+Generated from the code by `make docs`. `reelflow COMMAND --help` shows the same. How they end and what they print:
+[operations.md](operations.md#the-command-line).
+
+"""
+
+
+def commands() -> str:
+    """The whole document about the commands, in the words of their help."""
+    before, sys.argv = sys.argv, ["reelflow"]  # cyclopts names some commands after the running program
+    try:
+        text = app.generate_docs(output_format="markdown")
+    finally:
+        sys.argv = before
+    _, _, parts = text.partition("\n## reelflow ")  # before it: a table of contents that the help has, too
+    lines = (line.rstrip() for line in f"## reelflow {parts}".splitlines())
+    return _COMMANDS_HEAD + "\n".join(lines).rstrip() + "\n"
+
+
 def reference() -> str:
-    """The whole document."""
+    """The whole document about the flows."""
     parts = [_HEAD]
     for spec in deployment_specs():
         flow = spec.load()
@@ -92,4 +117,5 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     FILE.write_text(reference(), "utf-8")
-    print(f"Wrote {FILE.relative_to(ROOT)}.", file=sys.stderr)
+    COMMANDS.write_text(commands(), "utf-8")
+    print(f"Wrote {FILE.relative_to(ROOT)} and {COMMANDS.relative_to(ROOT)}.", file=sys.stderr)

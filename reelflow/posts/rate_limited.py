@@ -185,15 +185,6 @@ class RateLimitedTaisly:
         with self.request("publish"):
             self._client.cancel_scheduled(history_id)
 
-    def connected_accounts(self) -> list[Account]:
-        """The connected accounts, asked for at most every ten minutes.
-
-        Raises:
-            ServiceError: Taisly had to be asked, and the request failed.
-        """
-        known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
-        return self._ask_accounts() if known is None else known
-
     def check_accounts(self) -> list[Account]:
         """The connected accounts, for a person's check: asked for in any case, counted, and remembered."""
         ticket, succeeded = self.ledger.count_request(self.key), False

@@ -81,11 +81,12 @@ def test_every_field_of_a_form_has_a_title_and_help(spec: DeploymentSpec) -> Non
             assert len(field.get("anyOf", [])) in (0, 2), (spec.name, name)
 
 
-def test_the_document_of_the_flows_is_that_of_the_code() -> None:
-    """`make docs` writes it."""
+def test_the_documents_of_flows_and_commands_are_those_of_the_code() -> None:
+    """`make docs` writes them."""
     made = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
 
     assert made["FILE"].read_text("utf-8") == made["reference"]()
+    assert made["COMMANDS"].read_text("utf-8") == made["commands"]()
 
 
 @pytest.mark.parametrize(

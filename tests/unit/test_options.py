@@ -78,8 +78,8 @@ def test_the_help_has_title_description_bounds_and_default(capsys: pytest.Captur
     _called_with("--help")
 
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "A number (of things): How many. 1 to 9. [default: 3]" in said
-    assert "Words: Texts. Repeat the option for several." in said
+    assert "A number (of things). How many. 1 to 9. [default: 3]" in said
+    assert "Words. Texts. Repeat the option for several." in said
     assert said.index("--number") < said.index("--words")
 
 
