@@ -14,14 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.errors import ClaimLost
+from reelflow.ledger.alarms import AlarmLedger
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.phone_turns import TurnLedger
 from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
-from reelflow.records.phone_states import UNFINISHED, UNSETTLED, RequestState
+from reelflow.records.alarms import Alarm, cause_of
+from reelflow.records.phone_states import ALARMING, UNFINISHED, UNSETTLED, RequestState
 from reelflow.records.phones import TaskRequest
+from reelflow.wording import listed
 
 
-class RequestLedger(TurnLedger):
+class RequestLedger(TurnLedger, AlarmLedger):
     """The part of the ledger that is about requests for phone tasks."""
 
     def task_requests(
@@ -126,6 +129,7 @@ class RequestLedger(TurnLedger):
         """
         with self.transaction() as connection:
             self._own_request(connection, request_id, owner, UNSETTLED, state=state, reason=reason)
+            self._alarm_request(connection, request_id, state, reason)
             self._forget_if_nothing(connection, request_id, state)
 
     def _own_request(
@@ -188,8 +192,8 @@ class RequestLedger(TurnLedger):
         if state.made_nothing:
             connection.execute(phone_actions.delete().where(phone_actions.c.request_id == request_id))
 
-    @staticmethod
     def _move_request(
+        self,
         connection: Connection,
         request_id: str,
         after: RequestState,
@@ -201,12 +205,35 @@ class RequestLedger(TurnLedger):
         """Move a request from a state `before` to one that may follow its own; whether it was moved."""
         c = phone_requests.c
         ours = [c.owner == owner] if owner is not None else []
+        was = connection.scalar(sa.select(c.state).where(c.id == request_id))
         moved = connection.execute(
             phone_requests.update()
             .where(c.id == request_id, c.state.in_(after.may_come_from.intersection(before)), *ours)
             .values(state=after, reason=reason)
         )
+        if moved.rowcount == 1 and was != after:
+            self._alarm_request(connection, request_id, after, reason)
         return moved.rowcount == 1
+
+    def _alarm_request(self, connection: Connection, request_id: str, state: RequestState, reason: str) -> None:
+        """Record an alarm for a request that has just got into a state that people must know."""
+        if state not in ALARMING:
+            return
+        c = phone_requests.c
+        query = sa.select(c.host, c.script, c.serials, c.usernames, c.flow_run).where(c.id == request_id)
+        host, script, serials, usernames, flow_run = connection.execute(query).one()
+        alarm = Alarm(
+            key=f"phone request {request_id} {state} {self.now():.3f}",
+            kind="phone request",
+            state=state,
+            subject=f"{script} on {host}",
+            who=listed(json.loads(serials) or json.loads(usernames)),
+            reason=reason,
+            cause=cause_of("phone request", state, reason),
+            flow_run=flow_run,
+            ref=request_id,
+        )
+        self._alarm(connection, [alarm])
 
 
 def request_of(row: Mapping[str, Any] | RowMapping) -> TaskRequest:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.ledger.phone_requests import RequestLedger, request_of
 from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
+from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.phone_states import RESTARTABLE, UNFINISHED, RequestState, TaskState
 from reelflow.records.phones import TaskRecord, TaskRequest, TaskResult
 
@@ -43,6 +44,7 @@ class TaskLedger(RequestLedger):
             new = {task.task_id: task for task in tasks if task.task_id not in old}
             if new:
                 connection.execute(phone_tasks.insert(), [_task_row(request_id, task, now) for task in new.values()])
+                self._alarm_tasks(connection, [TaskRecord(request_id, task) for task in new.values()])
             if no_others:
                 self._forget_missing(connection, request_id)
 
@@ -134,7 +136,35 @@ class TaskLedger(RequestLedger):
                 .values({name: sa.bindparam(name) for name in rows[0] if not name.startswith("of_")})
             )
             connection.execute(statement, rows)
+        self._alarm_tasks(connection, recorded)
         return recorded
+
+    def _alarm_tasks(self, connection: Connection, recorded: Sequence[TaskRecord]) -> None:
+        """Record alarms for tasks that have just failed, or are gone."""
+        alarming = [record for record in recorded if record.task.state.needs_attention]
+        if not alarming:
+            return
+        c = phone_requests.c
+        query = sa.select(c.id, c.host, c.script, c.flow_run).where(c.id.in_({r.request_id for r in alarming}))
+        about = {row.id: row for row in connection.execute(query)}
+        self._alarm(
+            connection,
+            (
+                Alarm(
+                    key=f"phone task {record.request_id} {task.task_id} {task.state} {self.now():.3f}",
+                    kind="phone task",
+                    state=task.state,
+                    subject=f"{request.script} on {request.host}",
+                    who=task.who,
+                    reason=task.remark,
+                    cause=cause_of("phone task", task.state, task.remark),
+                    flow_run=request.flow_run,
+                    ref=str(task.task_id),
+                )
+                for record in alarming
+                for task, request in [(record.task, about[record.request_id])]
+            ),
+        )
 
     def task_ids_around(self, request: TaskRequest) -> tuple[set[int], set[int]]:
         """The ids of our tasks on a request's host: of requests sent before it, and of requests sent after it."""

@@ -75,6 +75,25 @@ events = sa.Table(
     sa.Column("reason", _T, nullable=False),
     sa.Index("events_by_send", "send_id"),
 )
+alarms = sa.Table(
+    "alarms",  # what went wrong, until people were told, and after
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", _T, nullable=False, unique=True),
+    sa.Column("kind", _S(20), nullable=False),
+    sa.Column("state", _S(20), nullable=False),
+    sa.Column("subject", _T, nullable=False),
+    sa.Column("who", _T, nullable=False),
+    sa.Column("reason", _T, nullable=False),
+    sa.Column("cause", _T, nullable=False),
+    sa.Column("flow_run", _S(36)),
+    sa.Column("ref", _T, nullable=False),
+    sa.Column("at", _F, nullable=False),
+    sa.Column("claimed_until", _F, nullable=False),
+    sa.Column("told_at", _F),
+    sa.Index("alarms_by_time_told", "told_at"),
+    sa.Index("alarms_by_run", "flow_run"),
+)
 api_requests = sa.Table(
     "api_requests",
     metadata,

@@ -16,11 +16,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.errors import ClaimLost
-from reelflow.ledger.database import Database, refuse_if_moved
+from reelflow.ledger.alarms import AlarmLedger
+from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.post_rows import outcome_of
 from reelflow.ledger.schema import destinations, events, ledger, sends
-from reelflow.records.post_states import BEING_SENT, EXPLAINED, LONGEST_LEASE, TOLD_BY_PLATFORMS, PostState
-from reelflow.records.posts import Outcome, Send
+from reelflow.records.alarms import Alarm, cause_of
+from reelflow.records.post_states import (
+    ALARMING,
+    BEING_SENT,
+    EXPLAINED,
+    LONGEST_LEASE,
+    TOLD_BY_PLATFORMS,
+    PostState,
+)
+from reelflow.records.posts import Outcome, Send, file_name
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +42,7 @@ def lease_is_alive(lease: sa.ColumnElement[float], now: float) -> sa.ColumnEleme
     return sa.and_(lease > now, lease <= now + LONGEST_LEASE)
 
 
-class SendLedger(Database):
+class SendLedger(AlarmLedger):
     """The part of the ledger that records what becomes of a send."""
 
     def renew(self, send_id: str, owner: str) -> None:
@@ -161,6 +170,7 @@ class SendLedger(Database):
                     news.append(outcome)
                     reason = outcome.link or outcome.detail
                     self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
+            self._alarm_posts(connection, send_id, news)
         return news
 
     def note_shown(self, shown: Sequence[str], missing: Sequence[Send]) -> None:
@@ -218,7 +228,32 @@ class SendLedger(Database):
         outcomes = [outcome_of(row) for row in connection.execute(moved).mappings()]
         if outcomes:
             self._note(connection, send_id, after, reason)
+            self._alarm_posts(connection, send_id, outcomes)
         return outcomes
+
+    def _alarm_posts(self, connection: Connection, send_id: str, outcomes: Sequence[Outcome]) -> None:
+        """Record alarms for destinations that have just got into a state that people must know."""
+        if not (alarming := [outcome for outcome in outcomes if outcome.state in ALARMING]):
+            return
+        query = sa.select(sends.c.file, sends.c.flow_run).where(sends.c.id == send_id)
+        file, flow_run = connection.execute(query).one()
+        self._alarm(
+            connection,
+            (
+                Alarm(
+                    key=f"post {send_id} {o.account.id} {o.state} {self.now():.3f}",
+                    kind="post",
+                    state=o.state,
+                    subject=file_name(file),
+                    who=o.account.label,
+                    reason=o.detail,
+                    cause=cause_of("post", o.state, o.detail),
+                    flow_run=flow_run,
+                    ref=send_id,
+                )
+                for o in alarming
+            ),
+        )
 
     def _note(
         self, connection: Connection, send_id: str, state: PostState, reason: str, account_id: str | None = None

@@ -66,6 +66,8 @@ class RequestState(StrEnum):
 
 UNSETTLED = frozenset({RequestState.PLANNED, RequestState.SENDING})
 """It may still create tasks."""
+ALARMING = frozenset({RequestState.REFUSED, RequestState.UNCONFIRMED})
+"""A request that gets into one of these is an alarm, whoever learns it."""
 _MAY_COME_FROM = {
     RequestState.PLANNED: UNSETTLED,
     RequestState.SENDING: UNSETTLED,

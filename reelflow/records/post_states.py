@@ -63,6 +63,8 @@ BEING_SENT = frozenset({PostState.CLAIMED, PostState.SENDING})
 EXPLAINED = frozenset({PostState.REFUSED, PostState.UNCONFIRMED, PostState.CANCELLED})
 """Ended by us or by Taisly, without word from a platform: the reason is kept for people."""
 NEED_ATTENTION = frozenset({PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED, PostState.CLAIMED})
+ALARMING = frozenset({PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED})
+"""A destination that gets into one of these is an alarm, whoever learns it."""
 _MAY_COME_FROM = {
     PostState.CLAIMED: frozenset({PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED}) | NOT_OUT,
     PostState.SENDING: frozenset({PostState.CLAIMED}),

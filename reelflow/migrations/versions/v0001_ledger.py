@@ -93,6 +93,24 @@ def upgrade() -> None:
     )
     op.create_index("events_by_send", "events", ["send_id"])
     op.create_table(
+        "alarms",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("key", sa.Text, nullable=False, unique=True),
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("who", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text, nullable=False),
+        sa.Column("flow_run", sa.String(36)),
+        sa.Column("ref", sa.Text, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("claimed_until", sa.Float, nullable=False),
+        sa.Column("told_at", sa.Float),
+    )
+    op.create_index("alarms_by_time_told", "alarms", ["told_at"])
+    op.create_index("alarms_by_run", "alarms", ["flow_run"])
+    op.create_table(
         "api_requests",
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("api_key", sa.String(64), nullable=False),
