@@ -15,7 +15,7 @@ from tasks.posts.cancel import cancel_post, cancel_run_name, describe_scheduled
 from tasks.step import flow
 
 
-@flow(name="cancel-scheduled-post", flow_run_name=cancel_run_name)
+@flow(name="cancel-scheduled-post", alarms=False, flow_run_name=cancel_run_name)
 def cancel_scheduled_post(taisly: TaislyAccount, post: CancelPostForm) -> State[Any]:
     """Delete a scheduled post at Taisly before it is published.
 

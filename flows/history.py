@@ -14,7 +14,7 @@ from tasks.step import flow
 from tasks.upkeep.history import show_history
 
 
-@flow(name="history-report", flow_run_name="history report")
+@flow(name="history-report", alarms=False, flow_run_name="history report")
 def history_report(history: HistoryForm = WEEK) -> State[Any]:
     """Show recent posts by account, and phone tasks by PC and script, with their outcomes.
 

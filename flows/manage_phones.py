@@ -15,7 +15,7 @@ from tasks.phones.manage import manage_tasks
 from tasks.step import flow
 
 
-@flow(name="manage-phone-tasks", flow_run_name="{tasks.action} phone tasks")
+@flow(name="manage-phone-tasks", alarms=False, flow_run_name="{tasks.action} phone tasks")
 def manage_phone_tasks(host: TikMatrixHost, tasks: ManageForm) -> State[Any]:
     """List, stop, delete or retry tasks on your phones, chosen by ID, by filters, or both.
 

@@ -14,7 +14,7 @@ from tasks.posts import cleanup
 from tasks.step import flow
 
 
-@flow(name="resolve-post", flow_run_name="resolve {post.send_id}: {post.answer}")
+@flow(name="resolve-post", alarms=False, flow_run_name="resolve {post.send_id}: {post.answer}")
 def resolve_post(post: ResolveForm) -> State[Any]:
     """Record that an unconfirmed post was published, or that it may be sent again.
 

@@ -10,6 +10,9 @@ from prefect.states import Completed
 from reelflow.time_zones import shown
 from reelflow.wording import duration
 
+LATE = "Skipped: nothing was sent."
+"""How the message of such a run begins."""
+
 
 def skip_if_late(max_minutes: float) -> State[Any] | None:
     """The final state of a run that started too late; None if it may continue.
@@ -23,6 +26,6 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
         return None
     return Completed(
         name="Skipped",
-        message=f"Skipped: nothing was sent. This run was due {shown(due)}, {duration(late)} ago, and "
+        message=f"{LATE} This run was due {shown(due)}, {duration(late)} ago, and "
         f"may be at most {max_minutes:g} minutes late. To run it now, start a new run.",
     )

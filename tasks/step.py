@@ -18,6 +18,7 @@ from prefect.states import Failed
 
 from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, ReelflowError
+from tasks.alarms import ring_after, ring_crashed, ring_failed
 from tasks.zone import use_server_zone
 
 P = ParamSpec("P")
@@ -87,14 +88,23 @@ class _Flow(Flow[P, R]):
             raise
 
 
-def flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
-    """Prefect's ``@flow``, with our own errors as the failure message. Takes the same options."""
+def flow(*, alarms: bool = True, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
+    """Prefect's ``@flow``, with our own errors as the failure message, and with alarms at its end.
+
+    Args:
+        alarms: Whether its own failure is an alarm; not for what a person starts and reads.
+        **options: As for `prefect.flow`.
+    """
+    if alarms:
+        options = {"on_failure": [ring_failed], "on_crashed": [ring_crashed], **options}
 
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
         @functools.wraps(run)
         def in_the_readers_zone(*args: P.args, **kwargs: P.kwargs) -> R:
             use_server_zone()
-            return run(*args, **kwargs)
+            result = run(*args, **kwargs)
+            ring_after(result)
+            return result
 
         made: Any = _Flow(_fail_with_message(in_the_readers_zone), **options)
         return made  # type: ignore[no-any-return]

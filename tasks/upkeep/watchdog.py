@@ -20,6 +20,7 @@ from prefect.states import Crashed, Scheduled
 from reelflow.upkeep.form import WatchdogForm
 from reelflow.upkeep.watchdog import RESTART_WITHIN, Diagnosis, RunFacts, diagnose
 from reelflow.wording import count, duration
+from tasks.alarms import alarm_crashed, alarm_late
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.events import RUN_STUCK, emit_stuck
 from tasks.ledger import open_ledger
@@ -56,6 +57,8 @@ def check_runs(form: WatchdogForm) -> str:
                 continue
             diagnosis = diagnose(_facts(client, run, alive, now), form, now)
             if diagnosis is None:
+                if run.state is not None and run.state.is_crashed() and not form.dry_run:
+                    alarm_crashed(run, run.state.message or "")  # if nobody else has: its worker may be gone, too
                 continue
             reason = _reason(diagnosis)
             found[diagnosis.verdict].append((run.name, reason))
@@ -83,10 +86,12 @@ def _reason(diagnosis: Diagnosis) -> str:
 def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: str) -> None:
     if diagnosis.verdict == "dead":
         client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
+        alarm_crashed(run, reason)
     elif diagnosis.verdict == "restart":
         client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=reason), force=True)
-    elif _last_event(client, run, RUN_STUCK) is None:  # one alarm is enough
+    elif _last_event(client, run, RUN_STUCK) is None:  # one event is enough
         emit_stuck(str(run.id), run.name, reason)
+        alarm_late(str(run.id), run.name, reason, run.work_pool_name or "none")
 
 
 def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:

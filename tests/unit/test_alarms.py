@@ -8,6 +8,7 @@ from support.clock import Clock
 from support.race import at_once
 
 from reelflow.ledger import Ledger, move_ledger
+from reelflow.records import phone_states, post_states
 from reelflow.records.alarms import LONGEST_QUIET, QUIET_SECONDS, Alarm, AlarmGroup, cause_of, quiet_until
 from reelflow.records.phone_states import RequestState, TaskState
 from reelflow.records.phones import PhoneActor, PhonePlan, PhoneRequest, PlanPart, TaskRecord, TaskResult
@@ -286,3 +287,13 @@ def test_a_long_message_is_cut() -> None:
     assert "19.mp4" in body
     assert "20.mp4" not in body
     assert "and 30 more" in body
+
+
+@pytest.mark.parametrize(
+    "state", sorted({*post_states.ALARMING, *phone_states.ALARMING, "GONE", "CRASHED", "SKIPPED", "LATE"})
+)
+def test_every_state_that_rings_has_its_words(state: str) -> None:
+    """A message that could not be worded would never be told."""
+    group = AlarmGroup((Alarm("k", "run", state, "a run", "", "no", "c"),), is_more=False)
+
+    assert message_of(group).subject.startswith("reelflow: a run ")

@@ -1,0 +1,245 @@
+"""Alarms: what went wrong is recorded in the ledger first, and then told in one message for each cause.
+
+The ledger records the alarms of posts and phone tasks together with their outcomes. Here are those of runs that ended
+badly in another way, and the telling. A message is the event `reelflow.alarm`; an automation sends it on.
+"""
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import State
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.runtime import flow_run as this_run
+
+from reelflow.errors import PublishFailed, ReelflowError, RunFailed
+from reelflow.ledger import Ledger
+from reelflow.posts.report import PublishReport
+from reelflow.records.alarms import QUIET_SECONDS, Alarm, AlarmGroup, cause_of
+from tasks.alarm_messages import Message, message_of
+from tasks.late import LATE
+from tasks.ledger import open_ledger
+
+log = logging.getLogger("reelflow.alarms")
+
+ALARM = "reelflow.alarm"
+"""The event that an automation turns into a notification."""
+NAMESPACE = uuid.UUID("5f0c1f0e-6f0b-4a52-9d0c-2f1f6f6d7a11")
+"""Of the IDs of alarm events: the same alarms told twice have the same ID."""
+
+
+def ring() -> None:
+    """Tell what the ledger has to tell, whichever run left it. Never fails the run."""
+    try:
+        ledger = open_ledger()
+        for group in ledger.claim_alarms():
+            try:
+                _tell(group)
+            except Exception:
+                ledger.release_alarms(group.alarms)
+                raise
+            ledger.alarms_told(group.alarms)
+    except Exception as error:  # noqa: BLE001 - alarms are about the work, not the work; the next run tells them
+        log.warning("Alarms could not be sent; the next run tries again: %s", error)
+
+
+def ring_after(state: Any) -> None:
+    """Ring at the end of a run that did not fail, which has a hook; for one that was skipped, ring that too."""
+    if isinstance(state, State) and state.is_failed():
+        return
+    if isinstance(state, State) and state.name == "Skipped" and not is_dry_run(this_run.parameters):
+        reason = state.message or "Skipped."
+        cause = LATE if reason.startswith(LATE) else reason
+        _record(lambda: [_run_alarm(str(this_run.id), this_run.name or "", "SKIPPED", reason, cause)])
+    ring()
+
+
+def ring_failed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """A hook: record that a run failed, unless the ledger has that by its outcomes; then ring."""
+    if not is_dry_run(flow_run.parameters):
+        _record(
+            lambda: _alarms_of_failed(flow_run, state),
+            known=lambda ledger: _outcomes_on_record(ledger, flow_run, state),
+        )
+    ring()
+
+
+def ring_crashed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """A hook: record that the process of a run died; then ring. It runs in another process."""
+    alarm_crashed(flow_run, state.message or "")
+    ring()
+
+
+def alarm_crashed(flow_run: Any, reason: str) -> None:
+    """Record that the process of a run died, whoever noticed; each crash once."""
+    if not is_dry_run(flow_run.parameters):
+        key = f"run {flow_run.id} {flow_run.run_count} CRASHED"
+        _record(lambda: [_run_alarm(str(flow_run.id), flow_run.name, "CRASHED", reason, "its process died", key=key)])
+
+
+def alarm_late(flow_run: str, name: str, reason: str, pool: str) -> None:
+    """Record that a run is late or stuck; all of one work pool are one cause."""
+    _record(lambda: [_run_alarm(flow_run, name, "LATE", reason, f"work pool {pool}", key=f"run {flow_run} LATE")])
+
+
+def send_message(message: Message, about: str, *, flow_runs: Iterable[str] = (), id: uuid.UUID | None = None) -> None:  # noqa: A002 - the event's name for it
+    """Send an alarm, and return once the Prefect server has it.
+
+    Args:
+        message: What to show.
+        about: The cause; it becomes the event's resource.
+        flow_runs: The runs that the UI lists beside the event.
+        id: Of the event, where it could be sent twice.
+
+    Raises:
+        httpx.HTTPError: the server does not have it.
+    """
+    runs = list(dict.fromkeys(flow_runs))[:20]
+    event = Event(
+        id=id or uuid.uuid4(),
+        occurred=datetime.now(UTC),
+        event=ALARM,
+        resource={"prefect.resource.id": resource_of(about), "prefect.resource.name": message.subject},
+        related=[
+            {"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.role": "flow-run"} for run in runs
+        ],
+        payload={"subject": message.subject, "body": message.body, "flow_run_ids": runs},
+    )
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")]).raise_for_status()
+
+
+def resource_of(about: str) -> str:
+    """The resource of alarms with one cause."""
+    return f"{ALARM}.{hashlib.sha256(about.encode()).hexdigest()[:16]}"
+
+
+def is_dry_run(parameters: dict[str, Any]) -> bool:
+    """Whether a run only shows what it would do: a person reads it."""
+    forms = (value if isinstance(value, dict) else vars(value) for value in parameters.values() if _is_form(value))
+    return any(form.get("dry_run") is True for form in forms)
+
+
+def _is_form(value: Any) -> bool:
+    return isinstance(value, dict) or hasattr(value, "__dict__")
+
+
+# Inside
+
+
+def _tell(group: AlarmGroup) -> None:
+    keys = " ".join(alarm.key for alarm in group.alarms)
+    runs = [alarm.flow_run for alarm in group.alarms if alarm.flow_run]
+    message = message_of(group)
+    send_message(message, group.alarms[0].cause, flow_runs=runs, id=uuid.uuid5(NAMESPACE, keys))
+    log.info("Sent an alarm: %s.", message.subject)
+
+
+def _record(found: Callable[[], list[Alarm]], known: Callable[[Ledger], list[Alarm]] = lambda ledger: []) -> None:
+    """Record alarms; where the ledger cannot be used, tell them at once. Never fails the run.
+
+    Args:
+        found: Returns them.
+        known: Returns what is on record already, and is not told a second time.
+    """
+    try:
+        alarms = found()
+        try:
+            ledger = open_ledger()
+            ledger.add_alarms(_without(known(ledger), alarms))
+        except ReelflowError:
+            _tell_without_ledger(alarms)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("An alarm could not be recorded: %s", error)
+
+
+def _outcomes_on_record(ledger: Ledger, flow_run: Any, state: Any) -> list[Alarm]:
+    """The alarms of what a failed run, and the runs that it started on other machines, did.
+
+    A run that failed before it came to its work has none, whatever an earlier attempt of it has.
+    """
+    if not isinstance(_error_of(state), RunFailed):
+        return []
+    own = str(flow_run.id)
+    found = ledger.alarms_of_runs([own, *_children(flow_run.id)])
+    return [alarm for alarm in found if alarm.kind != "run" or alarm.flow_run != own]
+
+
+def _without(known: list[Alarm], alarms: list[Alarm]) -> list[Alarm]:
+    """What is not known yet. That a run failed is known if anything of it is."""
+    told = {(alarm.subject, alarm.who, alarm.state) for alarm in known}
+    return [a for a in alarms if not (told if a.kind == "run" else (a.subject, a.who, a.state) in told)]
+
+
+def _tell_without_ledger(alarms: list[Alarm]) -> None:
+    """Tell at once, unless an alarm with the same cause was told a short while ago."""
+    for alarm in alarms:
+        with get_client(sync_client=True) as client:
+            if _told_lately(client, alarm.cause):
+                continue
+        send_message(message_of(AlarmGroup((alarm,), is_more=False)), alarm.cause, flow_runs=[alarm.flow_run or ""])
+
+
+def _told_lately(client: SyncPrefectClient, cause: str) -> bool:
+    """Whether the server has an alarm with this cause of the last minutes."""
+    wanted = EventFilter(
+        event=EventNameFilter(name=[ALARM]),
+        resource=EventResourceFilter(id=[resource_of(cause)]),
+        occurred=EventOccurredFilter(since=datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS)),
+    )
+    return bool(client.read_events(wanted, limit=1).events)
+
+
+def _error_of(state: Any) -> Any:
+    """What a failed state has as its data; by the time of the hooks Prefect has wrapped it."""
+    return getattr(state.data, "result", state.data)
+
+
+def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
+    """What a failed run tells: one alarm for each account of a post, or one for the run."""
+    run, error = str(flow_run.id), _error_of(state)
+    report = error.report if isinstance(error, PublishFailed) else None
+    if isinstance(report, PublishReport):
+        return [
+            Alarm(
+                key=f"run {run} {flow_run.run_count} {outcome.account.id} {outcome.state}",
+                kind="post",
+                state="FAILED" if outcome.state == "CLAIMED" else outcome.state,
+                subject=report.request.video.path.name,
+                who=outcome.account.label,
+                reason=outcome.detail or ("Not sent" if outcome.state == "CLAIMED" else ""),
+                cause=cause_of("post", outcome.state, outcome.detail),
+                flow_run=run,
+            )
+            for outcome in report.outcomes
+            if outcome.state.needs_attention
+        ]
+    key = f"run {run} {flow_run.run_count} FAILED"
+    return [_run_alarm(run, flow_run.name, "FAILED", state.message or "It failed.", key=key)]
+
+
+def _run_alarm(flow_run: str, name: str, state: str, reason: str, cause: str = "", *, key: str = "") -> Alarm:
+    """The alarm of a run as a whole; the same crash or failure is the same for whoever notices it."""
+    return Alarm(
+        key=key or f"run {flow_run} {state}",
+        kind="run",
+        state=state,
+        subject=name,
+        who="",
+        reason=reason,
+        cause=cause_of("run", state, cause or reason),
+        flow_run=flow_run,
+    )
+
+
+def _children(flow_run_id: uuid.UUID) -> list[str]:
+    """The runs that a run has started on other machines: what failed there is on record as theirs."""
+    children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return [str(child.id) for child in client.read_flow_runs(flow_run_filter=children)]
