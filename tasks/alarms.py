@@ -8,6 +8,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,7 +72,12 @@ def ring_failed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes
 
 
 def ring_crashed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
-    """A hook: record that the process of a run died; then ring. It runs in another process."""
+    """A hook: record that the process of a run died; then ring.
+
+    It runs in another process, the worker's, which knows the run as it was before it began: without its name.
+    """
+    with suppress(Exception), get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run.id)
     alarm_crashed(flow_run, state.message or "")
     ring()
 
