@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.alarms import HOW_TO_NAME, receivers
 from deployments.in_terminal import print_json
 from deployments.options import AsJson
 from deployments.prefect_api import connected_client, read_version, version_problem
@@ -70,6 +71,7 @@ def examine() -> Iterator[Finding]:
             version = read_version(client)
             names = our_blocks(client)
             use_server_zone(client)
+            alarmed = bool(receivers(client))
             deployed = [d for d in client.read_deployments(limit=200) if TAG in d.tags]
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
@@ -85,6 +87,9 @@ def examine() -> Iterator[Finding]:
     if ledger is not None:
         yield from check_blocks(ledger, names)
         yield from _check_open_posts(ledger, deployed)
+    if not alarmed:
+        words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"
+        yield Finding("Alarms", True, words, is_warning=True)
     yield from _check_flows()
     yield from _check_deployments(deployed, {f"{slug}/{name}" for slug, name in names})
     yield from workers

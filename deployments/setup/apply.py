@@ -191,7 +191,10 @@ def fill_forms(client: SyncPrefectClient, desired: list[DesiredDeployment]) -> N
 def apply_automations(
     client: SyncPrefectClient, changes: Changes, desired: list[AutomationCore], actual: ActualState
 ) -> None:
-    """Create the automations that are missing, and update those that differ. One that is turned off stays off."""
+    """Create the automations that are missing, update those that differ, and remove those that are no longer ours.
+
+    One that is turned off stays off.
+    """
     for each in desired:
         thing, before = f"automation {each.name}", actual.automations.get(each.name)
         if before is None:
@@ -200,6 +203,9 @@ def apply_automations(
         same = all(getattr(before, name) == getattr(each, name) for name in ("description", "trigger", "actions"))
         after = each.model_copy(update={"enabled": before.enabled})
         changes.make(Change.UNCHANGED if same else Change.UPDATED, thing, client.update_automation, before.id, after)
+    names = {f"automation {each.name}" for each in desired}
+    for thing in [thing for thing in changes.record if thing.startswith("automation ") and thing not in names]:
+        changes.make(Change.REMOVED, thing, remove, client, thing)  # of an earlier setup: they would tell things twice
 
 
 def report_existing_automations(changes: Changes) -> None:

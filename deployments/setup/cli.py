@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import SyncPrefectClient
 
+from deployments.alarms import ring_test
 from deployments.prefect_api import checked_client, read_block_ids, read_variable
 from deployments.setup.actual import find_notification_block, read_actual_state, read_record, recorded_phone_pcs
 from deployments.setup.apply import (
@@ -60,6 +61,7 @@ def setup(
     time_zone: str | None = None,
     videos: str | None = None,
     notify: str | None = None,
+    test: Annotated[bool, Parameter(negative="")] = False,
     ledger_url: str | None = None,
     serve: Annotated[bool, Parameter(negative="")] = False,
     yes: Annotated[bool, Parameter(negative="")] = False,
@@ -93,6 +95,8 @@ def setup(
         The folder of your videos on the machine that publishes them: the forms offer its files.
     notify
         The saved notification block for the automations, as slug/name: slack-webhook/main.
+    test
+        Send a test alarm through the automations.
     ledger_url
         The ledger that all machines share: postgresql://user@host/reelflow. It is stored in a block on the server. The
         default is a file of the machine that runs the first flow.
@@ -116,10 +120,10 @@ def setup(
         videos=videos,
         ledger_url=ledger_url,
     )
-    return _setup(options, notify=notify, serve=serve, yes=yes, dry_run=dry_run)
+    return _setup(options, notify=notify, test=test, serve=serve, yes=yes, dry_run=dry_run)
 
 
-def _setup(options: SetupOptions, *, notify: str | None, serve: bool, yes: bool, dry_run: bool) -> int:
+def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool, yes: bool, dry_run: bool) -> int:
     read_zone(options.time_zone or "UTC")
     read_phones(options.phones)
     with checked_client() as client:
@@ -131,13 +135,15 @@ def _setup(options: SetupOptions, *, notify: str | None, serve: bool, yes: bool,
                 f"{option} needs a single --phone-pc. Run setup once for each --phone-pc, with its own phones."
             )
         options = replace(options, phone_pcs=phone_pcs)
-        automations = desired_automations(find_notification_block(client, notify)) if notify else []
+        automations = desired_automations(find_notification_block(client, notify), serve=serve) if notify else []
         try:
             _apply(client, changes, options, automations, serve=serve, yes=yes)
         finally:
             if not dry_run:
                 save_record(changes.record)
-    print(changes.summary)
+        print(changes.summary)
+        if test and not dry_run:
+            print(ring_test(client))
     if not dry_run:
         print(_next_steps(options, serve=serve))
     return 0

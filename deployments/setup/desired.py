@@ -161,9 +161,13 @@ def desired_deployments(options: SetupOptions) -> list[DesiredDeployment]:
     return found
 
 
-def desired_automations(notification_block_id: str, file: Path = AUTOMATIONS) -> list[AutomationCore]:
-    """Every automation of automations.yaml, sending to a saved notification block."""
+def desired_automations(
+    notification_block_id: str, file: Path = AUTOMATIONS, *, serve: bool = False
+) -> list[AutomationCore]:
+    """Every automation of automations.yaml for workers, or for serving, sending to a saved notification block."""
+    other = "workers" if serve else "serving"
     entries = yaml.safe_load(file.read_text("utf-8"))["automations"]
+    entries = [entry for entry in entries if entry.pop("only", None) != other]
     for entry in entries:
         entry["actions"] = [{**action, "block_document_id": notification_block_id} for action in entry["actions"]]
     return [AutomationCore.model_validate(entry) for entry in entries]

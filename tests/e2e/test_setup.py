@@ -111,13 +111,6 @@ def _start_run(server: Server, deployment: dict[str, Any]) -> str:
     return str(ask("POST", path, state={"type": "SCHEDULED"})["id"])
 
 
-def _set_state(server: Server, deployment: dict[str, Any], kind: str, message: str) -> None:
-    """A run of a deployment that ends so."""
-    run = _start_run(server, deployment)
-    state = {"type": kind, "name": kind.capitalize(), "message": message}
-    ask("POST", f"{server.api}/flow_runs/{run}/set_state", state=state, force=True)
-
-
 def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Server, sandbox: Any, sink: Sink) -> None:
     """Dry, for real, again (nothing changes, what a person turned on stays on); then notifications, and teardown."""
     save_notification(own_server.api, sink.url)
@@ -150,42 +143,28 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
     ]
     assert "taisly_sandbox" not in dry.stdout + first.stdout + second.stdout
     assert "block_document_id" in str(deployments["publish-video"]["parameters"])  # the form preselects it
-    assert {a["name"] for a in own_server.all("automations")} == {
-        "reelflow: a post failed or is unconfirmed",
-        "reelflow: a phone task failed",
-        "reelflow: the connection check failed",
-        "reelflow: a run is late or stuck",
-        "reelflow: a run's process died",
-    }
+    assert {a["name"] for a in own_server.all("automations")} == {"reelflow: alarms", "reelflow: a worker stopped"}
 
+    alarm = {"subject": "reelflow: bread.mp4 failed (TikTok)", "body": "loud"}
+    _emit(own_server, "reelflow.alarm", "reelflow.alarm.x", alarm["subject"], **alarm)
     _emit(own_server, "reelflow.post.failed", "reelflow.post.x.y", "bread.mp4 at TikTok", state="FAILED", detail="loud")
-    _emit(own_server, "reelflow.phone-task.failed", "reelflow.phone-task.main.7", "a comment on R1", remark="offline")
-    _emit(own_server, "reelflow.run.stuck", "prefect.flow-run.x", "bread.mp4 to all", reason="Due an hour ago.")
-    _set_state(own_server, deployments["check-connections"], "FAILED", "The ledger cannot be used")
-    _set_state(own_server, deployments["watch-runs"], "FAILED", "This one has no automation")
-    _set_state(own_server, deployments["watch-runs"], "CRASHED", "No heartbeat")
-    until("the notifications", lambda: len(sink.got) >= 5)
+    _emit(own_server, "reelflow.alarm", "reelflow.alarm.y", "two", subject="two", body="quiet")
+    until("the notifications", lambda: len(sink.got) >= 2)
     got = {each["subject"]: each["body"] for each in map(json.loads, sink.got)}
-    assert got["reelflow: bread.mp4 at TikTok"] == "FAILED: loud"
-    assert got["reelflow: a comment on R1 failed"] == "offline"
-    assert got["reelflow: bread.mp4 to all is late or stuck"] == "Due an hour ago."
-    assert "The ledger cannot be used" in got["reelflow: a connection check failed"]
-    assert "No heartbeat" in got["reelflow: a run's process died"]
-    assert f"{own_server.api.removesuffix('/api')}/runs/flow-run/" in got["reelflow: a run's process died"]
-    assert len(sink.got) == AUTOMATIONS
+    assert got == {alarm["subject"]: "loud", "two": "quiet"}
 
     with own_server.as_client(own_server.api), get_client(sync_client=True) as client:
-        (crashed,) = client.read_automations_by_name("reelflow: a run's process died")
-        changed = crashed.model_dump(exclude={"id", "owner_resource"}) | {"enabled": False, "description": "mine"}
-        client.update_automation(crashed.id, AutomationCore.model_validate(changed))
+        (alarms,) = client.read_automations_by_name("reelflow: alarms")
+        changed = alarms.model_dump(exclude={"id", "owner_resource"}) | {"enabled": False, "description": "mine"}
+        client.update_automation(alarms.id, AutomationCore.model_validate(changed))
     third = own_server.setup(*options)
-    (crashed,) = [a for a in own_server.all("automations") if a["name"] == "reelflow: a run's process died"]
+    (alarms,) = [a for a in own_server.all("automations") if a["name"] == "reelflow: alarms"]
     assert f"1 updated, {MADE + TYPES - 1} unchanged." in third.stdout, third.stdout
-    assert crashed["description"].endswith("What it has sent is not sent again.")
-    assert crashed["enabled"] is False  # a person has turned it off
+    assert alarms["description"].endswith("one message for each cause.")
+    assert alarms["enabled"] is False  # a person has turned it off
 
     back = own_server.teardown()
-    assert "25 removed." in back.stdout, back.stdout + back.stderr
+    assert f"{MADE} removed." in back.stdout, back.stdout + back.stderr
     assert own_server.all("deployments") == []
     assert own_server.all("automations") == []
     assert own_server.all("variables") == []
