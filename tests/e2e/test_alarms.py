@@ -44,7 +44,7 @@ class Place:
 
     def reelflow(self, *words: str) -> Done:
         with client_of(self.api, {PREFECT_HOME: self.folder / "home"}):
-            return reelflow(*words, REELFLOW_LEDGER_URL=self.environment["REELFLOW_LEDGER_URL"])
+            return reelflow(*words, REELFLOW_LEDGER_URL=self.environment["REELFLOW_LEDGER_URL"], COLUMNS="400")
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         with (self.folder / "process.log").open("ab") as log:
