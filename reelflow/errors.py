@@ -8,6 +8,8 @@
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the work; this one sends nothing
     │   └── TurnLost           another run has taken the turn on a PC with phones
+    ├── RunSkipped             the run did nothing, since it is too late for it
+    ├── PartFailed             a step did its work, and part of it failed; the run goes on with `value`
     ├── RunFailed              the run did its work, and part of it failed; `report` has the details
     │   ├── PublishFailed      a platform did not publish the post
     │   ├── PhonesFailed       a phone task failed, is gone, or could not be created
@@ -93,7 +95,7 @@ class VideoUnreadable(InputError):
     """
 
     def __init__(self, problem: str, found: str = "", hint: str = "", facts: dict[str, Any] | None = None) -> None:
-        super().__init__(f"{problem}: {found}. {hint}" if found else problem)
+        super().__init__(f"{found[:1].upper()}{found[1:]}. {hint}".strip() if found else problem)
         self.problem = problem
         self.found = found
         self.hint = hint
@@ -137,6 +139,22 @@ class ClaimLost(ReelflowError):
 
 class TurnLost(ClaimLost):
     """Another run has taken the turn to create tasks on a PC. The work is still this one's: it may take a new turn."""
+
+
+class RunSkipped(ReelflowError):
+    """The run began too late to be of use. Nothing was sent."""
+
+
+class PartFailed(ReelflowError):
+    """A step did its work, and part of it failed: the step counts as failed, and its run goes on.
+
+    Attributes:
+        value: What the step returns all the same.
+    """
+
+    def __init__(self, message: str, value: Any = None) -> None:
+        super().__init__(message)
+        self.value = value
 
 
 class RunFailed(ReelflowError):

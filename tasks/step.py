@@ -17,7 +17,7 @@ from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.states import Failed
 
 from blocks.reference import unusable_parameters
-from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, ReelflowError
+from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, PartFailed, ReelflowError
 from tasks.alarms import ring_after, ring_crashed, ring_failed
 from tasks.zone import use_server_zone
 
@@ -36,12 +36,17 @@ class _RunLogHandler(logging.Handler):
             return
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is more than the traceback of one of our errors, which the log has as one sentence already.
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Keep Prefect from logging "Engine execution exited with unexpected exception" for errors that people can mend.
 
-    Where a flow run has its own process, Prefect logs "Engine execution exited with unexpected exception" for it.
+    It does so where a flow run has its own process. Of our errors the log has the sentence already. That of a form or
+    block that is not valid, found before the flow begins, takes the place of the traceback.
     """
-    return not (record.exc_info and isinstance(record.exc_info[1], ReelflowError))
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ParameterTypeError):
+        record.msg = f"Validation of flow parameters failed with error: {type(error).__name__}: {error}"
+        record.args, record.exc_info = (), None
+    return not isinstance(error, ReelflowError)
 
 
 def _drop_empty_traceback(record: logging.LogRecord) -> bool:
@@ -51,14 +56,17 @@ def _drop_empty_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
+# From the import on, for an error that ends a run before its flow begins. A filter is added only once.
+logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+logging.getLogger("prefect.task_runs").addFilter(_drop_empty_traceback)
+
+
 def _set_up_logs() -> None:
     engine = logging.getLogger("reelflow")
     if not any(isinstance(handler, _RunLogHandler) for handler in engine.handlers):
         engine.setLevel(logging.INFO)
         engine.addHandler(_RunLogHandler())
         engine.propagate = False  # the run's log is on the console already
-        logging.getLogger("prefect.flow_runs").addFilter(_is_news)
-        logging.getLogger("prefect.task_runs").addFilter(_drop_empty_traceback)
 
 
 def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
@@ -173,6 +181,8 @@ def _options(retry: Retry) -> dict[str, Any]:
 def step(run_name: str, *, retry: Retry = Retry.NEVER, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a Prefect task that returns its value or raises its `ReelflowError`.
 
+    `PartFailed` only makes the task run red, with its sentence: the run goes on with its value.
+
     Args:
         run_name: The name of the task run in the UI; ``{parameter}`` is filled in.
         retry: After which errors it is run again.
@@ -185,7 +195,11 @@ def step(run_name: str, *, retry: Retry = Retry.NEVER, **options: Any) -> Callab
         @functools.wraps(run)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             state: State[Any] = inner.with_options(**_options(retry))(*args, return_state=True, **kwargs)
-            value: R = state.result()
+            value: R
+            try:
+                value = state.result()
+            except PartFailed as error:
+                value = error.value
             return value
 
         return call

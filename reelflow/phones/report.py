@@ -73,18 +73,20 @@ def summarize(report: PhoneReport) -> str:
         parts.append(f"{completed} of {count(len(report.tasks), report.job)} completed.")
     elif not report.troubles:
         parts.append(f"No {report.job}s were requested.")
-    for state, words in (
-        (TaskState.FAILED, "failed"),
-        (TaskState.GONE, "gone"),
-        (TaskState.CANCELLED, "cancelled"),
-    ):
-        if found := report.in_state(state):
-            parts.append(f"{len(found)} {words}: {_named(found)}.")
+    parts += describe_failures(report.tasks)
+    if cancelled := report.in_state(TaskState.CANCELLED):
+        parts.append(f"{len(cancelled)} cancelled: {_named(cancelled)}.")
     if report.unfinished:
         parts.append(f"{len(report.unfinished)} unfinished, continuing in TikMatrix: {_named(report.unfinished)}.")
     parts += report.troubles
     parts += [f"{line}." for line in report.left_out]
     return " ".join(parts)
+
+
+def describe_failures(tasks: Sequence[TaskResult]) -> list[str]:
+    """Which tasks failed or are gone: "1 failed: R58N01, comments are off."."""
+    by_state = {state: [task for task in tasks if task.state is state] for state in (TaskState.FAILED, TaskState.GONE)}
+    return [f"{len(found)} {state.lower()}: {_named(found)}." for state, found in by_state.items() if found]
 
 
 def _named(tasks: Sequence[TaskResult]) -> str:

@@ -52,6 +52,7 @@ class PublishReport(BaseModel):
     history_ids: list[str] = Field(default_factory=list, description="Taisly's IDs of the post.")
     unanswered: list[Unanswered] = Field(default_factory=list, description="What Taisly has not confirmed.")
     sent_before: bool = Field(False, description="Whether an earlier run had sent all of it.")
+    is_due: bool = Field(False, description="Whether the time for which it was scheduled has come.")
     summary: str = Field("", description="A one-line summary for people.")
 
     def in_state(self, *states: PostState) -> list[Outcome]:
@@ -63,6 +64,11 @@ class PublishReport(BaseModel):
         """Where Taisly has the post, and there is no outcome yet."""
         unanswered = {account.id for each in self.unanswered for account in each.accounts}
         return [o.account for o in self.in_state(PostState.PENDING) if o.account.id not in unanswered]
+
+    @property
+    def scheduled(self) -> list[Account]:
+        """Where Taisly publishes it later."""
+        return self.awaited if self.request.scheduled_for and not self.is_due else []
 
     @property
     def failed(self) -> bool:
@@ -105,23 +111,29 @@ def summarize(report: PublishReport) -> str:
     """A one-line summary of a post's outcomes: failures first, since a person must act on them."""
     total = len(report.outcomes)
     out, awaited = report.in_state(PostState.SUCCESS), report.awaited
-    scheduled = report.request.scheduled_for
-    if scheduled and len(awaited) == total:
-        return f"Scheduled for {shown(scheduled)} at {count(total, 'account')}."
-    parts = []
-    for state, words in _WITHOUT_SUCCESS.items():
-        for detail, alike in _by_detail(report.in_state(state)).items():
-            names = ", ".join(o.account.label for o in alike)
-            parts.append(f"{words} {names}: {detail}" if detail else f"{words} {names}")
+    parts = describe_failures(report.outcomes)
     parts += [_not_confirmed(each) for each in report.unanswered]
     if out:
         names = "" if len(out) == total and total > 3 else f": {', '.join(o.account.label for o in out)}"
         parts.append(f"Published to {len(out)} of {count(total, 'account')}{names}")
-    if awaited:
+    if report.scheduled and report.request.scheduled_for:
+        where = count(total, "account") if len(awaited) == total else _labels(awaited)
+        parts.append(f"Scheduled for {shown(report.request.scheduled_for)} at {where}")
+    elif awaited:
         parts.append(f"No outcome yet from {_labels(awaited)}")
     if report.sent_before and parts and not report.in_state(PostState.FAILED):
         parts.append("It had been sent before; nothing was sent again")
     return ". ".join(parts) + "."
+
+
+def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Where it did not go out, or may not have, with the reason: "Failed on X: Duplicate content"."""
+    parts = []
+    for state, words in _WITHOUT_SUCCESS.items():
+        for detail, alike in _by_detail([o for o in outcomes if o.state is state]).items():
+            names = ", ".join(o.account.label for o in alike)
+            parts.append(f"{words} {names}: {detail}" if detail else f"{words} {names}")
+    return parts
 
 
 _WITHOUT_SUCCESS = {

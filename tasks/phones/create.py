@@ -3,8 +3,9 @@
 from prefect import get_run_logger
 
 from blocks import ChatGPTSettings, TikMatrixHost
-from reelflow.errors import LedgerUnavailable, ServiceError
+from reelflow.errors import LedgerUnavailable, PartFailed, ServiceError
 from reelflow.phones import creating
+from reelflow.records.phone_states import RequestState
 from reelflow.records.phones import PhonePlan, PhoneRequest, TaskRequest
 from tasks.ledger import current_ledger, open_ledger
 from tasks.step import Retry, step
@@ -32,6 +33,7 @@ def _create(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan, chatgpt
     Raises:
         ServiceError: some requests could not be sent.
         LedgerUnavailable: the ledger cannot be used, or it is another one than that of the plan.
+        PartFailed: TikMatrix refused some; the report says which.
     """
     secrets = {"chatgpt_settings": chatgpt.get_settings()} if request.needs_chatgpt and chatgpt else {}
     ledger = current_ledger()
@@ -42,6 +44,8 @@ def _create(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan, chatgpt
         )
     with host.get_client() as client:
         creating.create_tasks(client, ledger, _requests_of(plan), owner=plan.owner, secrets=secrets)
+    if refused := [r.reason for r in _requests_of(plan) if r.state is RequestState.REFUSED]:
+        raise PartFailed(" ".join(refused))
 
 
 def _requests_of(plan: PhonePlan) -> list[TaskRequest]:

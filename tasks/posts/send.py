@@ -7,9 +7,11 @@ from prefect.runtime import flow_run
 from blocks import TaislyAccount
 from reelflow.posts import sending
 from reelflow.posts.looking_back import check_found, look_back
+from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
 from tasks.ledger import confirm_ledger, current_ledger
+from tasks.posts.watch import fail_step_for
 from tasks.posts.wording import explained_duplicates
 from tasks.step import Retry, step
 
@@ -28,13 +30,14 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
         ServiceError: the ledger has to look into Taisly's history first, and cannot.
         InputError: the file changed since it was checked.
         DuplicatePost: another run has sent the same post meanwhile, with something changed.
+        PartFailed: Taisly refused it; the report says so.
     """
     ledger = current_ledger()
     with explained_duplicates(), taisly.get_rate_limited(ledger) as client:
         if not request.repeat:  # the ledger may have been found to lack sends since the check
             look_back(client, taisly.duplicate_seconds, patience=request.patience)
             check_found(ledger, request, service=taisly.service)
-        return sending.send_post(
+        sent = sending.send_post(
             client,
             request,
             flow_run=flow_run.id,
@@ -43,3 +46,6 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             progress=ProgressBar(f"Upload of {request.video.path.name}"),
             before_upload=partial(confirm_ledger, ledger),
         )
+    if sent.sent_now:
+        fail_step_for(request, ledger.sends(sent.send_ids), {PostState.REFUSED}, sent)
+    return sent

@@ -1,11 +1,17 @@
 """Watch posts until every platform has an outcome."""
 
+from collections.abc import Sequence, Set
+from typing import Any
+
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
+from reelflow.errors import PartFailed, ReelflowError
+from reelflow.posts.report import describe_failures
 from reelflow.posts.sending import SendResult
 from reelflow.posts.watching import watch_posts
-from reelflow.records.posts import Outcome, PostRequest, Send
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, PostRequest, Send, SendRecord
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, detail_of
@@ -17,8 +23,14 @@ AWAITED = "Outcomes at the accounts"
 
 
 @step("watch {request.video.path.name}")
-def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -> None:
-    """Wait until the post has an outcome everywhere, for at most `watch_seconds`. Never fails: the post is sent."""
+def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, *, at_least: float = 0.0) -> None:
+    """Wait until the post has an outcome everywhere, for at most `watch_seconds`, or `at_least` if that is more.
+
+    Returns at once if Taisly publishes it later. Never fails the run, since the post is sent.
+
+    Raises:
+        PartFailed: a platform did not publish it, or the watch stopped.
+    """
     log, told, total = get_run_logger(), set[str](), len(request.accounts)
 
     def on_news(send: Send, outcome: Outcome) -> None:
@@ -29,19 +41,40 @@ def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) ->
 
     tell_progress(AWAITED, 0, total)
     try:
-        with taisly.get_rate_limited(open_ledger()) as client:
+        ledger = open_ledger()
+        with taisly.get_rate_limited(ledger) as client:
             watched = watch_posts(
                 client,
                 sent.send_ids,
-                seconds=request.watch_seconds,
+                seconds=max(request.watch_seconds, at_least),
                 first_pause=taisly.first_look_seconds,
                 grace=taisly.grace_seconds,
                 on_news=on_news,
             )
         if watched.trouble is not None:
             log.warning("The last check failed: %s", watched.trouble)
+        records = ledger.sends(sent.send_ids)
+    except ReelflowError as error:
+        raise PartFailed(f"Stopped watching: {error} The post itself is unaffected. {FINISH_OPEN_POSTS}") from None
     except Exception:  # logged whole; nothing after the send may undo it
         log.exception("Stopped watching. The post itself is unaffected. %s", FINISH_OPEN_POSTS)
+        return
+    fail_step_for(request, records, {PostState.FAILED, PostState.UNCONFIRMED, PostState.CLAIMED})
+
+
+def fail_step_for(
+    request: PostRequest, records: Sequence[SendRecord], states: Set[PostState], value: Any = None
+) -> None:
+    """Fail the step, but not its run, where an account of the post is in one of `states`.
+
+    Raises:
+        PartFailed: with the reasons, and with `value` to go on with.
+    """
+    ids = {account.id for account in request.accounts}
+    found = [(send, o) for send, outcomes in records for o in outcomes if o.account.id in ids and o.state in states]
+    if found:
+        failures = describe_failures([o.model_copy(update={"detail": detail_of(send, o)}) for send, o in found])
+        raise PartFailed(f"{'. '.join(failures)}.", value)
 
 
 def tell_outcome(send: Send, outcome: Outcome) -> None:
