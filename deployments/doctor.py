@@ -21,7 +21,6 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count
-from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
 from tasks.upkeep.watchdog import TAG
 from tasks.zone import use_server_zone
@@ -105,7 +104,10 @@ def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Findi
         yield Finding("Open posts", False, str(error))
         return
     if number:
-        found = f"{count(number, 'post')} without an outcome yet, and no schedule looks it up. {FINISH_OPEN_POSTS}"
+        found = (
+            f"{count(number, 'post')} without an outcome yet, and no schedule looks it up. Run {FINISHER}, or turn on "
+            "its schedule."
+        )
         yield Finding("Open posts", True, found, is_warning=True)
 
 

@@ -15,7 +15,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.spec import DeploymentSpec, block_reference
+from deployments.spec import DeploymentSpec, block_reference, block_slug
 from reelflow.form_schema import choices_of, for_people
 from reelflow.time_zones import shown_zone
 
@@ -54,13 +54,18 @@ def merge_parameters(
     return merged
 
 
-def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str) -> list[DeploymentScheduleCreate]:
-    """The schedules of prefect.yaml that the deployment does not have yet, active or paused as they are there."""
+def new_schedules(
+    spec: DeploymentSpec, actual: Any, time_zone: str, *, has_blocks: bool = True
+) -> list[DeploymentScheduleCreate]:
+    """The schedules of prefect.yaml that the deployment does not have yet, active or paused as they are there.
+
+    All are paused while a block that its runs need is not saved: each run would fail.
+    """
     present = {schedule.slug for schedule in actual.schedules} if actual else set()
     return [
         DeploymentScheduleCreate(
             schedule=CronSchedule(cron=given["cron"], timezone=time_zone),
-            active=given["active"],
+            active=given["active"] and has_blocks,
             slug=given["slug"],
         )
         for given in spec.schedules
@@ -68,12 +73,32 @@ def new_schedules(spec: DeploymentSpec, actual: Any, time_zone: str) -> list[Dep
     ]
 
 
-def schedules_to_serve(spec: DeploymentSpec, actual: Any, time_zone: str) -> list[DeploymentScheduleCreate]:
+def waiting_schedules(spec: DeploymentSpec, actual: Any, *, has_blocks: bool) -> list[Any]:
+    """Our schedules on a deployment that were paused only until its blocks are saved, which they are by now.
+
+    A deployment without the parameter for a block was made before that block. What a person paused stays paused.
+    """
+    refers = {name for name, value in spec.parameters.items() if block_slug(value)}
+    if not has_blocks or refers <= set(actual.parameters):
+        return []
+    wanted = {given["slug"] for given in spec.schedules if given["active"]}
+    return [schedule for schedule in actual.schedules if schedule.slug in wanted and not schedule.active]
+
+
+def schedules_to_serve(
+    spec: DeploymentSpec, actual: Any, time_zone: str, *, has_blocks: bool = True
+) -> list[DeploymentScheduleCreate]:
     """The schedules that the deployment has, a person's own included: Prefect deletes those not served along."""
     if actual is None:
-        return new_schedules(spec, None, time_zone)
+        return new_schedules(spec, None, time_zone, has_blocks=has_blocks)
     kept = {"schedule", "active", "max_scheduled_runs", "parameters", "slug"}
-    return [DeploymentScheduleCreate.model_validate(s.model_dump(include=kept)) for s in actual.schedules]
+    waited = [schedule.id for schedule in waiting_schedules(spec, actual, has_blocks=has_blocks)]
+    return [
+        DeploymentScheduleCreate.model_validate(
+            s.model_dump(include=kept) | ({"active": True} if s.id in waited else {})
+        )
+        for s in actual.schedules
+    ]
 
 
 def merge_concurrency(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConfig:

@@ -24,8 +24,9 @@ from reelflow.time_zones import machine_zone
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly
 from tasks.zone import TIME_ZONE_VARIABLE, use_server_zone
 
-RUNS_AT_ONCE = 4
-"""Each run is a process of its own of about 150 MB."""
+RUNS_AT_ONCE = 8
+"""Each run is a process of its own of about 150 MB. More than the limit of publish-video, so that posts which wait for
+the plan leave room for finish-open-posts and for what a person starts meanwhile."""
 
 
 def serve_flows(*, block: str = MAIN, forms: Path | None = None) -> int:
@@ -73,7 +74,7 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
                 version=spec.version,
                 tags=merge_tags(spec, actual),
                 parameters=merge_parameters(spec, actual, parameters | forms.get(spec.name, {}), block_ids),
-                schedules=schedules_to_serve(spec, actual, time_zone),
+                schedules=schedules_to_serve(spec, actual, time_zone, has_blocks=not missing),
                 concurrency_limit=merge_concurrency(spec, actual),
             )
             # Prefect has no other way to serve a form with titles and lists to choose from.

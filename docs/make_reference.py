@@ -61,7 +61,8 @@ def reference() -> str:
         parts.append(f"## {spec.name}\n\n{doc.partition('Args:')[0].strip()}\n\n")
         if spec.schedules:
             when = ", ".join(_SCHEDULES[s["cron"]] for s in spec.schedules)
-            parts.append(f"Schedule, created paused: {when}.\n\n")
+            paused = "" if all(s["active"] for s in spec.schedules) else ", created paused"
+            parts.append(f"Schedule{paused}: {when}.\n\n")
         parts.append(_form(parameter_schema(flow).model_dump()))
     return "".join(parts).rstrip() + "\n"
 

@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
 from deployments.prefect_api import read_deployment, read_variable
-from deployments.preserve import form_of, merge_parameters, merge_tags, new_schedules
+from deployments.preserve import form_of, merge_parameters, merge_tags, new_schedules, waiting_schedules
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
@@ -52,14 +52,16 @@ def apply_deployments(
     for each in desired:
         thing, before = f"deployment {each.full_name}", actual.deployments.get(each.full_name)
         fields = deployment_fields(each, before, block_ids)
-        missing = new_schedules(each.spec, before, time_zone)
+        has_blocks = not with_block_ids(each.parameters, block_ids)[1]
+        missing = new_schedules(each.spec, before, time_zone, has_blocks=has_blocks)
         if before is None:
             changes.make(Change.CREATED, thing, _create_deployment, client, each, fields, missing)
             continue
         misplaced = misplaced_schedules(each.spec, before, actual.time_zone, time_zone)
-        same = all(getattr(before, name) == value for name, value in fields.items()) and not missing and not misplaced
-        change = Change.UNCHANGED if same else Change.UPDATED
-        changes.make(change, thing, _update_deployment, client, before, fields, missing, misplaced, time_zone)
+        waiting = waiting_schedules(each.spec, before, has_blocks=has_blocks)
+        same = all(getattr(before, name) == value for name, value in fields.items())
+        change = Change.UPDATED if missing or misplaced or waiting or not same else Change.UNCHANGED
+        changes.make(change, thing, _update_deployment, client, before, fields, missing, misplaced, time_zone, waiting)
 
 
 def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[str, str]) -> dict[str, Any]:
@@ -120,12 +122,15 @@ def _update_deployment(
     missing: list[DeploymentScheduleCreate],
     misplaced: list[Any],
     time_zone: str,
+    waiting: list[Any],
 ) -> None:
     """Update without sending schedules along: Prefect would delete those that a person made."""
     client.update_deployment(actual.id, DeploymentUpdate(**fields))
     if missing:
         client.create_deployment_schedules(actual.id, missing)
     _move_schedules(client, actual, misplaced, time_zone)
+    for schedule in waiting:
+        client.update_deployment_schedule(actual.id, schedule.id, active=True)
 
 
 def misplaced_schedules(spec: DeploymentSpec, actual: Any, before: str | None, time_zone: str) -> list[Any]:

@@ -201,9 +201,8 @@ def _next_steps(options: SetupOptions, *, serve: bool) -> str:
         pools = desired_work_pools(options)
         workers = [f"{sys.executable} -m prefect worker start --pool {name}" for name in pools]
         start = "\nNext, start a worker for each pool, on the machine that does its work:\n  " + "\n  ".join(workers)
-    return (
-        f"{start}\nThen run `reelflow doctor`. Schedules are created paused; turn them on in the UI under Deployments."
-    )
+    schedules = "The schedules of upkeep are on; turn the others on in the UI under Deployments."
+    return f"{start}\nThen run `reelflow doctor`. {schedules}"
 
 
 def teardown(*, dry_run: Annotated[bool, Parameter(negative="")] = False) -> int:

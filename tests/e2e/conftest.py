@@ -38,10 +38,17 @@ class Up:
         return str(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["id"])
 
     def runs(self, name: str) -> list[dict[str, Any]]:
-        """The runs of a deployment, the newest first."""
+        """The runs of a deployment that were not made by its schedule, the newest first."""
         body = {"deployments": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"}
         found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/flow_runs/filter", **body)
-        return found
+        return [run for run in found if not run["auto_scheduled"]]
+
+    def turn_off_schedules(self) -> None:
+        """As a person does it in the UI: what the tests start is not to meet what a schedule starts."""
+        for deployment in ask("POST", f"{self.ui}/api/deployments/filter"):
+            for schedule in deployment["schedules"]:
+                path = f"{self.ui}/api/deployments/{deployment['id']}/schedules/{schedule['id']}"
+                ask("PATCH", path, active=False)
 
     def start(self, name: str) -> None:
         """Start a run of a deployment."""
@@ -92,7 +99,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     while "Ready." not in log.read_text() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.2)
     assert "Ready." in log.read_text(), log.read_text()
-    yield Up(process, log)
+    found = Up(process, log)
+    found.turn_off_schedules()
+    yield found
     process.send_signal(signal.SIGINT)
     code = process.wait(60)
     for holder in holders:

@@ -59,8 +59,8 @@ def test_it_says_where_everything_is_and_what_is_wrong(
     )
     assert f"runs Prefect {prefect.__version__}" in done.stdout
     assert re.search(
-        r"WARNING +Open posts +1 post without an outcome yet, and no schedule looks it up\. To look up the outcome, "
-        r"run finish-open-posts, or turn on its schedule\.",
+        r"WARNING +Open posts +1 post without an outcome yet, and no schedule looks it up\. "
+        r"Run finish-open-posts, or turn on its schedule\.",
         done.stdout,
     )
     assert "Deployments" in done.stdout
