@@ -31,8 +31,10 @@ def post_lines(report: Any) -> list[str]:
     if not isinstance(report, PublishReport):
         return []
     warnings = [f"  warning: {warning}" for warning in report.request.warnings]
-    outcomes = [f"  {o.account.label:32} {o.state:8} {o.link or o.detail}" for o in report.outcomes]
-    return warnings + outcomes
+    later = {account.id for account in report.scheduled}
+    states = ["SCHEDULED" if o.account.id in later else o.state for o in report.outcomes]
+    outcomes = zip(report.outcomes, states, strict=True)
+    return [*warnings, *(f"  {o.account.label:32} {state:9} {o.link or o.detail}" for o, state in outcomes)]
 
 
 def post_facts(report: Any) -> dict[str, Any]:

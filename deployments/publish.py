@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +23,8 @@ To = Annotated[
     ),
 ]
 At = Annotated[
-    datetime | None,
-    Parameter(help="When to publish, such as 2026-12-24T18:00+01:00. Omit it to publish now."),
+    str | None,
+    Parameter(help="When to publish, such as '27 Nov 18:00' or 2026-11-27T18:00+01:00. Omit it to publish now."),
 ]
 OTHERWISE = {"video": "VIDEO", "accounts": "--to", "scheduled_for": "--at"}
 """Fields of the form with a shorter name in a terminal."""
@@ -79,5 +78,5 @@ def publish_and_engage(
     )
 
 
-def _read_post(video: Path, to: list[str], at: datetime | None, values: dict[str, Any]) -> PostForm:
+def _read_post(video: Path, to: list[str], at: str | None, values: dict[str, Any]) -> PostForm:
     return read_form(PostForm, values | {"video": str(video), "accounts": to, "scheduled_for": at}, names=OTHERWISE)

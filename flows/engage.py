@@ -9,12 +9,18 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from blocks import TaislyAccount, TikMatrixHost
-from reelflow.phones.engagement import comment_parts, warm_up_parts
 from reelflow.phones.form import EngageForm
 from reelflow.posts.form import PostForm
 from tasks.late import skip_if_late
 from tasks.phones.cancel import cancel_phone_tasks
-from tasks.phones.engage import check_phones_part, engage_phones, final_state, preview_phones
+from tasks.phones.engage import (
+    WATCH_SECONDS,
+    check_phones_part,
+    engage_phones,
+    final_state,
+    phone_parts,
+    preview_phones,
+)
 from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
 from tasks.posts.report import post_run_name, report_dry_run, report_post
@@ -34,7 +40,8 @@ def publish_and_engage(
     """Publish one video exactly once, then warm up your accounts and comment on it from your own phones.
 
     The phones are checked first: if TikMatrix cannot be reached, nothing is published. Later problems on the phones do
-    not affect the post. Comments on a platform that failed are skipped, and the run's message says which.
+    not affect the post. Comments on a platform that failed are skipped, and the run's message says which. The run waits
+    for the outcomes for half an hour at least. For a post that is scheduled for later, the phones do nothing.
 
     Args:
         taisly: The Taisly account to publish with.
@@ -51,9 +58,8 @@ def publish_and_engage(
         return final_state(report_dry_run(taisly, request), preview_phones(host, engage))
 
     sent = send_post(taisly, request)
-    watch_post(taisly, request, sent)
+    watch_post(taisly, request, sent, at_least=WATCH_SECONDS)
     report = report_post(taisly, request, sent)
 
-    warm_ups = warm_up_parts(engage, dry_run=False) if report.is_out else []
-    comments, left_out = comment_parts(engage, report.outcomes)
-    return final_state(report, engage_phones(host, engage, [*warm_ups, *comments], left_out))
+    parts, left_out = phone_parts(engage, report)
+    return final_state(report, engage_phones(host, engage, parts, left_out))

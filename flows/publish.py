@@ -24,8 +24,9 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
     """Publish one video to your accounts, exactly once, and report the outcome on each platform.
 
     Checks the video, the accounts and the caption first. Then sends the post to each account that has not received it
-    yet, and reads Taisly's history until every platform has an outcome. If a platform fails, the run fails and tells
-    you which one and why. Starting it again with the same parameters never posts twice; it reports the outcomes.
+    yet, and reads Taisly's history for some minutes. If a platform fails, the run fails and tells you which one and
+    why. What has no outcome by then, and what is scheduled for later, is reported by finish-open-posts. Starting it
+    again with the same parameters never posts twice; it reports the outcomes.
 
     Args:
         taisly: The Taisly account to publish with.

@@ -19,12 +19,11 @@ from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.runtime import flow_run as this_run
 
-from reelflow.errors import PublishFailed, ReelflowError, RunFailed
+from reelflow.errors import PublishFailed, ReelflowError, RunFailed, RunSkipped
 from reelflow.ledger import Ledger
 from reelflow.posts.report import PublishReport
 from reelflow.records.alarms import QUIET_SECONDS, Alarm, AlarmGroup, cause_of
 from tasks.alarm_messages import Message, message_of
-from tasks.late import LATE
 from tasks.ledger import open_ledger
 
 log = logging.getLogger("reelflow.alarms")
@@ -56,8 +55,7 @@ def ring_after(state: Any) -> None:
         return
     if isinstance(state, State) and state.name == "Skipped" and not is_dry_run(this_run.parameters):
         reason = state.message or "Skipped."
-        cause = LATE if reason.startswith(LATE) else reason
-        _record(lambda: [_run_alarm(str(this_run.id), this_run.name or "", "SKIPPED", reason, cause)])
+        _record(lambda: [_run_alarm(str(this_run.id), this_run.name or "", "SKIPPED", reason)])
     ring()
 
 
@@ -226,6 +224,8 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
             for outcome in report.outcomes
             if outcome.state.needs_attention
         ]
+    if isinstance(error, RunSkipped):
+        return [_run_alarm(run, flow_run.name, "SKIPPED", state.message or "Skipped.", "late")]
     key = f"run {run} {flow_run.run_count} FAILED"
     return [_run_alarm(run, flow_run.name, "FAILED", state.message or "It failed.", key=key)]
 

@@ -15,8 +15,9 @@ from reelflow.records.posts import file_name, without_quotes
 from reelflow.video.rules import Limits
 
 VIDEO = Limits()
-LEAST_PATIENCE = 60.0
-"""Seconds to wait for free requests in the plan, even if the run does not wait for outcomes."""
+PATIENCE = 7200.0
+"""Seconds to wait for free requests in the plan, for a busy service, and for other runs: a post that somebody submitted
+goes out, even if 90 others on the smallest plan (50 requests an hour) were submitted with it."""
 CAPTION_LENGTHS = f"up to {CAPTION_LIMIT} characters" + "".join(
     f", {limit} if you post to {platform}" for platform, limit in CAPTION_LIMITS.items()
 )
@@ -54,8 +55,9 @@ class PostForm(Form):
         ge=0, le=VIDEO.max_duration,
     )  # fmt: skip
     watch_minutes: float = entry(
-        12, "Watch for up to (minutes)", "How long to wait for an outcome from every platform. A post without an "
-        "outcome by then stays open. It does not count as failed.", 30, advanced=True, ge=0, le=1440,
+        12, "Watch for up to (minutes)", "How long the run waits for an outcome from every platform. Then the run "
+        "ends; outcomes that come later are recorded and reported all the same. A scheduled post is not waited for.",
+        3, advanced=True, ge=0, le=1440,
     )  # fmt: skip
     repeat: int = entry(
         13, "Send again on purpose", "0: a post that was sent before is not sent again; the run reports its outcome. "
@@ -63,13 +65,14 @@ class PostForm(Form):
         0, advanced=True, ge=0, le=1000,
     )  # fmt: skip
     max_lateness_minutes: float = entry(
-        14, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time publishes "
-        "nothing.",
+        14, "Skip if later than (minutes)", "A run of a schedule that could start only later than this after its "
+        "time publishes nothing, for example after the machine was off. Waiting for other runs or for the plan does "
+        "not count, and a run that you submit yourself is never too late.",
         30, advanced=True, ge=0, le=10080,
     )  # fmt: skip
     cancel_post_with_run: bool = entry(
         15, "Cancel the post with the run", "If this run is cancelled after Taisly accepted a scheduled post, cancel "
-        "the post at Taisly too.", False, advanced=True,
+        "the post at Taisly too. Turn it off to keep the post.", True, advanced=True,
     )  # fmt: skip
 
     @property
@@ -80,7 +83,7 @@ class PostForm(Form):
     @property
     def patience(self) -> float:
         """Seconds to wait for free requests in the plan, for a busy service, and for other runs."""
-        return max(LEAST_PATIENCE, self.watch_minutes * 60)
+        return max(PATIENCE, self.watch_minutes * 60)
 
 
 class FinishForm(Form):

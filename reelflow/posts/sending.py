@@ -288,7 +288,7 @@ class _Attempt:
             self.ledger.answer_lost(self.send_id, str(error))
             log.warning(
                 "%s It came after the whole upload, so the post may be out. This run looks for it in Taisly's history "
-                "and does not send it again: that would take %s, longer than 'Watch for up to' allows.",
+                "and does not send it again: that would take %s, longer than this run waits.",
                 error,
                 duration(rest),
             )

@@ -62,6 +62,8 @@ def watch_posts(
 ) -> WatchResult:
     """Wait until the sends of `send_ids` have an outcome everywhere, or `seconds` are over.
 
+    A post that Taisly publishes later is not waited for.
+
     A look that fails is no reason to give up, since the posts are out there all the same: a 429 is waited for, a
     broken connection tried again at the next look. Only repeated refusals end it early, such as of a key that is no
     longer accepted. Never raises for what Taisly does; `WatchResult.trouble` says what went wrong last.
@@ -79,6 +81,8 @@ def watch_posts(
     """
     ledger, me, result = taisly.ledger, uuid.uuid4().hex, WatchResult()
     waiting = Countdown(seconds, taisly.sleep)
+    if not _still_open(taisly, send_ids):
+        return result
     _join(taisly, me, first_pause)
     try:
         while waiting.left and _still_open(taisly, send_ids):
@@ -110,12 +114,14 @@ def _join(taisly: RateLimitedTaisly, me: str, first_pause: float) -> None:
 
 
 def _still_open(taisly: RateLimitedTaisly, send_ids: Collection[str] | None) -> bool:
-    if send_ids is None:
-        try:
-            return bool(open_sends_of(taisly))
-        except ServiceError:  # which accounts this key has cannot be asked now: the next look says why
-            return True
-    return any(o.state.in_flight for _, found in taisly.ledger.sends(send_ids) for o in found)
+    """Whether there is something to look for: a scheduled post has no outcome before its time."""
+    try:
+        found = open_sends_of(taisly) if send_ids is None else taisly.ledger.sends(send_ids)
+    except ServiceError:  # which accounts this key has cannot be asked now: the next look says why
+        return True
+    now = taisly.ledger.now()
+    due = [record for record in found if record[0].status(now) is not SendStatus.SCHEDULED]
+    return any(o.state.in_flight for _, outcomes in due for o in outcomes)
 
 
 def _look_and_tell(

@@ -19,6 +19,7 @@ from reelflow.phones.engagement import (
     EngagementJob,
     EngagementPart,
     check_engagement,
+    comment_parts,
     engagement_jobs,
     sample_comments,
     warm_up_parts,
@@ -38,6 +39,8 @@ from tasks.posts import report as posts_report
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
+WATCH_SECONDS = 1800.0
+"""How long to wait for a post's outcomes at least: comments need its links."""
 SLACK = timedelta(minutes=5)
 """How long to wait for another machine's run beyond its own watch time."""
 DEPLOYMENTS = {
@@ -90,6 +93,16 @@ class EngagementResult:
 
     lines: list[str] = field(default_factory=list)
     failed: bool = False
+
+
+def phone_parts(form: EngageForm, report: PublishReport) -> tuple[list[EngagementPart], list[str]]:
+    """What the phones do for a post, now that its outcomes are known; and what is skipped, and why."""
+    if report.scheduled:
+        jobs = " and ".join(DEPLOYMENTS[job][0] for job in engagement_jobs(form))
+        return [], [f"The phones did nothing, since the post is not published yet. Once it is, run {jobs}."]
+    warm_ups = warm_up_parts(form, dry_run=False) if report.is_out else []
+    comments, skipped = comment_parts(form, report.outcomes)
+    return [*warm_ups, *comments], skipped
 
 
 def engage_phones(

@@ -4,13 +4,14 @@ from typing import Any
 
 from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run
+from pydantic import ValidationError
 
 from blocks import TaislyAccount
 from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
-from reelflow.posts.form import CancelPostForm
+from reelflow.posts.form import CancelPostForm, PostForm
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
 from tasks.cancelled import tell_cancelled
@@ -60,7 +61,7 @@ def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Pr
     """
     try:
         ledger = reopen_ledger()
-        if (flow_run.parameters.get("post") or {}).get("cancel_post_with_run"):
+        if _cancels_post_too(flow_run.parameters):
             _cancel_scheduled(ledger, flow_run)
         message = cancelled_message(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())
     except ReelflowError as error:
@@ -70,6 +71,13 @@ def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Pr
             "run's log says why."
         )
     tell_cancelled(flow_run, message)
+
+
+def _cancels_post_too(parameters: dict[str, Any]) -> bool:
+    try:
+        return PostForm.model_validate(parameters.get("post")).cancel_post_with_run
+    except ValidationError:  # then the run never began
+        return False
 
 
 def _cancel_scheduled(ledger: Ledger, flow_run: Any) -> None:

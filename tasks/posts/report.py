@@ -20,7 +20,7 @@ from reelflow.wording import one_line
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
-from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of
+from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, OUTCOME_WORDS, detail_of, how_to_cancel
 
 POSTER_HEIGHT = 240
 """Pixels."""
@@ -63,7 +63,7 @@ def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport
 
 def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -> PublishReport:
     """The post's outcomes in the ledger, shown as an artifact. Never raises: by now the post has been sent."""
-    ids, unanswered = list[str](), list[Unanswered]()
+    ids, unanswered, is_due = list[str](), list[Unanswered](), False
     try:
         ledger = open_ledger()
         found = ledger.outcomes(request, service=taisly.service)
@@ -74,16 +74,28 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -
         outcomes = [_shown(send, outcome) for outcome, send in found]
         unanswered = unanswered_of(found, grace=taisly.grace_seconds, now=ledger.now())
         ids = sorted({send.history_id for _, send in found if send.history_id})
+        is_due = any(send.scheduled_ms <= ledger.now() * 1000 for _, send in found)
     except ReelflowError as error:
         get_run_logger().warning("The outcomes of the post cannot be read: %s", error)
         outcomes = [Outcome(account=a, state=PostState.PENDING) for a in request.accounts]
     report = PublishReport(
-        request=request, outcomes=outcomes, history_ids=ids, unanswered=unanswered, sent_before=not sent.sent_now
+        request=request,
+        outcomes=outcomes,
+        history_ids=ids,
+        unanswered=unanswered,
+        sent_before=not sent.sent_now,
+        is_due=is_due,
     )
-    summary = f"{summarize(report)} {FINISH_OPEN_POSTS}" if unanswered else summarize(report)
-    report = report.model_copy(update={"summary": summary})
+    report = report.model_copy(update={"summary": " ".join([summarize(report), *_what_comes(report)])})
     show_markdown(_markdown(report), report.summary)
     return report
+
+
+def _what_comes(report: PublishReport) -> list[str]:
+    """Who reports the outcomes that are not known yet, and how a scheduled post is cancelled."""
+    if report.scheduled and not report.unanswered:
+        return [FINISH_SCHEDULED, how_to_cancel(report.history_ids)]
+    return [FINISH_OPEN_POSTS] if report.in_state(PostState.PENDING) else []
 
 
 def final_state(report: PublishReport, *more: str) -> State[Any]:
@@ -91,9 +103,15 @@ def final_state(report: PublishReport, *more: str) -> State[Any]:
     message = " ".join([report.summary, *more])
     if report.failed and not report.dry_run:
         return Failed(message=message, data=PublishFailed(message, report))
-    open_name = "Still open" if report.in_state(PostState.PENDING) else "Completed"
-    name = "Dry run" if report.dry_run else open_name
-    return Completed(name=name, message=message, data=report)
+    return Completed(name=_state_name(report), message=message, data=report)
+
+
+def _state_name(report: PublishReport) -> str:
+    if report.dry_run:
+        return "Dry run"
+    if not report.in_state(PostState.PENDING):
+        return "Completed"
+    return "Scheduled" if report.scheduled and not report.unanswered else "Still open"
 
 
 def _shown(send: Send, outcome: Outcome) -> Outcome:

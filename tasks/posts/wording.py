@@ -20,8 +20,16 @@ OUTCOME_WORDS = {
     PostState.CLAIMED: "not sent",
 }
 """How a report shows the state of a post at one account; Markdown."""
-FINISH_OPEN_POSTS = "To look up the outcome, run finish-open-posts, or turn on its schedule."
-"""What to do about a post that no run watches any more."""
+FINISH_OPEN_POSTS = "finish-open-posts reports the outcome: within 5 minutes if its schedule is on, or when you run it."
+"""What becomes of a post that no run watches any more."""
+FINISH_SCHEDULED = "finish-open-posts reports its outcome after that, if its schedule is on."
+"""What becomes of a post that Taisly publishes later."""
+
+
+def how_to_cancel(history_ids: Sequence[str]) -> str:
+    """How a scheduled post is cancelled, in one sentence."""
+    ids = " or ".join(history_ids)
+    return f"To cancel it, run cancel-scheduled-post with the history ID {ids}." if ids else ""
 
 
 @contextmanager
@@ -90,14 +98,16 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
     if not any(o.state.in_flight for o in outcomes):
         told = [(o.account.label, OUTCOME_WORDS[o.state].strip("*"), detail_of(send, o)) for o in outcomes]
         return " ".join(f"{label}: {word}{f' ({detail})' if detail else ''}." for label, word, detail in told)
+    if send.history_id is None and send.scheduled_ms > now * 1000:
+        return (
+            f"The post may be scheduled for {names}, {shown(send.published_at)}, since Taisly has not confirmed it "
+            f"(send ID {send.id}). Check it in Taisly, and cancel it there. {FINISH_OPEN_POSTS}"
+        )
     if send.history_id is None:
         return (
             f"The post may have been published to {names}, since Taisly has not confirmed it (send ID {send.id}). "
             f"{FINISH_OPEN_POSTS}"
         )
     if send.scheduled_ms > now * 1000:
-        return (
-            f"The post stays scheduled for {names}, {shown(send.published_at)}. To cancel it too, run "
-            f"cancel-scheduled-post with the history ID {send.history_id}."
-        )
+        return f"The post stays scheduled for {names}, {shown(send.published_at)}. {how_to_cancel([send.history_id])}"
     return f"Taisly has accepted the post for {names} (history ID {send.history_id}). {FINISH_OPEN_POSTS}"

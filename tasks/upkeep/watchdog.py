@@ -1,6 +1,7 @@
 """Find runs whose process has died, and runs that are late or stuck."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -12,7 +13,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.runtime import flow_run
 from prefect.states import Crashed, Scheduled
@@ -95,7 +96,7 @@ def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: 
 
 
 def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:
-    past = _past_states(client, run) if run.state_type is StateType.CRASHED else []
+    past = [s.type for s in past_states(client, run)] if run.state_type is StateType.CRASHED else []
     return RunFacts(
         state=run.state_type.value if run.state_type else "",
         since=run.state.timestamp if run.state else now,
@@ -107,10 +108,10 @@ def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: dateti
     )
 
 
-def _past_states(client: SyncPrefectClient, run: FlowRun) -> list[StateType]:
+def past_states(client: SyncPrefectClient, run: FlowRun) -> list[State[Any]]:
     """Every state that a run has been in. Its start time does not tell: Prefect sets it at the end, if not before."""
     states = client.request("GET", "/flow_run_states/", params={"flow_run_id": str(run.id)}).json()
-    return [StateType(state["type"]) for state in states]
+    return [State[Any].model_validate(state) for state in states]
 
 
 def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:

@@ -22,7 +22,10 @@ from blocks import TaislyAccount
 from flows.publish import publish_video
 from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
+from reelflow.posts.requests import read_video
 from reelflow.records.post_states import PostState
+from reelflow.records.posts import Account, PostRequest
+from reelflow.sandbox.catalog import ACCOUNTS
 
 pytestmark = pytest.mark.slow
 FLOW = "flows/publish.py:publish_video"
@@ -121,20 +124,36 @@ def test_a_worker_goes_in_the_middle_of_a_send(
 
 
 def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
-    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any
+    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any, tmp_path: Path
 ) -> None:
-    """Cancelled before the send: nothing is sent. After it: a scheduled post is cancelled if the person chose so."""
+    """Cancelled before the send: nothing is sent. After it: a scheduled post is cancelled, unless the person keeps it.
+
+    A run that has scheduled its post ends at once. These still wait for another run, which sends to Instagram.
+    """
     pool = pools[0]
     pool.worker()
-    later = {"scheduled_for": datetime.now(UTC) + timedelta(hours=2), "watch_minutes": 10}
+    later = {"scheduled_for": datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)}
     form = {"accounts": ["x"]}
+    ledger.lease_seconds = 600
+
+    def scheduled(caption: str, number: int, **more: Any) -> UUID:
+        video = numbered(tmp_path, number)
+        instagram = next(a for a in ACCOUNTS if a["platform"] == "Instagram")
+        account = Account(id=instagram["id"], platform="Instagram", name=instagram["displayName"])
+        post = PostRequest(video=read_video(str(video)), accounts=[account], caption=caption, preview_second=0, **later)
+        ledger.claim(post, service=sandbox.taisly_url, owner="another run", flow_run=None)
+        return publish(pool, video=str(video), accounts=["x", "instagram"], caption=caption, **later, **more)
+
+    def record() -> Counter[tuple[str, PostState]]:
+        return Counter({key: number for key, number in _record(ledger).items() if key[1] is not PostState.CLAIMED})
+
     sandbox.order_fault("slow", "GET", "/api/private/platform/platforms", seconds=300)
     runs = {"not sent": publish(pool, caption="not sent", **form)}
     until("the check", lambda: sandbox.requests("GET /api/private/platform/platforms"))
     pool.cancel(runs["not sent"])
-    runs["cancelled"] = publish(pool, caption="cancelled", cancel_post_with_run=True, **form, **later)
-    runs["kept"] = publish(pool, caption="kept", cancel_post_with_run=False, **form, **later)
-    until("the posts", lambda: _record(ledger) == {(c, PostState.ACCEPTED): 1 for c in ("cancelled", "kept")})
+    runs["cancelled"] = scheduled("cancelled", 100)
+    runs["kept"] = scheduled("kept", 101, cancel_post_with_run=False)
+    until("the posts", lambda: record() == {(c, PostState.ACCEPTED): 1 for c in ("cancelled", "kept")})
 
     pool.cancel(runs["cancelled"])
     pool.cancel(runs["kept"])
@@ -147,7 +166,7 @@ def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(
         pool.wait_until_cancelled(run)
         until("the end of its process", lambda run=run: not processes_of(str(run)))  # type: ignore[misc]
     after = {("cancelled", PostState.CANCELLED): 1, ("kept", PostState.ACCEPTED): 1, ("awaited", PostState.SENDING): 1}
-    until("the cancellation", lambda: _record(ledger) == after)
+    until("the cancellation", lambda: record() == after)
     assert [post["caption"] for post in sandbox.posts] == ["kept", "awaited"]
     assert sandbox.requests("POST /api/private/post") == 3  # the three that were cancelled after it
     words = {

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,15 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Pending, Scheduled
-from support.seen import artifacts_of, logs_of
+from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import TaislyAccount
 from flows.cancel_post import cancel_scheduled_post
@@ -29,6 +36,7 @@ from reelflow.records.posts import Account
 from reelflow.sandbox.catalog import ACCOUNTS
 from reelflow.time_zones import shown
 from tasks.ledger import open_ledger
+from tasks.posts.wording import FINISH_OPEN_POSTS
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -131,14 +139,36 @@ def test_odd_text_from_outside_leaves_the_report_whole(taisly: TaislyAccount, sa
 
 
 def test_a_scheduled_post_is_left_to_taisly(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
-    """Sent with its time in milliseconds; still open when the watch ends, and not failed."""
+    """Sent with its time in milliseconds; its run ends at once, and says who reports the outcome and how to cancel."""
     later = datetime.now(UTC) + timedelta(hours=3)
 
-    state = _publish(taisly, clip("small.mp4"), accounts=["x"], scheduled_for=later, watch_minutes=0)
+    state = _publish(taisly, clip("small.mp4"), accounts=["x"], scheduled_for=later, watch_minutes=30)
 
-    assert (state.name, state.is_completed()) == ("Still open", True)
-    assert state.message == f"Scheduled for {shown(later)} at 1 account."
+    history_id = sandbox.posts[0]["historyId"]
+    assert (state.name, state.is_completed()) == ("Scheduled", True)
+    assert state.message == (
+        f"Scheduled for {shown(later)} at 1 account. finish-open-posts reports its outcome after that, if its schedule "
+        f"is on. To cancel it, run cancel-scheduled-post with the history ID {history_id}."
+    )
     assert sandbox.posts[0]["scheduled"] == pytest.approx(later.timestamp() * 1000, abs=1)
+
+
+def test_the_step_in_which_a_platform_failed_is_red(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """The graph shows where, with the sentence; the run goes on to its report, and its log ends with its sentence."""
+    sandbox.fail_next(platform="Instagram", reason="Session expired")
+
+    state = _publish(taisly, clip("small.mp4"), accounts=["x", "Instagram"])
+
+    steps, log = steps_of(state), logs_of(state)
+    said = "Failed on Instagram mara.bakes: Session expired."
+    assert steps["watch small.mp4"] == ("FAILED", said)
+    assert {name.partition(" ")[0]: kind for name, (kind, _) in steps.items()} == {
+        "check": "COMPLETED", "send": "COMPLETED", "watch": "FAILED",
+    }  # fmt: skip
+    assert state.message.startswith(said)
+    assert "markdown" in artifacts_of(state)
+    assert state.message in log.splitlines()[-1]
+    assert "Traceback" not in log
 
 
 BAD = [
@@ -184,6 +214,25 @@ def test_bad_input_is_one_clear_line_and_sends_nothing(
     assert sandbox.requests("POST /api/private/post") == 0
 
 
+def test_a_form_that_is_not_valid_is_told_without_a_traceback(taisly: TaislyAccount, clip: Clip) -> None:
+    """In the log of the run's own process too, where Prefect writes one before the flow begins."""
+    code = (
+        "from prefect.flow_engine import run_flow; from prefect.client.orchestration import get_client;"
+        "from prefect.logging.loggers import flow_run_logger; from flows.publish import publish_video;"
+        "run = get_client(sync_client=True).create_flow_run(publish_video); print(run.id);"
+        "run_flow(publish_video, run, {'taisly': None, 'post': {'video': 'v'}}, error_logger=flow_run_logger(run))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    log = done.stdout + done.stderr.partition("Traceback")[0]  # Python itself writes one at the end
+    assert "Validation of flow parameters failed with error: ParameterTypeError: Flow run received invalid" in log
+    assert "Engine execution exited with unexpected exception" not in done.stdout + done.stderr
+
+
 def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(
     taisly: TaislyAccount, sandbox: Any, clip: Clip
 ) -> None:
@@ -225,8 +274,8 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     assert (lost.name, lost.is_failed()) == ("Still open", False)
     assert re.match(
         r"Taisly has not confirmed the post to X @marabakes; it is looked for in Taisly's history "
-        r"until .+, \S+ \(\S+\) \(send ID \w+\)\. To look up the outcome, run "
-        r"finish-open-posts, or turn on its schedule\.",
+        r"until .+, \S+ \(\S+\) \(send ID \w+\)\. finish-open-posts reports the outcome: within 5 minutes if its "
+        r"schedule is on, or when you run it\.",
         lost.message,
     )
     dry = _publish(taisly, clip("small.mp4"), accounts=["x"], dry_run=True)
@@ -235,7 +284,7 @@ def test_an_owner_can_say_that_it_is_out(taisly: TaislyAccount, sandbox: Any, cl
     send_id = re.search(r"send ID (\w+)", lost.message).group(1)
     early = resolve_post(ResolveForm(send_id=send_id, answer="published"), return_state=True)
     assert f"small.mp4 for X @marabakes (send ID {send_id}) is still open: Taisly has not confirmed it" in early.message
-    assert early.message.endswith(" To look up the outcome, run finish-open-posts, or turn on its schedule.")
+    assert early.message.endswith(f" {FINISH_OPEN_POSTS}")
     taisly.unconfirmed_after_minutes = 0
     sandbox.clear_faults()
     sandbox.world.data.posts[0].caption = "changed at Taisly by hand"
@@ -301,31 +350,85 @@ def test_a_refusal_is_shown_and_may_be_tried_again(taisly: TaislyAccount, sandbo
     again = _publish(taisly, clip("small.mp4"), accounts=["x"])
 
     assert refused.is_failed()
+    assert steps_of(refused)["send small.mp4 to X @marabakes"][0] == "FAILED"
     assert refused.message.startswith("Refused for X @marabakes: Taisly does not accept the API key")
     assert again.is_completed()
 
 
-def _publish_when_due(due: datetime, taisly: TaislyAccount, video: Path, **form: Any) -> Any:
-    """As a worker does it: a run that was to begin at `due` begins now."""
+def _scheduled_run(due: datetime) -> Any:
+    """The run that Prefect's scheduler creates for a schedule whose time is `due`."""
+    schedule = IntervalSchedule(interval=timedelta(days=1), anchor_date=due)
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(publish_video)
+        deployment = client.create_deployment(
+            flow_id, f"due {uuid.uuid4()}", schedules=[DeploymentScheduleCreate(schedule=schedule)]
+        )
+        body = {
+            "start_time": str(due - timedelta(minutes=1)),
+            "end_time": str(due + timedelta(minutes=1)),
+            "max_runs": 1,
+        }
+        client.request("POST", f"/deployments/{deployment}/schedule", json=body)
+        wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+        runs = client.read_flow_runs(flow_run_filter=wanted)
+    (run,) = [run for run in runs if abs(run.expected_start_time - due) < timedelta(seconds=1)]
+    return run
+
+
+def _execute(run: Any, taisly: TaislyAccount, video: Path, *, waits: bool = False, **form: Any) -> Any:
+    """As a worker does it; `waits` if the run was told at its time to wait for a slot."""
     post = PostForm(video=str(video), **({"accounts": ["x"], "watch_minutes": 1} | form))
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(publish_video, state=Scheduled(scheduled_time=due))
+        if waits:
+            client.set_flow_run_state(run.id, Scheduled(name="AwaitingConcurrencySlot"), force=True)
         client.set_flow_run_state(run.id, Pending())
         run = client.read_flow_run(run.id)
     return run_flow(publish_video, run, {"taisly": taisly, "post": post}, return_type="state")
 
 
 def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
-    """Late is not now: after a weekend of downtime Prefect starts every missed run at once."""
+    """Late is not now: after a weekend of downtime Prefect starts every missed run at once. Such a run is not green."""
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
 
-    skipped = _publish_when_due(hour_ago, taisly, clip("small.mp4"))
-    patient = _publish_when_due(hour_ago, taisly, clip("small.mp4"), max_lateness_minutes=90)
+    skipped = _execute(_scheduled_run(hour_ago), taisly, clip("small.mp4"))
+    patient = _execute(_scheduled_run(hour_ago), taisly, clip("small.mp4"), max_lateness_minutes=90)
 
-    assert (skipped.name, skipped.is_completed()) == ("Skipped", True)
-    assert "60 minutes ago" in skipped.message
+    assert (skipped.name, skipped.is_failed()) == ("Skipped", True)
+    assert skipped.message.startswith(f"Skipped: nothing was sent. This run was due {shown(hour_ago)} and could begin")
+    assert "60 minutes later" in skipped.message
+    assert "Traceback" not in logs_of(skipped)
     assert patient.name == "Completed"
     assert len(sandbox.posts) == 1
+
+
+def test_a_run_that_waited_for_others_is_not_late(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """It could have begun at its time: it waited for a slot, or its worker was busy with runs that send heartbeats."""
+    due = datetime.now(UTC) - timedelta(seconds=6)
+    waited, busy, idle = _scheduled_run(due), _scheduled_run(due), _scheduled_run(due - timedelta(minutes=5))
+    emit_event(
+        "prefect.flow-run.heartbeat", {"prefect.resource.id": "prefect.flow-run.busy"},
+        related=[{"prefect.resource.id": "prefect.tag.reelflow", "prefect.resource.role": "tag"}],
+        occurred=due + timedelta(seconds=1),
+    )  # fmt: skip
+    EventsWorker.instance().drain()
+
+    past_slot = _execute(waited, taisly, clip("small.mp4"), accounts=["x"], waits=True, max_lateness_minutes=0.09)
+    past_runs = _execute(busy, taisly, clip("small.mp4"), accounts=["instagram"], max_lateness_minutes=0.09)
+    alone = _execute(idle, taisly, clip("small.mp4"), accounts=["x"], max_lateness_minutes=2)
+
+    assert (past_slot.name, past_runs.name, alone.name) == ("Completed", "Completed", "Skipped")
+
+
+def test_a_run_that_a_person_has_just_submitted_is_never_late(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """However long it waited until a worker took it up. One for which they chose a time is."""
+
+    def submit(due: datetime) -> Any:
+        with get_client(sync_client=True) as client:
+            return client.create_flow_run(publish_video, state=Scheduled(scheduled_time=due))
+
+    now = _execute(submit(datetime.now(UTC) - timedelta(hours=1)), taisly, clip("small.mp4"), max_lateness_minutes=0)
+
+    assert now.name == "Completed"
 
 
 def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -380,7 +483,7 @@ def test_trouble_after_the_send_does_not_make_it_look_failed(taisly: TaislyAccou
     sandbox.clear_faults()
     done = finish_open_posts(taisly, FinishForm(minutes=1), return_state=True)
 
-    assert (state.name, state.message) == ("Still open", "No outcome yet from X @marabakes.")
+    assert (state.name, state.message) == ("Still open", f"No outcome yet from X @marabakes. {FINISH_OPEN_POSTS}")
     assert done.message == "1 new outcome, 0 still open."
 
 

@@ -225,7 +225,7 @@ def test_what_taisly_has_not_confirmed_is_not_called_on_its_way(until: datetime 
 
     assert summarize(report) == (
         f"Taisly has not confirmed the post to TikTok @mara.bakes; it is {look} (send ID e8). "
-        "No outcome yet from X @marabakes."
+        f"Scheduled for {shown(NOW + timedelta(hours=5))} at X @marabakes."
     )
 
 
@@ -235,3 +235,4 @@ def test_a_scheduled_post_is_not_called_late() -> None:
     report = PublishReport(request=post, outcomes=[Outcome(account=ONE, state=PostState.PENDING)])
 
     assert summarize(report) == f"Scheduled for {shown(NOW + timedelta(hours=5))} at 1 account."
+    assert summarize(report.model_copy(update={"is_due": True})) == "No outcome yet from TikTok @mara.bakes."

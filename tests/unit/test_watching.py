@@ -58,10 +58,11 @@ def test_a_post_is_followed_to_its_outcomes(taisly: Any, ledger: Ledger, sent: A
     assert followed.trouble is None
 
 
-def test_the_pauses_grow_to_two_minutes(taisly: Any, sent: Any, clock: Clock) -> None:
+def test_the_pauses_grow_to_two_minutes(taisly: Any, sent: Any, clock: Clock, sandbox: Any) -> None:
     """5 s, 8 s, 13 s … at most 30 looks an hour."""
     taisly.ledger.lease_seconds = 600  # the reader sends no heartbeat between its looks: each sleep is a pause
-    ids = sent(scheduled_for=datetime.now(UTC) + timedelta(minutes=5))
+    ids = sent()
+    sandbox.order_fault("status_before", "GET", "*/history", status=503, times=None)
 
     _follow(taisly, ids, seconds=3600)
 
@@ -107,16 +108,32 @@ def test_a_reader_that_died_is_replaced_after_its_lease(
     assert clock.passed - before < ledger.lease_seconds + 40
 
 
-def test_a_deadline_leaves_a_post_open(taisly: Any, ledger: Ledger, sent: Any, clock: Clock) -> None:
-    """It is not failed: nobody has said so. A post for tomorrow is not even looked for."""
-    ids = sent(scheduled_for=datetime.now(UTC) + timedelta(days=1))
+def test_a_deadline_leaves_a_post_open(taisly: Any, ledger: Ledger, sent: Any, clock: Clock, sandbox: Any) -> None:
+    """It is not failed: nobody has said so."""
+    ids = sent()
+    sandbox.order_fault("status_before", "GET", "*/history", status=503, times=None)
     before = clock.passed
 
-    followed = _follow(taisly, ids, seconds=60)
+    _follow(taisly, ids, seconds=60)
 
     assert set(_states(ledger, ids)) == {PostState.ACCEPTED}
-    assert followed.trouble is None
-    assert clock.passed - before == pytest.approx(60)
+    assert clock.passed - before == pytest.approx(60, abs=5)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["its own run", "finishing"])
+def test_a_scheduled_post_is_not_waited_for_before_its_time(
+    taisly: Any, ledger: Ledger, sent: Any, clock: Clock, sandbox: Any, own: bool
+) -> None:
+    """Its run ends at once, and so does one that finishes open posts: no request is spent. At its time it is read."""
+    ids = sent(scheduled_for=datetime.now(UTC) + timedelta(minutes=5))
+    before = clock.passed
+
+    early = _follow(taisly, ids if own else None, seconds=60)
+
+    assert (clock.passed - before, sandbox.requests(HISTORY), early.news) == (0, 0, [])
+    clock.sleep(330)
+    sandbox.advance_clock(330)
+    assert [o.state for _, o in _follow(taisly, None, seconds=60).news] == [PostState.SUCCESS] * 3
 
 
 @pytest.mark.parametrize(
