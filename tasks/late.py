@@ -6,8 +6,6 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventOrder, EventRelatedFilter
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
@@ -15,7 +13,7 @@ from reelflow.errors import RunSkipped
 from reelflow.time_zones import shown
 from reelflow.wording import duration
 from tasks.prefect_server import asking_prefect
-from tasks.upkeep.watchdog import HEARTBEAT, TAG, past_states
+from tasks.upkeep.watchdog import first_heartbeat_beside, past_states
 
 SUBMITTED = timedelta(minutes=1)
 """A run whose time is so close to its creation was not scheduled: a person has just submitted it."""
@@ -61,20 +59,5 @@ def _could_begin(client: SyncPrefectClient, run: FlowRun, due: datetime, now: da
     """
     states = past_states(client, run)
     begun = [s.timestamp for s in states if s.type is StateType.PENDING or s.name == "AwaitingConcurrencySlot"]
-    other = _first_heartbeat(client, run, due)
+    other = first_heartbeat_beside(client, run, due)
     return max(due, min([now, *begun, *([other] if other else [])]))
-
-
-def _first_heartbeat(client: SyncPrefectClient, run: FlowRun, due: datetime) -> datetime | None:
-    """The first heartbeat since `due` of a run in the same work pool; without a pool, of any run of ours."""
-    labels = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-    if run.work_pool_name:
-        labels = {"prefect.resource.role": "work-pool", "prefect.resource.name": run.work_pool_name}
-    wanted = EventFilter(
-        event=EventNameFilter(name=[HEARTBEAT]),
-        occurred=EventOccurredFilter(since=due),
-        related=EventRelatedFilter(labels=ResourceSpecification(labels)),
-        order=EventOrder.ASC,
-    )
-    found = client.read_events(wanted, limit=1).events
-    return found[0].occurred if found else None

@@ -26,6 +26,7 @@ class RunFacts:
         alive_in_ledger: Whether it holds a lease in the ledger now.
         has_begun: Whether its flow has ever been executed.
         crashes: How often it has crashed.
+        worker_is_busy: Whether whoever would execute it is executing others: then it waits for room.
     """
 
     state: str
@@ -35,6 +36,7 @@ class RunFacts:
     alive_in_ledger: bool
     has_begun: bool = True
     crashes: int = 0
+    worker_is_busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Diagnosis:
 
 def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | None:
     """What is wrong with a run; None if nothing is."""
-    if run.alive_in_ledger:
+    if run.alive_in_ledger or run.worker_is_busy:
         return None
     if run.state == "CRASHED":
         is_worth_it = not run.has_begun and run.crashes <= MOST_RESTARTS and now - run.since <= RESTART_WITHIN

@@ -14,7 +14,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.events.filters import (
+    EventFilter,
+    EventNameFilter,
+    EventOccurredFilter,
+    EventOrder,
+    EventRelatedFilter,
+    EventResourceFilter,
+)
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.runtime import flow_run
 from prefect.states import Crashed, Scheduled
 
@@ -32,6 +40,8 @@ TAG = "reelflow"
 MOST_RUNS = 200
 """Runs read with one request; Prefect's API returns no more by default."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
+BUSY_WITHIN = timedelta(minutes=2)
+"""A worker whose runs sent a heartbeat within this time is at work: what it has not begun waits for room."""
 _REASONS = {
     "RUNNING": "No heartbeat for {time}: the process has died. {restart}",
     "PENDING": "Pending for {time}: the worker has died. {restart}",
@@ -102,6 +112,8 @@ def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: dateti
         since=run.state.timestamp if run.state else now,
         due=run.expected_start_time,
         heartbeat=_last_event(client, run, HEARTBEAT) if run.state_type is StateType.RUNNING else None,
+        worker_is_busy=run.state_type is StateType.SCHEDULED
+        and first_heartbeat_beside(client, run, now - BUSY_WITHIN) is not None,
         alive_in_ledger=str(run.id) in alive,
         has_begun=StateType.RUNNING in past,
         crashes=past.count(StateType.CRASHED),
@@ -143,6 +155,21 @@ def _last_event(client: SyncPrefectClient, run: FlowRun, event: str) -> datetime
         event=EventNameFilter(name=[event]),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
         occurred=EventOccurredFilter(since=datetime.now(UTC) - timedelta(days=2)),
+    )
+    found = client.read_events(wanted, limit=1).events
+    return found[0].occurred if found else None
+
+
+def first_heartbeat_beside(client: SyncPrefectClient, run: FlowRun, since: datetime) -> datetime | None:
+    """The first heartbeat since `since` of a run in the same work pool; without a pool, of any run of ours."""
+    labels = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+    if run.work_pool_name:
+        labels = {"prefect.resource.role": "work-pool", "prefect.resource.name": run.work_pool_name}
+    wanted = EventFilter(
+        event=EventNameFilter(name=[HEARTBEAT]),
+        occurred=EventOccurredFilter(since=since),
+        related=EventRelatedFilter(labels=ResourceSpecification(labels)),
+        order=EventOrder.ASC,
     )
     found = client.read_events(wanted, limit=1).events
     return found[0].occurred if found else None

@@ -34,6 +34,7 @@ def _run(**changes: Any) -> RunFacts:
         (_run(state="CANCELLING", since=_ago(16)), "stuck"),
         (_run(state="SCHEDULED", since=_ago(100), due=_ago(16)), "stuck"),
         (_run(state="SCHEDULED", since=_ago(100), due=_ago(1)), None),
+        (_run(state="SCHEDULED", since=_ago(100), due=_ago(16), worker_is_busy=True), None),
         (_run(state="CRASHED", since=_ago(1), has_begun=False, crashes=1), "restart"),
         (_run(state="CRASHED", since=_ago(1), has_begun=False, crashes=4), None),
         (_run(state="CRASHED", since=_ago(31), has_begun=False, crashes=1), None),
