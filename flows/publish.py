@@ -1,4 +1,4 @@
-"""Publish one video through Taisly, exactly once, and watch it until every platform has an outcome.
+"""Publish one video through Taisly, exactly once, and watch it for some minutes for its outcomes.
 
 When: from the form in the Prefect UI, from ``reelflow publish``, or by a schedule.
 Needs: a saved block "Taisly Account", and the video file on the machine that runs the flow.

@@ -21,6 +21,7 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Pending, Scheduled
 from support.seen import artifacts_of, logs_of, steps_of
+from support.waiting import until
 
 from blocks import TaislyAccount
 from flows.cancel_post import cancel_scheduled_post
@@ -375,12 +376,10 @@ def _scheduled_run(due: datetime) -> Any:
     return run
 
 
-def _execute(run: Any, taisly: TaislyAccount, video: Path, *, waits: bool = False, **form: Any) -> Any:
-    """As a worker does it; `waits` if the run was told at its time to wait for a slot."""
+def _execute(run: Any, taisly: TaislyAccount, video: Path, **form: Any) -> Any:
+    """As a worker does it."""
     post = PostForm(video=str(video), **({"accounts": ["x"], "watch_minutes": 1} | form))
     with get_client(sync_client=True) as client:
-        if waits:
-            client.set_flow_run_state(run.id, Scheduled(name="AwaitingConcurrencySlot"), force=True)
         client.set_flow_run_state(run.id, Pending())
         run = client.read_flow_run(run.id)
     return run_flow(publish_video, run, {"taisly": taisly, "post": post}, return_type="state")
@@ -403,20 +402,25 @@ def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: An
 
 def test_a_run_that_waited_for_others_is_not_late(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """It could have begun at its time: it waited for a slot, or its worker was busy with runs that send heartbeats."""
-    due = datetime.now(UTC) - timedelta(seconds=6)
-    waited, busy, idle = _scheduled_run(due), _scheduled_run(due), _scheduled_run(due - timedelta(minutes=5))
+    now = datetime.now(UTC)
+    busy, idle, waited = (_scheduled_run(now - timedelta(minutes=minutes)) for minutes in (6, 4, 2))
     emit_event(
-        "prefect.flow-run.heartbeat", {"prefect.resource.id": "prefect.flow-run.busy"},
+        "prefect.flow-run.heartbeat",
+        {"prefect.resource.id": "prefect.flow-run.busy"},
         related=[{"prefect.resource.id": "prefect.tag.reelflow", "prefect.resource.role": "tag"}],
-        occurred=due + timedelta(seconds=1),
-    )  # fmt: skip
+        occurred=now - timedelta(minutes=5.9),
+    )
     EventsWorker.instance().drain()
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(waited.id, Scheduled(name="AwaitingConcurrencySlot"), force=True)
+    allowed = datetime.now(UTC) - waited.expected_start_time + timedelta(seconds=1)
+    until("the time at which it would be late", lambda: datetime.now(UTC) - waited.expected_start_time > allowed)
 
-    past_slot = _execute(waited, taisly, clip("small.mp4"), accounts=["x"], waits=True, max_lateness_minutes=0.09)
-    past_runs = _execute(busy, taisly, clip("small.mp4"), accounts=["instagram"], max_lateness_minutes=0.09)
-    alone = _execute(idle, taisly, clip("small.mp4"), accounts=["x"], max_lateness_minutes=2)
+    past_runs = _execute(busy, taisly, clip("small.mp4"), accounts=["instagram"], max_lateness_minutes=2)
+    alone = _execute(idle, taisly, clip("small.mp4"), max_lateness_minutes=2)
+    past_slot = _execute(waited, taisly, clip("small.mp4"), max_lateness_minutes=allowed.total_seconds() / 60)
 
-    assert (past_slot.name, past_runs.name, alone.name) == ("Completed", "Completed", "Skipped")
+    assert (past_runs.name, alone.name, past_slot.name) == ("Completed", "Skipped", "Completed")
 
 
 def test_a_run_that_a_person_has_just_submitted_is_never_late(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
