@@ -15,6 +15,7 @@ from deployments.local.up import example_forms
 from deployments.setup.desired import SetupOptions, desired_automations, desired_deployments
 from deployments.spec import DeploymentSpec, block_slug, deployment_specs
 from reelflow.errors import ReelflowError
+from reelflow.fields import ADVANCED
 from reelflow.phones.engagement import EngagementJob
 from reelflow.phones.form import ManageForm, PhoneForm
 from reelflow.sandbox.tikmatrix import ANNOUNCED
@@ -74,7 +75,12 @@ def test_every_field_of_a_form_has_a_title_and_help(spec: DeploymentSpec) -> Non
     for definition in schema["definitions"].values():
         if "block_type_slug" in definition:
             continue
-        for name, field in definition.get("properties", {}).items():
+        fields = dict(definition.get("properties", {}))
+        if folded := fields.pop(ADVANCED, None):
+            nothing, change = folded["anyOf"]
+            assert (nothing["title"], nothing["properties"], change["title"]) == ("Defaults", {}, "Change")
+            fields |= change["properties"]
+        for name, field in fields.items():
             assert field.get("title"), (spec.name, name)
             assert field.get("description"), (spec.name, name)
             assert field.get("type") != "object", (spec.name, name)

@@ -4,6 +4,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
+from reelflow.fields import ADVANCED
 from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
 from reelflow.records.phones import PhoneRequest
 
@@ -82,7 +83,8 @@ def test_every_documented_setting_can_be_set() -> None:
 def test_fields_have_titles_help_and_an_order() -> None:
     """The form is the documentation; two fields on one place would be shown in an order of chance."""
     for form in (WarmUpForm, CommentForm, FollowForm, UnfollowForm, PhonePostForm, EngageForm):
-        fields = form.model_json_schema()["properties"]
+        fields = dict(form.model_json_schema()["properties"])
+        fields |= fields.pop(ADVANCED)["anyOf"][1]["properties"]
 
         assert all(field.get("title") and "description" in field for field in fields.values())
         assert len({field["position"] for field in fields.values()}) == len(fields), form

@@ -88,7 +88,7 @@ def test_a_429_after_the_whole_upload_that_outlasts_the_runs_patience_is_looked_
 
     send_post(taisly, post, patience=60)
     assert _states(taisly, post) == {PostState.SENDING: 3}
-    assert "not send it again: that would take 60 minutes, longer than 'Watch for up to' allows" in engine_log.text
+    assert "not send it again: that would take 60 minutes, longer than this run waits" in engine_log.text
     watch_posts(taisly, None, seconds=7200, grace=7200)
 
     assert _states(taisly, post) == {PostState.SUCCESS: 3}

@@ -1,0 +1,202 @@
+"""The forms as Prefect's run form shows them, and what comes back from it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from jsonschema import Draft202012Validator
+from prefect.utilities.callables import parameter_schema
+from pydantic import ValidationError
+
+from deployments.spec import DeploymentSpec, deployment_specs
+from reelflow.errors import InputError
+from reelflow.fields import ADVANCED
+from reelflow.form_schema import choices_of, for_people
+from reelflow.phones.limits import Guardrails, read_phones
+from reelflow.phones.requests import phone_names, usernames
+from reelflow.posts.form import PostForm
+from reelflow.posts.schedule import read_time
+from reelflow.video.folder import video_files
+
+SPECS = {spec.name: spec for spec in deployment_specs()}
+POST = {"video": "bread.mp4", "accounts": ["TikTok"]}
+SENT = {"scheduled_for": {}, ADVANCED: {}}
+"""What the run form sends along where nothing was changed."""
+
+
+def _schema(spec: DeploymentSpec = SPECS["publish-video"]) -> dict[str, Any]:
+    return parameter_schema(spec.load()).model_dump()
+
+
+def _problems(post: dict[str, Any], schema: dict[str, Any] | None = None) -> list[str]:
+    """What the server refuses about a post."""
+    made = schema or _schema()
+    return [error.message for error in Draft202012Validator(made["definitions"]["PostForm"]).iter_errors(post)]
+
+
+def test_what_the_form_sends_is_the_form() -> None:
+    """Folded or not, "Now" or a time."""
+    assert PostForm.model_validate(POST | SENT) == PostForm.model_validate(POST)
+    assert PostForm.model_validate(POST | {ADVANCED: {"repeat": 2}}).repeat == 2
+    assert PostForm.model_validate(POST | {"repeat": 2}).repeat == 2
+    assert PostForm.model_validate(POST | {ADVANCED: None, "scheduled_for": None}).scheduled_for is None
+    assert PostForm.model_validate(POST | {"scheduled_for": "27 Nov 18:00"}).scheduled_for == "27 Nov 18:00"
+
+
+@pytest.mark.parametrize(
+    "post",
+    [
+        POST | SENT,
+        POST | {"scheduled_for": "27 Nov 18:00", ADVANCED: {}},
+        POST | {"scheduled_for": {}, ADVANCED: {"repeat": 2}},
+        POST,
+        POST | {"repeat": 2, "watch_minutes": 5},
+        POST | {"scheduled_for": "2026-11-27T18:00:00Z"},
+    ],
+    ids=str,
+)
+def test_the_server_takes_what_the_form_sends_and_what_scripts_sent_before(post: dict[str, Any]) -> None:
+    """Advanced fields by their own names, too: earlier schedules have them so."""
+    assert _problems(post) == []
+    assert PostForm.model_validate(post)
+
+
+@pytest.mark.parametrize(
+    ("post", "words"),
+    [
+        (POST | {ADVANCED: {}}, "'scheduled_for' is a required property"),  # "At", and no time
+        (POST | {"scheduled_for": "", ADVANCED: {}}, "not valid under any"),
+        (POST | {"repeats": 2}, "'repeats' does not match any of the regexes"),
+        (POST | {"repeat": -1}, "-1 is less than the minimum"),
+        (POST | {"scheduled_for": {}, ADVANCED: {"repeats": 2}}, "not valid under any"),
+        ({"accounts": ["TikTok"]}, "'video' is a required property"),
+    ],
+    ids=str,
+)
+def test_the_server_refuses_what_cannot_be_meant(post: dict[str, Any], words: str) -> None:
+    """Above all the tab "At" without a time, which must not publish now."""
+    assert any(words in problem for problem in _problems(post))
+
+
+def test_a_name_that_no_field_has_is_refused_in_the_fold_too() -> None:
+    with pytest.raises(ValidationError, match="repeats"):
+        PostForm.model_validate(POST | {ADVANCED: {"repeats": 2}})
+
+
+@pytest.mark.parametrize("number", [1, 2, 50])
+def test_accounts_are_offered_and_can_still_be_typed(number: int) -> None:
+    """A list to choose from, beside rows to type in: a default that has vanished since stays valid."""
+    names = [f"TikTok @shop{n}" for n in range(number)]
+
+    schema = for_people(_schema(), {"accounts": ["all", *names]})
+
+    choose, typed = schema["definitions"]["PostForm"]["properties"]["accounts"]["anyOf"]
+    assert (choose["title"], choose["items"]["enum"]) == ("Choose", ["all", *names])
+    assert (typed["title"], typed["items"]) == ("Type", {"type": "string"})
+    for accounts in ([names[0]], ["TikTok @gone"], ["64f1c0de00000000000000a1"]):
+        assert _problems(POST | {"accounts": accounts}, schema) == []
+    assert _problems(POST | {"accounts": []}, schema)
+
+
+def test_without_accounts_there_is_only_the_field_to_type_in() -> None:
+    """Also where there were some before."""
+    before = for_people(_schema(), {"accounts": ["all", "TikTok"]})
+
+    assert for_people(before, {}) == for_people(_schema(), {})
+    assert "anyOf" not in for_people(before, {})["definitions"]["PostForm"]["properties"]["accounts"]
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_lists_are_replaced_and_read_back(spec: DeploymentSpec) -> None:
+    """What is stored with a deployment is the start for the next refresh; the same lists change nothing."""
+    lists = {"accounts": ["all", "A"], "phones": ["all", "P"], "usernames": ["all", "u"], "videos": ["v.mp4"]}
+    first = for_people(_schema(spec), lists, "Europe/Berlin")
+
+    assert for_people(first, choices_of(first), "Europe/Berlin") == first
+    found = choices_of(first)
+    assert found == {name: lists[name] for name in found}
+    other = for_people(first, {name: [*values, "new"] for name, values in lists.items()}, "Europe/Berlin")
+    assert all("new" in values for values in choices_of(other).values())
+
+
+def test_the_help_names_the_time_zone_in_which_times_are_written() -> None:
+    """The one of setup; without one, none."""
+    field = for_people(_schema(), {}, "Europe/Berlin")["definitions"]["PostForm"]["properties"]["scheduled_for"]
+    moved = for_people(for_people(_schema(), {}, "Europe/Berlin"), {}, "Asia/Tokyo")
+
+    assert "27 Nov 18:00 (Europe/Berlin)." in field["description"]
+    assert "(Asia/Tokyo)" in moved["definitions"]["PostForm"]["properties"]["scheduled_for"]["description"]
+    assert "{zone}" not in str(_schema()["definitions"]["PostForm"]["properties"]["scheduled_for"]["description"])
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_parameters_have_titles_for_people(spec: DeploymentSpec) -> None:
+    """Prefect shows their names in code."""
+    titles = [parameter["title"] for parameter in for_people(_schema(spec), {})["properties"].values()]
+
+    assert all(title[0].isupper() and "_" not in title for title in titles)
+
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-27 18:00", datetime(2026, 11, 27, 18)),  # noqa: DTZ001
+        ("2026-11-27T18:00:00+01:00", datetime(2026, 11, 27, 17, tzinfo=UTC)),
+        ("27 Nov 18:00", datetime(2026, 11, 27, 18)),  # noqa: DTZ001
+        ("Fri 27 Nov, 18:00", datetime(2026, 11, 27, 18)),  # noqa: DTZ001
+        (" 27  november 2026 18:00 ", datetime(2026, 11, 27, 18)),  # noqa: DTZ001
+        ("27.11.2026 18:00", datetime(2026, 11, 27, 18)),  # noqa: DTZ001
+        ("27.11. 9:05", datetime(2026, 11, 27, 9, 5)),  # noqa: DTZ001
+        ("3 Jan 9:05", datetime(2027, 1, 3, 9, 5)),  # noqa: DTZ001
+        ("25 Nov 18:00", datetime(2026, 11, 25, 18)),  # noqa: DTZ001 - the past is refused later, not next year
+        ("", None),
+    ],
+)
+def test_a_time_is_read_as_people_write_it(text: str, expected: datetime | None) -> None:
+    """With the year that is meant where none is written."""
+    assert read_time(text, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tomorrow 18:00", "cannot be read. Write the date and the time, such as 2026-11-27 18:00"),
+        ("03/04/2026 10:00", "cannot be read"),
+        ("2026-11-27", "cannot be read"),
+        ("31 Feb 10:00", "cannot be read"),
+        ("27 Nov 25:00", "cannot be read"),
+        ("Thu 27 Nov 18:00", "27 November 2026 is a Friday, not a Thu"),
+    ],
+)
+def test_a_time_with_two_meanings_or_none_is_refused(text: str, words: str) -> None:
+    """A word such as "tomorrow" would be another post when the run is started again."""
+    with pytest.raises(InputError, match=words):
+        read_time(text, NOW)
+
+
+def test_phones_are_offered_with_their_accounts() -> None:
+    """As they can be typed: the serial alone, or all of it."""
+    phones = read_phones(["A1: ada, ada.studio (Instagram)", "B2"])
+    rails = Guardrails(phones, {}, ZoneInfo("UTC"))
+
+    assert phone_names(rails) == ["A1 (ada, ada.studio)", "B2"]
+    assert usernames(rails) == ["ada", "ada.studio"]
+
+
+def test_the_videos_of_a_folder_are_offered_the_newest_first(tmp_path: Path) -> None:
+    """Those below it too, but nothing hidden, and nothing that is not a video."""
+    import os
+
+    for at, name in enumerate(("old.mp4", "week 48/new.MOV", ".hidden.mp4", "notes.txt", ".stfolder/x.mp4")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (at, at))
+
+    assert video_files(tmp_path) == ["week 48/new.MOV", "old.mp4"]
+    assert video_files(tmp_path / "nowhere") == []
