@@ -142,7 +142,7 @@ def _tell(group: AlarmGroup) -> None:
     runs = [alarm.flow_run for alarm in group.alarms if alarm.flow_run]
     message = message_of(group)
     send_message(message, group.alarms[0].cause, flow_runs=runs, id=uuid.uuid5(NAMESPACE, keys))
-    log.info("Sent an alarm: %s.", message.subject)
+    log.debug("Sent an alarm: %s.", message.subject)
 
 
 def _record(found: Callable[[], list[Alarm]], known: Callable[[Ledger], list[Alarm]] = lambda ledger: []) -> None:

@@ -56,8 +56,14 @@ def _drop_empty_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
+def _is_no_bookkeeping(record: logging.LogRecord) -> bool:
+    """Let the sentence that says why a run failed be the last line of its log: Prefect tells of our hooks after it."""
+    return record.levelno > logging.INFO or "hook 'ring_" not in record.getMessage().lower()
+
+
 # From the import on, for an error that ends a run before its flow begins. A filter is added only once.
 logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+logging.getLogger("prefect.flow_runs").addFilter(_is_no_bookkeeping)
 logging.getLogger("prefect.task_runs").addFilter(_drop_empty_traceback)
 
 

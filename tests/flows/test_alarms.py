@@ -12,7 +12,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Pending, Running, Scheduled
+from prefect.states import Running
+from support.scheduled import execute, scheduled_run
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -207,13 +208,9 @@ def test_a_phone_task_that_failed_rings(sandbox: Any, bell: Bell) -> None:
 def test_a_run_that_is_too_late_rings(taisly: TaislyAccount, clip: Clip, bell: Bell) -> None:
     """Nobody else says that it was skipped; however many were, that is one cause."""
     for hours in (1, 2):
-        with get_client(sync_client=True) as client:
-            due = datetime.now(UTC) - timedelta(hours=hours)
-            run = client.create_flow_run(publish_video, state=Scheduled(scheduled_time=due))
-            client.set_flow_run_state(run.id, Pending())
-            run = client.read_flow_run(run.id)
+        run = scheduled_run(publish_video, datetime.now(UTC) - timedelta(hours=hours))
         post = PostForm(video=str(clip("small.mp4")), accounts=["x"])
-        run_flow(publish_video, run, {"taisly": taisly, "post": post}, return_type="state")
+        execute(publish_video, run, {"taisly": taisly, "post": post})
     (alarm,) = bell.wait_for(1)
 
     assert alarm["subject"].endswith("skipped")

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +11,12 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
-from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events import emit_event
+from prefect.events.filters import EventFilter, EventResourceFilter
 from prefect.events.worker import EventsWorker
-from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Pending, Scheduled
+from prefect.states import Scheduled
+from support.scheduled import execute, scheduled_run
 from support.seen import artifacts_of, logs_of, steps_of
 from support.waiting import until
 
@@ -356,41 +353,18 @@ def test_a_refusal_is_shown_and_may_be_tried_again(taisly: TaislyAccount, sandbo
     assert again.is_completed()
 
 
-def _scheduled_run(due: datetime) -> Any:
-    """The run that Prefect's scheduler creates for a schedule whose time is `due`."""
-    schedule = IntervalSchedule(interval=timedelta(days=1), anchor_date=due)
-    with get_client(sync_client=True) as client:
-        flow_id = client.create_flow(publish_video)
-        deployment = client.create_deployment(
-            flow_id, f"due {uuid.uuid4()}", schedules=[DeploymentScheduleCreate(schedule=schedule)]
-        )
-        body = {
-            "start_time": str(due - timedelta(minutes=1)),
-            "end_time": str(due + timedelta(minutes=1)),
-            "max_runs": 1,
-        }
-        client.request("POST", f"/deployments/{deployment}/schedule", json=body)
-        wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
-        runs = client.read_flow_runs(flow_run_filter=wanted)
-    (run,) = [run for run in runs if abs(run.expected_start_time - due) < timedelta(seconds=1)]
-    return run
-
-
 def _execute(run: Any, taisly: TaislyAccount, video: Path, **form: Any) -> Any:
     """As a worker does it."""
     post = PostForm(video=str(video), **({"accounts": ["x"], "watch_minutes": 1} | form))
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run.id, Pending())
-        run = client.read_flow_run(run.id)
-    return run_flow(publish_video, run, {"taisly": taisly, "post": post}, return_type="state")
+    return execute(publish_video, run, {"taisly": taisly, "post": post})
 
 
 def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """Late is not now: after a weekend of downtime Prefect starts every missed run at once. Such a run is not green."""
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
 
-    skipped = _execute(_scheduled_run(hour_ago), taisly, clip("small.mp4"))
-    patient = _execute(_scheduled_run(hour_ago), taisly, clip("small.mp4"), max_lateness_minutes=90)
+    skipped = _execute(scheduled_run(publish_video, hour_ago), taisly, clip("small.mp4"))
+    patient = _execute(scheduled_run(publish_video, hour_ago), taisly, clip("small.mp4"), max_lateness_minutes=90)
 
     assert (skipped.name, skipped.is_failed()) == ("Skipped", True)
     assert skipped.message.startswith(f"Skipped: nothing was sent. This run was due {shown(hour_ago)} and could begin")
@@ -400,10 +374,16 @@ def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: An
     assert len(sandbox.posts) == 1
 
 
+def _has_event(resource: str) -> bool:
+    """Whether the server has stored an event about a resource: it does so in batches."""
+    with get_client(sync_client=True) as client:
+        return bool(client.read_events(EventFilter(resource=EventResourceFilter(id=[resource])), limit=1).events)
+
+
 def test_a_run_that_waited_for_others_is_not_late(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """It could have begun at its time: it waited for a slot, or its worker was busy with runs that send heartbeats."""
     now = datetime.now(UTC)
-    busy, idle, waited = (_scheduled_run(now - timedelta(minutes=minutes)) for minutes in (6, 4, 2))
+    busy, idle, waited = (scheduled_run(publish_video, now - timedelta(minutes=minutes)) for minutes in (6, 4, 2))
     emit_event(
         "prefect.flow-run.heartbeat",
         {"prefect.resource.id": "prefect.flow-run.busy"},
@@ -411,6 +391,7 @@ def test_a_run_that_waited_for_others_is_not_late(taisly: TaislyAccount, sandbox
         occurred=now - timedelta(minutes=5.9),
     )
     EventsWorker.instance().drain()
+    until("the heartbeat", lambda: _has_event("prefect.flow-run.busy"))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(waited.id, Scheduled(name="AwaitingConcurrencySlot"), force=True)
     allowed = datetime.now(UTC) - waited.expected_start_time + timedelta(seconds=1)

@@ -173,5 +173,5 @@ def test_what_prefects_server_no_longer_has_is_an_error_of_ours() -> None:
 
     with pytest.raises(NotFound, match="no longer has"), asking_prefect():
         run_deployment("no-flow/nowhere")
-    with pytest.raises(InputError, match="The block taisly-account of this run no longer exists"), asking_prefect():
+    with pytest.raises(InputError, match="The block Taisly Account of this run no longer exists"), asking_prefect():
         load_referred(TaislyAccount, gone)
