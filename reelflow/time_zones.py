@@ -33,7 +33,8 @@ def shown_zone() -> ZoneInfo:
 def machine_zone() -> str:
     """The name of this machine's time zone; UTC if it has none that has a name."""
     try:
-        return tzlocal.get_localzone_name() or "UTC"
+        name = tzlocal.get_localzone_name() or "UTC"
+        return "UTC" if name.startswith("Etc/U") else name  # Etc/UTC and its other names: what servers have
     except (ZoneInfoNotFoundError, ValueError, OSError):  # the machine's own setting is broken
         return "UTC"
 

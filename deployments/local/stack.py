@@ -70,7 +70,7 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         use_prefect_server(server_url, folder)
         save_sandbox_blocks(sandbox_url)
         use_ledger_of(folder)
-        store_zone_of_machine()
+        store_variables(video.parent)
         yield LocalStack(folder, sandbox_url, server_url, video, processes, own)
         print("Stopping …", flush=True)
 
@@ -92,23 +92,25 @@ def use_ledger_of(folder: Path) -> None:
     os.environ.pop(URL_VARIABLE, None)
 
 
-def store_zone_of_machine() -> None:
-    """Make this machine's time zone the server's, unless it has one."""
+def store_variables(videos: Path) -> None:
+    """Make this machine's time zone the server's, and `videos` the folder that the forms offer, unless it has others."""
     from prefect.variables import Variable
 
     from reelflow.time_zones import machine_zone
+    from tasks.choices import VIDEOS_VARIABLE
     from tasks.zone import TIME_ZONE_VARIABLE
 
-    if not Variable.get(TIME_ZONE_VARIABLE):
-        Variable.set(TIME_ZONE_VARIABLE, machine_zone(), overwrite=True)
+    for name, value in ((TIME_ZONE_VARIABLE, machine_zone()), (VIDEOS_VARIABLE, str(videos))):
+        if not Variable.get(name):
+            Variable.set(name, value, overwrite=True)
 
 
 def _make_video(folder: Path) -> Path:
     from reelflow.video.sample import make_sample
 
-    video = folder / "dunes.mp4"
+    video = folder / "videos" / "dunes.mp4"
     if not video.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        video.parent.mkdir(parents=True, exist_ok=True)
         make_sample(video)
     return video
 

@@ -55,7 +55,7 @@ def _serve_flows(stack: LocalStack) -> LocalProcess:
 
 def example_forms(video: Path) -> dict[str, dict[str, Any]]:
     """Parameters by deployment with which each runs on the sandbox as it is."""
-    post = {"video": str(video), "accounts": ["all"], "caption": "Sunset over the dunes #reelflow"}
+    post = {"video": video.name, "accounts": ["all"], "caption": "Sunset over the dunes #reelflow"}
     phones = {"devices": ["R58N01SANDBOX", "R58N02SANDBOX", "R58N03SANDBOX"]}
     post_url = "https://www.tiktok.com/@mara.bakes/video/7231338487075638570"
     return {
@@ -103,7 +103,7 @@ Ready.
                    All {len(deployment_specs())} flows, under Deployments; tags: posts, phones, upkeep.
   Sandbox          {stack.sandbox}
                    The posts and phones, as they would be at Taisly and TikMatrix.
-  A video to try   {stack.video}
+  Your own videos  Put them into {stack.video.parent}: after the next start, the forms offer them.
 
 For commands in another terminal, such as reelflow doctor or reelflow publish --block {BLOCK_NAME}:
   export PREFECT_API_URL={stack.server}/api

@@ -37,6 +37,11 @@ class Up:
         body = {"deployments": {"name": {"any_": [name]}}}
         return str(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["id"])
 
+    def tags(self, name: str) -> list[str]:
+        """The tags of a deployment."""
+        body = {"deployments": {"name": {"any_": [name]}}}
+        return list(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["tags"])
+
     def runs(self, name: str) -> list[dict[str, Any]]:
         """The runs of a deployment that were not made by its schedule, the newest first."""
         body = {"deployments": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"}
