@@ -149,7 +149,7 @@ def test_the_server_of_the_document(
     words = server.run(
         "deployments", "setup", "--sandbox", sandbox.url, "--ledger-url", ledger, "--notify", "custom-webhook/sink"
     )
-    assert f"{5 + len(deployment_specs()) + len(desired_automations(str(uuid.uuid4())))} created" in words
+    assert f"{6 + len(deployment_specs()) + len(desired_automations(str(uuid.uuid4())))} created" in words
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "reelflow"],
