@@ -142,7 +142,7 @@ def _interrupt(*_: Any) -> NoReturn:
 app.command(
     "deployments.publish:publish",
     name="publish",
-    help="Publish one video, now or later, and watch it until every platform has an outcome.",
+    help="Publish one video, now or later, and report its outcome on every platform.",
 )
 app.command(
     "deployments.publish:publish_and_engage",

@@ -50,7 +50,7 @@ def post_facts(report: Any) -> dict[str, Any]:
         "history_ids": report.history_ids,
         "send_ids_to_look_up": [each.send_id for each in report.unanswered],
         "warnings": request.warnings,
-        "outcomes": [outcome_facts(o, is_scheduled=later is not None) for o in report.outcomes],
+        "outcomes": [outcome_facts(o, is_scheduled=o.account in report.scheduled) for o in report.outcomes],
     }
 
 

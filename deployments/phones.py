@@ -14,6 +14,7 @@ from deployments.spec import deployment_specs
 from reelflow.errors import ServiceError
 from reelflow.phones.form import CommentForm, FollowForm, ManageForm, PhonePostForm, UnfollowForm, WarmUpForm
 from reelflow.phones.limits import Phone
+from reelflow.phones.requests import phone_names
 
 
 def show(*, block: str, as_json: bool) -> int:
@@ -23,11 +24,11 @@ def show(*, block: str, as_json: bool) -> int:
 
     host = load_block(TikMatrixHost, block)
     online = _online(host)
-    for phone in host.guardrails.phones:
+    for phone, name in zip(host.guardrails.phones, phone_names(host.guardrails), strict=True):
         is_online = None if online is None else phone.serial in online
         if as_json:
             accounts = [{"username": a.username, "platform": a.platform} for a in phone.accounts]
-            print_json({"serial": phone.serial, "online": is_online, "accounts": accounts})
+            print_json({"name": name, "serial": phone.serial, "online": is_online, "accounts": accounts})
         else:
             print(f"{phone.serial:24} {_WORDS[is_online]:16} {_names(phone)}")
     return 0

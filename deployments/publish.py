@@ -43,7 +43,7 @@ def publish(
     as_json: AsJson = False,
     **values: Any,
 ) -> int:
-    """Publish one video and watch it until every platform has an outcome."""
+    """Publish one video and report its outcome on every platform."""
     quieten_run_logs()
     from blocks import TaislyAccount
     from flows.publish import publish_video
@@ -79,4 +79,5 @@ def publish_and_engage(
 
 
 def _read_post(video: Path, to: list[str], at: str | None, values: dict[str, Any]) -> PostForm:
-    return read_form(PostForm, values | {"video": str(video), "accounts": to, "scheduled_for": at}, names=OTHERWISE)
+    file = str(video.absolute()) if video.exists() else str(video)  # a terminal has a folder; the flow has another one
+    return read_form(PostForm, values | {"video": file, "accounts": to, "scheduled_for": at}, names=OTHERWISE)

@@ -37,6 +37,8 @@ class Form(BaseModel):
             return data
         given = dict(data)
         advanced = given.pop(ADVANCED, None) or {}
+        if not isinstance(advanced, dict):
+            raise ValueError(f"'{ADVANCED}' takes fields by their names.")  # noqa: TRY004 - pydantic shows a ValueError
         return {name: None if value == {} else value for name, value in {**advanced, **given}.items()}
 
     @classmethod
@@ -86,7 +88,7 @@ def _name_tabs(field: dict[str, Any]) -> bool:
     words = field.pop(TABS, None)
     if words:
         something = next(b for b in field["anyOf"] if b.get("type") != "null" and b.get("format") != "date-time")
-        field["anyOf"] = [_nothing(words[0]), {"minLength": 1, **something, "title": words[1]}]
+        field["anyOf"] = [_nothing(words[0]), {"pattern": r"\S", **something, "title": words[1]}]
         field["default"] = {}
     return bool(words)
 

@@ -65,9 +65,8 @@ class ChoiceReader:
     def choices(self, parameters: Mapping[str, Any]) -> Choices:
         """The lists for a deployment with these default parameters; those that cannot be read now are missing."""
         found: Choices = {}
-        for kind, read in ((TaislyAccount, self._accounts), (TikMatrixHost, self._phones)):
-            for value in parameters.values():
-                found |= self._of_block(kind, value, read)
+        found |= self._of_block(TaislyAccount, parameters.get("taisly"), self._accounts)
+        found |= self._of_block(TikMatrixHost, parameters.get("host"), self._phones)
         if self._folder is not None and self._folder.is_dir():
             found["videos"] = video_files(self._folder)
         return found

@@ -6,6 +6,8 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventOrder, EventRelatedFilter
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
@@ -13,14 +15,16 @@ from reelflow.errors import RunSkipped
 from reelflow.time_zones import shown
 from reelflow.wording import duration
 from tasks.prefect_server import asking_prefect
-from tasks.upkeep.watchdog import first_heartbeat_beside, past_states
+from tasks.upkeep.watchdog import HEARTBEAT, TAG, past_states
 
 SUBMITTED = timedelta(minutes=1)
 """A run whose time is so close to its creation was not scheduled: a person has just submitted it."""
+SHORTEST = timedelta(minutes=1)
+"""Runs send heartbeats every 30 s, so a shorter time without one says nothing."""
 
 
 def skip_if_late(max_minutes: float) -> State[Any] | None:
-    """The final state of a run that could begin too late for its schedule; None if it may continue.
+    """The final state of a run of a schedule that nothing was there to start for too long; None if it may continue.
 
     Waiting for a slot, a worker that is busy, the plan or another run does not count. A run that a person submits is
     never late, unless they chose its time; nor is one that is retried, since whoever does that knows that it is old.
@@ -33,12 +37,12 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
     if now - due <= allowed:
         return None
     with asking_prefect(), get_client(sync_client=True) as client:
-        late = _could_begin(client, run, due, now) - due
-    if late <= allowed:
+        gap = _gap(client, run, due, now, max(allowed, SHORTEST))
+    if gap is None:
         return None
     message = (
-        f"Skipped: nothing was sent. This run was due {shown(due)} and could begin only {duration(late)} later; it may "
-        f"be at most {max_minutes:g} minutes late. To run it now, press Retry, or start a new run."
+        f"Skipped: nothing was sent. This run was due {shown(due)}, and for {duration(gap)} nothing was there to start "
+        f"it; {max_minutes:g} minutes are allowed. To run it now, press Retry, or start a new run."
     )
     return Failed(name="Skipped", message=message, data=RunSkipped(message))
 
@@ -51,13 +55,38 @@ def _due(run: FlowRun) -> datetime | None:
     return due if due - run.created > SUBMITTED else None
 
 
-def _could_begin(client: SyncPrefectClient, run: FlowRun, due: datetime, now: datetime) -> datetime:
-    """When something first was there to execute the run.
+def _gap(client: SyncPrefectClient, run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:
+    """How long nothing was there to execute the run, if that was at one time longer than allowed.
 
-    That is when a worker took it up (Pending) or was told to wait for a slot. A worker that had no room itself leaves
-    no trace on the run, but the runs that it was busy with send heartbeats.
+    Something was there when a worker took the run up (Pending) or was told to wait for a slot, and at each heartbeat of
+    another run: a worker that has no room leaves no trace on the run, but those that it is busy with do.
     """
-    states = past_states(client, run)
-    begun = [s.timestamp for s in states if s.type is StateType.PENDING or s.name == "AwaitingConcurrencySlot"]
-    other = first_heartbeat_beside(client, run, due)
-    return max(due, min([now, *begun, *([other] if other else [])]))
+    own = [s.timestamp for s in past_states(client, run)
+           if s.type is StateType.PENDING or s.name == "AwaitingConcurrencySlot"]  # fmt: skip
+    alive = due
+    while now - alive > allowed:
+        later = [t for t in own if alive < t <= alive + allowed]
+        found = _heartbeat(client, run, alive, alive + allowed, EventOrder.DESC)
+        if seen := [*later, *([found] if found else [])]:
+            alive = max(seen)
+            continue
+        after = _heartbeat(client, run, alive, now, EventOrder.ASC)
+        return min([now, *(t for t in own if t > alive), *([after] if after else [])]) - alive
+    return None
+
+
+def _heartbeat(
+    client: SyncPrefectClient, run: FlowRun, since: datetime, until: datetime, order: EventOrder
+) -> datetime | None:
+    """The first or last heartbeat of a run in the same work pool; without a pool, of any run of ours."""
+    labels = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+    if run.work_pool_name:
+        labels = {"prefect.resource.role": "work-pool", "prefect.resource.name": run.work_pool_name}
+    wanted = EventFilter(
+        event=EventNameFilter(name=[HEARTBEAT]),
+        occurred=EventOccurredFilter(since=since + timedelta(microseconds=1), until=until),
+        related=EventRelatedFilter(labels=ResourceSpecification(labels)),
+        order=order,
+    )
+    found = client.read_events(wanted, limit=1).events
+    return found[0].occurred if found else None

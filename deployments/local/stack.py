@@ -93,7 +93,7 @@ def use_ledger_of(folder: Path) -> None:
 
 
 def store_variables(videos: Path) -> None:
-    """Make this machine's time zone the server's, and `videos` the folder that the forms offer, unless it has others."""
+    """Make this machine's time zone the server's, and `videos` what the forms offer, unless it has others."""
     from prefect.variables import Variable
 
     from reelflow.time_zones import machine_zone

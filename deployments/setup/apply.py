@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefect.automations import AutomationCore
@@ -17,7 +18,10 @@ from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
 from deployments.spec import ROOT, DeploymentSpec, with_block_ids
+from reelflow.errors import InputError
 from reelflow.ledger import URL_VARIABLE
+from reelflow.posts.requests import is_whole_path
+from reelflow.records.posts import without_quotes
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, refresh_choices
 from tasks.upkeep.watchdog import TAG
 from tasks.zone import TIME_ZONE_VARIABLE
@@ -179,8 +183,15 @@ def apply_time_zone(changes: Changes, desired: str, actual: ActualState) -> None
 def apply_videos_folder(changes: Changes, desired: str | None, before: Any) -> None:
     """Store the folder of the user's videos: runs find files there by their names, and the forms offer them."""
     if desired:
-        change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
-        changes.make(change, f"variable {VIDEOS_VARIABLE}", _set_variable, VIDEOS_VARIABLE, desired)
+        folder = without_quotes(desired)
+        if not is_whole_path(folder):
+            if not Path(folder).is_dir():
+                raise InputError(f"There is no folder {folder!r} here. Name the whole path of your videos.")
+            folder = str(Path(folder).absolute())
+        change = Change.CREATED if before is None else Change.UNCHANGED if before == folder else Change.UPDATED
+        changes.make(change, f"variable {VIDEOS_VARIABLE}", _set_variable, VIDEOS_VARIABLE, folder)
+        if not Path(folder).expanduser().is_dir():
+            print(f"  {folder} is not on this machine. check-connections lists its videos where publish-video runs.")
 
 
 def fill_forms(client: SyncPrefectClient, desired: list[DesiredDeployment]) -> None:

@@ -43,7 +43,8 @@ class PhoneForm(Script):
         pattern=TIME_OF_DAY, advanced=True,
     )  # fmt: skip
     max_lateness_minutes: float = entry(
-        44, "Skip if later than (minutes)", "A run that starts later than this after its scheduled time does nothing.",
+        44, "Skip if later than (minutes)", "A run of a schedule does nothing if nothing was there to start it for "
+        "longer than this, for example while the machine was off. A run that you submit yourself is never too late.",
         60, ge=0, le=10080, advanced=True,
     )  # fmt: skip
     dry_run: bool = entry(

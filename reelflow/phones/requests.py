@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from reelflow.errors import InputError
@@ -53,7 +54,7 @@ def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, 
     Raises:
         InputError: nobody, both phones and usernames, one that is not listed, or of the wrong platform.
     """
-    devices, names = _serials(form.devices, guardrails), [name.removeprefix("@") for name in _named(form.usernames)]
+    devices, names = _serials(form.devices), [name.removeprefix("@") for name in _named(form.usernames)]
     if bool(devices) == bool(names):
         raise InputError("Choose either phones or usernames, not both. Use 'all' for all that the host block lists.")
     named = devices or names
@@ -81,10 +82,9 @@ def _phone_name(phone: Phone) -> str:
     return f"{phone.serial} ({accounts})" if accounts else phone.serial
 
 
-def _serials(rows: Sequence[str], guardrails: Guardrails) -> list[str]:
-    """The serials in the rows of a form: each row is a phone as it can be chosen, or serials with commas."""
-    named = {_phone_name(phone): phone.serial for phone in guardrails.phones}
-    return _named([named.get(row.strip()) or row.partition(" (")[0] for row in rows])
+def _serials(rows: Sequence[str]) -> list[str]:
+    """The serials in the rows of a form: phones as they can be chosen, or serials alone, also several with commas."""
+    return _named([re.sub(r"\s*\([^)]*\)", "", row) for row in rows])
 
 
 def _named(rows: Sequence[str]) -> list[str]:

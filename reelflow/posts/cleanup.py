@@ -51,6 +51,13 @@ def finish_posts(
     )
 
 
+def open_outcomes(ledger: Ledger) -> list[tuple[Send, Outcome]]:
+    """Every destination at any service that has no outcome yet."""
+    found = [record for state in IN_FLIGHT for record in ledger.find(state=state)]
+    in_flight = {(send.id, o.account.id): (send, o) for send, its in found for o in its if o.state.in_flight}
+    return list(in_flight.values())
+
+
 def unconfirmed_sends(ledger: Ledger, service: str | None = None) -> list[SendRecord]:
     """Sends that wait for a person: of one service, or of all."""
     found = ledger.find(state=PostState.UNCONFIRMED)

@@ -65,9 +65,9 @@ class PostForm(Form):
         0, advanced=True, ge=0, le=1000,
     )  # fmt: skip
     max_lateness_minutes: float = entry(
-        14, "Skip if later than (minutes)", "A run of a schedule that could start only later than this after its "
-        "time publishes nothing, for example after the machine was off. Waiting for other runs or for the plan does "
-        "not count, and a run that you submit yourself is never too late.",
+        14, "Skip if later than (minutes)", "A run of a schedule publishes nothing if nothing was there to start it "
+        "for longer than this, for example while the machine was off. Waiting for other runs or for the plan does not "
+        "count, and a run that you submit yourself is never too late.",
         30, advanced=True, ge=0, le=10080,
     )  # fmt: skip
     cancel_post_with_run: bool = entry(

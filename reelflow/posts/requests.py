@@ -21,7 +21,7 @@ def read_video(name: str, folder: str | None = None) -> Video:
 
     Args:
         name: As people write it, or copy it: quotes around it do not count.
-        folder: Where a file is that is named without its whole path, if it is not in the current folder.
+        folder: Where a file is looked for first that is named without its whole path.
 
     Raises:
         InputError: everything that is wrong with it.
@@ -48,13 +48,15 @@ def read_video(name: str, folder: str | None = None) -> Video:
 
 def is_whole_path(name: str) -> bool:
     """Whether a path says where the file is, by the rules of any system."""
+    name = without_quotes(name)
     return PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or name.startswith("~")
 
 
 def _find(name: str, folder: str | None) -> Path:
     path = Path(name).expanduser()
-    if folder and not is_whole_path(name) and not path.exists():
-        return Path(folder).expanduser() / path
+    if folder and not is_whole_path(name):
+        in_folder = Path(folder).expanduser() / path
+        return in_folder if in_folder.exists() or not path.exists() else path
     return path
 
 

@@ -42,8 +42,8 @@ def publishing_time(when: datetime | str | None, time_zone: str, now: datetime) 
     return moment
 
 
-def read_time(text: str, now: datetime) -> datetime | None:
-    """A date and time as people write it; without a zone unless it names an offset. None if the text is empty.
+def read_time(text: str, now: datetime) -> datetime:
+    """A date and time as people write it; without a zone unless it names an offset.
 
     Only what has one meaning on every day is taken: "tomorrow" would be another post when the run is started again, and
     03/04 is two dates.
@@ -56,12 +56,8 @@ def read_time(text: str, now: datetime) -> datetime | None:
         InputError: it is none of those.
     """
     text = " ".join(text.split())
-    if not text:
-        return None
-    refused = InputError(
-        f"The time {one_line(text)!r} cannot be read. Write the date and the time, such as "
-        f"{now + timedelta(days=1):%Y-%m-%d} 18:00."
-    )
+    what = f"The time {one_line(text)!r} cannot be read." if text else "The time is empty."
+    refused = InputError(f"{what} Write the date and the time, such as {now + timedelta(days=1):%Y-%m-%d} 18:00.")
     try:
         if len(text) > len("2026-11-27"):  # a date alone has no time, and midnight is a guess
             return datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Watch posts in Taisly's history until every platform has an outcome.
+"""Watch posts in Taisly's history until every platform has an outcome, or the time is over.
 
 Each key has one reader, in one of the runs. It reads the history by time range for every open post of every run, and
 writes the outcomes to the ledger, where the other runs read them. On the smallest plan (50 requests an hour), one check

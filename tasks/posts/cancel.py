@@ -19,6 +19,10 @@ from tasks.ledger import open_ledger, reopen_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
+from tasks.zone import use_server_zone
+
+SHUTDOWN = "shutting down"
+"""In the message of a run that nobody cancelled: the process that serves the flows was told to end."""
 
 
 def cancel_run_name() -> str:
@@ -59,9 +63,10 @@ def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Pr
 
     A hook that runs in another process.
     """
+    use_server_zone()
     try:
         ledger = reopen_ledger()
-        if _cancels_post_too(flow_run.parameters):
+        if _cancels_post_too(flow_run.parameters) and SHUTDOWN not in (state.message or ""):
             _cancel_scheduled(ledger, flow_run)
         message = cancelled_message(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())
     except ReelflowError as error:

@@ -1,34 +1,79 @@
 """Finish what earlier runs left open, and resolve posts that only a person can."""
 
+from prefect.client.orchestration import get_client
+
 from blocks import TaislyAccount
+from blocks.reference import load_saved
+from reelflow.errors import ReelflowError
+from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from reelflow.posts.form import FinishForm, ResolveForm
 from reelflow.posts.report import FinishReport
+from reelflow.records.posts import Outcome, Send
 from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of, explained_open_posts
+from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
 
 @step("finish open posts", retry=Retry.READ)
 def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
-    """Watch every open post for some minutes; returns new outcomes, open posts and posts that wait for a person."""
-    with taisly.get_rate_limited(open_ledger()) as client:
-        found = cleanup.finish_posts(
+    """Watch every open post for some minutes; returns new outcomes, open posts and posts that wait for a person.
+
+    Those that were sent with another saved Taisly account, too: a run names its account, and then leaves the rest to
+    whoever finishes open posts.
+
+    Raises:
+        ReelflowError: the history of an account cannot be read; what the others tell is on record.
+    """
+    ledger, others = open_ledger(), _other_accounts(taisly)
+    seconds = form.minutes * 60 / (1 + len(others))
+    results, troubles = [_finish(taisly, ledger, seconds)], list[ReelflowError]()
+    for other in others:
+        try:
+            if ledger.open_sends(other.service):
+                results.append(_finish(other, ledger, seconds))
+        except ReelflowError as error:
+            troubles.append(error)
+    report = _report([send for found in results for send in found.news], ledger)
+    if troubles:
+        raise troubles[0]
+    return report
+
+
+def _other_accounts(taisly: TaislyAccount) -> list[TaislyAccount]:
+    """The saved Taisly accounts with another key."""
+    with asking_prefect(), get_client(sync_client=True) as client:
+        documents = client.read_block_documents_by_type(TaislyAccount.get_block_type_slug())
+        found = [load_saved(TaislyAccount, document.name) for document in documents if document.name]
+    by_key = {each.api_key.get_secret_value(): each for each in found if each is not None}
+    by_key.pop(taisly.api_key.get_secret_value(), None)
+    return list(by_key.values())
+
+
+def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> cleanup.FinishResult:
+    with taisly.get_rate_limited(ledger) as client:
+        return cleanup.finish_posts(
             client,
-            seconds=form.minutes * 60,
+            seconds=seconds,
             first_pause=taisly.first_look_seconds,
             grace=taisly.grace_seconds,
             on_news=tell_outcome,
         )
+
+
+def _report(news: list[tuple[Send, Outcome]], ledger: Ledger) -> FinishReport:
+    """What is known after all accounts were looked at; shown as an artifact if there is anything to show."""
+    still_open, unconfirmed = cleanup.open_outcomes(ledger), cleanup.unconfirmed_sends(ledger)
     report = FinishReport(
-        ended=[outcome for _, outcome in found.news],
-        still_open=found.still_open,
-        unconfirmed=[send.id for send, _ in found.unconfirmed],
+        ended=[outcome for _, outcome in news],
+        still_open=len(still_open),
+        unconfirmed=[send.id for send, _ in unconfirmed],
     )
-    shown = [*found.news, *((send, o) for send, outcomes in found.unconfirmed for o in outcomes)]
+    shown = [*news, *((send, o) for send, outcomes in unconfirmed for o in outcomes)]
     if shown:
         columns = {
             "File": [plain_text(send.file) for send, _ in shown],

@@ -2,9 +2,12 @@
 
 from functools import partial
 
+from prefect import get_run_logger
 from prefect.runtime import flow_run
 
 from blocks import TaislyAccount
+from reelflow.errors import ReelflowError
+from reelflow.ledger import Ledger
 from reelflow.posts import sending
 from reelflow.posts.looking_back import check_found, look_back
 from reelflow.records.post_states import PostState
@@ -47,5 +50,15 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             before_upload=partial(confirm_ledger, ledger),
         )
     if sent.sent_now:
-        fail_step_for(request, ledger.sends(sent.send_ids), {PostState.REFUSED}, sent)
+        _fail_where_refused(ledger, request, sent)
     return sent
+
+
+def _fail_where_refused(ledger: Ledger, request: PostRequest, sent: sending.SendResult) -> None:
+    """Fail the step, and only that, where Taisly refused the post; nothing may undo a send that was made."""
+    try:
+        records = ledger.sends(sent.send_ids)
+    except ReelflowError as error:
+        get_run_logger().warning("Whether Taisly refused the post cannot be read now: %s", error)
+        return
+    fail_step_for(request, records, {PostState.REFUSED}, sent)

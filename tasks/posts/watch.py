@@ -1,4 +1,4 @@
-"""Watch posts until every platform has an outcome."""
+"""Watch posts until every platform has an outcome, or the time is over."""
 
 from collections.abc import Sequence, Set
 from typing import Any
