@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from prefect import Flow
 
 ROOT = Path(__file__).parents[1]
-FILE = Path(__file__).with_name("prefect.yaml")
+FILE = ROOT / "prefect.yaml"
+"""In the root, where `prefect deploy` looks for it."""
 MAIN = "main"
 """The name of the blocks, and of the phone PC, in prefect.yaml."""
 PHONE_POOL_PREFIX = "phones-"

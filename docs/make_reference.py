@@ -19,7 +19,7 @@ FILE = ROOT / "docs" / "flows.md"
 COMMANDS = ROOT / "docs" / "commands.md"
 _HEAD = """# Flows and their forms
 
-Generated from the code by `make docs`. Every flow is a deployment of the same name in `deployments/prefect.yaml`. Start
+Generated from the code by `make docs`. Every flow is a deployment of the same name in `prefect.yaml`. Start
 it from its form in the Prefect UI, by a schedule, or through Prefect's API.
 
 """
@@ -105,7 +105,7 @@ def _row(name: str, field: dict[str, Any], required: bool) -> str:
 
 
 def _default(value: Any) -> str:
-    if value in (None, "", []):
+    if value in (None, "", [], {}):  # {}: the first tab of a field that may be nothing
         return ""
     if isinstance(value, bool):
         return "on" if value else "off"

@@ -406,7 +406,7 @@ def test_prefect_deploy_all_twice_changes_nothing(own_server: Server, sandbox: A
         ask("POST", f"{own_server.api}/work_pools/", name=pool, type="process")
     with own_server.as_client(own_server.api):
         register_block_types(Changes([], dry_run=False))
-    command = ("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    command = ("prefect", "--no-prompt", "deploy", "--all")
 
     first = own_server.run(*command)
     before = _plain(own_server.all("deployments"))

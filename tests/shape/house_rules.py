@@ -87,7 +87,7 @@ def banned_words(root: Path) -> Iterator[Finding]:
 
 def words_of_the_ui(root: Path) -> Iterator[Finding]:
     """The engine names no deployment, no worker or work pool, and nothing by its place in a form."""
-    named = yaml.safe_load((root / "deployments" / "prefect.yaml").read_text("utf-8"))["deployments"]
+    named = yaml.safe_load((root / "prefect.yaml").read_text("utf-8"))["deployments"]
     names = "|".join(each["name"] for each in named)
     pattern = re.compile(rf"\b({names})\b|\b(block|field) (below|above)\b|\b(workers?|work pools?)\b")
     for path in sorted((root / "reelflow").rglob("*.py")):
@@ -111,7 +111,7 @@ def _texts(root: Path) -> Iterator[tuple[Path, int, str]]:
         for pattern in ("*.yaml", "*.html"):
             for path in sorted((root / layer).rglob(pattern)):
                 yield path.relative_to(root), 1, path.read_text("utf-8")
-    for path in (*sorted(root.glob("*.md")), *sorted((root / "docs").glob("*.md"))):
+    for path in (*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md")), root / "prefect.yaml"):
         yield path.relative_to(root), 1, path.read_text("utf-8")
 
 

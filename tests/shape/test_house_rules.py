@@ -14,7 +14,7 @@ def _tree(root: Path, **files: str) -> Path:
     """A small project: file names with two underscores for a slash."""
     for layer in house_rules.LAYERS:
         (root / layer).mkdir(parents=True)
-    (root / "deployments" / "prefect.yaml").write_text("deployments: [{name: publish-video}]")
+    (root / "prefect.yaml").write_text("deployments: [{name: publish-video}]")
     for name, text in files.items():
         (root / f"{name.replace('__', '/')}.py").write_text(text)
     return root
