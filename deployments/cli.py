@@ -205,8 +205,8 @@ app.command(
     name="setup",
     help=(
         "Create blocks, work pools, deployments and automations on your Prefect server. Safe to run again.\n\n"
-        "Setup reads the Taisly API key from TAISLY_API_KEY or asks for it, and never shows it. Schedules are created "
-        "paused; turn them on in the UI. Setup keeps what you have changed there."
+        "Setup reads the Taisly API key from TAISLY_API_KEY or asks for it, and never shows it. The schedules of "
+        "upkeep are on; turn the others on in the UI. Setup keeps what you have changed there."
     ),
 )
 app.command(

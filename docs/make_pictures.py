@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,7 +29,7 @@ RUN_SECONDS = 180.0
 
 
 def make_pictures() -> None:
-    """Take the six pictures."""
+    """Take the seven pictures."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -41,6 +42,8 @@ def make_pictures() -> None:
         _take(page, f"{ui}/v2/deployments?limit=25", "deployments")
         with SyncPrefectClient(f"{ui}/api", httpx_settings={"trust_env": False}) as client:
             _take(page, f"{ui}/v2/deployments/deployment/{_id(client, 'publish-video')}/run", "form")
+            _write_time(page)
+            _take(page, None, "schedule")
             run_id = _run(client, "publish-and-engage")
         _take(page, f"{ui}/v2/runs/flow-run/{run_id}", "run")
         for picture, text in (("report", "Published to"), ("phones", "comments completed")):
@@ -85,6 +88,13 @@ def _run(client: SyncPrefectClient, deployment: str) -> UUID:
     if not wait_until(ended, RUN_SECONDS, every=1):
         raise SystemExit(f"The run of {deployment} did not finish in {RUN_SECONDS:.0f} s.")
     return run_id
+
+
+def _write_time(page: Any) -> None:
+    """Open the tab "At" of "Publish at" in the form, and write a time there."""
+    page.get_by_role("tab", name="At", exact=True).click()
+    tomorrow = datetime.now() + timedelta(days=1)  # noqa: DTZ005
+    page.get_by_role("tabpanel", name="At", exact=True).get_by_role("textbox").fill(f"{tomorrow:%d %b} 18:00")
 
 
 def _take(page: Any, address: str | None, name: str) -> None:

@@ -230,7 +230,7 @@ def report_existing_automations(changes: Changes) -> None:
     for thing in present:
         changes.make(Change.UNCHANGED, thing)
     if not present:
-        changes.skip("automations", "name a notification block with --notify slug/name (docs/operations.md)")
+        changes.skip("automations", "name a notification block with --notify slug/name (docs/howto/alarms.md)")
 
 
 def remove(client: SyncPrefectClient, thing: str) -> None:

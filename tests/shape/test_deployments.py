@@ -25,7 +25,7 @@ from tasks.upkeep.watchdog import TAG
 
 ROOT = Path(__file__).parents[2]
 SPECS = deployment_specs()
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+ALARMS = (ROOT / "docs" / "howto" / "alarms.md").read_text("utf-8")
 UPKEEP = ("finish-open-posts", "finish-phone-tasks", "check-connections", "watch-runs")
 SCRIPTS = PhoneForm.__subclasses__()
 
@@ -116,7 +116,7 @@ def test_every_automation_is_one_of_ours_and_sends_to_the_block_that_is_named() 
 
     automations = desired_automations(str(block))
 
-    assert f"creates the {len(automations)} automations" in " ".join(OPERATIONS.split())
+    assert f"creates the {len(automations)} automations" in " ".join(ALARMS.split())
     assert all(each.name.startswith("reelflow: ") and each.description.endswith(".") for each in automations)
     assert {action.block_document_id for each in automations for action in each.actions} == {block}
 
