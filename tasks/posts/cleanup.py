@@ -47,8 +47,9 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
 def _other_accounts(taisly: TaislyAccount) -> list[TaislyAccount]:
     """The saved Taisly accounts with another key."""
     with asking_prefect(), get_client(sync_client=True) as client:
-        documents = client.read_block_documents_by_type(TaislyAccount.get_block_type_slug())
-        found = [load_saved(TaislyAccount, document.name) for document in documents if document.name]
+        documents, slug = client.read_block_documents(include_secrets=False), TaislyAccount.get_block_type_slug()
+        names = [d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug]
+        found = [load_saved(TaislyAccount, name) for name in names]
     by_key = {each.api_key.get_secret_value(): each for each in found if each is not None}
     by_key.pop(taisly.api_key.get_secret_value(), None)
     return list(by_key.values())
