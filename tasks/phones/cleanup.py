@@ -28,6 +28,7 @@ def finish_phones(host: TikMatrixHost, form: FinishPhonesForm) -> FinishReport:
         ServiceError: TikMatrix does not answer.
     """
     settings = WatchSettings(form.minutes * 60, host.poll_seconds, auto_retry=host.auto_retry)
+    host.check()  # also with nothing open: no other machine can tell that TikMatrix is away
     with host.get_client() as client:
         done = cleanup.finish_phone_tasks(
             client, open_ledger(), host.key, run_has_ended=_run_has_ended, settings=settings, cancel=form.cancel_tasks

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from blocks import BY_SLUG, ReelflowLedger, TaislyAccount, TikMatrixHost
 from blocks.reference import load_saved
+from reelflow.addresses import is_loopback
 from reelflow.errors import (
     Busy,
     ChecksFailed,
@@ -27,6 +28,11 @@ from tasks.ledger import current_ledger
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
+_ON_ITS_PC = (
+    "is not reachable from this machine; its own PC checks it, with finish-phone-tasks. If this is that PC, start "
+    "TikMatrix."
+)
+"""Of TikMatrix at a local address: every PC with phones has the same one, so nothing tells whether it is this PC's."""
 
 
 class Finding(NamedTuple):
@@ -39,7 +45,7 @@ class Finding(NamedTuple):
 
 
 def check_ledger(ledger: Ledger) -> Finding:
-    """Check whether the ledger can be used, has lost sends, or has posts that wait for a person."""
+    """Check whether the ledger can be used. Lost sends, and what waits for a person, are a warning: they rang once."""
     try:
         identity = ledger.identity()
         unconfirmed = unconfirmed_sends(ledger)
@@ -63,7 +69,7 @@ def check_ledger(ledger: Ledger) -> Finding:
         parts.append(
             f"{what} to TikMatrix waiting for you (run manage-phone-tasks: 'mark done' or 'mark not done' {ids})"
         )
-    return Finding("Ledger", len(parts) == 1, "; ".join(parts))
+    return Finding("Ledger", True, "; ".join(parts), is_warning=len(parts) > 1)
 
 
 def find_ledger() -> tuple[Ledger | None, Finding]:
@@ -87,11 +93,17 @@ def check_blocks(ledger: Ledger, names: list[tuple[str, str]]) -> Iterator[Findi
         yield _finding(f"{kind._block_type_name} {name!r}", partial(_load_and_check, kind, name, ledger))
 
 
-def _load_and_check(kind: type[Any], name: str, ledger: Ledger) -> str:
+def _load_and_check(kind: type[Any], name: str, ledger: Ledger) -> tuple[str, bool]:
+    """A one-line summary of a block, and whether it is a warning."""
     block = load_saved(kind, name)
     if block is None:
         raise InputError("was removed just now. Run the check again.")
-    return check_block(block, ledger)
+    try:
+        return check_block(block, ledger), False
+    except NothingSent as error:
+        if isinstance(error, Busy) or not (isinstance(block, TikMatrixHost) and is_loopback(block.base_url)):
+            raise
+        return f"{block.base_url} {_ON_ITS_PC}", True
 
 
 def check_block(block: Any, ledger: Ledger) -> str:
@@ -155,9 +167,10 @@ def check_clock(ahead: float | None) -> None:
     )
 
 
-def _finding(what: str, check: Callable[[], str]) -> Finding:
+def _finding(what: str, check: Callable[[], tuple[str, bool]]) -> Finding:
     try:
-        return Finding(what, True, check())
+        found, is_warning = check()
+        return Finding(what, True, found, is_warning)
     except ReelflowError as error:
         return Finding(what, False, with_next_step(error))
     except (ValueError, RuntimeError) as error:
