@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.events import Resource
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.events.schemas.automations import Posture
+from prefect.events.schemas.events import matches
 from prefect.settings import PREFECT_UI_URL
 
 from reelflow.errors import InputError, ReelflowError
 from reelflow.wording import listed
 from tasks.alarm_messages import Message
-from tasks.alarms import ALARM, send_message
+from tasks.alarms import ALARM, resource_of, send_message
 
 EXECUTED, FAILED = "prefect.automation.action.executed", "prefect.automation.action.failed"
 TEST_SECONDS = 30.0
@@ -31,9 +34,18 @@ def receivers(client: SyncPrefectClient) -> list[Any]:
         automation
         for automation in client.read_automations()
         if automation.enabled
-        and ALARM in getattr(automation.trigger, "expect", ())
+        and _reacts_to_alarms(automation.trigger)
         and any(getattr(action, "block_document_id", None) in blocks for action in automation.actions)
     ]
+
+
+def _reacts_to_alarms(trigger: Any) -> bool:
+    """Whether a trigger fires for an alarm, also as one of several events: `reelflow.*`, or of a resource any event."""
+    if getattr(trigger, "posture", None) != Posture.Reactive:
+        return False
+    an_alarm = Resource({"prefect.resource.id": resource_of("any")})
+    is_expected = not trigger.expect or any(matches(pattern, ALARM) for pattern in trigger.expect)
+    return bool(is_expected and trigger.match.matches(an_alarm))
 
 
 def ring_test(client: SyncPrefectClient) -> str:
@@ -63,22 +75,24 @@ def ring_test(client: SyncPrefectClient) -> str:
     sent = f"Sent the test alarm {message.subject!r}."
     if len(outcomes) == len(found):
         return f"{sent} The automation {done} has notified. Look for it where your notification block sends."
+    silent = listed([name for resource, name in found.items() if resource not in outcomes])
     return (
-        f"{sent} The Prefect server has not notified anybody within {TEST_SECONDS:.0f} s. Look at the automations at "
-        f"{PREFECT_UI_URL.value() or 'the UI'}/automations and at the server's log."
+        f"{sent} {f'The automation {done} has notified. ' if done else ''}Nothing has come of the automation {silent} "
+        f"within {TEST_SECONDS:.0f} s. Look at the automations at {PREFECT_UI_URL.value() or 'the UI'}/automations and "
+        "at the server's log."
     )
 
 
 def _wait_for(client: SyncPrefectClient, found: dict[str, str], began: datetime) -> dict[str, str]:
     """What the server says of each automation: the reason why its notification failed, or nothing."""
-    wanted = EventFilter(
-        event=EventNameFilter(name=[EXECUTED, FAILED]),
-        resource=EventResourceFilter(id=list(found)),
-        occurred=EventOccurredFilter(since=began),
-    )
     end, outcomes = time.monotonic() + TEST_SECONDS, dict[str, str]()
     while len(outcomes) < len(found) and time.monotonic() < end:
         time.sleep(0.5)
+        wanted = EventFilter(
+            event=EventNameFilter(name=[EXECUTED, FAILED]),
+            resource=EventResourceFilter(id=list(found)),
+            occurred=EventOccurredFilter(since=began),  # and until the time at which this filter is made
+        )
         for event in client.read_events(wanted, limit=50).events:
             reason = str(event.payload.get("reason") or "unknown reason") if event.event == FAILED else ""
             outcomes[str(event.resource.id)] = reason

@@ -110,7 +110,8 @@ def flow(*, alarms: bool = True, **options: Any) -> Callable[[Callable[P, R]], F
         **options: As for `prefect.flow`.
     """
     if alarms:
-        options = {"on_failure": [ring_failed], "on_crashed": [ring_crashed], **options}
+        for hook, ring in (("on_failure", ring_failed), ("on_crashed", ring_crashed)):
+            options[hook] = [*(options.get(hook) or ()), ring]
 
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
         @functools.wraps(run)
