@@ -30,6 +30,7 @@ be stored, logged and sent between processes. The sandbox has its own errors, si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -162,11 +163,13 @@ class RunFailed(ReelflowError):
 
     Attributes:
         report: The outcome of each part; None if there is no report.
+        failures: What failed besides the posts and the phone tasks of the ledger, a sentence for each.
     """
 
-    def __init__(self, message: str, report: BaseModel | None = None) -> None:
+    def __init__(self, message: str, report: BaseModel | None = None, failures: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.report = report
+        self.failures = tuple(failures)
 
 
 class PublishFailed(RunFailed):

@@ -15,6 +15,7 @@ _ENDED = {
     "FAILED": "failed",
     "REFUSED": "refused",
     "UNCONFIRMED": "unconfirmed",
+    "NOT SENT": "not sent",
     "GONE": "gone from TikMatrix",
     "CRASHED": "crashed",
     "SKIPPED": "skipped",
@@ -23,7 +24,11 @@ _ENDED = {
 _NOUNS = {"post": "post", "phone task": "phone task", "phone request": "request to TikMatrix", "run": "run"}
 _PLURALS = {"phone request": "requests to TikMatrix"}
 _ADVICE = {
-    ("post", "FAILED"): "Fix the cause there. To send the same post again, set 'Send again on purpose' to 1.",
+    ("post", "FAILED"): (
+        "Check the account first: a platform may publish a post after it reported a failure. Then fix the cause there. "
+        "To send the same post again, set 'Send again on purpose' to 1."
+    ),
+    ("post", "NOT SENT"): "Start the run again.",
     ("post", "REFUSED"): "Nothing was published there. Fix the cause, then start the run again.",
     ("post", "UNCONFIRMED"): (
         "It may or may not have been published. Check the account, then run resolve-post with the send ID and choose "
@@ -92,8 +97,9 @@ def _line(alarms: Sequence[Alarm], *, with_reason: bool) -> str:
     line = first.subject
     if who := ", ".join(dict.fromkeys(alarm.who for alarm in alarms if alarm.who)):
         line += f": {who}"
-    if name := _IDS.get((first.kind, first.state)):
-        line += f" ({name} {', '.join(dict.fromkeys(alarm.ref for alarm in alarms if alarm.ref))})"
+    name, refs = _IDS.get((first.kind, first.state)), ", ".join(dict.fromkeys(a.ref for a in alarms if a.ref))
+    if name and refs:
+        line += f" ({name} {refs})"
     if with_reason and first.reason:
         line += f": {first.reason}"
     return f"{line}\n  {link}" if (link := link_to(first.flow_run)) else line
@@ -103,6 +109,8 @@ def _advice(alarms: Sequence[Alarm]) -> str:
     first = alarms[0]
     if (first.kind, first.state) == ("phone request", "UNCONFIRMED"):
         return what_to_do([alarm.ref for alarm in alarms])
+    if (first.kind, first.state) == ("post", "UNCONFIRMED") and not any(alarm.ref for alarm in alarms):
+        return ""  # its reason is the run's own sentence, which says what to do
     return _ADVICE.get((first.kind, first.state), "")
 
 

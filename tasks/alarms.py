@@ -7,22 +7,27 @@ badly in another way, and the telling. A message is the event `reelflow.alarm`; 
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import State
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as this_run
 
 from reelflow.errors import PublishFailed, ReelflowError, RunFailed, RunSkipped
 from reelflow.ledger import Ledger
+from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.posts.report import PublishReport
 from reelflow.records.alarms import QUIET_SECONDS, Alarm, AlarmGroup, cause_of
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, SendRecord
 from tasks.alarm_messages import Message, message_of
 from tasks.ledger import open_ledger
 
@@ -62,9 +67,11 @@ def ring_after(state: Any) -> None:
 def ring_failed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
     """A hook: record that a run failed, unless the ledger has that by its outcomes; then ring."""
     if not is_dry_run(flow_run.parameters):
+        error = _error_of(state)
         _record(
             lambda: _alarms_of_failed(flow_run, state),
             known=lambda ledger: _outcomes_on_record(ledger, flow_run, state),
+            failures=error.failures if isinstance(error, RunFailed) else (),
         )
     ring()
 
@@ -145,22 +152,36 @@ def _tell(group: AlarmGroup) -> None:
     log.debug("Sent an alarm: %s.", message.subject)
 
 
-def _record(found: Callable[[], list[Alarm]], known: Callable[[Ledger], list[Alarm]] = lambda ledger: []) -> None:
+def _record(
+    found: Callable[[], list[Alarm]],
+    known: Callable[[Ledger], list[Alarm]] = lambda ledger: [],
+    failures: Sequence[str] = (),
+) -> None:
     """Record alarms; where the ledger cannot be used, tell them at once. Never fails the run.
 
     Args:
         found: Returns them.
         known: Returns what is on record already, and is not told a second time.
+        failures: What else failed than what the ledger records by itself, as sentences.
     """
     try:
         alarms = found()
         try:
             ledger = open_ledger()
-            ledger.add_alarms(_without(known(ledger), alarms))
+            ledger.add_alarms(_without(_known_if_readable(known, ledger), alarms, failures))
         except ReelflowError:
             _tell_without_ledger(alarms)
     except Exception as error:  # noqa: BLE001 - as above
         log.warning("An alarm could not be recorded: %s", error)
+
+
+def _known_if_readable(known: Callable[[Ledger], list[Alarm]], ledger: Ledger) -> list[Alarm]:
+    """What is on record; nothing if the Prefect server cannot be asked: told twice is better than not at all."""
+    try:
+        return known(ledger)
+    except (httpx.HTTPError, PrefectException) as error:
+        log.warning("Whether an alarm is told by another run cannot be read: %s", error)
+        return []
 
 
 def _outcomes_on_record(ledger: Ledger, flow_run: Any, state: Any) -> list[Alarm]:
@@ -175,10 +196,17 @@ def _outcomes_on_record(ledger: Ledger, flow_run: Any, state: Any) -> list[Alarm
     return [alarm for alarm in found if alarm.kind != "run" or alarm.flow_run != own]
 
 
-def _without(known: list[Alarm], alarms: list[Alarm]) -> list[Alarm]:
-    """What is not known yet. That a run failed is known if anything of it is."""
+def _without(known: list[Alarm], alarms: list[Alarm], failures: Sequence[str]) -> list[Alarm]:
+    """What is not known yet. That a run failed is known if something of it is, and whatever else failed, too."""
     told = {(alarm.subject, alarm.who, alarm.state) for alarm in known}
-    return [a for a in alarms if not (told if a.kind == "run" else (a.subject, a.who, a.state) in told)]
+    is_explained = bool(known) and all(any(_tells(alarm, failure) for alarm in known) for failure in failures)
+    return [a for a in alarms if not (is_explained if a.kind == "run" else (a.subject, a.who, a.state) in told)]
+
+
+def _tells(alarm: Alarm, failure: str) -> bool:
+    """Whether an alarm on record is about a failure that a run names in a sentence."""
+    words = alarm.reason.rstrip(".") or alarm.who
+    return bool(words) and words in failure
 
 
 def _tell_without_ledger(alarms: list[Alarm]) -> None:
@@ -210,24 +238,47 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
     run, error = str(flow_run.id), _error_of(state)
     report = error.report if isinstance(error, PublishFailed) else None
     if isinstance(report, PublishReport):
-        return [
-            Alarm(
-                key=f"run {run} {flow_run.run_count} {outcome.account.id} {outcome.state}",
-                kind="post",
-                state="FAILED" if outcome.state == "CLAIMED" else outcome.state,
-                subject=report.request.video.path.name,
-                who=outcome.account.label,
-                reason=outcome.detail or ("Not sent" if outcome.state == "CLAIMED" else ""),
-                cause=cause_of("post", outcome.state, outcome.detail),
-                flow_run=run,
-            )
-            for outcome in report.outcomes
-            if outcome.state.needs_attention
-        ]
+        bad = [outcome for outcome in report.outcomes if outcome.state.needs_attention]
+        video = report.request.video.path.name
+        posts = [_post_alarm(flow_run, video, outcome, _send_of(outcome)) for outcome in bad]
+        if error.failures:
+            posts.append(_failed_run(flow_run, " ".join(error.failures)))
+        return posts
     if isinstance(error, RunSkipped):
         return [_run_alarm(run, flow_run.name, "SKIPPED", state.message or "Skipped.", "late")]
-    key = f"run {run} {flow_run.run_count} FAILED"
-    return [_run_alarm(run, flow_run.name, "FAILED", state.message or "It failed.", key=key)]
+    return [_failed_run(flow_run, state.message or "It failed.")]
+
+
+def _failed_run(flow_run: Any, reason: str) -> Alarm:
+    key = f"run {flow_run.id} {flow_run.run_count} FAILED"
+    return _run_alarm(str(flow_run.id), flow_run.name, "FAILED", reason, key=key)
+
+
+def _post_alarm(flow_run: Any, video: str, outcome: Outcome, send: SendRecord | None) -> Alarm:
+    """The alarm of a post at one account, as the ledger's own: with the send ID, and the reason without advice."""
+    reason, state = outcome.detail, "NOT SENT" if outcome.state is PostState.CLAIMED else str(outcome.state)
+    if send is not None:
+        reason = next((o.detail for o in send[1] if o.account.id == outcome.account.id), reason)
+    return Alarm(
+        key=f"run {flow_run.id} {flow_run.run_count} {outcome.account.id} {outcome.state}",
+        kind="post",
+        state=state,
+        subject=video,
+        who=outcome.account.label,
+        reason=reason,
+        cause=cause_of("post", state, reason),
+        flow_run=str(flow_run.id),
+        ref=send[0].id if send else "",
+    )
+
+
+def _send_of(outcome: Outcome) -> SendRecord | None:
+    """The send that a person has to resolve, which may be an earlier run's; None if the ledger cannot tell."""
+    if outcome.state is not PostState.UNCONFIRMED:
+        return None
+    with suppress(ReelflowError):
+        return next((found for found in unconfirmed_sends(open_ledger()) if found[0].id in outcome.detail), None)
+    return None
 
 
 def _run_alarm(flow_run: str, name: str, state: str, reason: str, cause: str = "", *, key: str = "") -> Alarm:

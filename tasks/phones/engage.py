@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from blocks import TikMatrixHost
-from reelflow.errors import InputError, PhonesFailed, ReelflowError
+from reelflow.errors import InputError, PhonesFailed, PublishFailed, ReelflowError
 from reelflow.phones.engagement import (
     EngagementJob,
     EngagementPart,
@@ -89,10 +89,11 @@ def deployment_on(pc: str, job: EngagementJob) -> str:
 
 @dataclass
 class EngagementResult:
-    """The result of the phones' part: one line for each part, and whether any failed."""
+    """The result of the phones' part: one line for each part, whether any failed, and what besides phone tasks."""
 
     lines: list[str] = field(default_factory=list)
     failed: bool = False
+    failures: list[str] = field(default_factory=list)
 
 
 def phone_parts(form: EngageForm, report: PublishReport) -> tuple[list[EngagementPart], list[str]]:
@@ -112,11 +113,12 @@ def engage_phones(
     result = EngagementResult(lines=list(left_out))
     for part in parts:
         try:
-            line, failed = _engage(host, form, part)
+            line, failed, troubles = _engage(host, form, part)
         except ReelflowError as error:
-            line, failed = str(error), True
+            line, failed, troubles = str(error), True, [str(error)]
         result.lines.append(line)
         result.failed |= failed
+        result.failures += troubles
     return result
 
 
@@ -134,22 +136,25 @@ def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementRe
 def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:
     """The final state of a run that publishes and engages: that of the post, unless only the phones failed."""
     state = posts_report.final_state(report, *engaged.lines)
-    if engaged.failed and not report.failed:
-        return Failed(message=state.message, data=PhonesFailed(str(state.message)))
+    message = str(state.message)
+    if engaged.failed and report.failed:
+        return Failed(message=message, data=PublishFailed(message, report, engaged.failures))
+    if engaged.failed:
+        return Failed(message=message, data=PhonesFailed(message, failures=engaged.failures))
     return state
 
 
-def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> tuple[str, bool]:
-    """Run one part and wait until it ends; returns a one-line summary, and whether some of its tasks failed.
+def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> tuple[str, bool, list[str]]:
+    """Run one part and wait until it ends; returns a one-line summary, whether it failed, and the troubles of requests.
 
     Raises:
         ReelflowError: it could not run, or its run on another machine failed.
     """
     pc = form.phone_pc.strip()
     if pc or host is None:
-        return hand_over(deployment_on(pc, part.job), part), False
+        return hand_over(deployment_on(pc, part.job), part), False, []
     report = _engage_here(host, part)
-    return report.summary, report.failed
+    return report.summary, report.failed, report.troubles
 
 
 def _engage_here(host: TikMatrixHost, part: EngagementPart) -> PhoneReport:

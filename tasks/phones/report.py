@@ -57,7 +57,7 @@ def report_phones(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan) -
 def final_state(report: PhoneReport) -> State[Any]:
     """The final state of a run with this report."""
     if report.failed:
-        return Failed(message=report.summary, data=PhonesFailed(report.summary, report))
+        return Failed(message=report.summary, data=PhonesFailed(report.summary, report, report.troubles))
     if report.dry_run:
         name = "Dry run"
     elif report.unfinished:

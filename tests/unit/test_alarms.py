@@ -278,6 +278,32 @@ def test_a_message_says_what_to_do() -> None:
     assert "this request ID: r1" in phones
 
 
+def test_a_message_about_a_failed_post_begins_with_the_account() -> None:
+    """A platform may publish what it reported as failed: sending it again comes last."""
+    body = message_of(AlarmGroup((_post_alarm("a.mp4", "X @y"),), is_more=False)).body
+
+    assert body.splitlines()[-1].startswith("Check the account first")
+
+
+def test_a_message_about_a_post_that_was_not_sent_asks_for_a_new_run_only() -> None:
+    """Sent again on purpose it would not be checked, and a late answer may still show that it is out."""
+    message = message_of(AlarmGroup((_post_alarm("a.mp4", "X @y", "NOT SENT", ""),), is_more=False))
+
+    assert message.subject == "reelflow: a.mp4 not sent (X @y)"
+    assert message.body.splitlines()[-1] == "Start the run again."
+    assert "Send again on purpose" not in message.body
+
+
+def test_a_message_without_a_send_id_leaves_the_advice_to_its_reason() -> None:
+    """The reason of a run says what to do already."""
+    reason = "lost. Check the account, then run resolve-post with the send ID s1"
+
+    body = message_of(AlarmGroup((_post_alarm("a.mp4", "X @y", "UNCONFIRMED", reason, ""),), is_more=False)).body
+
+    assert "(send ID )" not in body
+    assert body.count("resolve-post") == 1
+
+
 def test_a_long_message_is_cut() -> None:
     """Twenty lines, and how many more there are."""
     alarms = tuple(_post_alarm(f"{n}.mp4", "X @y") for n in range(50))

@@ -1,0 +1,38 @@
+"""A Prefect server of which one route fails; every other request is passed on to the real one."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+
+@contextmanager
+def failing_server(server: str, route: str) -> Iterator[str]:
+    """The address of its API; a path that ends with `route` is answered with 500."""
+
+    class _Handler(http.server.BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, content = 500, b"{}"
+            if not self.path.endswith(route):
+                headers = {"Content-Type": "application/json"}
+                with httpx.Client(trust_env=False, timeout=30) as client:
+                    answer = client.request(self.command, server + self.path, content=body, headers=headers)
+                status, content = answer.status_code, answer.content
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_PUT = _answer  # noqa: N815 - the base class looks for these names
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+            """Nothing: pytest shows what fails."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/api"
+        httpd.shutdown()
