@@ -1,4 +1,4 @@
-"""Watch the flow runs themselves: find dead processes, and runs that are late or stuck.
+"""Watch the flow runs themselves: find dead processes and runs that are late or stuck, and cancel late upkeep but one.
 
 When: every few minutes by schedule.
 Needs: nothing. Affects only runs with the tag reelflow.

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,6 +15,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import (
     EventFilter,
     EventNameFilter,
@@ -24,7 +26,7 @@ from prefect.events.filters import (
 )
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.runtime import flow_run
-from prefect.states import Crashed, Scheduled
+from prefect.states import Cancelled, Crashed, Scheduled
 
 from reelflow.upkeep.form import WatchdogForm
 from reelflow.upkeep.watchdog import RESTART_WITHIN, Diagnosis, RunFacts, diagnose
@@ -39,6 +41,8 @@ TAG = "reelflow"
 """The tag of all reelflow deployments; other runs are ignored."""
 MOST_RUNS = 200
 """Runs read with one request; Prefect's API returns no more by default."""
+UPKEEP_TAG = "upkeep"
+"""The tag of deployments that do for all runs what is open, whenever they run."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 BUSY_WITHIN = timedelta(minutes=2)
 """A worker whose runs sent a heartbeat within this time is at work: what it has not begun waits for room."""
@@ -63,7 +67,10 @@ def check_runs(form: WatchdogForm) -> str:
     alive = open_ledger().runs_alive()
     found: dict[str, list[tuple[str, str]]] = {"dead": [], "restart": [], "stuck": []}
     with get_client(sync_client=True) as client:
+        superseded = cancel_superseded(client, dry_run=form.dry_run)
         for run in _our_runs(client):
+            if run.id in superseded:
+                continue
             if str(run.id) == flow_run.id:
                 continue
             diagnosis = diagnose(_facts(client, run, alive, now), form, now)
@@ -87,7 +94,35 @@ def check_runs(form: WatchdogForm) -> str:
     if found["restart"]:
         summary += f", {len(found['restart'])} to be started again" if form.dry_run else ""
         summary += "" if form.dry_run else f", {len(found['restart'])} started again"
+    if superseded:
+        summary += f", {len(superseded)} late upkeep {'to be cancelled' if form.dry_run else 'cancelled'}"
     return f"Dry run: {summary}." if form.dry_run else f"{summary}."
+
+
+def cancel_superseded(client: SyncPrefectClient, *, dry_run: bool) -> set[UUID]:
+    """Cancel the late runs of upkeep schedules but the newest of each: that one does all of the work.
+
+    They pile up by the hundred while a machine is off, and would all be executed when it is back. Returns their IDs.
+    """
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])),
+        tags=FlowRunFilterTags(all_=[TAG, UPKEEP_TAG]),
+    )
+    late: list[FlowRun] = []
+    while len(page := client.read_flow_runs(
+        flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=MOST_RUNS, offset=len(late)
+    )) == MOST_RUNS:  # fmt: skip
+        late += page
+    kept, superseded = set[UUID | None](), set[UUID]()
+    for run in [*late, *page]:
+        if not run.auto_scheduled or run.deployment_id is None:  # a person started it
+            continue
+        if run.deployment_id in kept:
+            superseded.add(run.id)
+        kept.add(run.deployment_id)
+    for run_id in superseded if not dry_run else ():
+        client.set_flow_run_state(run_id, Cancelled(message="Cancelled: a newer run does the same work."))
+    return superseded
 
 
 def _reason(diagnosis: Diagnosis) -> str:
@@ -100,9 +135,10 @@ def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: 
         alarm_crashed(run, reason)
     elif diagnosis.verdict == "restart":
         client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=reason), force=True)
-    elif _last_event(client, run, RUN_STUCK) is None:  # one event is enough
-        emit_stuck(str(run.id), run.name, reason)
-        alarm_late(str(run.id), run.name, reason, run.work_pool_name or "none")
+    else:
+        alarm_late(str(run.id), run.name, reason, run.work_pool_name or "none")  # recorded once, however often found
+        if _last_event(client, run, RUN_STUCK) is None:  # one event is enough
+            emit_stuck(str(run.id), run.name, reason)
 
 
 def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.events import Event
+from prefect.events.worker import EventsWorker
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Running
+from prefect.states import Running, Scheduled
 from support.scheduled import execute, scheduled_run
 from support.waiting import until
 
@@ -30,6 +33,7 @@ from reelflow.records.alarms import Alarm
 from reelflow.records.posts import PostRequest
 from reelflow.upkeep.form import WatchdogForm
 from tasks.alarms import ring
+from tasks.events import emit_stuck
 from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -65,6 +69,15 @@ class Bell:
     def wait_for(self, number: int) -> list[dict[str, Any]]:
         """All of them, once there are so many: the server digests them in its own time."""
         until(f"{number} alarms", lambda: len(self.rung()) >= number, 30)
+        return self.all()
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every one that was sent until now: the server stores events in their order, so once it has a later one."""
+        marker = Event(event="test.marker", resource={"prefect.resource.id": f"test.{uuid.uuid4()}"})
+        wanted = {"filter": {"id": {"id": [str(marker.id)]}, "occurred": {"since": self.since.isoformat()}}}
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[marker.model_dump(mode="json")])
+            until("the marker", lambda: client.request("POST", "/events/filter", json=wanted).json()["events"], 30)
         return self.rung()
 
 
@@ -132,6 +145,7 @@ def test_a_dry_run_rings_nothing(taisly: TaislyAccount, clip: Clip, bell: Bell) 
 
     assert state.is_failed()
     assert open_ledger().alarms_of_runs([str(state.state_details.flow_run_id)]) == []
+    assert bell.all() == []
 
 
 def test_what_a_person_starts_and_reads_rings_nothing(bell: Bell) -> None:
@@ -219,20 +233,31 @@ def test_a_run_that_is_too_late_rings(taisly: TaislyAccount, clip: Clip, bell: B
 
 def test_dead_and_late_runs_ring(bell: Bell) -> None:
     """The watchdog's findings: one message for the dead, one for the late ones of a work pool."""
+    due = datetime.now(UTC) - timedelta(hours=1)
     with get_client(sync_client=True) as client:
-        for state in (Running(), Running()):
-            client.create_flow_run(publish_video, tags=["reelflow"], state=state)
+        dead = [client.create_flow_run(publish_video, tags=["reelflow"], state=Running()) for _ in range(2)]
+        states = [Scheduled(name="Late", scheduled_time=due) for _ in range(2)]
+        late = [client.create_flow_run(publish_video, tags=["reelflow"], state=state) for state in states]
+    # Of this one the event was sent by a process that died right after it.
+    emit_stuck(str(late[0].id), late[0].name, "late")
+    EventsWorker.drain_all(timeout=20)
 
     watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
-    before = bell.rung()
-    watch_runs(IMPATIENT, return_state=True)
-    alarms = bell.wait_for(1)
-    watch_runs(IMPATIENT, return_state=True)
+    before = bell.all()
+    for _ in range(2):
+        watch_runs(IMPATIENT, return_state=True)
+    alarms = bell.wait_for(2)
+    crashed, stuck = sorted(alarms, key=lambda alarm: "crashed" not in alarm["subject"])
+    with get_client(sync_client=True) as client:
+        for run in late:
+            client.delete_flow_run(run.id)
 
     assert before == []
-    assert len(alarms) == 1
-    assert alarms[0]["subject"] == "reelflow: 2 runs crashed"
-    assert "Retry the run: what it has sent is not sent again" in alarms[0]["body"]
+    assert {str(run.id) for run in dead} <= set(crashed["flow_run_ids"])  # beside those of the tests before
+    assert crashed["subject"].endswith(" runs crashed")
+    assert "Retry the run: what it has sent is not sent again" in crashed["body"]
+    assert stuck["subject"] == "reelflow: 2 runs late or stuck"
+    assert "Late by 60 minutes" in stuck["body"]
     assert _untold() == []
 
 

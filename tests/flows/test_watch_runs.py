@@ -11,9 +11,13 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterExpectedStartTime
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.worker import EventsWorker
-from prefect.states import Crashed, Running
+from prefect.states import Crashed, Running, Scheduled
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.history import history_report
@@ -88,6 +92,58 @@ def test_a_run_that_crashed_before_it_began_is_started_again(server: str) -> Non
     assert _state(runs[0]).name == "AwaitingRetry"
     assert "before it began, so nothing was sent" in _state(runs[0]).message
     assert _state(runs[1]).type is StateType.CRASHED
+
+
+def _is_late(due: datetime) -> Any:
+    return Scheduled(name="Late", scheduled_time=due)
+
+
+def _late(*tags: str) -> list[UUID]:
+    """Three runs of one schedule that nobody has executed, the newest first; the last is one that a person started."""
+
+    @flow(name="upkeep")
+    def upkeep() -> None:
+        """Nothing."""
+
+    schedule = IntervalSchedule(interval=timedelta(hours=1), anchor_date=datetime.now(UTC))
+    with get_client(sync_client=True) as client:
+        made = client.create_deployment(
+            client.create_flow(upkeep), f"upkeep {tags}", tags=list(tags),
+            schedules=[DeploymentScheduleCreate(schedule=schedule)],
+        )  # fmt: skip
+        now = datetime.now(UTC)
+        body = {"start_time": str(now - timedelta(hours=4)), "end_time": str(now), "max_runs": 3, "min_runs": 3}
+        client.request("POST", f"/deployments/{made}/schedule", json=body)
+        wanted = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[made]),
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
+        )
+        found = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+        mine = client.create_flow_run_from_deployment(made, tags=list(tags), state=_is_late(now - timedelta(hours=9)))
+        for run in found:
+            client.set_flow_run_state(run.id, _is_late(run.expected_start_time or now), force=True)
+        client.pause_deployment(made)
+    return [*(run.id for run in found), mine.id]
+
+
+def test_of_late_upkeep_runs_the_newest_is_enough(server: str) -> None:
+    """The others of its schedule are cancelled; a person's own run is not, nor are posts, which are each their own."""
+    newest, *older, mine = _late("reelflow", "upkeep")
+    posts = _late("reelflow", "posts")
+
+    dry = watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
+    before = {_state(run).name for run in older}
+    state = watch_runs(IMPATIENT, return_state=True)
+
+    assert len(older) >= 2
+    assert f"{len(older)} late upkeep to be cancelled" in str(dry.message)
+    assert before == {"Late"}
+    assert f"{len(older)} late upkeep cancelled" in str(state.message)
+    assert {_state(run).message for run in older} == {"Cancelled: a newer run does the same work."}
+    assert {_state(run).name for run in (newest, mine, *posts)} == {"Late"}
+    with get_client(sync_client=True) as client:
+        for run in (newest, mine, *posts):
+            client.delete_flow_run(run)
 
 
 def _events(name: str, run: Any, number: int) -> list[dict[str, Any]]:
