@@ -53,7 +53,7 @@ def ring_test(client: SyncPrefectClient) -> str:
 
     Raises:
         InputError: nobody would receive it.
-        ReelflowError: a notification failed.
+        ReelflowError: a notification failed, or nothing is known of it.
     """
     found = {f"prefect.automation.{automation.id}": automation.name for automation in receivers(client)}
     if not found:
@@ -76,10 +76,12 @@ def ring_test(client: SyncPrefectClient) -> str:
     if len(outcomes) == len(found):
         return f"{sent} The automation {done} has notified. Look for it where your notification block sends."
     silent = listed([name for resource, name in found.items() if resource not in outcomes])
-    return (
-        f"{sent} {f'The automation {done} has notified. ' if done else ''}Nothing has come of the automation {silent} "
-        f"within {TEST_SECONDS:.0f} s. Look at the automations at {PREFECT_UI_URL.value() or 'the UI'}/automations and "
-        "at the server's log."
+    # Prefect tells no failure of a webhook that cannot be reached: it tries again, and then drops the notification.
+    raise ReelflowError(
+        f"{sent} {f'The automation {done} has notified. ' if done else ''}Nothing is known of the notification of "
+        f"{silent} after {TEST_SECONDS:.0f} s: probably the place that its block sends to cannot be reached. Check the "
+        f"notification block in the UI under Blocks, the automations at {PREFECT_UI_URL.value() or 'the UI'}"
+        "/automations, and the server's log."
     )
 
 

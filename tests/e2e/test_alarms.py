@@ -163,7 +163,8 @@ def test_a_test_alarm_goes_the_way_of_all_alarms(place: Place, sandbox: Any) -> 
     assert {g["subject"] for g in place.got()} == {"reelflow: test alarm"}
     assert "no receiver" not in quiet.stdout
     assert broken.returncode == 1
-    assert "its notification failed" in broken.stderr
+    assert "Nothing is known of the notification of reelflow: alarms after 30 s" in broken.stderr
+    assert "Check the notification block" in broken.stderr
 
 
 def test_automations_of_an_earlier_setup_are_removed(place: Place, sandbox: Any) -> None:
