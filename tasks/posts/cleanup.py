@@ -29,30 +29,32 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     Raises:
         ReelflowError: the history of an account cannot be read; what the others tell is on record.
     """
-    ledger, others = open_ledger(), _other_accounts(taisly)
-    seconds = form.minutes * 60 / (1 + len(others))
-    results, troubles = [_finish(taisly, ledger, seconds)], list[ReelflowError]()
-    for other in others:
+    ledger, names = open_ledger(), _saved_accounts()
+    seconds = form.minutes * 60 / max(1, len(names))
+    news, troubles = _finish(taisly, ledger, seconds).news, list[ReelflowError]()
+    done = {taisly.api_key.get_secret_value()}
+    for name in names:
         try:
-            if ledger.open_sends(other.service):
-                results.append(_finish(other, ledger, seconds))
+            with asking_prefect():
+                other = load_saved(TaislyAccount, name)
+            if other is None or other.api_key.get_secret_value() in done or not ledger.open_sends(other.service):
+                continue
+            done.add(other.api_key.get_secret_value())
+            news += _finish(other, ledger, seconds).news
         except ReelflowError as error:
             troubles.append(error)
-    report = _report([send for found in results for send in found.news], ledger)
+    report = _report(news, ledger)
     if troubles:
         raise troubles[0]
     return report
 
 
-def _other_accounts(taisly: TaislyAccount) -> list[TaislyAccount]:
-    """The saved Taisly accounts with another key."""
+def _saved_accounts() -> list[str]:
+    """The names of the saved Taisly accounts."""
+    slug = TaislyAccount.get_block_type_slug()
     with asking_prefect(), get_client(sync_client=True) as client:
-        documents, slug = client.read_block_documents(include_secrets=False), TaislyAccount.get_block_type_slug()
-        names = [d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug]
-        found = [load_saved(TaislyAccount, name) for name in names]
-    by_key = {each.api_key.get_secret_value(): each for each in found if each is not None}
-    by_key.pop(taisly.api_key.get_secret_value(), None)
-    return list(by_key.values())
+        documents = client.read_block_documents(include_secrets=False)
+    return [d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug]
 
 
 def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> cleanup.FinishResult:
