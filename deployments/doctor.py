@@ -21,8 +21,8 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count
+from tasks.choices import our_deployments
 from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
-from tasks.upkeep.watchdog import TAG
 from tasks.zone import use_server_zone
 
 FINISHER = "finish-open-posts"
@@ -71,7 +71,7 @@ def examine() -> Iterator[Finding]:
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
-            deployed = [d for d in client.read_deployments(limit=200) if TAG in d.tags]
+            deployed = our_deployments(client)
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))

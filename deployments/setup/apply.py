@@ -174,9 +174,7 @@ def apply_time_zone_to_schedules(
 
 def apply_time_zone(changes: Changes, desired: str, actual: ActualState) -> None:
     """Store the server's time zone in a Prefect variable, for runs, for serving and for the command line."""
-    before = actual.time_zone
-    change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
-    changes.make(change, f"variable {TIME_ZONE_VARIABLE}", _set_variable, TIME_ZONE_VARIABLE, desired)
+    _apply_variable(changes, TIME_ZONE_VARIABLE, desired, actual.time_zone)
     changes.note(f"Times are in {desired}. To change that: reelflow setup --time-zone NAME")
 
 
@@ -188,8 +186,7 @@ def apply_videos_folder(changes: Changes, desired: str | None, before: Any) -> N
             if not Path(folder).is_dir():
                 raise InputError(f"There is no folder {folder!r} here. Name the whole path of your videos.")
             folder = str(Path(folder).absolute())
-        change = Change.CREATED if before is None else Change.UNCHANGED if before == folder else Change.UPDATED
-        changes.make(change, f"variable {VIDEOS_VARIABLE}", _set_variable, VIDEOS_VARIABLE, folder)
+        _apply_variable(changes, VIDEOS_VARIABLE, folder, before)
         if not Path(folder).expanduser().is_dir():
             print(f"  {folder} is not on this machine. check-connections lists its videos where publish-video runs.")
 
@@ -260,6 +257,11 @@ def save_record(record: list[str]) -> None:
         _set_variable(RECORD_VARIABLE, record)
     else:
         Variable.unset(RECORD_VARIABLE)
+
+
+def _apply_variable(changes: Changes, name: str, desired: str, before: Any) -> None:
+    change = Change.CREATED if before is None else Change.UNCHANGED if before == desired else Change.UPDATED
+    changes.make(change, f"variable {name}", _set_variable, name, desired)
 
 
 def _set_variable(name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from reelflow.records.posts import Account
 from reelflow.wording import count, one_line
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, our_deployments, refresh_choices
-from tasks.prefect_server import asking_prefect
+from tasks.prefect_server import asking_prefect, read_variable
 from tasks.step import step
 from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
 
@@ -72,7 +72,6 @@ def refresh_forms(client: SyncPrefectClient, ledger: Ledger) -> None:
         with taisly.get_rate_limited(ledger) as rate_limited:
             return rate_limited.connected_accounts()
 
-    folder = client.read_variable_by_name(VIDEOS_VARIABLE)
-    reader = ChoiceReader(accounts_of, str(folder.value) if folder else None)
+    reader = ChoiceReader(accounts_of, read_variable(VIDEOS_VARIABLE))
     if changed := refresh_choices(client, our_deployments(client), reader):
         get_run_logger().info("The forms offer what is connected now: %s.", ", ".join(changed))
