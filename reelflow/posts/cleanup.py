@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from reelflow.errors import InputError, StillOpen
 from reelflow.ledger import Ledger
@@ -15,15 +14,6 @@ from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import shown
 
 
-@dataclass
-class FinishResult:
-    """What a run that finishes open posts found."""
-
-    news: list[tuple[Send, Outcome]] = field(default_factory=list)
-    still_open: int = 0
-    unconfirmed: list[SendRecord] = field(default_factory=list)
-
-
 def finish_posts(
     taisly: RateLimitedTaisly,
     *,
@@ -31,8 +21,8 @@ def finish_posts(
     first_pause: float,
     grace: float,
     on_news: Callable[[Send, Outcome], None],
-) -> FinishResult:
-    """Watch every open post of a key; what ended, what is still open, what waits for a person.
+) -> list[tuple[Send, Outcome]]:
+    """Watch every open post of a key; what ended.
 
     Args:
         taisly: With the ledger that has the posts.
@@ -41,14 +31,8 @@ def finish_posts(
         grace: Seconds after which a post that cannot be found becomes UNCONFIRMED.
         on_news: Called for each new outcome.
     """
-    ledger, service = taisly.ledger, taisly.service
     watched = watch_posts(taisly, None, seconds=seconds, first_pause=first_pause, grace=grace, on_news=on_news)
-    still_open = ledger.open_sends(service)
-    return FinishResult(
-        news=[(send, o) for send, o in watched.news if o.state is not PostState.UNCONFIRMED],
-        still_open=sum(o.state.in_flight for _, found in still_open for o in found),
-        unconfirmed=unconfirmed_sends(ledger, service),
-    )
+    return [(send, o) for send, o in watched.news if o.state is not PostState.UNCONFIRMED]
 
 
 def open_outcomes(ledger: Ledger) -> list[tuple[Send, Outcome]]:
@@ -58,10 +42,9 @@ def open_outcomes(ledger: Ledger) -> list[tuple[Send, Outcome]]:
     return list(in_flight.values())
 
 
-def unconfirmed_sends(ledger: Ledger, service: str | None = None) -> list[SendRecord]:
-    """Sends that wait for a person: of one service, or of all."""
-    found = ledger.find(state=PostState.UNCONFIRMED)
-    return [record for record in found if service in (None, record[0].service)]
+def unconfirmed_sends(ledger: Ledger) -> list[SendRecord]:
+    """Sends to any service that wait for a person."""
+    return ledger.find(state=PostState.UNCONFIRMED)
 
 
 def open_sends(ledger: Ledger) -> list[Send]:

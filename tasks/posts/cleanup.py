@@ -31,7 +31,7 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     """
     ledger, names = open_ledger(), _saved_accounts()
     seconds = form.minutes * 60 / max(1, len(names))
-    news, troubles = _finish(taisly, ledger, seconds).news, list[ReelflowError]()
+    news, troubles = _finish(taisly, ledger, seconds), list[ReelflowError]()
     done = {taisly.api_key.get_secret_value()}
     for name in names:
         try:
@@ -40,7 +40,7 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
             if other is None or other.api_key.get_secret_value() in done or not ledger.open_sends(other.service):
                 continue
             done.add(other.api_key.get_secret_value())
-            news += _finish(other, ledger, seconds).news
+            news += _finish(other, ledger, seconds)
         except ReelflowError as error:
             troubles.append(error)
     report = _report(news, ledger)
@@ -57,7 +57,7 @@ def _saved_accounts() -> list[str]:
     return [d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug]
 
 
-def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> cleanup.FinishResult:
+def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> list[tuple[Send, Outcome]]:
     with taisly.get_rate_limited(ledger) as client:
         return cleanup.finish_posts(
             client,
