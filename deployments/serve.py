@@ -62,14 +62,14 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
         use_server_zone(client)
         reader = ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE))
         for spec in deployment_specs():
-            actual = read_deployment(client, f"{spec.name}/{spec.name}")
+            actual = read_deployment(client, spec.full_name)
             _refuse_work_pool(actual)
             names = {"taisly-account": block, "tikmatrix-host": block}
             parameters, missing = with_block_ids(with_block_names(spec.parameters, names), block_ids)
             for slug in missing:
                 print(f"{spec.name}: the block {slug} is not saved yet. Choose a block in the form.", file=sys.stderr)
             deployment: Any = spec.load().to_deployment(
-                name=spec.name,
+                name=spec.deployment,
                 description=spec.description,
                 version=spec.version,
                 tags=merge_tags(spec, actual),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,15 @@ PHONE_POOL_PREFIX = "phones-"
 
 @dataclass(frozen=True)
 class DeploymentSpec:
-    """One deployment of prefect.yaml. `parameters` refer to blocks by slug."""
+    """One deployment of prefect.yaml. `parameters` refer to blocks by slug.
+
+    Attributes:
+        name: That of its flow.
+        number: What its own name has before that, to sort the list in the UI: "01-", or nothing.
+    """
 
     name: str
+    number: str
     entrypoint: str
     description: str
     version: str
@@ -38,6 +45,16 @@ class DeploymentSpec:
     parameters: dict[str, Any]
     concurrency: dict[str, Any]
     schedules: tuple[dict[str, Any], ...] = field(default=())
+
+    @property
+    def deployment(self) -> str:
+        """Its own name: "01-publish-video"."""
+        return self.number + self.name
+
+    @property
+    def full_name(self) -> str:
+        """Flow and deployment, as Prefect's commands take it: "publish-video/01-publish-video"."""
+        return f"{self.name}/{self.deployment}"
 
     @property
     def for_phones(self) -> bool:
@@ -67,7 +84,8 @@ def deployment_specs(file: Path = FILE) -> list[DeploymentSpec]:
     entries = yaml.safe_load(file.read_text("utf-8"))["deployments"]
     return [
         DeploymentSpec(
-            name=entry["name"],
+            name=name,
+            number=number,
             entrypoint=entry["entrypoint"],
             description=entry["description"],
             version=entry["version"],
@@ -79,7 +97,14 @@ def deployment_specs(file: Path = FILE) -> list[DeploymentSpec]:
             schedules=tuple(dict(schedule) for schedule in entry.get("schedules", [])),
         )
         for entry in entries
+        for number, name in [split_number(entry["name"])]
     ]
+
+
+def split_number(name: str) -> tuple[str, str]:
+    """The number that sorts a deployment in the list, and the rest of its name: ("01-", "publish-video")."""
+    rest = re.sub(r"^\d+-", "", name)
+    return name[: len(name) - len(rest)], rest
 
 
 def block_reference(value: Any) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 
 from deployments.local.processes import wait_until
-from deployments.spec import ROOT
+from deployments.spec import ROOT, deployment_specs
 
 FOLDER = ROOT / "docs" / "pictures"
 START_SECONDS = 150.0
@@ -73,8 +73,9 @@ def _up(folder: Path) -> Iterator[tuple[str, str]]:
         process.wait(60)
 
 
-def _id(client: SyncPrefectClient, deployment: str) -> UUID:
-    return client.read_deployment_by_name(f"{deployment}/{deployment}").id
+def _id(client: SyncPrefectClient, flow: str) -> UUID:
+    (found,) = [spec.full_name for spec in deployment_specs() if spec.name == flow]
+    return client.read_deployment_by_name(found).id
 
 
 def _run(client: SyncPrefectClient, deployment: str) -> UUID:

@@ -73,7 +73,7 @@ def _wait_for_deployments(server: LocalProcess) -> str:
     """Wait until every flow is served; the id of publish-video."""
     from prefect.client.orchestration import get_client  # now that PREFECT_API_URL is set
 
-    names = {spec.name for spec in deployment_specs()}
+    names = {spec.deployment for spec in deployment_specs()}
     ready: dict[str, str] = {}
 
     def all_ready() -> bool:
@@ -90,7 +90,7 @@ def _wait_for_deployments(server: LocalProcess) -> str:
             raise ReelflowError(
                 f"After {SERVE_TIMEOUT:.0f} s these flows are still not served: {missing}. Log: {server.log}"
             )
-    return ready["publish-video"]
+    return ready["01-publish-video"]
 
 
 def _welcome(stack: LocalStack, publish_video: str) -> str:

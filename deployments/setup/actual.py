@@ -16,7 +16,7 @@ from reelflow.errors import InputError
 from tasks.zone import TIME_ZONE_VARIABLE
 
 RECORD_VARIABLE = "reelflow_setup"
-"""The Prefect variable that remembers what setup created: "deployment publish-video/publish-video"."""
+"""The Prefect variable that remembers what setup created: "deployment publish-video/01-publish-video"."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class DesiredDeployment:
 
     Attributes:
         spec: From prefect.yaml.
-        name: Its name; that of the PC for phone flows on any PC but "main".
+        name: Its name; with that of the PC for phone flows on any PC but "main".
         pool: Its work pool.
         parameters: Its defaults, with blocks by slug.
         folder: Where the project is on the machines that run it; None for here, or as it is.
@@ -98,7 +98,7 @@ class DesiredDeployment:
 
     @property
     def full_name(self) -> str:
-        """Flow and deployment: "warm-up-accounts/attic"."""
+        """Flow and deployment: "warm-up-accounts/21-attic"."""
         return f"{self.spec.name}/{self.name}"
 
 
@@ -151,7 +151,7 @@ def desired_deployments(options: SetupOptions) -> list[DesiredDeployment]:
             found.append(
                 DesiredDeployment(
                     spec=spec,
-                    name=spec.name if pc in (None, MAIN) else pc,
+                    name=spec.number + (spec.name if pc in (None, MAIN) else pc),
                     pool=PHONE_POOL_PREFIX + pc if pc else SERVER_POOL,
                     parameters=with_block_names(spec.parameters, names),
                     folder=options.phones_folder if spec.for_phones else options.folder,

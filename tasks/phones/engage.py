@@ -44,10 +44,10 @@ WATCH_SECONDS = 1800.0
 SLACK = timedelta(minutes=5)
 """How long to wait for another machine's run beyond its own watch time."""
 DEPLOYMENTS = {
-    EngagementJob.WARM_UP: ("warm-up-accounts", "warm_up"),
-    EngagementJob.COMMENT: ("comment-on-posts", "comments"),
+    EngagementJob.WARM_UP: ("warm-up-accounts", "21-", "warm_up"),
+    EngagementJob.COMMENT: ("comment-on-posts", "22-", "comments"),
 }
-"""For each job on a phone PC: its flow, and the name of its form parameter."""
+"""For each job on a phone PC: its flow, the number of its deployments (prefect.yaml), and its form parameter."""
 MAIN = "main"
 """The PC that setup creates if it is told of no other; its deployments are named like their flows."""
 
@@ -82,9 +82,9 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
 
 
 def deployment_on(pc: str, job: EngagementJob) -> str:
-    """The deployment of a job on a phone PC: "comment-on-posts/attic"."""
-    flow, _ = DEPLOYMENTS[job]
-    return f"{flow}/{flow if pc == MAIN else pc}"
+    """The deployment of a job on a phone PC: "comment-on-posts/22-attic"."""
+    flow, number, _ = DEPLOYMENTS[job]
+    return f"{flow}/{number}{flow if pc == MAIN else pc}"
 
 
 @dataclass
@@ -177,7 +177,7 @@ def hand_over(deployment: str, part: EngagementPart) -> str:
     Raises:
         PhonesFailed: that run failed, or did not end in time.
     """
-    name, parameter = DEPLOYMENTS[part.job]
+    name, _, parameter = DEPLOYMENTS[part.job]
     wait = timedelta(minutes=part.form.watch_minutes) + SLACK
     with asking_prefect():
         run: Any = run_deployment(

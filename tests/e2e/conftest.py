@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from support.api import ask
+from support.deployments import SPECS
 from support.processes import REELFLOW, processes_of
 
 START_SECONDS = 150
@@ -33,18 +34,18 @@ class Up:
         return self.address("Prefect UI")
 
     def deployment(self, name: str) -> str:
-        """The id of a deployment."""
-        body = {"deployments": {"name": {"any_": [name]}}}
+        """The id of a flow's deployment."""
+        body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}}
         return str(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["id"])
 
     def tags(self, name: str) -> list[str]:
-        """The tags of a deployment."""
-        body = {"deployments": {"name": {"any_": [name]}}}
+        """The tags of a flow's deployment."""
+        body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}}
         return list(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["tags"])
 
     def runs(self, name: str) -> list[dict[str, Any]]:
         """The runs of a deployment that were not made by its schedule, the newest first."""
-        body = {"deployments": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"}
+        body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}, "sort": "START_TIME_DESC"}
         found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/flow_runs/filter", **body)
         return [run for run in found if not run["auto_scheduled"]]
 

@@ -52,7 +52,7 @@ class Place:
                                     stderr=log, start_new_session=True)  # fmt: skip
 
     def publish(self, **form: Any) -> str:
-        deployment = ask("GET", f"{self.api}/deployments/name/publish-video/publish-video")
+        deployment = ask("GET", f"{self.api}/deployments/name/publish-video/01-publish-video")
         body = {"parameters": {**deployment["parameters"], "post": form}, "state": {"type": "SCHEDULED"}}
         return str(ask("POST", f"{self.api}/deployments/{deployment['id']}/create_flow_run", body)["id"])
 

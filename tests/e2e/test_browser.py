@@ -42,8 +42,11 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     expect(page.get_by_role("button", name="Submit")).to_be_enabled()
     page.goto(f"{up.ui}/v2/deployments")
     expect(page.get_by_text(f"{len(deployment_specs())} Deployments")).to_be_visible()
+    names = page.locator("tbody tr td:nth-child(2)").all_inner_texts()
+    assert [name.splitlines()[0] for name in names] == sorted(spec.deployment for spec in deployment_specs())[:10]
+    assert names[0].startswith("01-publish-video")
     page.get_by_placeholder("Search deployments").fill("publish-video")
-    expect(page.get_by_role("link", name="publish-video", exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name="01-publish-video", exact=True).first).to_be_visible()
     page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment('publish-video')}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.api import ask
+from support.deployments import SPECS
 from support.sink import Sink, save_notification
 from support.waiting import until
 
@@ -91,7 +92,7 @@ class Server:
         return str(self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}))
 
     def deployment(self, name: str) -> Any:
-        return self.get(f"/deployments/name/{name}/{name}")
+        return self.get(f"/deployments/name/{SPECS[name].full_name}")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_HOME
 from support.api import ask
 from support.client import client_of
 from support.commands import Done, reelflow
+from support.deployments import SPECS
 from support.other_server import other_server
 from support.sink import Sink, save_notification
 from support.waiting import until
@@ -141,7 +142,7 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
         "finish-phone-tasks", "check-connections", "watch-runs",
     }  # fmt: skip
     assert "taisly_sandbox" not in dry.stdout + first.stdout + second.stdout
-    assert "block_document_id" in str(deployments["publish-video"]["parameters"])  # the form preselects it
+    assert "block_document_id" in str(deployments["01-publish-video"]["parameters"])  # the form preselects it
     assert {a["name"] for a in own_server.all("automations")} == {"reelflow: alarms", "reelflow: a worker stopped"}
 
     alarm = {"subject": "reelflow: bread.mp4 failed (TikTok)", "body": "loud"}
@@ -171,7 +172,7 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
 
 
 def _of(server: Server, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = ask("GET", f"{server.api}/deployments/name/{name}/{name}")
+    found: dict[str, Any] = ask("GET", f"{server.api}/deployments/name/{SPECS[name].full_name}")
     return found
 
 
@@ -264,11 +265,11 @@ def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sand
     flows = {f["id"]: f["name"] for f in own_server.all("flows")}
     names = {f"{flows[d['flow_id']]}/{d['name']}": d for d in own_server.all("deployments")}
     assert made.returncode == 0, made.stderr
-    assert names["warm-up-accounts/attic"]["work_pool_name"] == "phones-attic"
-    assert names["warm-up-accounts/cellar"]["work_pool_name"] == "phones-cellar"
-    assert r"C:\reelflow" in str(names["warm-up-accounts/cellar"]["pull_steps"]).replace("\\\\", "\\")
-    assert str(ROOT) in str(names["warm-up-accounts/attic"]["pull_steps"])
-    assert str(ROOT) in str(names["publish-video/publish-video"]["pull_steps"])
+    assert names["warm-up-accounts/21-attic"]["work_pool_name"] == "phones-attic"
+    assert names["warm-up-accounts/21-cellar"]["work_pool_name"] == "phones-cellar"
+    assert r"C:\reelflow" in str(names["warm-up-accounts/21-cellar"]["pull_steps"]).replace("\\\\", "\\")
+    assert str(ROOT) in str(names["warm-up-accounts/21-attic"]["pull_steps"])
+    assert str(ROOT) in str(names["publish-video/01-publish-video"]["pull_steps"])
     assert f"\n{TYPES + 3 + 3 + DEPLOYMENTS + FOR_PHONES + 1} unchanged." in again.stdout, again.stdout
     assert len(names) == DEPLOYMENTS + FOR_PHONES
     assert own_server.teardown().returncode == 0

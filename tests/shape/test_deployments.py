@@ -36,6 +36,7 @@ def test_a_deployment_is_whole(spec: DeploymentSpec) -> None:
     flow = spec.load()
 
     assert flow.name == spec.name
+    assert bool(spec.number) is (spec.tags[1] != "upkeep")  # what people start comes first in the list
     assert spec.description.endswith(".")
     assert spec.version
     assert spec.tags[0] == TAG
@@ -125,7 +126,7 @@ def test_every_automation_is_one_of_ours_and_sends_to_the_block_that_is_named() 
 @pytest.mark.parametrize("pc", ["main", "attic"])
 def test_the_phones_part_finds_its_deployment_on_every_pc(pc: str, job: EngagementJob) -> None:
     """publish-and-engage starts it by its name, with the form as a parameter."""
-    flow, parameter = DEPLOYMENTS[job]
+    flow, _, parameter = DEPLOYMENTS[job]
     (spec,) = [spec for spec in SPECS if spec.name == flow]
 
     made = desired_deployments(SetupOptions(phone_pcs=(pc,)))

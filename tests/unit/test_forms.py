@@ -9,8 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
+from support.deployments import SPECS
 
-from deployments.spec import DeploymentSpec, deployment_specs
+from deployments.spec import DeploymentSpec
 from reelflow.errors import InputError
 from reelflow.fields import ADVANCED
 from reelflow.form_schema import choices_of, for_people
@@ -20,7 +21,6 @@ from reelflow.posts.form import PostForm
 from reelflow.posts.schedule import read_time
 from reelflow.video.folder import video_files
 
-SPECS = {spec.name: spec for spec in deployment_specs()}
 POST = {"video": "bread.mp4", "accounts": ["TikTok"]}
 SENT = {"scheduled_for": {}, ADVANCED: {}}
 """What the run form sends along where nothing was changed."""

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.deployments import SPECS
 
 from deployments.preserve import new_schedules, schedules_to_serve
-from deployments.spec import DeploymentSpec, deployment_specs
+from deployments.spec import DeploymentSpec
 
-SPECS = {spec.name: spec for spec in deployment_specs()}
 FINISH = SPECS["finish-open-posts"]
 BLOCK = {"taisly": {"$ref": {"block_document_id": "7"}}}
 

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.client.schemas.schedules import CronSchedule
+from support.deployments import SPECS
 
 from deployments.setup.apply import misplaced_schedules
 from deployments.setup.phones import change_phones, confirm_removal
 from deployments.setup.zone import choose_zone
-from deployments.spec import deployment_specs
 from reelflow.errors import InputError
 from reelflow.time_zones import machine_zone
 
@@ -82,7 +82,7 @@ def test_the_time_zone_is_the_named_one_or_the_servers_or_this_machines() -> Non
 )
 def test_a_schedule_moves_only_from_the_zone_of_the_setup_before(zone: str, before: str | None, moves: bool) -> None:
     """To Europe/Berlin; one that a person has given another zone keeps it."""
-    (spec,) = [spec for spec in deployment_specs() if spec.name == "finish-open-posts"]
+    spec = SPECS["finish-open-posts"]
     there = SimpleNamespace(slug=spec.schedules[0]["slug"], schedule=CronSchedule(cron="0 9 * * *", timezone=zone))
     own = SimpleNamespace(slug=None, schedule=CronSchedule(cron="0 9 * * *", timezone="Europe/Rome"))
 
