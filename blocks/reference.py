@@ -1,15 +1,28 @@
-"""Load saved blocks, by name or as a run's parameters refer to them."""
+"""Register block types, and load saved blocks, by name or as a run's parameters refer to them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
+from prefect.exceptions import ObjectAlreadyExists
 from pydantic import ValidationError
 
 from reelflow.errors import InputError
 
 B = TypeVar("B", bound=Block)
 _CORRECT_IT = "Correct it in the UI under Blocks."
+
+
+def register_block_type(kind: type[Block]) -> None:
+    """Register a block's type and its schema; if the server knows them already, nothing happens.
+
+    Prefect's client repeats a request that got no answer or a 503. If the first attempt has created the type, the second
+    is refused, although all is well.
+    """
+    try:
+        kind.register_type_and_schema()
+    except ObjectAlreadyExists:
+        kind.register_type_and_schema()
 
 
 def load_saved(kind: type[B], name: str) -> B | None:

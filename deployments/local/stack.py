@@ -126,6 +126,9 @@ def save_sandbox_blocks(sandbox: str) -> None:
 
 
 def _save(block_class: Any, values: dict[str, Any], **address: str) -> None:
+    from blocks.reference import register_block_type
+
+    register_block_type(block_class)
     with contextlib.suppress(ValueError):  # Prefect's way to say that there is none
         values = block_class.load(BLOCK_NAME).model_dump()
     block_class(**{**values, **address}).save(BLOCK_NAME, overwrite=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import blocks
-from blocks.reference import load_saved, problems_of
+from blocks.reference import load_saved, problems_of, register_block_type
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredBlock
 from deployments.setup.phones import PhoneChanges, change_phones, confirm_removal
@@ -30,7 +30,7 @@ def register_block_types(changes: Changes) -> None:
     """Register every block type, so that the UI can create blocks of it; a schema that is known already is kept."""
     for slug, block_class in blocks.BY_SLUG.items():
         if not changes.dry_run:
-            block_class.register_type_and_schema()
+            register_block_type(block_class)
         changes.make(Change.UNCHANGED, f"block-type {slug}")
 
 

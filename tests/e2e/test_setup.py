@@ -244,7 +244,7 @@ def test_the_ledger_is_stored_once_for_the_whole_server(own_server: Server, sand
     assert f"would create  {block}" in dry.stdout
     assert f"created    {block}" in first.stdout
     assert f"unchanged  {block}" in again.stdout
-    assert "updated    deployment warm-up-accounts/warm-up-accounts" in again.stdout
+    assert "updated    deployment warm-up-accounts/21-warm-up-accounts" in again.stdout
     assert "1 updated" in again.stdout
     assert "warm-up-accounts" in deployments
     assert "REELFLOW_LEDGER_URL" not in deployments

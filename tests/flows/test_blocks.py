@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 from support.commands import reelflow
+from support.failing_server import failing_server
 
 from blocks import TaislyAccount, TikMatrixHost
-from blocks.reference import load_referred, load_saved
+from blocks.reference import load_referred, load_saved, register_block_type
 from flows.warm_up import warm_up_accounts
 from reelflow.errors import InputError
 from reelflow.phones.form import WarmUpForm
@@ -26,6 +30,16 @@ def broken(server: str, sandbox: Any) -> str:
         data = {"phones": ROWS, "time_zone": "Berlin", "base_url": sandbox.tikmatrix_url}
         client.update_block_document(identity, BlockDocumentUpdate(data=data, merge_existing_data=False))
     return name
+
+
+def test_a_block_type_whose_registration_lost_its_answer_is_registered(server: str) -> None:
+    """Prefect's client sends the request again, which is refused: the type is there by then."""
+    kind = type(f"Lost{uuid.uuid4().hex[:8]}", (Block,), {"__annotations__": {"key": SecretStr}})
+
+    with failing_server(server, "/block_types/", lost=1) as api, temporary_settings({PREFECT_API_URL: api}):
+        register_block_type(kind)
+
+    assert kind(key="x").save("lost")  # type: ignore[call-arg]
 
 
 def test_a_block_that_cannot_be_loaded_says_which_row_is_wrong(broken: str) -> None:

@@ -1,4 +1,4 @@
-"""A Prefect server of which one route fails; every other request is passed on to the real one."""
+"""A Prefect server of which one route fails, or loses an answer; all else is passed on to the real one."""
 
 import http.server
 import threading
@@ -9,18 +9,26 @@ import httpx
 
 
 @contextmanager
-def failing_server(server: str, route: str) -> Iterator[str]:
-    """The address of its API; a path that ends with `route` is answered with 500."""
+def failing_server(server: str, route: str, *, lost: int | None = None) -> Iterator[str]:
+    """The address of its API; a path that ends with `route` is answered with 500.
+
+    With `lost`, the first so many POSTs there reach the server all the same, are answered with 503, and all others work.
+    """
+    answers_lost: list[str] = []
 
     class _Handler(http.server.BaseHTTPRequestHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, content = 500, b"{}"
-            if not self.path.endswith(route):
+            failing = self.path.endswith(route)
+            if lost is not None or not failing:
                 headers = {"Content-Type": "application/json"}
                 with httpx.Client(trust_env=False, timeout=30) as client:
                     answer = client.request(self.command, server + self.path, content=body, headers=headers)
                 status, content = answer.status_code, answer.content
+            if failing and self.command == "POST" and len(answers_lost) < (lost or 0):
+                answers_lost.append(self.path)
+                status, content = 503, b"{}"
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
