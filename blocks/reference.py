@@ -16,8 +16,8 @@ _CORRECT_IT = "Correct it in the UI under Blocks."
 def register_block_type(kind: type[Block]) -> None:
     """Register a block's type and its schema; if the server knows them already, nothing happens.
 
-    Prefect's client repeats a request that got no answer or a 503. If the first attempt has created the type, the second
-    is refused, although all is well.
+    Prefect's client repeats a request that got no answer, or a 503. If the first attempt created the type, the
+    second is refused, although the type is there.
     """
     try:
         kind.register_type_and_schema()

@@ -42,7 +42,7 @@ def merge_parameters(
         return merged
     hints = get_type_hints(spec.load().fn)
     for name, value in actual.parameters.items():
-        if name not in hints:
+        if name not in hints or value is None:  # null: a block that need not be chosen
             continue
         if (reference := block_reference(value)) is not None:
             if keep_blocks and reference.get("block_document_id") in block_ids.values():

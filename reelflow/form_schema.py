@@ -36,6 +36,9 @@ def for_people(
     for name, parameter in made.get("properties", {}).items():
         parameter["title"] = TITLES.get(name) or name.replace("_", " ").capitalize()
         parameter.pop("description", None)  # the title says it, and each line makes the form longer
+        _choose_or_not(parameter)
+    for definition in made.get("definitions", {}).values():
+        definition.pop("description", None)
     for fields in _all_fields(made):
         for name, field in fields.items():
             if ZONED in field and zone:
@@ -43,6 +46,15 @@ def for_people(
             if CHOICES in field:
                 fields[name] = _with_choices(field, list(choices.get(field[CHOICES], ()))[:MOST])
     return made
+
+
+def _choose_or_not(parameter: dict[str, Any]) -> None:
+    """Show a block that need not be chosen like one that must be, without the tabs "TikMatrixHost | None"."""
+    blocks = [branch for branch in parameter.get("anyOf", ()) if "$ref" in branch]
+    if len(blocks) == 1:
+        del parameter["anyOf"]
+        parameter.pop("default", None)
+        parameter |= blocks[0]
 
 
 def _all_fields(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,9 @@ import uuid
 from typing import Any
 
 import pytest
+from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
-from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 from support.commands import reelflow

@@ -12,7 +12,7 @@ import httpx
 def failing_server(server: str, route: str, *, lost: int | None = None) -> Iterator[str]:
     """The address of its API; a path that ends with `route` is answered with 500.
 
-    With `lost`, the first so many POSTs there reach the server all the same, are answered with 503, and all others work.
+    With `lost`, nothing fails but that so many POSTs there, which reach the server, are answered with 503.
     """
     answers_lost: list[str] = []
 

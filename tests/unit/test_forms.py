@@ -133,10 +133,12 @@ def test_the_help_names_the_time_zone_in_which_times_are_written() -> None:
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_parameters_have_titles_for_people(spec: DeploymentSpec) -> None:
-    """Prefect shows their names in code."""
-    titles = [parameter["title"] for parameter in for_people(_schema(spec), {})["properties"].values()]
+    """Prefect shows their names in code, and a block that need not be chosen as the tabs "TikMatrixHost | None"."""
+    shown = for_people(_schema(spec), {})
 
-    assert all(title[0].isupper() and "_" not in title for title in titles)
+    assert all(each["title"][0].isupper() and "_" not in each["title"] for each in shown["properties"].values())
+    assert all("$ref" in each or "type" in each for each in shown["properties"].values())
+    assert for_people(shown, {}) == shown
 
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=ZoneInfo("Europe/Berlin"))
