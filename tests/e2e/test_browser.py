@@ -239,7 +239,7 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
             assert height <= max(TALLEST.get(name, 1700), 1400), (name, height)  # the window itself is 1400 high
 
 
-TALLEST = {"publish-video": 1400, "publish-and-engage": 2450}
+TALLEST = {"publish-video": 1400, "publish-and-engage": 2400}
 """Pixels of the forms with a post in them; 410 of each are Prefect's own. Those of phones have at most 1,700."""
 
 
