@@ -15,9 +15,12 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.spec import DeploymentSpec, block_reference, block_slug
+from deployments.spec import DeploymentSpec, block_reference
 from reelflow.form_schema import choices_of, for_people
 from reelflow.time_zones import shown_zone
+
+WAITING = "-waiting-for-block"
+"""Ends the slug of a schedule that we created paused because a block was missing. What a person pauses has no mark."""
 
 
 def merge_tags(spec: DeploymentSpec, actual: Any) -> list[str]:
@@ -59,30 +62,32 @@ def new_schedules(
 ) -> list[DeploymentScheduleCreate]:
     """The schedules of prefect.yaml that the deployment does not have yet, active or paused as they are there.
 
-    All are paused while a block that its runs need is not saved: each run would fail.
+    Those that are active there are paused, and marked, while a block that their runs need is not saved: each run would
+    fail.
     """
-    present = {schedule.slug for schedule in actual.schedules} if actual else set()
+    present = {plain_slug(schedule.slug) for schedule in actual.schedules} if actual else set()
     return [
         DeploymentScheduleCreate(
             schedule=CronSchedule(cron=given["cron"], timezone=time_zone),
             active=given["active"] and has_blocks,
-            slug=given["slug"],
+            slug=given["slug"] + (WAITING if given["active"] and not has_blocks else ""),
         )
         for given in spec.schedules
         if given["slug"] not in present
     ]
 
 
-def waiting_schedules(spec: DeploymentSpec, actual: Any, *, has_blocks: bool) -> list[Any]:
-    """Our schedules on a deployment that were paused only until its blocks are saved, which they are by now.
+def plain_slug(slug: str | None) -> str | None:
+    """The slug of a schedule as it is in prefect.yaml: without our mark."""
+    return slug.removesuffix(WAITING) if slug else None
 
-    A deployment without the parameter for a block was made before that block. What a person paused stays paused.
+
+def waiting_schedules(actual: Any, *, has_blocks: bool) -> list[Any]:
+    """The schedules that bear our mark and need it no longer: their blocks are saved, or a person turned them on.
+
+    They are to be active, under their plain slug. A schedule without the mark is paused only if a person paused it.
     """
-    refers = {name for name, value in spec.parameters.items() if block_slug(value)}
-    if not has_blocks or refers <= set(actual.parameters):
-        return []
-    wanted = {given["slug"] for given in spec.schedules if given["active"]}
-    return [schedule for schedule in actual.schedules if schedule.slug in wanted and not schedule.active]
+    return [s for s in actual.schedules if plain_slug(s.slug) != s.slug and (has_blocks or s.active)]
 
 
 def schedules_to_serve(
@@ -92,10 +97,11 @@ def schedules_to_serve(
     if actual is None:
         return new_schedules(spec, None, time_zone, has_blocks=has_blocks)
     kept = {"schedule", "active", "max_scheduled_runs", "parameters", "slug"}
-    waited = [schedule.id for schedule in waiting_schedules(spec, actual, has_blocks=has_blocks)]
+    waited = [schedule.id for schedule in waiting_schedules(actual, has_blocks=has_blocks)]
     return [
         DeploymentScheduleCreate.model_validate(
-            s.model_dump(include=kept) | ({"active": True} if s.id in waited else {})
+            s.model_dump(include=kept)
+            | ({"active": True, "slug": plain_slug(s.slug), "replaces": s.slug} if s.id in waited else {})
         )
         for s in actual.schedules
     ]

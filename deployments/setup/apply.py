@@ -13,7 +13,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
 from deployments.prefect_api import read_deployment, read_variable
-from deployments.preserve import form_of, merge_parameters, merge_tags, new_schedules, waiting_schedules
+from deployments.preserve import (
+    form_of,
+    merge_parameters,
+    merge_tags,
+    new_schedules,
+    plain_slug,
+    waiting_schedules,
+)
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
@@ -62,7 +69,7 @@ def apply_deployments(
             changes.make(Change.CREATED, thing, _create_deployment, client, each, fields, missing)
             continue
         misplaced = misplaced_schedules(each.spec, before, actual.time_zone, time_zone)
-        waiting = waiting_schedules(each.spec, before, has_blocks=has_blocks)
+        waiting = waiting_schedules(before, has_blocks=has_blocks)
         same = all(getattr(before, name) == value for name, value in fields.items())
         change = Change.UPDATED if missing or misplaced or waiting or not same else Change.UNCHANGED
         changes.make(change, thing, _update_deployment, client, before, fields, missing, misplaced, time_zone, waiting)
@@ -133,8 +140,10 @@ def _update_deployment(
     if missing:
         client.create_deployment_schedules(actual.id, missing)
     _move_schedules(client, actual, misplaced, time_zone)
-    for schedule in waiting:
-        client.update_deployment_schedule(actual.id, schedule.id, active=True)
+    for each in waiting:
+        client.update_deployment_schedule(
+            actual.id, each.id, active=True, slug=plain_slug(each.slug), parameters=each.parameters
+        )
 
 
 def misplaced_schedules(spec: DeploymentSpec, actual: Any, before: str | None, time_zone: str) -> list[Any]:
@@ -147,14 +156,15 @@ def misplaced_schedules(spec: DeploymentSpec, actual: Any, before: str | None, t
         time_zone: The new one.
     """
     ours = {given["slug"]: before or given["timezone"] for given in spec.schedules}
-    zoned = [s for s in actual.schedules if s.slug in ours and hasattr(s.schedule, "timezone")]
-    return [s for s in zoned if s.schedule.timezone != time_zone and s.schedule.timezone == ours[s.slug]]
+    zoned = [s for s in actual.schedules if plain_slug(s.slug) in ours and hasattr(s.schedule, "timezone")]
+    return [s for s in zoned if s.schedule.timezone != time_zone and s.schedule.timezone == ours[plain_slug(s.slug)]]
 
 
 def _move_schedules(client: SyncPrefectClient, actual: Any, misplaced: list[Any], time_zone: str) -> None:
     for each in misplaced:
         moved = each.schedule.model_copy(update={"timezone": time_zone})
-        client.update_deployment_schedule(actual.id, each.id, schedule=moved)
+        # Prefect forgets the parameters of a schedule that are not sent along.
+        client.update_deployment_schedule(actual.id, each.id, schedule=moved, parameters=each.parameters)
 
 
 def apply_time_zone_to_schedules(

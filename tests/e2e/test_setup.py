@@ -27,6 +27,7 @@ from support.waiting import until
 import blocks
 from blocks import TaislyAccount
 from deployments.local.processes import start_prefect_server
+from deployments.serve import deployments_to_serve
 from deployments.setup.blocks import register_block_types
 from deployments.setup.changes import Changes
 from deployments.setup.desired import desired_automations
@@ -223,6 +224,77 @@ def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
     there = _of(own_server, "warm-up-accounts")
     assert there["schedules"][0]["id"] in ours["ids"]
     assert there["schedules"][0]["active"] is True
+    assert own_server.teardown().returncode == 0
+
+
+def _schedule(server: Server, name: str) -> dict[str, Any]:
+    (found,) = _of(server, name)["schedules"]
+    return {key: found[key] for key in ("id", "slug", "active", "parameters")}
+
+
+def _delete_block(server: Server, block_type: str) -> None:
+    (block,) = [b for b in server.all("block_documents") if b["block_type"]["slug"] == block_type]
+    ask("DELETE", f"{server.api}/block_documents/{block['id']}")
+
+
+def _serve(server: Server, name: str) -> None:
+    """Serve one deployment, as far as the server sees it."""
+    with server.as_client(server.api):
+        (deployment,) = [each for each in deployments_to_serve("main", {}) if each.name == name]
+        deployment.apply()
+
+
+def test_a_schedule_waits_for_its_block_and_a_persons_pause_stays(own_server: Server, sandbox: Any) -> None:
+    """Paused while the block is missing, on when it is saved; one that a person paused stays off, whatever comes."""
+    own_server.setup()
+    waiting = _schedule(own_server, "finish-open-posts")
+    own_server.setup("--sandbox", sandbox.url)
+    on = _schedule(own_server, "finish-open-posts")
+    path = f"{own_server.api}/deployments/{_of(own_server, 'finish-open-posts')['id']}/schedules/{on['id']}"
+    ask("PATCH", path, active=False)
+    _delete_block(own_server, "taisly-account")
+    own_server.setup()
+    lacking = _of(own_server, "finish-open-posts")["parameters"]
+    again = own_server.setup("--sandbox", sandbox.url)
+
+    assert waiting["active"] is False
+    assert waiting["slug"] != "every-5-minutes"
+    assert on == {**waiting, "slug": "every-5-minutes", "active": True}
+    assert lacking == {}
+    assert _schedule(own_server, "finish-open-posts") == {**on, "active": False}, again.stdout
+    assert own_server.teardown().returncode == 0
+
+
+def test_a_served_schedule_waits_for_its_block_and_a_persons_pause_stays(own_server: Server, sandbox: Any) -> None:
+    """As with workers: there it is once, under the name of prefect.yaml."""
+    own_server.setup("--serve")
+    _serve(own_server, "finish-open-posts")
+    waiting = _schedule(own_server, "finish-open-posts")
+    own_server.setup("--serve", "--sandbox", sandbox.url)
+    _serve(own_server, "finish-open-posts")
+    on = _schedule(own_server, "finish-open-posts")
+    path = f"{own_server.api}/deployments/{_of(own_server, 'finish-open-posts')['id']}"
+    ask("PATCH", f"{path}/schedules/{on['id']}", active=False)
+    ask("PATCH", path, parameters={})  # as serving leaves it without the block
+    _serve(own_server, "finish-open-posts")
+
+    assert waiting["active"] is False
+    assert on == {**waiting, "slug": "every-5-minutes", "active": True}
+    assert _schedule(own_server, "finish-open-posts") == {**on, "active": False}
+    ask("DELETE", path)
+    assert own_server.teardown().returncode == 0
+
+
+def test_a_schedule_that_moves_to_another_zone_keeps_its_parameters(own_server: Server, sandbox: Any) -> None:
+    """Those that a person gave it in the UI; Prefect forgets what is not sent along."""
+    own_server.setup("--sandbox", sandbox.url, "--time-zone", "Europe/Berlin")
+    before = _schedule(own_server, "warm-up-accounts")
+    path = f"{own_server.api}/deployments/{_of(own_server, 'warm-up-accounts')['id']}/schedules/{before['id']}"
+    parameters = {"warm_up": {"devices": ["all"], "duration_seconds": 90}}
+    ask("PATCH", path, parameters=parameters)
+    own_server.setup("--time-zone", "Asia/Tokyo")
+
+    assert _schedule(own_server, "warm-up-accounts") == {**before, "parameters": parameters}
     assert own_server.teardown().returncode == 0
 
 
