@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,12 +10,13 @@ from pydantic import ValidationError
 import blocks
 from blocks.reference import load_saved, problems_of, register_block_type
 from deployments.setup.changes import Change, Changes
+from deployments.setup.confirm import confirm_removal, confirm_sandbox
 from deployments.setup.desired import DesiredBlock
-from deployments.setup.phones import PhoneChanges, change_phones, confirm_removal
+from deployments.setup.phones import PhoneChanges, change_phones
 from reelflow.errors import InputError, NotAllowed, ServiceError
 from reelflow.ledger import Ledger
 from reelflow.sandbox.catalog import API_KEY, DEVICES
-from reelflow.wording import count
+from reelflow.wording import count, listed
 from tasks.ledger import BLOCK_NAME, read_stored, server_client, store_ledger
 
 KEY_VARIABLE = "TAISLY_API_KEY"
@@ -43,11 +45,15 @@ def apply_blocks(
         changes: The report.
         desired: All of them.
         block_ids: Ids of saved blocks by slug.
-        yes: Remove phones without asking.
+        yes: Remove phones, and replace a key and phones with those of a sandbox, without asking.
 
     Raises:
-        InputError: a value is not allowed, a block on the server is not valid, or Taisly does not accept the key.
+        InputError: a value is not allowed, a block on the server is not valid, Taisly does not accept the key, or a
+            person does not agree.
     """
+    if not changes.dry_run:
+        saved = [each for each in desired if each.slug in block_ids]
+        confirm_sandbox([lost for each in saved for lost in _lost_to_sandbox(each)], yes=yes)
     for each in desired:
         thing, exists = f"block {each.slug}", each.slug in block_ids
         if exists and not each.values and not each.removed_phones:
@@ -57,8 +63,7 @@ def apply_blocks(
             changes.skip(thing, _HOW_TO_CREATE[each.block_type])
             continue
         block_class = blocks.BY_SLUG[each.block_type]
-        saved = load_saved(block_class, each.name) if exists else None
-        before: dict[str, Any] = saved.model_dump() if saved else {}
+        before = _saved_values(each) if exists else {}
         values = {**before, **_leave_the_sandbox(each, before), **each.values}
         phones = _changed_phones(each, before, thing)
         if phones:
@@ -76,6 +81,20 @@ def apply_blocks(
         changes.note(*notes, *(phones.notes if phones and exists else ()))
 
 
+def _saved_values(desired: DesiredBlock) -> dict[str, Any]:
+    saved = load_saved(blocks.BY_SLUG[desired.block_type], desired.name)
+    return saved.model_dump() if saved else {}
+
+
+def _lost_to_sandbox(desired: DesiredBlock) -> list[str]:
+    """What a saved block of the real service loses when it becomes that of a sandbox."""
+    before = _saved_values(desired) if desired.for_sandbox else {}
+    if not before or _leads_to_sandbox(before):
+        return []
+    what = "the API key" if desired.block_type == "taisly-account" else f"the phones ({listed(before['phones'], '; ')})"
+    return [f"{what} of the block {desired.slug}"]
+
+
 def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -> PhoneChanges | None:
     """What the options change in the phones of a block; None if that is nothing.
 
@@ -84,8 +103,11 @@ def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -
     given = desired.values.get("phones", [])
     if not given and not desired.removed_phones:
         return None
-    is_other = desired.for_sandbox != _leads_to_sandbox(before) and bool(given)
-    return change_phones([] if is_other else before.get("phones", []), given, desired.removed_phones, block)
+    rows, lost = before.get("phones", []), list[str]()
+    if given and desired.for_sandbox != _leads_to_sandbox(before):
+        rows, lost = [], rows if desired.for_sandbox else []
+    found = change_phones(rows, given, desired.removed_phones, block)
+    return replace(found, notes=(*(f"phone removed: {row}" for row in lost), *found.notes))
 
 
 def _try_key(block: Any, before: dict[str, Any]) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def setup(
     ----------
     sandbox
         The address of a sandbox, such as http://127.0.0.1:8099, for the blocks to use instead of the real services.
+        Asks before it replaces a key or phones of your own.
     block
         The name of the Taisly block. The default is "main".
     plan
@@ -103,7 +104,7 @@ def setup(
     serve
         Create no work pools and deployments, because `python -m deployments.serve` does.
     yes
-        Remove phones without asking.
+        Remove phones, and replace a key and phones of your own with those of a sandbox, without asking.
     dry_run
         Show what would change, without changing it.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,21 +55,6 @@ def change_phones(before: Sequence[str], given: Sequence[str], removed: Sequence
     if gone and not rows:
         raise InputError(f"The {block} needs a phone. To remove the last one, delete the block in the UI under Blocks.")
     return PhoneChanges(tuple(rows.values()), tuple(notes), tuple(gone))
-
-
-def confirm_removal(rows: Sequence[str], block: str, *, yes: bool) -> None:
-    """Ask before phones are removed.
-
-    Raises:
-        InputError: the answer is no, or there is no terminal to ask in and no --yes.
-    """
-    if not rows or yes:
-        return
-    if not sys.stdin.isatty():
-        raise InputError("There is no terminal to ask in. To remove phones without being asked, add --yes.")
-    answer = input(f"Remove {listed(rows, '; ')} from the {block}? No run will use it any more. [y/N] ")
-    if answer.strip().lower() not in ("y", "yes"):
-        raise InputError("No phone was removed, and the setup stopped there. Run it again without --remove-phone.")
 
 
 def _by_serial(rows: Sequence[str]) -> dict[str, str]:

@@ -420,6 +420,32 @@ def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) ->
     assert own_server.teardown().returncode == 0
 
 
+def test_a_sandbox_replaces_a_key_and_phones_of_ones_own_only_with_yes(own_server: Server, sandbox: Any) -> None:
+    """A key cannot be read again. Blocks of a sandbox become those of another one without a question."""
+    with own_server.as_client(own_server.api):
+        TaislyAccount(api_key="taisly_verysecret", base_url=sandbox.taisly_url).save("main")
+    own_server.setup("--phone", "R1: ada", "--phone", "R2")
+    before = {b["block_type"]["slug"]: b["data"] for b in own_server.all("block_documents") if b["name"] == "main"}
+
+    refused = own_server.setup("--sandbox", sandbox.url)
+    dry = own_server.setup("--sandbox", sandbox.url, "--dry-run")
+    kept = {b["block_type"]["slug"]: b["data"] for b in own_server.all("block_documents") if b["name"] == "main"}
+    beside = own_server.setup("--sandbox", sandbox.url, "--block", "sandbox", "--phone-pc", "sandbox")
+    replaced = own_server.setup("--sandbox", sandbox.url, "--phone-pc", "main", "--yes")
+    again = own_server.setup("--sandbox", sandbox.url, "--phone-pc", "main")
+
+    assert (refused.returncode, dry.returncode, kept) == (1, 0, before)
+    assert "the API key of the block taisly-account/main" in refused.stderr
+    assert "the phones (R1: ada; R2) of the block tikmatrix-host/main" in refused.stderr
+    assert "add --yes" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert (beside.returncode, replaced.returncode, again.returncode) == (0, 0, 0), replaced.stderr
+    assert "phone removed: R1: ada" in replaced.stdout
+    assert own_server.teardown().returncode == 0
+    with own_server.as_client(own_server.api):
+        TaislyAccount.delete("main")
+
+
 def test_a_key_that_taisly_refuses_is_not_saved(own_server: Server, sandbox: Any) -> None:
     """It is tried first, also in a dry run; one that is accepted is saved, with how many accounts it reaches."""
     taisly = TaislyAccount(api_key="taisly_before", base_url=sandbox.taisly_url)  # the sandbox's would leave it

@@ -7,7 +7,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from support.deployments import SPECS
 
 from deployments.setup.apply import misplaced_schedules
-from deployments.setup.phones import change_phones, confirm_removal
+from deployments.setup.confirm import confirm_removal
+from deployments.setup.phones import change_phones
 from deployments.setup.zone import choose_zone
 from reelflow.errors import InputError
 from reelflow.time_zones import machine_zone

@@ -1,0 +1,50 @@
+"""Ask before setup takes away what a person has saved."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from reelflow.errors import InputError
+from reelflow.wording import listed
+
+
+def confirm_removal(rows: Sequence[str], block: str, *, yes: bool) -> None:
+    """Ask before phones are removed.
+
+    Raises:
+        InputError: the answer is no, or there is no terminal to ask in and no --yes.
+    """
+    if rows and not yes:
+        _ask(
+            f"Remove {listed(rows, '; ')} from the {block}? No run will use it any more.",
+            no_terminal="There is no terminal to ask in. To remove phones without being asked, add --yes.",
+            declined="No phone was removed, and the setup stopped there. Run it again without --remove-phone.",
+        )
+
+
+def confirm_sandbox(real: Sequence[str], *, yes: bool) -> None:
+    """Ask before blocks of the real services become those of a sandbox.
+
+    Args:
+        real: What they would lose: "the API key of the block taisly-account/main".
+        yes: Do not ask.
+
+    Raises:
+        InputError: the answer is no, or there is no terminal to ask in and no --yes.
+    """
+    if real and not yes:
+        what = " and ".join(real)
+        keep = "To keep it, give the sandbox blocks of its own: --block sandbox --phone-pc sandbox."
+        _ask(
+            f"Replace {what} with those of the sandbox? Setup does not keep a copy.",
+            no_terminal=f"Setup would replace {what} with those of the sandbox. To do that, add --yes. {keep}",
+            declined=f"No block was changed, and the setup stopped there. {keep}",
+        )
+
+
+def _ask(question: str, *, no_terminal: str, declined: str) -> None:
+    if not sys.stdin.isatty():
+        raise InputError(no_terminal)
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise InputError(declined)
