@@ -64,15 +64,30 @@ def ring_after(state: Any) -> None:
     ring()
 
 
+def record_failed(flow_run: Any, state: Any) -> None:
+    """Record that a run failed, unless the ledger has that by its outcomes.
+
+    Before Prefect has the state: a process that dies in between then loses no alarm, and whoever rings next tells it.
+    """
+    attempt = f"{flow_run.id} {flow_run.run_count}"
+    if attempt in _recorded or is_dry_run(flow_run.parameters):
+        return
+    error = _error_of(state)
+    _record(
+        lambda: _alarms_of_failed(flow_run, state),
+        known=lambda ledger: _outcomes_on_record(ledger, flow_run, state),
+        failures=error.failures if isinstance(error, RunFailed) else (),
+    )
+    _recorded.add(attempt)
+
+
+_recorded = set[str]()
+"""The attempts of runs that this process has recorded as failed."""
+
+
 def ring_failed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
-    """A hook: record that a run failed, unless the ledger has that by its outcomes; then ring."""
-    if not is_dry_run(flow_run.parameters):
-        error = _error_of(state)
-        _record(
-            lambda: _alarms_of_failed(flow_run, state),
-            known=lambda ledger: _outcomes_on_record(ledger, flow_run, state),
-            failures=error.failures if isinstance(error, RunFailed) else (),
-        )
+    """A hook: record that a run failed, if it did so before its flow began, or by a bug; then ring."""
+    record_failed(flow_run, state)
     ring()
 
 

@@ -13,12 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, get_run_logger, task
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.states import Failed
 
 from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, PartFailed, ReelflowError
-from tasks.alarms import ring_after, ring_crashed, ring_failed
+from tasks.alarms import record_failed, ring_after, ring_crashed, ring_failed
 from tasks.zone import use_server_zone
 
 P = ParamSpec("P")
@@ -114,14 +115,20 @@ def flow(*, alarms: bool = True, **options: Any) -> Callable[[Callable[P, R]], F
             options[hook] = [*(options.get(hook) or ()), ring]
 
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
+        to_its_end = _fail_with_message(run)
+
         @functools.wraps(run)
-        def in_the_readers_zone(*args: P.args, **kwargs: P.kwargs) -> R:
+        def in_the_readers_zone(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+            _set_up_logs()
             use_server_zone()
-            result = run(*args, **kwargs)
+            result = to_its_end(*args, **kwargs)
+            context = FlowRunContext.get()
+            if alarms and isinstance(result, State) and result.is_failed() and context is not None:
+                record_failed(context.flow_run, result)
             ring_after(result)
             return result
 
-        made: Any = _Flow(_fail_with_message(in_the_readers_zone), **options)
+        made: Any = _Flow(in_the_readers_zone, **options)
         return made  # type: ignore[no-any-return]
 
     return decorate

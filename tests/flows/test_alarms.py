@@ -1,5 +1,6 @@
 """Alarms of runs, from the ledger to the event on a real Prefect server."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -178,6 +179,34 @@ def test_a_later_run_rings_what_a_process_left_when_it_died(
     assert killed.returncode == -signal.SIGKILL
     assert alarm["subject"] == "reelflow: small.mp4 refused (3 accounts)"
     assert "no such key" in alarm["body"]
+
+
+def test_a_run_that_dies_before_its_hooks_rings(tmp_path: Path, server: str, bell: Bell) -> None:
+    """It has failed, so nothing finds it crashed; what it failed of is on record before that."""
+    script = tmp_path / "doomed.py"
+    script.write_text("""
+import os, signal
+from reelflow.errors import InputError
+from tasks.step import flow
+
+def die(flow, flow_run, state):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@flow(name="doomed", flow_run_name="doomed", on_failure=[die])
+def doomed():
+    raise InputError("The video is gone.")
+
+doomed()
+""")
+    environment = {**os.environ, "PREFECT_API_URL": f"{server}/api", "PYTHONPATH": str(ROOT)}
+
+    killed = subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, check=False)
+    ring()
+    (alarm,) = bell.wait_for(1)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert alarm["subject"] == "reelflow: doomed failed"
+    assert "The video is gone." in alarm["body"]
 
 
 def test_a_failure_that_is_found_later_rings(
