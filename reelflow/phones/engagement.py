@@ -11,7 +11,8 @@ from reelflow.errors import InputError
 from reelflow.phones.form import CommentForm, EngageForm, PhoneForm, WarmUpForm
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome
-from reelflow.tikmatrix.scripts import Platform, post_key, texts
+from reelflow.tikmatrix.scripts import texts
+from reelflow.tikmatrix.targets import Platform, post_key
 
 LEAST_WARM_UP = 10
 """Seconds; the least that `WarmUp.duration_seconds` permits."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from reelflow.fields import TIME_OF_DAY, Form, entry
-from reelflow.tikmatrix.scripts import Comment, Follow, Order, Platform, Post, Script, Unfollow, WarmUp
+from reelflow.tikmatrix.scripts import Comment, Follow, Order, Post, Script, Unfollow, WarmUp
+from reelflow.tikmatrix.targets import Platform
 
 
 class PhoneForm(Script):

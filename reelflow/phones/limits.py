@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from reelflow.errors import InputError
 from reelflow.records.phone_states import Earlier
 from reelflow.records.phones import PhoneActor, PhoneHistory, PhonePlan, PhoneRequest, PlanPart
-from reelflow.tikmatrix.scripts import Platform
+from reelflow.tikmatrix.targets import Platform
 from reelflow.wording import count, listed
 
 _PLATFORMS: dict[str, Platform] = {"tiktok": "TikTok", "instagram": "Instagram"}

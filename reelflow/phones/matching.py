@@ -11,7 +11,7 @@ from functools import cached_property
 
 from reelflow.records.phones import TaskRequest, TaskResult
 from reelflow.tikmatrix import TikMatrixClient
-from reelflow.tikmatrix.scripts import target_of
+from reelflow.tikmatrix.targets import target_of
 from reelflow.tikmatrix.wire import PhoneTask
 
 

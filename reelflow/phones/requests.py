@@ -9,7 +9,7 @@ from reelflow.errors import InputError
 from reelflow.phones.form import PhoneForm
 from reelflow.phones.limits import Guardrails, Phone
 from reelflow.records.phones import PhoneActor, PhoneRequest
-from reelflow.tikmatrix.scripts import Platform
+from reelflow.tikmatrix.targets import Platform
 from reelflow.wording import count
 
 ALL = "all"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from reelflow.records.phone_states import Earlier, RequestState, TaskState, is_over
-from reelflow.tikmatrix.scripts import Platform
+from reelflow.tikmatrix.targets import Platform
 
 
 @dataclass(frozen=True)

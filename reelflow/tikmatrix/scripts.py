@@ -10,25 +10,14 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from reelflow.errors import InputError
 from reelflow.fields import Form, entry
+from reelflow.tikmatrix.targets import Platform, post_key
 
-Platform = Literal["TikTok", "Instagram"]
 Order = Literal["random", "sequential"]
-
-_POST_URLS: dict[str, tuple[re.Pattern[str], str]] = {
-    "TikTok": (
-        re.compile(r"https://(?:www\.tiktok\.com/@[^/?#\s]+/video/(\d+)|vm\.tiktok\.com/(\w+))/?(?:[?#].*)?"),
-        "https://www.tiktok.com/@user/video/ID or https://vm.tiktok.com/CODE/",
-    ),
-    "Instagram": (
-        re.compile(r"https://www\.instagram\.com/(?:p|reel)/([\w-]+)/?(?:[?#].*)?"),
-        "https://www.instagram.com/reel/CODE/ or https://www.instagram.com/p/CODE/",
-    ),
-}
 
 
 class Script(Form):
@@ -375,31 +364,3 @@ def _each_once(values: list[str], key: Callable[[str], str]) -> dict[str, str]:
     for value in values:
         found.setdefault(key(value), value)
     return found
-
-
-def post_key(url: str, platform: Platform) -> str:
-    """The post that a URL points to, however it is written: "TikTok 7231…".
-
-    A short vm.tiktok.com URL is identified by its code alone, so it never equals the full URL of the same post.
-
-    Raises:
-        InputError: it is not the URL of a post on this platform.
-    """
-    pattern, like = _POST_URLS[platform]
-    if match := pattern.fullmatch(url.strip()):
-        return f"{platform} {next(part for part in match.groups() if part)}"
-    for other, (its, _) in _POST_URLS.items():
-        if its.fullmatch(url.strip()):
-            raise InputError(f"{url} is a post on {other}, but this run is for {platform}.")
-    raise InputError(f"{url!r} is not the URL of a post on {platform}. Use {like}.")
-
-
-def target_of(script_args: Mapping[str, Any]) -> str:
-    """The target in a task's arguments, as it was sent; empty if there is none."""
-    for name in ("target_user", "target_post_url", "target_users", "target_post_urls"):
-        value = script_args.get(name)
-        if isinstance(value, list):
-            value = value[0] if len(value) == 1 else None
-        if isinstance(value, str) and value.strip():
-            return value.strip()
-    return ""

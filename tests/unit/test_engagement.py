@@ -23,7 +23,7 @@ from reelflow.records.phone_states import Earlier
 from reelflow.records.phones import PhoneHistory
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome
-from reelflow.tikmatrix.scripts import post_key
+from reelflow.tikmatrix.targets import post_key
 from reelflow.time_zones import read_zone
 
 PHONES = ["A1: ada, ada.two", "B2: ben, ben.pics (Instagram)", "C3"]
