@@ -7,21 +7,9 @@ from typing import Any
 from reelflow.phones.report import ManageReport, PhoneReport
 from reelflow.posts.report import PublishReport
 from reelflow.records.phones import TaskResult
-from reelflow.records.post_states import PostState
+from reelflow.records.post_states import WORDS, PostState
 from reelflow.records.posts import Account, Outcome
 
-STATES = {
-    PostState.SUCCESS: "published",
-    PostState.FAILED: "failed",
-    PostState.REFUSED: "refused",
-    PostState.UNCONFIRMED: "unconfirmed",
-    PostState.CANCELLED: "cancelled",
-    PostState.CLAIMED: "not sent",
-    PostState.SENDING: "open",
-    PostState.ACCEPTED: "open",
-    PostState.PENDING: "open",
-}
-"""The state of a post at one account in one word, as programs read it and as `reelflow posts --state` takes it."""
 SCHEDULED = "scheduled"
 """An open post whose time has not come."""
 
@@ -67,9 +55,9 @@ def outcome_facts(outcome: Outcome, *, is_scheduled: bool) -> dict[str, Any]:
 
 
 def state_of(outcome: Outcome, *, is_scheduled: bool) -> str:
-    """The state of a post at one account in one word."""
+    """The state of a post at one account in one word, as `reelflow posts --state` takes it."""
     waits = is_scheduled and outcome.state in (PostState.ACCEPTED, PostState.PENDING)
-    return SCHEDULED if waits else STATES[outcome.state]
+    return SCHEDULED if waits else WORDS[outcome.state]
 
 
 def account_facts(account: Account) -> dict[str, Any]:

@@ -11,16 +11,8 @@ from tasks.phones.wording import what_to_do
 
 MOST_LINES = 20
 """A message names so many; what is more is counted."""
-_ENDED = {
-    "FAILED": "failed",
-    "REFUSED": "refused",
-    "UNCONFIRMED": "unconfirmed",
-    "NOT SENT": "not sent",
-    "GONE": "gone from TikMatrix",
-    "CRASHED": "crashed",
-    "SKIPPED": "skipped",
-    "LATE": "late or stuck",
-}
+_ENDED = {"GONE": "gone from TikMatrix", "LATE": "late or stuck"}
+"""States that are not their own word."""
 _NOUNS = {"post": "post", "phone task": "phone task", "phone request": "request to TikMatrix", "run": "run"}
 _PLURALS = {"phone request": "requests to TikMatrix"}
 _ADVICE = {
@@ -72,7 +64,7 @@ def message_of(group: AlarmGroup) -> Message:
 
 def _title(group: AlarmGroup) -> str:
     first, number = group.alarms[0], len(group.alarms)
-    noun, ended = _NOUNS[first.kind], _ENDED[first.state]
+    noun, ended = _NOUNS[first.kind], _ENDED.get(first.state, first.state.lower())
     if group.is_more:
         more = noun if number == 1 else _PLURALS.get(first.kind, f"{noun}s")
         return f"{number} more {more} {ended}"

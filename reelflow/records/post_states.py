@@ -53,6 +53,18 @@ class PostState(StrEnum):
         return _MAY_COME_FROM.get(self, frozenset())
 
 
+WORDS = {
+    PostState.SUCCESS: "published",
+    PostState.FAILED: "failed",
+    PostState.REFUSED: "refused",
+    PostState.UNCONFIRMED: "unconfirmed",
+    PostState.CANCELLED: "cancelled",
+    PostState.CLAIMED: "not sent",
+    PostState.SENDING: "open",
+    PostState.ACCEPTED: "open",
+    PostState.PENDING: "open",
+}
+"""The state of a post at one account in a word, as people and programs read it."""
 IN_FLIGHT = frozenset({PostState.SENDING, PostState.ACCEPTED})
 NOT_OUT = frozenset({PostState.REFUSED, PostState.CANCELLED})
 """It is certain that nothing is out: the destination may be claimed again."""

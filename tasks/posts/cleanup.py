@@ -1,5 +1,7 @@
 """Finish what earlier runs left open, and resolve posts that only a person can."""
 
+from collections import Counter
+
 from prefect.client.orchestration import get_client
 
 from blocks import TaislyAccount
@@ -9,8 +11,9 @@ from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from reelflow.posts.form import FinishForm, ResolveForm
 from reelflow.posts.report import FinishReport
+from reelflow.records.post_states import NEED_ATTENTION, WORDS, PostState
 from reelflow.records.posts import Outcome, Send
-from reelflow.wording import count
+from reelflow.wording import count, listed
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
@@ -73,6 +76,7 @@ def _report(news: list[tuple[Send, Outcome]], ledger: Ledger) -> FinishReport:
     still_open, unconfirmed = cleanup.open_outcomes(ledger), cleanup.unconfirmed_sends(ledger)
     report = FinishReport(
         ended=[outcome for _, outcome in news],
+        failures=[_failure(send, outcome) for send, outcome in news if outcome.state in _FAILURES],
         still_open=len(still_open),
         unconfirmed=[send.id for send, _ in unconfirmed],
     )
@@ -88,9 +92,23 @@ def _report(news: list[tuple[Send, Outcome]], ledger: Ledger) -> FinishReport:
     return report
 
 
+_FAILURES = NEED_ATTENTION - {PostState.UNCONFIRMED}
+"""The rest waits for a person, under its send ID."""
+
+
+def _failure(send: Send, outcome: Outcome) -> str:
+    reason = outcome.detail.rstrip(".")
+    failed = f"{WORDS[outcome.state].capitalize()}: {send.file_name} on {outcome.account.label}"
+    return f"{failed} ({reason})" if reason else failed
+
+
 def summarize_finish(report: FinishReport) -> str:
     """One line about a run that finishes open posts."""
-    line = f"{count(len(report.ended), 'new outcome')}, {report.still_open} still open."
+    numbers = Counter(WORDS[outcome.state] for outcome in report.ended)
+    which = f" ({', '.join(f'{number} {word}' for word, number in sorted(numbers.items()))})" if numbers else ""
+    line = f"{count(len(report.ended), 'new outcome')}{which}, {report.still_open} still open."
+    if report.failures:
+        line += f" {listed(report.failures, '. ')}."
     if report.unconfirmed:
         posts = "1 post is" if len(report.unconfirmed) == 1 else f"{len(report.unconfirmed)} posts are"
         line += f" {posts} unconfirmed and waiting for you (resolve-post): {', '.join(report.unconfirmed)}."

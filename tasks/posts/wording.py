@@ -4,20 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from reelflow.errors import DuplicatePost, StillOpen
-from reelflow.records.post_states import BEING_SENT, NOT_OUT, PostState
+from reelflow.records.post_states import ALARMING, BEING_SENT, NOT_OUT, WORDS, PostState
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import shown
 
 OUTCOME_WORDS = {
-    PostState.SUCCESS: "published",
-    PostState.FAILED: "**failed**",
+    **WORDS,
+    **{state: f"**{WORDS[state]}**" for state in ALARMING},
     PostState.PENDING: "no outcome yet",
     PostState.ACCEPTED: "no outcome yet",
     PostState.SENDING: "not confirmed yet",
-    PostState.REFUSED: "**refused**",
-    PostState.UNCONFIRMED: "**unconfirmed**",
-    PostState.CANCELLED: "cancelled",
-    PostState.CLAIMED: "not sent",
 }
 """How a report shows the state of a post at one account; Markdown."""
 FINISH_OPEN_POSTS = "finish-open-posts reports the outcome: within 5 minutes if its schedule is on, or when you run it."
@@ -96,7 +92,7 @@ def _fate(send: Send, outcomes: Sequence[Outcome], now: float) -> str:
         return ""
     names = ", ".join(o.account.label for o in outcomes)
     if not any(o.state.in_flight for o in outcomes):
-        told = [(o.account.label, OUTCOME_WORDS[o.state].strip("*"), detail_of(send, o)) for o in outcomes]
+        told = [(o.account.label, WORDS[o.state], detail_of(send, o)) for o in outcomes]
         return " ".join(f"{label}: {word}{f' ({detail})' if detail else ''}." for label, word, detail in told)
     if send.history_id is None and send.scheduled_ms > now * 1000:
         return (

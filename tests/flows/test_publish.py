@@ -472,7 +472,22 @@ def test_trouble_after_the_send_does_not_make_it_look_failed(taisly: TaislyAccou
     done = finish_open_posts(taisly, FinishForm(minutes=1), return_state=True)
 
     assert (state.name, state.message) == ("Still open", f"No outcome yet from X @marabakes. {FINISH_OPEN_POSTS}")
-    assert done.message == "1 new outcome, 0 still open."
+    assert done.message == "1 new outcome (1 published), 0 still open."
+
+
+def test_finishing_says_what_became_of_the_posts(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """How many of what, and of each that failed the file, the account and the reason."""
+    _publish(taisly, clip("small.mp4"), accounts=["x"], dry_run=True)  # a new ledger reads the history once
+    sandbox.fail_next(platform="X", reason="Duplicate content.")
+    sandbox.order_fault("status_before", "GET", "*/history", status=503, times=None)
+
+    _publish(taisly, clip("small.mp4"), accounts=["x", "instagram"], watch_minutes=0.01)
+    sandbox.clear_faults()
+    done = finish_open_posts(taisly, FinishForm(minutes=1), return_state=True)
+
+    assert done.message == (
+        "2 new outcomes (1 failed, 1 published), 0 still open. Failed: small.mp4 on X @marabakes (Duplicate content)."
+    )
 
 
 def test_the_key_appears_nowhere_in_a_run(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
