@@ -139,36 +139,22 @@ def _interrupt(*_: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-app.command(
-    "deployments.publish:publish",
-    name="publish",
-    help="Publish one video, now or later, and report its outcome on every platform.",
-)
-app.command(
-    "deployments.publish:publish_and_engage",
-    name="publish-and-engage",
-    help="Publish one video, then let your own phones warm up and comment on the post.",
-)
-app.command(
-    "deployments.posts:posts",
-    name="posts",
-    help="List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
-)
-app.command(
-    "deployments.posts:resolve",
-    name="resolve",
-    help="Resolve an unconfirmed post: record that it was published, or that it may be sent again. Sends nothing.",
-)
-app.command(
-    "deployments.posts:cancel",
-    name="cancel",
-    help="Cancel a scheduled post before it is published. Taisly deletes it permanently.",
-)
-app.command(
-    "deployments.posts:accounts",
-    name="accounts",
-    help="List the accounts that are connected in Taisly, under the names that --to and the forms take.",
-)
+def _add(to: App, commands: dict[str, str]) -> None:
+    """Register commands that are imported when they run: below deployments/, as "module:function", with their help."""
+    for where, text in commands.items():
+        to.command(f"deployments.{where}", name=where.partition(":")[2].replace("_", "-"), help=text)
+
+
+_add(app, {
+    "publish:publish": "Publish one video, now or later, and report its outcome on every platform.",
+    "publish:publish_and_engage": "Publish one video, then let your own phones warm up and comment on the post.",
+    "posts:posts":
+        "List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
+    "posts:resolve":
+        "Resolve an unconfirmed post: record that it was published, or that it may be sent again. Sends nothing.",
+    "posts:cancel": "Cancel a scheduled post before it is published. Taisly deletes it permanently.",
+    "posts:accounts": "List the accounts that are connected in Taisly, under the names that --to and the forms take.",
+})  # fmt: skip
 phones = App(name="phones", help="List your phones, or run scripts on them: see the commands below.")
 
 
@@ -190,71 +176,40 @@ def list_phones(
     return show(block=block, as_json=as_json)
 
 
-for _name, _help in {
-    "warm_up": "Let accounts watch videos on a topic, and react to some of them.",
-    "comment": "Comment on posts from your own accounts, never twice on the same post.",
-    "follow": "Follow users from your own accounts.",
-    "unfollow": "Unfollow users; by default, only those that were followed through reelflow.",
-    "post": "Post from the apps on your phones, with material on the phone PC.",
-    "tasks": "List, stop, delete or retry phone tasks. Changes nothing without --no-dry-run.",
-}.items():
-    phones.command(f"deployments.phones:{_name}", name=_name.replace("_", "-"), help=_help)
+_add(phones, {
+    "phones:warm_up": "Let accounts watch videos on a topic, and react to some of them.",
+    "phones:comment": "Comment on posts from your own accounts, never twice on the same post.",
+    "phones:follow": "Follow users from your own accounts.",
+    "phones:unfollow": "Unfollow users; by default, only those that were followed through reelflow.",
+    "phones:post": "Post from the apps on your phones, with material on the phone PC.",
+    "phones:tasks": "List, stop, delete or retry phone tasks. Changes nothing without --no-dry-run.",
+})  # fmt: skip
 app.command(phones)
-app.command(
-    "deployments.setup.cli:setup",
-    name="setup",
-    help=(
+_add(app, {
+    "setup.cli:setup":
         "Create blocks, work pools, deployments and automations on your Prefect server. Safe to run again.\n\n"
         "Setup reads the Taisly API key from TAISLY_API_KEY or asks for it, and never shows it. The schedules of "
-        "upkeep are on; turn the others on in the UI. Setup keeps what you have changed there."
-    ),
-)
-app.command(
-    "deployments.setup.cli:teardown",
-    name="teardown",
-    help="Remove what setup created on your Prefect server. Everything else there is kept, and so is the ledger.",
-)
-app.command(
-    "deployments.doctor:doctor",
-    name="doctor",
-    help="Check the Prefect server, blocks, services, ledger and phones.",
-)
+        "upkeep are on; turn the others on in the UI. Setup keeps what you have changed there.",
+    "setup.cli:teardown":
+        "Remove what setup created on your Prefect server. Everything else there is kept, and so is the ledger.",
+    "doctor:doctor": "Check the Prefect server, blocks, services, ledger and phones.",
+})  # fmt: skip
 ledger = App(name="ledger", help="Show the ledger of your Prefect server, move it, or use another one.")
-ledger.command(
-    "deployments.ledger:show",
-    name="show",
-    help="Show where the ledger is, how many sends it has recorded, and what the Prefect server remembers.",
-)
-ledger.command(
-    "deployments.ledger:use",
-    name="use",
-    help=(
+_add(ledger, {
+    "ledger:show": "Show where the ledger is, how many sends it has recorded, and what the Prefect server remembers.",
+    "ledger:use":
         "Switch your Prefect server to another ledger, without the records of the current one.\n\n"
         "Before its first sends it searches Taisly's history for posts that it does not know. To keep what the present "
-        "one knows, use `reelflow ledger move`."
-    ),
-)
-ledger.command(
-    "deployments.ledger:move",
-    name="move",
-    help="Move everything from the ledger of your Prefect server to an empty database, and use that from then on.",
-)
-ledger.command(
-    "deployments.ledger:unblock",
-    name="unblock",
-    help="End the pause after a 429 for all Taisly API keys.",
-)
+        "one knows, use `reelflow ledger move`.",
+    "ledger:move":
+        "Move everything from the ledger of your Prefect server to an empty database, and use that from then on.",
+    "ledger:unblock": "End the pause after a 429 for all Taisly API keys.",
+})  # fmt: skip
 app.command(ledger)
-app.command(
-    "deployments.local.demo:demo",
-    name="demo",
-    help="Publish a real video to a sandbox, in a real Prefect server, and exit.",
-)
-app.command(
-    "deployments.local.up:up",
-    name="up",
-    help="Start a sandbox and a Prefect server with everything ready to use, until Ctrl-C.",
-)
+_add(app, {
+    "local.demo:demo": "Publish a real video to a sandbox, in a real Prefect server, and exit.",
+    "local.up:up": "Start a sandbox and a Prefect server with everything ready to use, until Ctrl-C.",
+})  # fmt: skip
 app.command(
     "deployments.serve:serve_flows",
     name="serve",
