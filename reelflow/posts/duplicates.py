@@ -96,8 +96,8 @@ def check_reposts(accounts: Sequence[Account], copied: Sequence[tuple[str, str]]
         for target in sorted(_reached(source, targets) & set(by_id)):
             raise DuplicatePost(
                 f"Nothing was sent, because Taisly would post the video twice to {by_id[target].label}: a repost rule "
-                f"copies every post from {by_id[source].label} there. Leave {by_id[target].label} out, or pause the "
-                "rule in Taisly."
+                f"copies every post from {by_id[source].label} there. Remove {by_id[target].label} from 'Accounts', or "
+                "pause the rule in Taisly."
             )
 
 
