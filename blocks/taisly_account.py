@@ -8,8 +8,8 @@ from reelflow.ledger import Ledger
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import Plan, RateLimitedTaisly
 from reelflow.posts.watching import FIRST_PAUSE
-from reelflow.records.posts import DAY
 from reelflow.taisly.client import BASE_URL, TaislyClient
+from reelflow.time_zones import DAY
 
 
 class TaislyAccount(Block):

@@ -15,11 +15,10 @@ from reelflow.posts.accounts import account_names
 from reelflow.posts.form import CancelPostForm, ResolveForm
 from reelflow.records.post_states import SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
-from reelflow.time_zones import shown
+from reelflow.time_zones import DAY, shown
 
 State = Literal["published", "scheduled", "open", "unconfirmed", "failed", "refused", "cancelled", "not sent"]
 DryRun = Annotated[bool, Parameter(negative="", show_default=False)]
-DAY = 86400.0
 
 
 def accounts(*, block: TaislyBlock = "main", as_json: AsJson = False) -> int:

@@ -10,6 +10,8 @@ from pydantic_core import core_schema
 
 TIME_OF_DAY = r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$"
 """The pattern of a field for "HH:MM", which may be empty."""
+ALL = "all"
+"""What a field with a list to choose from takes for everything in it."""
 ADVANCED = "advanced"
 """The one field of a form's schema under which the run form folds the fields that few people change."""
 CHOICES = "choices"

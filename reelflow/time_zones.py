@@ -10,6 +10,8 @@ import tzlocal
 
 from reelflow.errors import InputError
 
+DAY = 86400.0
+"""Seconds."""
 _shown_zone: list[ZoneInfo] = []
 """The zone that `use_zone` was told; none: this machine's."""
 

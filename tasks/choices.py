@@ -17,6 +17,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from blocks import TaislyAccount, TikMatrixHost
 from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
+from reelflow.fields import ALL
 from reelflow.form_schema import choices_of, for_people
 from reelflow.phones.requests import phone_names, usernames
 from reelflow.posts.accounts import account_names
@@ -30,7 +31,6 @@ log = logging.getLogger("reelflow.choices")
 
 VIDEOS_VARIABLE = "reelflow_videos"
 """The Prefect variable with the folder of the user's videos, as the machine knows it that runs publish-video."""
-ALL = "all"
 MOST_DEPLOYMENTS = 200
 """Read with one request: Prefect's API returns no more."""
 

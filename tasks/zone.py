@@ -1,6 +1,7 @@
 """The time zone of a Prefect server: the one in which its people read and write times."""
 
 import logging
+from contextlib import nullcontext
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,11 +22,8 @@ def use_server_zone(client: SyncPrefectClient | None = None) -> None:
     A server that cannot be asked now is no reason to fail: whatever needs it says so itself.
     """
     try:
-        if client is None:
-            with get_client(sync_client=True) as own:
-                variable = own.read_variable_by_name(TIME_ZONE_VARIABLE)
-        else:
-            variable = client.read_variable_by_name(TIME_ZONE_VARIABLE)
+        with nullcontext(client) if client else get_client(sync_client=True) as asked:
+            variable = asked.read_variable_by_name(TIME_ZONE_VARIABLE)
         use_zone(str(variable.value) if variable and variable.value else None)
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
         log.debug("The time zone could not be read: %s", error)

@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 
 from reelflow.ledger.database import Database
 from reelflow.ledger.schema import alarms
-from reelflow.records.alarms import DAY, Alarm, AlarmGroup, quiet_until
+from reelflow.records.alarms import Alarm, AlarmGroup, quiet_until
+from reelflow.time_zones import DAY
 
 CLAIM_SECONDS = 60.0
 """How long alarms stay with the process that tells them. If it dies, another one tells them after that."""

@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 
 from reelflow.errors import InputError
+from reelflow.fields import ALL
 from reelflow.phones.form import PhoneForm
 from reelflow.phones.limits import Guardrails, Phone
 from reelflow.records.phones import PhoneActor, PhoneRequest
 from reelflow.tikmatrix.targets import Platform
 from reelflow.wording import count
-
-ALL = "all"
 
 
 def make_request(form: PhoneForm, guardrails: Guardrails) -> PhoneRequest:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reelflow.errors import InputError
+from reelflow.fields import ALL
 from reelflow.records.posts import Account
 
-ALL = "all"
 CAPTION_LIMITS = {"X": 100}
 """Characters by platform, from the official SDK's table."""
 CAPTION_LIMIT = 2200

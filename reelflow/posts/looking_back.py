@@ -10,9 +10,9 @@ from reelflow.ledger import Ledger
 from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.history import CLOCK_SLACK
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.records.posts import DAY, Account, FoundPost, PostRequest, plain_caption
+from reelflow.records.posts import Account, FoundPost, PostRequest, plain_caption
 from reelflow.taisly.wire import HistoryItem
-from reelflow.time_zones import shown
+from reelflow.time_zones import DAY, shown
 from reelflow.wording import count, duration
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption
 from reelflow.posts.form import PostForm
 from reelflow.posts.schedule import publishing_time
-from reelflow.records.posts import DAY, Account, PostRequest, Video, without_quotes
+from reelflow.records.posts import Account, PostRequest, Video, without_quotes
+from reelflow.time_zones import DAY
 from reelflow.video import check_video
 from reelflow.video.pictures import picture_hashes
 from reelflow.wording import one_line

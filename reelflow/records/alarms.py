@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reelflow.time_zones import DAY
+
 QUIET_SECONDS = 900.0
 """How long a cause is not told again after a message: what else it breaks meanwhile comes in the next message."""
 LONGEST_QUIET = 4 * 3600.0
 """The pause doubles with each message of a day, up to this: an outage of a night is not a message every 15 minutes."""
-DAY = 86400.0
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState, SendStatus, send_status
+from reelflow.time_zones import DAY
 from reelflow.wording import one_line
 
 EMPTY_CAPTION = (
     "caption: empty (recommended: a text). Taisly's own tools require one, and platforms may show such a post less."
 )
 """Taisly itself takes a post without a caption."""
-
-DAY = 86400.0
 
 
 def file_name(path: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from reelflow.records.phone_states import TaskState
 from reelflow.records.post_states import PostState
 from reelflow.tikmatrix.scripts import JOBS
+from reelflow.time_zones import DAY
 from reelflow.upkeep.form import HistoryForm
 from reelflow.wording import count
 from tasks.artifacts import plain_text, show_markdown, table
@@ -13,8 +14,6 @@ from tasks.ledger import open_ledger
 from tasks.phones import wording as phones_wording
 from tasks.posts import wording as posts_wording
 from tasks.step import Retry, step
-
-DAY = 86400.0
 
 
 @step("report of {form.days} days", retry=Retry.LEDGER)

@@ -15,10 +15,10 @@ from reelflow.ledger import Ledger
 from reelflow.posts.looking_back import MOST_PAGES, check_found, look_back
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
-from reelflow.records.posts import DAY, PostRequest
+from reelflow.records.posts import PostRequest
 from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
 from reelflow.taisly import TaislyClient
-from reelflow.time_zones import shown
+from reelflow.time_zones import DAY, shown
 
 Post = Callable[..., PostRequest]
 HISTORY = "GET /api/private/post/history"
