@@ -6,15 +6,14 @@ import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from pydantic import BaseModel
 
 from deployments.in_terminal import load_block, print_json, quieten_run_logs, run_flow
-from deployments.options import AsJson, FormOptions, HostBlock, read_form, with_options_of
+from deployments.options import AsJson, Command, FormOptions, HostBlock, read_form, with_options_of
 from deployments.outcomes import phone_facts, phone_lines
 from deployments.spec import deployment_specs
 from reelflow.errors import ServiceError
 from reelflow.phones.form import CommentForm, FollowForm, ManageForm, PhonePostForm, UnfollowForm, WarmUpForm
-from reelflow.phones.limits import Phone
-from reelflow.phones.requests import phone_names
 
 
 def show(*, block: str, as_json: bool) -> int:
@@ -24,21 +23,18 @@ def show(*, block: str, as_json: bool) -> int:
 
     host = load_block(TikMatrixHost, block)
     online = _online(host)
-    for phone, name in zip(host.guardrails.phones, phone_names(host.guardrails), strict=True):
+    for phone in host.guardrails.phones:
         is_online = None if online is None else phone.serial in online
         if as_json:
             accounts = [{"username": a.username, "platform": a.platform} for a in phone.accounts]
-            print_json({"name": name, "serial": phone.serial, "online": is_online, "accounts": accounts})
+            print_json({"name": phone.name, "serial": phone.serial, "online": is_online, "accounts": accounts})
         else:
-            print(f"{phone.serial:24} {_WORDS[is_online]:16} {_names(phone)}")
+            print(f"{phone.serial:24} {_WORDS[is_online]:16} {phone.account_names or _ANY}")
     return 0
 
 
+_ANY = "whichever account is logged in"
 _WORDS = {True: "online", False: "not online", None: "online: unknown"}
-
-
-def _names(phone: Phone) -> str:
-    return ", ".join(f"{a.username} ({a.platform})" for a in phone.accounts) or "whichever account is logged in"
 
 
 def _online(host: Any) -> set[str] | None:
@@ -71,34 +67,14 @@ def warm_up(
     return _run("warm-up-accounts", block, as_json, warm_up=form, chatgpt=settings)
 
 
-@with_options_of(FormOptions(CommentForm))
-def comment(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
-    """Comment on posts from accounts on phones."""
-    return _run("comment-on-posts", block, as_json, comments=read_form(CommentForm, values))
+def _command(deployment: str, parameter: str, form: type[BaseModel]) -> Command:
+    """A command that runs the flow of a deployment with one form, which is its parameter of that name."""
 
+    @with_options_of(FormOptions(form))
+    def command(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
+        return _run(deployment, block, as_json, **{parameter: read_form(form, values)})
 
-@with_options_of(FormOptions(FollowForm))
-def follow(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
-    """Follow users from accounts on phones."""
-    return _run("follow-users", block, as_json, follows=read_form(FollowForm, values))
-
-
-@with_options_of(FormOptions(UnfollowForm))
-def unfollow(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
-    """Unfollow users from accounts on phones."""
-    return _run("unfollow-users", block, as_json, unfollows=read_form(UnfollowForm, values))
-
-
-@with_options_of(FormOptions(PhonePostForm))
-def post(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
-    """Post from the apps on phones."""
-    return _run("post-from-phones", block, as_json, posts=read_form(PhonePostForm, values))
-
-
-@with_options_of(FormOptions(ManageForm))
-def tasks(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:
-    """List, stop, delete or retry phone tasks."""
-    return _run("manage-phone-tasks", block, as_json, tasks=read_form(ManageForm, values))
+    return command
 
 
 def _run(deployment: str, block: str, as_json: bool, **parameters: Any) -> int:
@@ -109,3 +85,10 @@ def _run(deployment: str, block: str, as_json: bool, **parameters: Any) -> int:
     flow = next(spec for spec in deployment_specs() if spec.name == deployment).load()
     host = load_block(TikMatrixHost, block)
     return run_flow(flow, as_json=as_json, lines=phone_lines, facts=phone_facts, host=host, **parameters)
+
+
+comment = _command("comment-on-posts", "comments", CommentForm)
+follow = _command("follow-users", "follows", FollowForm)
+unfollow = _command("unfollow-users", "unfollows", UnfollowForm)
+post = _command("post-from-phones", "posts", PhonePostForm)
+tasks = _command("manage-phone-tasks", "tasks", ManageForm)

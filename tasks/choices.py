@@ -19,7 +19,7 @@ from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.fields import ALL
 from reelflow.form_schema import choices_of, for_people
-from reelflow.phones.requests import phone_names, usernames
+from reelflow.phones.requests import usernames
 from reelflow.posts.accounts import account_names
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
@@ -89,7 +89,7 @@ class ChoiceReader:
 
     def _phones(self, host: TikMatrixHost) -> Choices:
         return {
-            "phones": [ALL, *phone_names(host.guardrails)],
+            "phones": [ALL, *(phone.name for phone in host.guardrails.phones)],
             "usernames": [ALL, *usernames(host.guardrails)],
         }
 

@@ -47,6 +47,11 @@ class PhoneAccount:
         """Under which it is counted."""
         return f"{self.platform} {self.username.lower()}"
 
+    @property
+    def name(self) -> str:
+        """As people read it; most accounts are on TikTok: "ada.daily", "ada.studio on Instagram"."""
+        return self.username if self.platform == "TikTok" else f"{self.username} on {self.platform}"
+
 
 @dataclass(frozen=True)
 class Phone:
@@ -54,6 +59,16 @@ class Phone:
 
     serial: str
     accounts: tuple[PhoneAccount, ...] = ()
+
+    @property
+    def account_names(self) -> str:
+        """Its accounts; empty if none is listed."""
+        return ", ".join(account.name for account in self.accounts)
+
+    @property
+    def name(self) -> str:
+        """As people choose it, and are told of it: "R58N01 (ada.daily, ada.studio on Instagram)"."""
+        return f"{self.serial} ({self.account_names})" if self.accounts else self.serial
 
 
 @dataclass(frozen=True)

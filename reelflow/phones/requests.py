@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reelflow.errors import InputError
 from reelflow.fields import ALL
 from reelflow.phones.form import PhoneForm
-from reelflow.phones.limits import Guardrails, Phone
+from reelflow.phones.limits import Guardrails
 from reelflow.records.phones import PhoneActor, PhoneRequest
 from reelflow.tikmatrix.targets import Platform
 from reelflow.wording import count
@@ -66,19 +66,9 @@ def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, 
     return _by_username(names, form.platform, guardrails)
 
 
-def phone_names(guardrails: Guardrails) -> list[str]:
-    """The owner's phones as people choose them: "R58N01 (ada.daily, ada.studio)"; a serial alone is taken too."""
-    return [_phone_name(phone) for phone in guardrails.phones]
-
-
 def usernames(guardrails: Guardrails) -> list[str]:
     """The usernames that the owner lists, each once, whatever the platform."""
     return list(dict.fromkeys(account.username for phone in guardrails.phones for account in phone.accounts))
-
-
-def _phone_name(phone: Phone) -> str:
-    accounts = ", ".join(account.username for account in phone.accounts)
-    return f"{phone.serial} ({accounts})" if accounts else phone.serial
 
 
 def _serials(rows: Sequence[str]) -> list[str]:

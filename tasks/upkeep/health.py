@@ -18,7 +18,6 @@ from reelflow.errors import (
     Refused,
 )
 from reelflow.ledger import Ledger
-from reelflow.phones.limits import Phone
 from reelflow.posts.accounts import account_names
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.records.phone_states import RequestState
@@ -142,19 +141,13 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
     line = f"{block.base_url}: licence {licence.plan_name}, {licence.device_limit or 'several'} phones at once"
     if not known:
         raise ChecksFailed(f"{line}; the block lists no phones, so none can be used. List them in the block.")
-    line += f"; {count(len(known), 'phone')} listed ({'; '.join(map(_described, phones))})"
+    line += f"; {count(len(known), 'phone')} listed: {', '.join(phone.name for phone in phones)}"
     if devices is not None:
         online = {name for device in devices for name in device.names}
-        line += f", {len(known & online)} of them online"
+        line += f"; {len(known & online)} of them online"
         if away := sorted(known - online):
             line += f" (not: {listed(away)}; connect them to the PC to use them)"
     return line
-
-
-def _described(phone: Phone) -> str:
-    """A phone with its accounts: "R58N01: TikTok ada.daily"."""
-    accounts = ", ".join(f"{account.platform} {account.username}" for account in phone.accounts)
-    return f"{phone.serial}: {accounts}" if accounts else phone.serial
 
 
 def check_clock(ahead: float | None) -> None:

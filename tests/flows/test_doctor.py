@@ -54,7 +54,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(
     assert "Check the API key" in lines["doctor-ill"]
     assert "licence Pro" in lines["doctor-host"]
     assert (
-        "2 phones listed (R58N01SANDBOX: TikTok ada.daily; GONE1), 1 of them online (not: GONE1; connect them"
+        "2 phones listed: R58N01SANDBOX (ada.daily), GONE1; 1 of them online (not: GONE1; connect them"
         in (lines["doctor-host"])
     )
     assert f"runs Prefect {prefect.__version__}" in done.stdout

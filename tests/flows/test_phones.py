@@ -433,8 +433,8 @@ def test_check_connections_says_what_is_well_and_what_is_not(taisly: Any, host: 
     assert (none.is_completed(), "no blocks are saved" in none.message) == (True, True)
     assert well.message == "All 3 checks passed: Ledger, Taisly Account 'health', TikMatrix Host 'health'."
     table = artifacts_of(well)["markdown"].data
-    assert "3 phones listed (R58N01SANDBOX: " in table
-    assert "), 3 of them online" in table
+    assert "3 phones listed: R58N01SANDBOX (ada.daily, ada.studio), " in table
+    assert "; 3 of them online" in table
     assert "6 accounts connected (TikTok @mara.bakes, " in table
     assert ill.is_failed()
     assert "TikMatrix Host 'health': The TikMatrix licence Starter does not include the API" in ill.message

@@ -16,7 +16,7 @@ from reelflow.errors import InputError
 from reelflow.fields import ADVANCED
 from reelflow.form_schema import choices_of, for_people
 from reelflow.phones.limits import Guardrails, read_phones
-from reelflow.phones.requests import phone_names, usernames
+from reelflow.phones.requests import usernames
 from reelflow.posts.form import PostForm
 from reelflow.posts.schedule import read_time
 from reelflow.video.folder import video_files
@@ -186,7 +186,7 @@ def test_phones_are_offered_with_their_accounts() -> None:
     phones = read_phones(["A1: ada, ada.studio (Instagram)", "B2"])
     rails = Guardrails(phones, {}, ZoneInfo("UTC"))
 
-    assert phone_names(rails) == ["A1 (ada, ada.studio)", "B2"]
+    assert [phone.name for phone in rails.phones] == ["A1 (ada, ada.studio on Instagram)", "B2"]
     assert usernames(rails) == ["ada", "ada.studio"]
 
 
