@@ -41,7 +41,19 @@ class Form(BaseModel):
         advanced = given.pop(ADVANCED, None) or {}
         if not isinstance(advanced, dict):
             raise ValueError(f"'{ADVANCED}' takes fields by their names.")  # noqa: TRY004 - pydantic shows a ValueError
-        return {name: None if value == {} else value for name, value in {**advanced, **given}.items()}
+        return {name: cls._meant(name, value) for name, value in {**advanced, **given}.items()}
+
+    @classmethod
+    def _meant(cls, name: str, value: Any) -> Any:
+        """A value as it is meant: a tab for nothing sends an empty object, and a row that is left empty sends null.
+
+        Of a list that has only such rows and must not be empty, one remains: the checks say which name is missing.
+        """
+        if not isinstance(value, list):
+            return None if value == {} else value
+        rows = [row for row in value if row is not None and (not isinstance(row, str) or row.strip())]
+        is_needed = name in cls.model_fields and cls.model_fields[name].is_required()
+        return rows or ([""] if value and is_needed else [])
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> Any:

@@ -16,6 +16,8 @@ from reelflow.fields import CHOICES, ZONED
 CHOOSE, TYPE = "Choose", "Type"
 MOST = 500
 """Choices of one list: a longer one is no help, and each makes the page slower."""
+ROWS = "~1or nothing"
+"""What follows the type in the reference to the schema of one row of a list, see `_take_empty_rows`."""
 TITLES = {"taisly": "Taisly account", "host": "Phone PC", "chatgpt": "ChatGPT"}
 """Parameters whose title is not simply their name."""
 
@@ -39,12 +41,14 @@ def for_people(
         _choose_or_not(parameter)
     for definition in made.get("definitions", {}).values():
         definition.pop("description", None)
-    for fields in _all_fields(made):
+    for fields in list(_all_fields(made)):
         for name, field in fields.items():
             if ZONED in field and zone:
                 field["description"] = field[ZONED].replace("{zone}", f" ({zone})")
             if CHOICES in field:
                 fields[name] = _with_choices(field, list(choices.get(field[CHOICES], ()))[:MOST])
+            for shown in (fields[name], *fields[name].get("anyOf", ())):
+                _take_empty_rows(shown, made["definitions"])
     return made
 
 
@@ -55,6 +59,22 @@ def _choose_or_not(parameter: dict[str, Any]) -> None:
         del parameter["anyOf"]
         parameter.pop("default", None)
         parameter |= blocks[0]
+
+
+def _take_empty_rows(field: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Let a row that was added to a list and left empty be sent: as null, which `Form` ignores.
+
+    Prefect's two UIs show a row that may be null as two tabs, or not at all. They look up the key of a definition as it
+    is written in the reference, whereas the server reads "~1" in it as "/", as JSON pointers have it. So the UIs find
+    a plain text or number, and the server one that may be null.
+    """
+    row = field.get("items", {})
+    if set(row) != {"type"} or row["type"] not in ("string", "integer"):
+        return
+    key = f"{row['type']}{ROWS}"
+    field["items"] = {"$ref": f"#/definitions/{key}"}
+    definitions[key] = row
+    definitions[key.replace("~1", "/")] = {"type": [row["type"], "null"]}
 
 
 def _all_fields(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

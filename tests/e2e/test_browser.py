@@ -239,6 +239,22 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
             assert height <= max(TALLEST.get(name, 1700), 1400), (name, height)  # the window itself is 1400 high
 
 
+@pytest.mark.parametrize("ui", ["v2", "v1"])
+def test_a_row_that_is_left_empty_is_ignored(up: Any, page: Any, ui: str) -> None:
+    """Of text or of a number; both are shown as rows to type in."""
+    before = len(up.runs("manage-phone-tasks"))
+    page.goto(f"{up.ui}{_prefix(up, page, ui)}/deployments/deployment/{up.deployment('manage-phone-tasks')}/run")
+    for place in (0, 1):
+        page.get_by_role("button", name="Add item").nth(place).click()
+    sync_api.expect(page.locator("input[type=number]")).to_have_count(1)
+    sync_api.expect(page.locator("textarea")).to_have_count(1)
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Submit").click()
+
+    until("the run", lambda: len(up.runs("manage-phone-tasks")) > before)
+    until("its end", lambda: all(r["state_type"] == "COMPLETED" for r in up.runs("manage-phone-tasks")), seconds=120)
+
+
 TALLEST = {"publish-video": 1400, "publish-and-engage": 2400}
 """Pixels of the forms with a post in them; 410 of each are Prefect's own. Those of phones have at most 1,700."""
 

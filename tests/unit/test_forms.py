@@ -15,6 +15,7 @@ from deployments.spec import DeploymentSpec
 from reelflow.errors import InputError
 from reelflow.fields import ADVANCED
 from reelflow.form_schema import choices_of, for_people
+from reelflow.phones.form import EngageForm, ManageForm
 from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.phones.requests import usernames
 from reelflow.posts.form import PostForm
@@ -22,6 +23,8 @@ from reelflow.posts.schedule import read_time
 from reelflow.video.folder import video_files
 
 POST = {"video": "bread.mp4", "accounts": ["TikTok"]}
+FORMS = {"publish-video": "PostForm", "comment-on-posts": "CommentForm", "publish-and-engage": "EngageForm",
+         "manage-phone-tasks": "ManageForm", "post-from-phones": "PhonePostForm"}  # fmt: skip
 SENT = {"scheduled_for": {}, ADVANCED: {}}
 """What the run form sends along where nothing was changed."""
 
@@ -33,7 +36,11 @@ def _schema(spec: DeploymentSpec = SPECS["publish-video"]) -> dict[str, Any]:
 def _problems(post: dict[str, Any], schema: dict[str, Any] | None = None) -> list[str]:
     """What the server refuses about a post."""
     made = schema or _schema()
-    return [error.message for error in Draft202012Validator(made["definitions"]["PostForm"]).iter_errors(post)]
+    return [error.message for error in _validator(made, "PostForm").iter_errors(post)]
+
+
+def _validator(schema: dict[str, Any], form: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/definitions/{form}", "definitions": schema["definitions"]})
 
 
 def test_what_the_form_sends_is_the_form() -> None:
@@ -80,6 +87,45 @@ def test_the_server_refuses_what_cannot_be_meant(post: dict[str, Any], words: st
     assert any(words in problem for problem in _problems(post))
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [("publish-video", {"accounts": ["TikTok", None]}),
+     ("publish-video", {"accounts": [None]}),
+     ("comment-on-posts", {"post_urls": ["u", None], "comments": [None, "c"], "devices": [None, "R1"]}),
+     ("publish-and-engage", {"comments": [None], "advanced": {"warm_up_topics": ["a", None]}}),
+     ("manage-phone-tasks", {"task_ids": [None, 3], "request_ids": [None]}),
+     ("post-from-phones", {"devices": ["R1"], "advanced": {"material_tags": [None]}})],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("lists", [{}, {"accounts": ["all"], "phones": ["all"], "usernames": ["all"]}], ids=str)
+def test_a_row_that_is_left_empty_is_taken(name: str, fields: dict[str, Any], lists: dict[str, list[str]]) -> None:
+    """Both UIs send it as null, and would say "None is not of type 'string'"."""
+    schema = for_people(_schema(SPECS[name]), lists)
+
+    problems = [error.message for error in _validator(schema, FORMS[name]).iter_errors(fields)]
+
+    assert [problem for problem in problems if "is a required property" not in problem] == []
+
+
+def test_rows_of_a_list_are_still_shown_as_text_and_numbers() -> None:
+    """The UIs look up a definition under the key as it is written in the reference."""
+    schema = for_people(_schema(SPECS["manage-phone-tasks"]), {})
+    fields = schema["definitions"]["ManageForm"]["properties"]
+
+    for name, kind in (("request_ids", "string"), ("task_ids", "integer")):
+        key = fields[name]["items"]["$ref"].removeprefix("#/definitions/")
+        assert schema["definitions"][key] == {"type": kind}
+
+
+def test_a_row_that_is_left_empty_is_ignored() -> None:
+    """Only of a list that must have something, one is kept, so that the sentence about that field can be said."""
+    assert PostForm.model_validate(POST | {"accounts": [None, "TikTok", "", " "]}).accounts == ["TikTok"]
+    assert PostForm.model_validate(POST | {"accounts": [None]}).accounts == [""]
+    assert ManageForm.model_validate({"task_ids": [None, 3], "request_ids": [None]}).task_ids == [3]
+    assert ManageForm.model_validate({"request_ids": [None]}).request_ids == []
+    assert EngageForm.model_validate({ADVANCED: {"warm_up_topics": [None, "a"]}}).warm_up_topics == ["a"]
+
+
 def test_a_name_that_no_field_has_is_refused_in_the_fold_too() -> None:
     with pytest.raises(ValidationError, match="repeats"):
         PostForm.model_validate(POST | {ADVANCED: {"repeats": 2}})
@@ -94,7 +140,7 @@ def test_accounts_are_offered_and_can_still_be_typed(number: int) -> None:
 
     choose, typed = schema["definitions"]["PostForm"]["properties"]["accounts"]["anyOf"]
     assert (choose["title"], choose["items"]["enum"]) == ("Choose", ["all", *names])
-    assert (typed["title"], typed["items"]) == ("Type", {"type": "string"})
+    assert (typed["title"], typed["type"]) == ("Type", "array")
     for accounts in ([names[0]], ["TikTok @gone"], ["64f1c0de00000000000000a1"]):
         assert _problems(POST | {"accounts": accounts}, schema) == []
     assert _problems(POST | {"accounts": []}, schema)
