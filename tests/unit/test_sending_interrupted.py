@@ -82,7 +82,6 @@ def test_a_429_after_the_whole_upload_that_outlasts_the_runs_patience_is_looked_
 ) -> None:
     """Taisly took the post all the same: it is not sent again, which the log says, and found after the rest."""
     clock.drive(sandbox)
-    clock.on_sleep = sandbox.advance_clock
     sandbox.order_fault("status_after", "POST", POST, status=429, seconds=3600)
     post = checked()
 
