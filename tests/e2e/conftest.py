@@ -1,4 +1,4 @@
-"""`reelflow up` and a real Chromium, each started once for all browser tests."""
+"""`reelflow up` and a real Chromium, each started once for a module."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ import httpx
 import pytest
 from support.api import ask
 from support.deployments import SPECS
+from support.prefect_server import UNSCHEDULED
 from support.processes import REELFLOW, processes_of
 
 START_SECONDS = 150
@@ -49,13 +50,6 @@ class Up:
         found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/flow_runs/filter", **body)
         return [run for run in found if not run["auto_scheduled"]]
 
-    def turn_off_schedules(self) -> None:
-        """As a person does it in the UI: what the tests start is not to meet what a schedule starts."""
-        for deployment in ask("POST", f"{self.ui}/api/deployments/filter"):
-            for schedule in deployment["schedules"]:
-                path = f"{self.ui}/api/deployments/{deployment['id']}/schedules/{schedule['id']}"
-                ask("PATCH", path, active=False)
-
     def start(self, name: str) -> None:
         """Start a run of a deployment."""
         ask("POST", f"{self.ui}/api/deployments/{self.deployment(name)}/create_flow_run", state={"type": "SCHEDULED"})
@@ -76,9 +70,13 @@ class Up:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """`reelflow up` from a folder of its own, while its usual ports are taken by somebody else."""
+    """`reelflow up` from a folder of its own, while its usual ports are taken by somebody else.
+
+    No longer than a module: what it serves asks for runs all the time. What the tests start is not to meet what a
+    schedule starts.
+    """
     folder = tmp_path_factory.mktemp("up")
     holders = []
     for port in (4200, 8099):
@@ -95,7 +93,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         process = subprocess.Popen(
             [*REELFLOW, "up"],
             cwd=folder,
-            env={**os.environ, "REELFLOW_TEST": str(folder), "HOME": str(folder / "home")},
+            env={**os.environ, **UNSCHEDULED, "REELFLOW_TEST": str(folder), "HOME": str(folder / "home")},
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,
@@ -105,9 +103,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     while "Ready." not in log.read_text() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.2)
     assert "Ready." in log.read_text(), log.read_text()
-    found = Up(process, log)
-    found.turn_off_schedules()
-    yield found
+    yield Up(process, log)
     process.send_signal(signal.SIGINT)
     code = process.wait(60)
     for holder in holders:

@@ -14,10 +14,9 @@ from prefect.settings import PREFECT_HOME
 from support.api import ask
 from support.client import client_of
 from support.commands import Done, reelflow
+from support.prefect_server import prefect_server
 from support.sink import Sink, save_notification
 from support.waiting import until
-
-from deployments.local.processes import start_prefect_server
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -69,17 +68,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    for name, value in IMPATIENT.items():
-        monkeypatch.setenv(name, value)
-    process, address = start_prefect_server(tmp_path, 0)
-    try:
-        process.wait_for(f"{address}/api/health")
+def place(tmp_path: Path, new_database: Path) -> Iterator[Place]:
+    with prefect_server(tmp_path, new_database, **IMPATIENT) as address:
         found = Place(address, tmp_path)
         yield found
         found.sink.close()
-    finally:
-        process.stop()
 
 
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

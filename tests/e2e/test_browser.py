@@ -1,17 +1,41 @@
-"""A person with a browser: real Chromium, a real Prefect server, the sandbox."""
+"""`reelflow up`, and a person with a browser: real Chromium, a real Prefect server, the sandbox."""
 
+import contextlib
+import subprocess
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from support.api import ask
+from support.processes import REELFLOW
 from support.waiting import until
 
 from deployments.spec import deployment_specs
 from reelflow.time_zones import shown_zone
 
-sync_api = pytest.importorskip("playwright.sync_api")
+with contextlib.suppress(ImportError):  # without it, the fixture `browser` skips
+    from playwright import sync_api
+
 pytestmark = pytest.mark.slow
+
+
+def test_free_ports_are_used_when_the_usual_ones_are_taken(up: Any) -> None:
+    """Nothing of somebody else's is disturbed, and the addresses printed are the true ones."""
+    assert not up.address("Prefect UI").endswith(":4200")
+    assert not up.address("Sandbox").endswith(":8099")
+
+
+def test_a_second_up_in_the_folder_says_where_the_first_is_and_leaves_it_alone(up: Any) -> None:
+    """Its blocks still lead to its own sandbox, and it goes on."""
+    second = subprocess.run(
+        [*REELFLOW, "up"], cwd=up.log.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.startswith(f"reelflow: reelflow is already running in {up.log.parent}")
+    assert f"its UI is at {up.ui}. Nothing was started." in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert up.process.poll() is None
 
 
 def _form(page: Any, up: Any, deployment: str) -> None:
@@ -265,7 +289,6 @@ def test_every_artifact_opens_in_both_uis(up: Any, page: Any) -> None:
     for name in names:
         up.start(name)
     for name in names:
-        # Its own schedule may have started it at the same moment; then the one that came second is cancelled.
         until(name, lambda name=name: any(r["state_type"] == "COMPLETED" for r in up.runs(name)), seconds=120)
     artifacts = [each for each in up.artifacts() if each["description"]]
     assert {each["type"] for each in artifacts} >= {"markdown", "progress"}

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from support.api import ask
 from support.deployments import SPECS
+from support.prefect_server import turn_off_schedules
 from support.sink import Sink, save_notification
 from support.waiting import until
 
@@ -151,6 +152,7 @@ def test_the_server_of_the_document(
         "deployments", "setup", "--sandbox", sandbox.url, "--ledger-url", ledger, "--notify", "custom-webhook/sink"
     )
     assert f"{6 + len(deployment_specs()) + len(desired_automations(str(uuid.uuid4())))} created" in words
+    turn_off_schedules(server.api, but="finish-open-posts")
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "reelflow"],
@@ -159,8 +161,6 @@ def test_the_server_of_the_document(
         )  # fmt: skip
     try:
         finisher = server.deployment("finish-open-posts")
-        schedule = finisher["schedules"][0]["id"]
-        ask("PATCH", f"{server.api}/deployments/{finisher['id']}/schedules/{schedule}", active=True)
         publish = server.deployment("publish-video")
         sandbox.order_fault("slow", "POST", "/api/private/post", seconds=4)
         sandbox.fail_next(platform="X", reason="Duplicate content")

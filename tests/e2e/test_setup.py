@@ -21,12 +21,12 @@ from support.client import client_of
 from support.commands import Done, reelflow
 from support.deployments import SPECS
 from support.other_server import other_server
+from support.prefect_server import prefect_server
 from support.sink import Sink, save_notification
 from support.waiting import until
 
 import blocks
 from blocks import TaislyAccount
-from deployments.local.processes import start_prefect_server
 from deployments.serve import deployments_to_serve
 from deployments.setup.blocks import register_block_types
 from deployments.setup.changes import Changes
@@ -83,14 +83,10 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def own_server(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("own")
-    process, address = start_prefect_server(folder, 0)
-    try:
-        process.wait_for(f"{address}/api/health")
+    with prefect_server(folder, new_database) as address:
         yield Server(address, folder)
-    finally:
-        process.stop()
 
 
 @pytest.fixture
