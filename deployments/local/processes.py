@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from deployments.settings import QUIET
 from reelflow.errors import ReelflowError
 from reelflow.ports import free_port
+
+T = TypeVar("T")
 
 START_TIMEOUT = 180.0
 """Seconds; a first start, which creates a database, takes 20 s on two slow cores."""
@@ -43,7 +46,8 @@ class LocalProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
+                # Without the folder in which it starts: a file there would stand in for a module of the same name.
+                env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
@@ -58,25 +62,51 @@ class LocalProcess:
         """Whether it is still running."""
         return self._process.poll() is None
 
-    def wait_for(self, url: str) -> None:
+    def wait_for(self, url: str, is_ours: Callable[[bytes], bool] = lambda _: True) -> None:
         """Return when `url` answers with a success; while waiting, print for how long.
+
+        Args:
+            url: An address of the process.
+            is_ours: Whether the answer's body comes from this process: another may have taken the port meanwhile, and
+                then this one is about to exit.
 
         Raises:
             ReelflowError: the process exited, or does not answer in time; the message ends with its last lines.
         """
+
+        def answer() -> bool | None:
+            with contextlib.suppress(urllib.error.URLError, OSError), _opener().open(url, timeout=5) as answer:
+                return (answer.status == 200 and is_ours(answer.read())) or None
+            return None
+
+        self._wait_for(answer, f"at {url}")
+
+    def wait_for_word(self, before: str) -> str:
+        """The word that follows `before` in its log, as soon as it is there.
+
+        Raises:
+            ReelflowError: as for `wait_for`.
+        """
+
+        def word() -> str | None:
+            _, _, after = self.log.read_text("utf-8", "replace").partition(before)
+            return after.split()[0] if "\n" in after else None
+
+        return self._wait_for(word, "in its log")
+
+    def _wait_for(self, found: Callable[[], T | None], where: str) -> T:
         start = reminded = time.monotonic()
         while time.monotonic() - start < START_TIMEOUT:
             if not self.running:
                 raise ReelflowError(f"{self.name} exited while starting. Log: {self.log}\n{self._tail()}")
-            with contextlib.suppress(urllib.error.URLError, OSError), _opener().open(url, timeout=5) as answer:
-                if answer.status == 200:
-                    return
+            if (value := found()) is not None:
+                return value
             if time.monotonic() - reminded >= REMIND_SECONDS:
                 reminded = time.monotonic()
                 seconds = f"{reminded - start:.0f} s"
                 print(f"  waiting for {self.name} ({seconds}; the first start takes up to a minute)", flush=True)
             time.sleep(0.2)
-        raise ReelflowError(f"{self.name} does not answer at {url}. Log: {self.log}\n{self._tail()}")
+        raise ReelflowError(f"{self.name} does not answer {where}. Log: {self.log}\n{self._tail()}")
 
     def stop(self) -> None:
         """Stop it and everything that it started."""
@@ -125,12 +155,15 @@ def stop_on_exit(processes: list[LocalProcess]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def start_sandbox(folder: Path, port: int, *options: str) -> tuple[LocalProcess, str]:
-    """Start the sandbox with `reelflow sandbox`'s `options`; the process and its address."""
-    port = free_port(port)
-    address = f"http://127.0.0.1:{port}"
+def start_sandbox(folder: Path, port: int, *options: str) -> LocalProcess:
+    """Start the sandbox with `reelflow sandbox`'s `options`; on a free port if `port` is in use."""
     command = [sys.executable, "-m", "deployments", "sandbox", "--port", str(port), *options]
-    return LocalProcess("the sandbox", command, folder / "sandbox.log", {}), address
+    return LocalProcess("the sandbox", command, folder / "sandbox.log", {})
+
+
+def wait_for_sandbox(sandbox: LocalProcess) -> str:
+    """The address of a sandbox, once it listens there."""
+    return sandbox.wait_for_word("reelflow sandbox: ")
 
 
 def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
@@ -146,6 +179,15 @@ def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     return LocalProcess("the Prefect server", command, folder / "server.log", environment), address
+
+
+def wait_for_prefect_server(server: LocalProcess, address: str, folder: Path) -> None:
+    """Return when a server that `start_prefect_server` has started answers, and not another at the same address.
+
+    Two that are started at the same moment find the same port free; the second exits as soon as it listens there.
+    """
+    home = str(folder / "prefect")
+    server.wait_for(f"{address}/api/admin/settings", lambda body: json.loads(body).get("home") == home)
 
 
 def use_prefect_server(address: str, folder: Path) -> None:

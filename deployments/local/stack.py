@@ -16,6 +16,8 @@ from deployments.local.processes import (
     start_sandbox,
     stop_on_exit,
     use_prefect_server,
+    wait_for_prefect_server,
+    wait_for_sandbox,
 )
 
 SANDBOX_PORT = 8099
@@ -56,7 +58,7 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
     processes: list[LocalProcess] = []
     with occupied(folder) as own, stop_on_exit(processes):
         print("Starting the sandbox (stand-ins for Taisly and TikMatrix) …", flush=True)
-        sandbox, sandbox_url = start_sandbox(folder, SANDBOX_PORT, *sandbox_options)
+        sandbox = start_sandbox(folder, SANDBOX_PORT, *sandbox_options)
         processes.append(sandbox)
         own.note("", processes)
         print("Starting a Prefect server (the first start creates its database: 10 to 40 s) …", flush=True)
@@ -65,8 +67,8 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         own.note(server_url, processes)
         print("Making a video (6 s, 720x1280) …", flush=True)
         video = _make_video(folder)
-        sandbox.wait_for(f"{sandbox_url}/sandbox/state")
-        server.wait_for(f"{server_url}/api/health")
+        sandbox_url = wait_for_sandbox(sandbox)
+        wait_for_prefect_server(server, server_url, folder)
         use_prefect_server(server_url, folder)
         save_sandbox_blocks(sandbox_url)
         use_ledger_of(folder)

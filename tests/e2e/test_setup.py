@@ -236,7 +236,7 @@ def _delete_block(server: Server, block_type: str) -> None:
 def _serve(server: Server, name: str) -> None:
     """Serve one deployment, as far as the server sees it."""
     with server.as_client(server.api):
-        (deployment,) = [each for each in deployments_to_serve("main", {}) if each.name == name]
+        (deployment,) = [each for each in deployments_to_serve("main", {}) if each.flow_name == name]
         deployment.apply()
 
 

@@ -1,6 +1,8 @@
 """What `reelflow up` prepares on its Prefect server."""
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,10 @@ import pytest
 
 from blocks import TaislyAccount, TikMatrixHost
 from deployments import ledger as ledger_command
+from deployments.local.processes import LocalProcess, start_sandbox, wait_for_prefect_server, wait_for_sandbox
 from deployments.local.stack import BLOCK_NAME, save_sandbox_blocks, use_ledger_of
+from reelflow.errors import ReelflowError
+from reelflow.ports import free_port
 from tasks.ledger import open_ledger
 
 
@@ -41,3 +46,24 @@ def test_a_moved_ledger_is_used_at_the_next_start_too(
 
     assert Path(open_ledger().place) == tmp_path / "moved.db"
     assert "REELFLOW_LEDGER_URL" not in os.environ
+
+
+def test_another_server_at_the_same_address_is_not_taken_for_ours(server: str, tmp_path: Path) -> None:
+    """As when two were started at once: the second would save its blocks there before it exits."""
+    beaten = LocalProcess(
+        "the Prefect server", [sys.executable, "-c", "import time; time.sleep(2)"], tmp_path / "server.log", {}
+    )
+
+    with pytest.raises(ReelflowError, match="the Prefect server exited while starting"):
+        wait_for_prefect_server(beaten, server, tmp_path)
+
+
+def test_two_sandboxes_that_are_started_at_once_listen_at_two_addresses(tmp_path: Path) -> None:
+    """Each says where; the port that both are told is free when they are started."""
+    port = free_port()
+    with contextlib.ExitStack() as cleanup:
+        started = [start_sandbox(tmp_path / name, port) for name in ("a", "b")]
+        for process in started:
+            cleanup.callback(process.stop)
+
+        assert len({wait_for_sandbox(process) for process in started}) == 2
