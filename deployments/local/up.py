@@ -13,6 +13,8 @@ from deployments.local.processes import LocalProcess, wait_until
 from deployments.local.stack import BLOCK_NAME, LocalStack, local_stack
 from deployments.spec import deployment_specs
 from reelflow.errors import ReelflowError
+from reelflow.phones.limits import read_phones
+from reelflow.sandbox.catalog import PHONES
 
 FOLDER = Path(".reelflow") / "up"
 """Kept between starts, below the folder that it is started in: the runs, the blocks, the sandbox's posts."""
@@ -56,7 +58,7 @@ def _serve_flows(stack: LocalStack) -> LocalProcess:
 def example_forms(video: Path) -> dict[str, dict[str, Any]]:
     """Parameters by deployment with which each runs on the sandbox as it is."""
     post = {"video": video.name, "accounts": ["all"], "caption": "Sunset over the dunes #reelflow"}
-    phones = {"devices": ["R58N01SANDBOX", "R58N02SANDBOX", "R58N03SANDBOX"]}
+    phones = {"devices": [phone.name for phone in read_phones(PHONES)[:3]]}  # as the lists offer them
     post_url = "https://www.tiktok.com/@mara.bakes/video/7231338487075638570"
     return {
         "publish-video": {"post": post},

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from reelflow.errors import InputError
 from reelflow.fields import ALL
 from reelflow.records.posts import Account
+from reelflow.wording import listed
 
 CAPTION_LIMITS = {"X": 100}
 """Characters by platform, from the official SDK's table."""
@@ -22,18 +23,23 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     accounts is ambiguous. A row may have several names with commas.
 
     Raises:
-        InputError: a name matches no account, or several; the message lists what is connected.
+        InputError: a name matches no account, or several, the message lists what is connected; or 'all' is not alone.
     """
     if not connected:
         raise InputError("No accounts are connected in Taisly yet. Connect your accounts there first.")
     given = [name for row in names for name in _names_in(row, connected)]
     if not given:
         raise InputError(f"Name at least one account. Connected accounts: {_listed(connected)}.")
+    if others := [name for name in given if name.casefold() != ALL]:
+        if len(others) < len(given):
+            raise InputError(
+                f"'all' means every connected account. Remove it to post only to {listed(others)}, or keep it alone. "
+                f"Connected accounts: {_listed(connected)}."
+            )
+    else:
+        return list(connected)
     chosen: dict[str, Account] = {}
     for name in given:
-        if name.casefold() == ALL:
-            chosen |= {a.id: a for a in connected}
-            continue
         found = _named(name, connected)
         if not found:
             raise InputError(f"No connected account matches {name!r}. Connected accounts: {_listed(connected)}.")

@@ -39,6 +39,11 @@ class Up:
         body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}}
         return str(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["id"])
 
+    def set_defaults(self, name: str, **parameters: Any) -> None:
+        """Set the default values of a form, as a person does it with Edit in the UI."""
+        path = f"{self.ui}/api/deployments/{self.deployment(name)}"
+        ask("PATCH", path, parameters={**ask("GET", path)["parameters"], **parameters})
+
     def tags(self, name: str) -> list[str]:
         """The tags of a flow's deployment."""
         body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}}

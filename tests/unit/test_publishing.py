@@ -45,7 +45,9 @@ def make_post(**changes: Any) -> PostRequest:
         (["X", "d1", "@marabakes"], [X]),
         (["Mara Bakes"], [TUBE]),
         (["all"], CONNECTED),
-        (["x", "ALL"], [X, ONE, TWO, INSTA, TUBE]),
+        (["ALL", "all"], CONNECTED),
+        (["x", "ALL"], None),
+        (["all, x"], None),
         (["TikTok @mara.bakes (id a1)"], [ONE]),
         (["X, instagram", " "], [X, INSTA]),
         (["tiktok"], None),
@@ -64,6 +66,12 @@ def test_an_account_is_named_as_people_name_it(wanted: list[str], chosen: list[A
     with pytest.raises(InputError) as caught:
         choose_accounts(wanted, CONNECTED)
     assert "TikTok @mara.bakes" in str(caught.value)
+
+
+def test_all_beside_one_account_is_refused() -> None:
+    """A form whose default is 'all' would else publish everywhere, to a person who added the one that is meant."""
+    with pytest.raises(InputError, match="Remove it to post only to YouTube Mara Bakes, or keep it alone"):
+        choose_accounts(["all", "YouTube Mara Bakes"], CONNECTED)
 
 
 def test_each_account_is_listed_under_a_name_that_chooses_it() -> None:
