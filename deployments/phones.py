@@ -68,7 +68,7 @@ def warm_up(
 
 
 def _command(deployment: str, parameter: str, form: type[BaseModel]) -> Command:
-    """A command that runs the flow of a deployment with one form, which is its parameter of that name."""
+    """A command that runs a flow; `parameter` is the one that takes the form."""
 
     @with_options_of(FormOptions(form))
     def command(*, block: HostBlock = "main", as_json: AsJson = False, **values: Any) -> int:

@@ -20,7 +20,7 @@ from reelflow.form_schema import choices_of, for_people
 from reelflow.time_zones import shown_zone
 
 WAITING = "-waiting-for-block"
-"""Ends the slug of a schedule that we created paused because a block was missing. What a person pauses has no mark."""
+"""Ends the slug of a schedule that we created paused because a block was missing; not of one that a person paused."""
 
 
 def merge_tags(spec: DeploymentSpec, actual: Any) -> list[str]:

@@ -37,7 +37,7 @@ def serve_flows(*, block: str = MAIN, forms: Path | None = None) -> int:
     block
         The name of the saved blocks to preselect in the forms.
     forms
-        A JSON file with parameters by deployment, to fill in the forms.
+        A JSON file with parameters by flow, to fill in the forms.
     """
     for spec in deployment_specs():
         os.environ.update(spec.job_variables["env"])  # what a worker would give to its runs: heartbeats
@@ -51,7 +51,7 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
 
     Args:
         block: The name of the saved blocks to preselect.
-        forms: Parameters by deployment, such as a video to begin with.
+        forms: Parameters by flow, such as a video to begin with.
 
     Raises:
         ReelflowError: workers run the deployments already, or the server cannot be used.

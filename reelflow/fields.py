@@ -41,11 +41,11 @@ class Form(BaseModel):
         advanced = given.pop(ADVANCED, None) or {}
         if not isinstance(advanced, dict):
             raise ValueError(f"'{ADVANCED}' takes fields by their names.")  # noqa: TRY004 - pydantic shows a ValueError
-        return {name: cls._meant(name, value) for name, value in {**advanced, **given}.items()}
+        return {name: cls._clean(name, value) for name, value in {**advanced, **given}.items()}
 
     @classmethod
-    def _meant(cls, name: str, value: Any) -> Any:
-        """A value as it is meant: a tab for nothing sends an empty object, and a row that is left empty sends null.
+    def _clean(cls, name: str, value: Any) -> Any:
+        """A value as it is meant: an empty object comes from a tab for nothing, null from a row that was left empty.
 
         Of a list that has only such rows and must not be empty, one remains: the checks say which name is missing.
         """

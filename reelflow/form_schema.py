@@ -16,8 +16,8 @@ from reelflow.fields import CHOICES, ZONED
 CHOOSE, TYPE = "Choose", "Type"
 MOST = 500
 """Choices of one list: a longer one is no help, and each makes the page slower."""
-ROWS = "~1or nothing"
-"""What follows the type in the reference to the schema of one row of a list, see `_take_empty_rows`."""
+NULLABLE = "~1null"
+"""What follows the type in the reference to the schema of one row of a list, see `_allow_empty_rows`."""
 TITLES = {"taisly": "Taisly account", "host": "Phone PC", "chatgpt": "ChatGPT"}
 """Parameters whose title is not simply their name."""
 
@@ -38,7 +38,7 @@ def for_people(
     for name, parameter in made.get("properties", {}).items():
         parameter["title"] = TITLES.get(name) or name.replace("_", " ").capitalize()
         parameter.pop("description", None)  # the title says it, and each line makes the form longer
-        _choose_or_not(parameter)
+        _show_optional_block(parameter)
     for definition in made.get("definitions", {}).values():
         definition.pop("description", None)
     for fields in list(_all_fields(made)):
@@ -48,11 +48,11 @@ def for_people(
             if CHOICES in field:
                 fields[name] = _with_choices(field, list(choices.get(field[CHOICES], ()))[:MOST])
             for shown in (fields[name], *fields[name].get("anyOf", ())):
-                _take_empty_rows(shown, made["definitions"])
+                _allow_empty_rows(shown, made["definitions"])
     return made
 
 
-def _choose_or_not(parameter: dict[str, Any]) -> None:
+def _show_optional_block(parameter: dict[str, Any]) -> None:
     """Show a block that need not be chosen like one that must be, without the tabs "TikMatrixHost | None"."""
     blocks = [branch for branch in parameter.get("anyOf", ()) if "$ref" in branch]
     if len(blocks) == 1:
@@ -61,7 +61,7 @@ def _choose_or_not(parameter: dict[str, Any]) -> None:
         parameter |= blocks[0]
 
 
-def _take_empty_rows(field: dict[str, Any], definitions: dict[str, Any]) -> None:
+def _allow_empty_rows(field: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Let a row that was added to a list and left empty be sent: as null, which `Form` ignores.
 
     Prefect's two UIs show a row that may be null as two tabs, or not at all. They look up the key of a definition as it
@@ -71,7 +71,7 @@ def _take_empty_rows(field: dict[str, Any], definitions: dict[str, Any]) -> None
     row = field.get("items", {})
     if set(row) != {"type"} or row["type"] not in ("string", "integer"):
         return
-    key = f"{row['type']}{ROWS}"
+    key = f"{row['type']}{NULLABLE}"
     field["items"] = {"$ref": f"#/definitions/{key}"}
     definitions[key] = row
     definitions[key.replace("~1", "/")] = {"type": [row["type"], "null"]}

@@ -17,9 +17,12 @@ def listen(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen(BACKLOG)  # fails, too: two may bind before either listens
     except OSError:
-        sock.bind((host, 0))
-    sock.listen(BACKLOG)
+        sock.close()
+        if port == 0:
+            raise
+        return listen(host, 0)
     return sock
 
 

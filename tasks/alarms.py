@@ -73,12 +73,12 @@ def record_failed(flow_run: Any, state: Any) -> None:
     if attempt in _recorded or is_dry_run(flow_run.parameters):
         return
     error = _error_of(state)
-    _record(
+    if _record(
         lambda: _alarms_of_failed(flow_run, state),
         known=lambda ledger: _outcomes_on_record(ledger, flow_run, state),
         failures=error.failures if isinstance(error, RunFailed) else (),
-    )
-    _recorded.add(attempt)
+    ):
+        _recorded.add(attempt)
 
 
 _recorded = set[str]()
@@ -171,8 +171,8 @@ def _record(
     found: Callable[[], list[Alarm]],
     known: Callable[[Ledger], list[Alarm]] = lambda ledger: [],
     failures: Sequence[str] = (),
-) -> None:
-    """Record alarms; where the ledger cannot be used, tell them at once. Never fails the run.
+) -> bool:
+    """Record alarms, or tell them at once where the ledger cannot be used; whether that worked. Never fails the run.
 
     Args:
         found: Returns them.
@@ -188,6 +188,8 @@ def _record(
             _tell_without_ledger(alarms)
     except Exception as error:  # noqa: BLE001 - as above
         log.warning("An alarm could not be recorded: %s", error)
+        return False
+    return True
 
 
 def _known_if_readable(known: Callable[[Ledger], list[Alarm]], ledger: Ledger) -> list[Alarm]:

@@ -107,7 +107,11 @@ def refresh_choices(client: SyncPrefectClient, deployments: Iterable[Any], reade
         if after == before:
             continue
         try:
-            client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=after))
+            # Without null, which the form no longer has for a block that need not be chosen: the server checks both.
+            parameters = {name: value for name, value in deployment.parameters.items() if value is not None}
+            client.update_deployment(
+                deployment.id, DeploymentUpdate(parameter_openapi_schema=after, parameters=parameters)
+            )
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             log.warning("The form of %s could not be refreshed: %s", deployment.name, error)
             continue

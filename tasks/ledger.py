@@ -16,6 +16,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from blocks import ReelflowLedger
+from blocks.reference import register_block_type
 from reelflow.errors import LedgerUnavailable, ReelflowError
 from reelflow.ledger import URL_VARIABLE, Ledger, default_url
 from tasks.remembered import read_remembered, recognize, remember, write_remembered
@@ -201,6 +202,7 @@ def read_stored(client: SyncPrefectClient) -> ReelflowLedger | None:
 def store_ledger(ledger: Ledger) -> None:
     """Make this ledger the server's, and let the server remember its number of sends."""
     with server_client():
+        register_block_type(ReelflowLedger)
         ReelflowLedger.of(ledger).save(BLOCK_NAME, overwrite=True)
     try:
         with server_client() as client:

@@ -115,20 +115,20 @@ def flow(*, alarms: bool = True, **options: Any) -> Callable[[Callable[P, R]], F
             options[hook] = [*(options.get(hook) or ()), ring]
 
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
-        to_its_end = _fail_with_message(run)
+        guarded = _fail_with_message(run)
 
         @functools.wraps(run)
-        def in_the_readers_zone(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+        def run_with_alarms(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
             _set_up_logs()
             use_server_zone()
-            result = to_its_end(*args, **kwargs)
+            result = guarded(*args, **kwargs)
             context = FlowRunContext.get()
             if alarms and isinstance(result, State) and result.is_failed() and context is not None:
                 record_failed(context.flow_run, result)
             ring_after(result)
             return result
 
-        made: Any = _Flow(in_the_readers_zone, **options)
+        made: Any = _Flow(run_with_alarms, **options)
         return made  # type: ignore[no-any-return]
 
     return decorate

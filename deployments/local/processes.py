@@ -74,12 +74,12 @@ class LocalProcess:
             ReelflowError: the process exited, or does not answer in time; the message ends with its last lines.
         """
 
-        def answer() -> bool | None:
+        def is_up() -> bool:
             with contextlib.suppress(urllib.error.URLError, OSError), _opener().open(url, timeout=5) as answer:
-                return (answer.status == 200 and is_ours(answer.read())) or None
-            return None
+                return answer.status == 200 and is_ours(answer.read())
+            return False
 
-        self._wait_for(answer, f"at {url}")
+        self._wait_for(is_up, f"at {url}")
 
     def wait_for_word(self, before: str) -> str:
         """The word that follows `before` in its log, as soon as it is there.
@@ -88,19 +88,19 @@ class LocalProcess:
             ReelflowError: as for `wait_for`.
         """
 
-        def word() -> str | None:
+        def word() -> str:
             _, _, after = self.log.read_text("utf-8", "replace").partition(before)
-            return after.split()[0] if "\n" in after else None
+            return after.split()[0] if "\n" in after else ""
 
         return self._wait_for(word, "in its log")
 
-    def _wait_for(self, found: Callable[[], T | None], where: str) -> T:
+    def _wait_for(self, find: Callable[[], T], where: str) -> T:
         start = reminded = time.monotonic()
         while time.monotonic() - start < START_TIMEOUT:
             if not self.running:
                 raise ReelflowError(f"{self.name} exited while starting. Log: {self.log}\n{self._tail()}")
-            if (value := found()) is not None:
-                return value
+            if found := find():
+                return found
             if time.monotonic() - reminded >= REMIND_SECONDS:
                 reminded = time.monotonic()
                 seconds = f"{reminded - start:.0f} s"
@@ -176,6 +176,7 @@ def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_UI_URL": address,  # for the links in notifications
         "PREFECT_API_URL": "",
+        "PREFECT_SERVER_API_AUTH_STRING": "",  # a password of the user's other server
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     return LocalProcess("the Prefect server", command, folder / "server.log", environment), address
@@ -187,7 +188,14 @@ def wait_for_prefect_server(server: LocalProcess, address: str, folder: Path) ->
     Two that are started at the same moment find the same port free; the second exits as soon as it listens there.
     """
     home = str(folder / "prefect")
-    server.wait_for(f"{address}/api/admin/settings", lambda body: json.loads(body).get("home") == home)
+
+    def is_ours(body: bytes) -> bool:
+        try:
+            return bool(json.loads(body)["home"] == home)
+        except (ValueError, KeyError, TypeError):  # not a Prefect server
+            return False
+
+    server.wait_for(f"{address}/api/admin/settings", is_ours)
 
 
 def use_prefect_server(address: str, folder: Path) -> None:

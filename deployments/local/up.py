@@ -56,7 +56,7 @@ def _serve_flows(stack: LocalStack) -> LocalProcess:
 
 
 def example_forms(video: Path) -> dict[str, dict[str, Any]]:
-    """Parameters by deployment with which each runs on the sandbox as it is."""
+    """Parameters by flow, with which each runs on the sandbox as it is."""
     post = {"video": video.name, "accounts": ["all"], "caption": "Sunset over the dunes #reelflow"}
     phones = {"devices": [phone.name for phone in read_phones(PHONES)[:3]]}  # as the lists offer them
     post_url = "https://www.tiktok.com/@mara.bakes/video/7231338487075638570"

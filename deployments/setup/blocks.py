@@ -91,8 +91,14 @@ def _lost_to_sandbox(desired: DesiredBlock) -> list[str]:
     before = _saved_values(desired) if desired.for_sandbox else {}
     if not before or _leads_to_sandbox(before):
         return []
-    what = "the API key" if desired.block_type == "taisly-account" else f"the phones ({listed(before['phones'], '; ')})"
-    return [f"{what} of the block {desired.slug}"]
+    if desired.block_type == "taisly-account":
+        return [f"the API key of the block {desired.slug}"]
+    lost = _without_given(desired, before["phones"])
+    return [f"the phones ({listed(lost, '; ')}) of the block {desired.slug}"] if lost else []
+
+
+def _without_given(desired: DesiredBlock, rows: list[str]) -> list[str]:
+    return [row for row in rows if row not in desired.values.get("phones", [])]
 
 
 def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -> PhoneChanges | None:
@@ -105,7 +111,7 @@ def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -
         return None
     rows, lost = before.get("phones", []), list[str]()
     if given and desired.for_sandbox != _leads_to_sandbox(before):
-        rows, lost = [], rows if desired.for_sandbox else []
+        rows, lost = [], _without_given(desired, rows) if desired.for_sandbox else []
     found = change_phones(rows, given, desired.removed_phones, block)
     return replace(found, notes=(*(f"phone removed: {row}" for row in lost), *found.notes))
 

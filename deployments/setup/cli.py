@@ -73,7 +73,7 @@ def setup(
     ----------
     sandbox
         The address of a sandbox, such as http://127.0.0.1:8099, for the blocks to use instead of the real services.
-        Asks before it replaces a key or phones of your own.
+        Asks before it replaces your own API key or phones.
     block
         The name of the Taisly block. The default is "main".
     plan

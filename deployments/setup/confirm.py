@@ -35,11 +35,11 @@ def confirm_sandbox(real: Sequence[str], *, yes: bool) -> None:
     """
     if real and not yes:
         what = " and ".join(real)
-        keep = "To keep it, give the sandbox blocks of its own: --block sandbox --phone-pc sandbox."
+        keep = "To keep them, try the sandbox with `reelflow up`, or with another Prefect server."
         _ask(
-            f"Replace {what} with those of the sandbox? Setup does not keep a copy.",
+            f"Replace {what} with those of the sandbox? They cannot be restored.",
             no_terminal=f"Setup would replace {what} with those of the sandbox. To do that, add --yes. {keep}",
-            declined=f"No block was changed, and the setup stopped there. {keep}",
+            declined=f"Setup stopped; no block was changed. {keep}",
         )
 
 

@@ -58,7 +58,7 @@ def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, 
         raise InputError("Choose either phones or usernames, not both. Use 'all' for all that the host block lists.")
     named = devices or names
     if ALL in map(str.lower, named) and len(named) > 1:
-        raise InputError("'all' means everything that the host block lists. Delete the other rows, or 'all'.")
+        raise InputError("'all' means everything that the host block lists. Remove 'all', or remove the other rows.")
     if not guardrails.phones:
         raise InputError("The host block lists no phones. List your own there; only listed phones are used.")
     if devices:

@@ -23,21 +23,22 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     accounts is ambiguous. A row may have several names with commas.
 
     Raises:
-        InputError: a name matches no account, or several, the message lists what is connected; or 'all' is not alone.
+        InputError: a name matches no account or several, or 'all' is combined with other names. The message lists what
+            is connected.
     """
     if not connected:
         raise InputError("No accounts are connected in Taisly yet. Connect your accounts there first.")
     given = [name for row in names for name in _names_in(row, connected)]
     if not given:
         raise InputError(f"Name at least one account. Connected accounts: {_listed(connected)}.")
-    if others := [name for name in given if name.casefold() != ALL]:
-        if len(others) < len(given):
-            raise InputError(
-                f"'all' means every connected account. Remove it to post only to {listed(others)}, or keep it alone. "
-                f"Connected accounts: {_listed(connected)}."
-            )
-    else:
+    others = [name for name in given if name.casefold() != ALL]
+    if not others:
         return list(connected)
+    if len(others) < len(given):
+        raise InputError(
+            f"'all' means every connected account. Remove 'all' to post only to {listed(list(dict.fromkeys(others)))}, "
+            f"or remove the other names. Connected accounts: {_listed(connected)}."
+        )
     chosen: dict[str, Account] = {}
     for name in given:
         found = _named(name, connected)

@@ -167,6 +167,6 @@ class FinishReport(BaseModel):
     """What a run that finishes open posts found."""
 
     ended: list[Outcome]
-    failures: list[str] = Field(description="What of that did not go out: file, account and reason.")
+    failures: list[str] = Field(description="A line for each post that failed: file, account, reason.")
     still_open: int = Field(description="Destinations without an outcome.")
     unconfirmed: list[str] = Field(description="Ids of sends that wait for a person.")

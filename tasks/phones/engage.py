@@ -152,7 +152,7 @@ def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) 
     """
     pc = form.phone_pc.strip()
     if pc or host is None:
-        return hand_over(deployment_on(pc, part.job), part), False, []
+        return hand_over(pc or MAIN, part), False, []
     report = _engage_here(host, part)
     return report.summary, report.failed, report.troubles
 
@@ -168,9 +168,9 @@ def _engage_here(host: TikMatrixHost, part: EngagementPart) -> PhoneReport:
     return report_phones(host, request, plan)
 
 
-@step("hand over to {deployment}", retry=Retry.READ)
-def hand_over(deployment: str, part: EngagementPart) -> str:
-    """Start the deployment on the phones' own PC and wait until it ends.
+@step("hand over to {pc}", retry=Retry.READ)
+def hand_over(pc: str, part: EngagementPart) -> str:
+    """Start the deployment of a phone PC and wait until it ends.
 
     It may be retried as if it only read: with its idempotency key, Prefect finds the run that was started before.
 
@@ -178,6 +178,7 @@ def hand_over(deployment: str, part: EngagementPart) -> str:
         PhonesFailed: that run failed, or did not end in time.
     """
     name, _, parameter = DEPLOYMENTS[part.job]
+    deployment = deployment_on(pc, part.job)
     wait = timedelta(minutes=part.form.watch_minutes) + SLACK
     with asking_prefect():
         run: Any = run_deployment(
@@ -192,7 +193,7 @@ def hand_over(deployment: str, part: EngagementPart) -> str:
     if state is None or not state.is_final():
         why = "no worker has picked it up" if state is None or state.is_scheduled() else "it is still running"
         raise PhonesFailed(
-            f"{part.form.job.capitalize()}s on {deployment.partition('/')[2]}: not finished within "
+            f"{part.form.job.capitalize()}s on {pc}: not finished within "
             f"{wait.total_seconds() / 60:.0f} minutes ({why}). Is its worker running?"
         )
     summary = state.message or state.name or ""

@@ -13,7 +13,7 @@ from reelflow.posts.form import FinishForm, ResolveForm
 from reelflow.posts.report import FinishReport
 from reelflow.records.post_states import NEED_ATTENTION, WORDS, PostState
 from reelflow.records.posts import Outcome, Send
-from reelflow.wording import count, listed
+from reelflow.wording import NAMED, count
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.watch import tell_outcome
@@ -108,7 +108,9 @@ def summarize_finish(report: FinishReport) -> str:
     which = f" ({', '.join(f'{number} {word}' for word, number in sorted(numbers.items()))})" if numbers else ""
     line = f"{count(len(report.ended), 'new outcome')}{which}, {report.still_open} still open."
     if report.failures:
-        line += f" {listed(report.failures, '. ')}."
+        line += f" {'. '.join(report.failures[:NAMED])}."
+        more = len(report.failures) - NAMED
+        line += f" And {more} more failed." if more > 0 else ""
     if report.unconfirmed:
         posts = "1 post is" if len(report.unconfirmed) == 1 else f"{len(report.unconfirmed)} posts are"
         line += f" {posts} unconfirmed and waiting for you (resolve-post): {', '.join(report.unconfirmed)}."

@@ -277,7 +277,9 @@ def test_a_row_that_is_left_empty_is_ignored(up: Any, page: Any, ui: str) -> Non
     page.get_by_role("button", name="Submit").click()
 
     until("the run", lambda: len(up.runs("manage-phone-tasks")) > before)
-    until("its end", lambda: all(r["state_type"] == "COMPLETED" for r in up.runs("manage-phone-tasks")), seconds=120)
+    until("its end", lambda: up.runs("manage-phone-tasks")[0]["state_type"] == "COMPLETED", seconds=120)
+    tasks = up.runs("manage-phone-tasks")[0]["parameters"]["tasks"]
+    assert (tasks["task_ids"], tasks["request_ids"]) == ([None], [None])
 
 
 TALLEST = {"publish-video": 1400, "publish-and-engage": 2400}

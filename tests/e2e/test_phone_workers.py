@@ -82,7 +82,7 @@ def test_a_cancelled_run_cancels_its_tasks_wherever_they_are(
     """
     sandbox.world.realtime = True
     sandbox.tikmatrix().create_task("account_warmup", {}, serials=["R58N09SANDBOX"])
-    own = pool.deploy(*WARM_UP, "studio", host=_host("studio", sandbox))
+    own = pool.deploy(*WARM_UP, "21-studio", host=_host("studio", sandbox))
     parent = pool.deploy(*ENGAGE, "studio", taisly={"$ref": {"block_document_slug": "taisly-account/server"}})
     _taisly(sandbox).save("server", overwrite=True)
     pool.worker()
@@ -117,8 +117,8 @@ def test_a_server_hands_the_phones_part_to_each_pc(
     """Two PCs with a TikMatrix, a pool and a worker each: the one that is named does it, and the run waits for it."""
     for name, its in (("studio", sandbox), ("cellar", second_sandbox)):
         host = _host(name, its)
-        pools(name).deploy(*WARM_UP, name, host=host)
-        pools(name).deploy(*COMMENT, name, host=host)
+        pools(name).deploy(*WARM_UP, f"21-{name}", host=host)
+        pools(name).deploy(*COMMENT, f"22-{name}", host=host)
         pools(name).worker()
     post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], watch_minutes=2)
     engage = EngageForm(

@@ -426,16 +426,18 @@ def test_a_sandbox_replaces_a_key_and_phones_of_ones_own_only_with_yes(own_serve
     refused = own_server.setup("--sandbox", sandbox.url)
     dry = own_server.setup("--sandbox", sandbox.url, "--dry-run")
     kept = {b["block_type"]["slug"]: b["data"] for b in own_server.all("block_documents") if b["name"] == "main"}
-    beside = own_server.setup("--sandbox", sandbox.url, "--block", "sandbox", "--phone-pc", "sandbox")
-    replaced = own_server.setup("--sandbox", sandbox.url, "--phone-pc", "main", "--yes")
-    again = own_server.setup("--sandbox", sandbox.url, "--phone-pc", "main")
+    replaced = own_server.setup("--sandbox", sandbox.url, "--yes")
+    after = {b["block_type"]["slug"]: b["data"] for b in own_server.all("block_documents") if b["name"] == "main"}
+    again = own_server.setup("--sandbox", sandbox.url)
 
     assert (refused.returncode, dry.returncode, kept) == (1, 0, before)
     assert "the API key of the block taisly-account/main" in refused.stderr
     assert "the phones (R1: ada; R2) of the block tikmatrix-host/main" in refused.stderr
     assert "add --yes" in refused.stderr
     assert refused.stderr.count("\n") == 1
-    assert (beside.returncode, replaced.returncode, again.returncode) == (0, 0, 0), replaced.stderr
+    assert (replaced.returncode, again.returncode) == (0, 0), replaced.stderr
+    assert after["tikmatrix-host"]["phones"][0].startswith("R58N01SANDBOX: ")
+    assert after["taisly-account"]["base_url"] == sandbox.taisly_url
     assert "phone removed: R1: ada" in replaced.stdout
     assert own_server.teardown().returncode == 0
     with own_server.as_client(own_server.api):

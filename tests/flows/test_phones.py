@@ -390,7 +390,7 @@ def test_a_phone_that_fails_does_not_undo_the_post(
     [
         ({"comments": []}, "Nothing for the phones to do"),
         ({"devices": ["NOTMINE"]}, "NOTMINE is not among the phones"),
-        ({"phone_pc": "nowhere"}, "There is no deployment comment-on-posts/nowhere"),
+        ({"phone_pc": "nowhere"}, "There is no deployment comment-on-posts/22-nowhere"),
     ],
 )
 def test_the_phones_part_is_checked_before_anything_is_published(

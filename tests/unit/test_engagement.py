@@ -57,7 +57,7 @@ def _sent(plan: Any) -> set[tuple[str, str]]:
         (_comment(devices=[]), "Choose either phones or usernames"),
         (_comment(usernames=["ada"]), "Choose either phones or usernames"),
         (_comment(devices=["all", "A1"]), "'all' means everything that the host block lists"),
-        (_comment(devices=[], usernames=["ada", "All"]), "Delete the other rows, or 'all'"),
+        (_comment(devices=[], usernames=["ada", "All"]), "Remove 'all', or remove the other rows"),
         (_comment(devices=[], usernames=["ben.pics"]), "ben.pics is an account on Instagram"),
         (_comment(platform="Instagram"), "is a post on TikTok, but this run is for Instagram"),
         (_comment(platform="Instagram", devices=["A1"], post_urls=["https://www.instagram.com/reel/C/"]),

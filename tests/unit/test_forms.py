@@ -184,6 +184,8 @@ def test_parameters_have_titles_for_people(spec: DeploymentSpec) -> None:
 
     assert all(each["title"][0].isupper() and "_" not in each["title"] for each in shown["properties"].values())
     assert all("$ref" in each or "type" in each for each in shown["properties"].values())
+    assert not {"host", "chatgpt"} & {*shown.get("required", ())} or spec.for_phones
+    assert not any("description" in definition for definition in shown["definitions"].values())
     assert for_people(shown, {}) == shown
 
 

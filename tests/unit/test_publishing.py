@@ -70,7 +70,7 @@ def test_an_account_is_named_as_people_name_it(wanted: list[str], chosen: list[A
 
 def test_all_beside_one_account_is_refused() -> None:
     """A form whose default is 'all' would else publish everywhere, to a person who added the one that is meant."""
-    with pytest.raises(InputError, match="Remove it to post only to YouTube Mara Bakes, or keep it alone"):
+    with pytest.raises(InputError, match="Remove 'all' to post only to YouTube Mara Bakes, or remove the other names"):
         choose_accounts(["all", "YouTube Mara Bakes"], CONNECTED)
 
 

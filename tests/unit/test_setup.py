@@ -1,5 +1,6 @@
 """What setup does with phones and time zones: decisions without a server."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from support.deployments import SPECS
 
 from deployments.setup.apply import misplaced_schedules
-from deployments.setup.confirm import confirm_removal
+from deployments.setup.confirm import confirm_removal, confirm_sandbox
 from deployments.setup.phones import change_phones
 from deployments.setup.zone import choose_zone
 from reelflow.errors import InputError
@@ -61,6 +62,23 @@ def test_without_a_terminal_phones_are_removed_only_with_yes() -> None:
     confirm_removal([], BLOCK, yes=False)
     with pytest.raises(InputError, match="--yes"):
         confirm_removal(["A1: ada"], BLOCK, yes=False)
+
+
+@pytest.mark.parametrize("answer", ["y", "Yes ", "n", ""])
+def test_a_person_is_asked_before_the_sandbox_replaces_what_is_their_own(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what would be lost; anything but yes keeps it, and says how to try the sandbox all the same."""
+    asked, mine = list[str](), "the API key of the block taisly-account/main"
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+    agreed = nullcontext()
+    declined = pytest.raises(InputError, match=r"no block was changed\. To keep them, .* `reelflow up`")
+
+    with agreed if answer.strip() in ("y", "Yes") else declined:
+        confirm_sandbox([mine], yes=False)
+
+    assert asked == [f"Replace {mine} with those of the sandbox? They cannot be restored. [y/N] "]
 
 
 def test_the_time_zone_is_the_named_one_or_the_servers_or_this_machines() -> None:
