@@ -47,7 +47,7 @@ class LocalProcess:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 # Without the folder in which it starts: a file there would stand in for a module of the same name.
-                env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+                env={**_own_environment(), "PYTHONSAFEPATH": "1", **environment},
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
@@ -129,6 +129,11 @@ class LocalProcess:
         return "\n".join(f"    {line}" for line in lines[-15:]) or "    (empty)"
 
 
+def _own_environment() -> dict[str, str]:
+    """This process's environment without the password of another server of the user's: ours has none."""
+    return {name: value for name, value in os.environ.items() if name != "PREFECT_SERVER_API_AUTH_STRING"}
+
+
 def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy to this machine
 
@@ -176,7 +181,6 @@ def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_UI_URL": address,  # for the links in notifications
         "PREFECT_API_URL": "",
-        "PREFECT_SERVER_API_AUTH_STRING": "",  # a password of the user's other server
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     return LocalProcess("the Prefect server", command, folder / "server.log", environment), address
