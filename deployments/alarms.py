@@ -69,7 +69,7 @@ def ring_test(client: SyncPrefectClient) -> str:
     if failed:
         raise ReelflowError(
             f"The test alarm was sent, but its notification failed: {listed(failed, '; ')}. Check the notification "
-            "block in the UI under Blocks."
+            "block in the UI under Blocks; the Prefect server's log has the reason."
         )
     done = listed([name for resource, name in found.items() if resource in outcomes])
     sent = f"Sent the test alarm {message.subject!r}."

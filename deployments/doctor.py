@@ -41,9 +41,10 @@ def doctor(*, as_json: AsJson = False) -> int:
     failed = sum(not finding.ok for finding in findings)
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(table)
-    console.print(
-        f"\n{failed} of {len(findings)} checks failed." if failed else f"\nAll {len(findings)} checks passed."
-    )
+    warnings = sum(finding.is_warning for finding in findings)
+    ended = f"{failed} of {len(findings)} checks failed" if failed else f"All {len(findings)} checks passed"
+    warned = f", with {count(warnings, 'warning')}" if warnings else ""
+    console.print(f"\n{ended}{warned}.")
     return 1 if failed else 0
 
 

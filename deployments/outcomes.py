@@ -66,10 +66,11 @@ def account_facts(account: Account) -> dict[str, Any]:
 
 
 def phone_lines(report: Any) -> list[str]:
-    """Each phone task: its number, its phone and account, its state, its target."""
+    """Each phone task: its number, its phone and account, its state, its target; of a dry run, who would do what."""
     if not isinstance(report, PhoneReport | ManageReport):
         return []
-    return [_task_line(task) for task in report.tasks]
+    planned = report.would_send if isinstance(report, PhoneReport) else ()
+    return [*(f"  {line}" for line in planned), *map(_task_line, report.tasks)]
 
 
 def _task_line(task: TaskResult) -> str:
@@ -89,6 +90,7 @@ def phone_facts(report: Any) -> dict[str, Any]:
         "job": report.job,
         "dry_run": report.dry_run,
         "planned": report.planned,
+        "would_send": report.would_send,
         "skipped": report.left_out,
         "troubles": report.troubles,
         "tasks": tasks,

@@ -30,7 +30,7 @@ def show(*, block: str, as_json: bool) -> int:
             print_json({"name": phone.name, "serial": phone.serial, "online": is_online, "accounts": accounts})
         else:
             print(f"{phone.serial:24} {_WORDS[is_online]:16} {phone.account_names or _ANY}")
-    return 0
+    return 1 if online is None else 0
 
 
 _ANY = "whichever account is logged in"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +12,8 @@ from cyclopts import Parameter, validators
 from deployments.in_terminal import load_block, nothing_more, print_json, quieten_run_logs, run_flow
 from deployments.options import AsJson, TaislyBlock, read_form
 from deployments.outcomes import account_facts, outcome_facts, state_of
+from deployments.spec import MAIN
+from reelflow.errors import InputError, ReelflowError
 from reelflow.posts.accounts import account_names
 from reelflow.posts.form import CancelPostForm, ResolveForm
 from reelflow.records.post_states import SendStatus
@@ -62,14 +65,27 @@ def posts(
     ledger = open_ledger()
     now = ledger.now()
     listed = list(_in_states(ledger.recent_sends(now - days * DAY), state, now))
+    blocks = {} if as_json or not any(_waits(send, now) for send, _ in listed) else _blocks_by_service()
     for send, outcomes in listed:
         if as_json:
             print_json(_facts(send, outcomes, now))
         else:
-            print("\n".join(_lines(send, outcomes, now)))
+            print("\n".join(_lines(send, outcomes, now, blocks)))
     if not listed and not as_json:
         print("No posts.")
     return 0
+
+
+def _blocks_by_service() -> dict[str, str]:
+    """The names of saved Taisly blocks; none where they cannot be read, since they only complete a hint."""
+    from blocks import TaislyAccount
+    from tasks.posts.cleanup import saved_accounts
+
+    found: dict[str, str] = {}
+    with contextlib.suppress(ReelflowError):
+        for name in saved_accounts():
+            found[load_block(TaislyAccount, name).service] = name
+    return found
 
 
 def _in_states(records: Sequence[SendRecord], wanted: list[State] | None, now: float) -> Iterator[SendRecord]:
@@ -84,24 +100,28 @@ def _waits(send: Send, now: float) -> bool:
     return send.status(now) is SendStatus.SCHEDULED
 
 
-def _lines(send: Send, outcomes: Sequence[Outcome], now: float) -> Iterator[str]:
-    """A post for people: when and what, its outcome at each account, and the next step where there is one."""
+def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: dict[str, str]) -> Iterator[str]:
+    """A post for people: when and what, its outcome at each account, and the next step where there is one.
+
+    `blocks` has the names of Taisly blocks by service.
+    """
     ids = f"send ID {send.id}" + (f", history ID {send.history_id}" if send.history_id else "")
     yield f"{shown(send.published_at)}  {send.file_name}  ({ids})"
     for outcome in outcomes:
         state = state_of(outcome, is_scheduled=_waits(send, now))
         yield f"  {outcome.account.label:32} {state:12} {outcome.link or outcome.detail}".rstrip()
-    if step := _next_step(send, {state_of(o, is_scheduled=_waits(send, now)) for o in outcomes}):
+    if step := _next_step(send, {state_of(o, is_scheduled=_waits(send, now)) for o in outcomes}, blocks):
         yield f"  {step}"
 
 
-def _next_step(send: Send, states: set[str]) -> str:
+def _next_step(send: Send, states: set[str], blocks: dict[str, str]) -> str:
     from tasks.posts.wording import FINISH_OPEN_POSTS
 
     if "unconfirmed" in states:
         return f"Check the account, then: reelflow resolve {send.id} --published, or --not-published"
     if "scheduled" in states:
-        return f"To cancel it: reelflow cancel {send.history_id}"
+        block = blocks.get(send.service, MAIN)
+        return f"To cancel it: reelflow cancel {send.history_id}" + ("" if block == MAIN else f" --block {block}")
     return FINISH_OPEN_POSTS if "open" in states else ""
 
 
@@ -124,7 +144,7 @@ def resolve(
     send_id: str,
     /,
     *,
-    published: Annotated[bool, Parameter(negative="--not-published")],
+    published: Annotated[bool | None, Parameter(negative="--not-published")] = None,
     history_id: str = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -142,6 +162,8 @@ def resolve(
     dry_run
         Show what would be recorded, without recording it.
     """
+    if published is None:
+        raise InputError("Say what you found on the account: --published or --not-published.")
     answer = "published" if published else "not published"
     values = {"send_id": send_id, "answer": answer, "history_id": history_id, "dry_run": dry_run}
     form = read_form(ResolveForm, values, names={"send_id": "SEND_ID"})

@@ -118,19 +118,22 @@ def _make_video(folder: Path) -> Path:
 
 
 def save_sandbox_blocks(sandbox: str) -> None:
-    """Save the blocks that lead to the sandbox. Of blocks that exist, only the address is changed."""
-    from blocks import TaislyAccount, TikMatrixHost
+    """Save the blocks that lead to the sandbox. Of blocks that exist, only the address is changed.
+
+    The other types are registered as well: the page of a form breaks off where it may choose a block of an unknown one.
+    """
+    from blocks import BY_SLUG, TaislyAccount, TikMatrixHost
+    from blocks.reference import register_block_type
     from reelflow.sandbox.catalog import API_KEY, PHONES
 
+    for block_class in BY_SLUG.values():
+        register_block_type(block_class)
     taisly = {"api_key": API_KEY, "plan": "INFLUENCER", "first_look_seconds": 1}
     _save(TaislyAccount, taisly, base_url=f"{sandbox}/api/private")
     _save(TikMatrixHost, {"phones": PHONES, "poll_seconds": 2}, base_url=f"{sandbox}/api/v1")
 
 
 def _save(block_class: Any, values: dict[str, Any], **address: str) -> None:
-    from blocks.reference import register_block_type
-
-    register_block_type(block_class)
     with contextlib.suppress(ValueError):  # Prefect's way to say that there is none
         values = block_class.load(BLOCK_NAME).model_dump()
     block_class(**{**values, **address}).save(BLOCK_NAME, overwrite=True)

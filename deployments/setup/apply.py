@@ -198,7 +198,10 @@ def apply_videos_folder(changes: Changes, desired: str | None, before: Any) -> N
             folder = str(Path(folder).absolute())
         _apply_variable(changes, VIDEOS_VARIABLE, folder, before)
         if not Path(folder).expanduser().is_dir():
-            print(f"  {folder} is not on this machine. check-connections lists its videos where publish-video runs.")
+            print(
+                f"  WARNING: there is no folder {folder} on this machine. If it is where publish-video runs, "
+                "check-connections lists its videos there; else name another with --videos."
+            )
 
 
 def fill_forms(client: SyncPrefectClient, desired: list[DesiredDeployment]) -> None:

@@ -78,7 +78,16 @@ def apply_blocks(
             confirm_removal(phones.removed, thing, yes=yes)
         change = Change.CREATED if not exists else Change.UNCHANGED if same else Change.UPDATED
         changes.make(change, thing, _save, block, each.name)
-        changes.note(*notes, *(phones.notes if phones and exists else ()))
+        changes.note(*_moved(before, values), *notes, *(phones.notes if phones and exists else ()))
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """Where a block that existed leads to now, if it led elsewhere."""
+    if not before or before["base_url"] == after["base_url"]:
+        return ()
+    phones = [phone for phone in before.get("phones", ()) if phone not in after.get("phones", ())]
+    gone = f"; {count(len(phones), 'phone')} of the sandbox removed" if phones and _leads_to_sandbox(before) else ""
+    return (f"now at {after['base_url']} (it was: {before['base_url']}){gone}",)
 
 
 def _saved_values(desired: DesiredBlock) -> dict[str, Any]:

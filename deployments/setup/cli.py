@@ -80,7 +80,7 @@ def setup(
         Your Taisly plan.
     phone
         One of your phones, as "SERIAL: username, username (Instagram)". Repeat it for several phones. A phone that the
-        block lists already gets these accounts; the others stay.
+        block lists already gets these accounts in place of its own; other phones stay.
     remove_phone
         The serial of a phone that the block shall no longer list. Asks first. Repeat it for several phones.
     phone_pc

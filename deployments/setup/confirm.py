@@ -37,8 +37,8 @@ def confirm_sandbox(real: Sequence[str], *, yes: bool) -> None:
         what = " and ".join(real)
         keep = "To keep them, try the sandbox with `reelflow up`, or with another Prefect server."
         _ask(
-            f"Replace {what} with those of the sandbox? They cannot be restored.",
-            no_terminal=f"Setup would replace {what} with those of the sandbox. To do that, add --yes. {keep}",
+            f"Replace {what} with the sandbox's? They cannot be restored.",
+            no_terminal=f"Setup would replace {what} with the sandbox's. To do that, add --yes. {keep}",
             declined=f"Setup stopped; no block was changed. {keep}",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from reelflow.errors import InputError
 from reelflow.fields import ALL
@@ -43,7 +44,9 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     for name in given:
         found = _named(name, connected)
         if not found:
-            raise InputError(f"No connected account matches {name!r}. Connected accounts: {_listed(connected)}.")
+            close = get_close_matches(_plain(name), {_plain(each): each for each in account_names(connected)}, 1, 0.8)
+            hint = next((f" Did you mean {each}?" for each in account_names(connected) if _plain(each) in close), "")
+            raise InputError(f"No connected account matches {name!r}.{hint} Connected accounts: {_listed(connected)}.")
         if len(found) > 1:
             raise InputError(f"{name!r} matches {len(found)} accounts: {_listed(found)}. Choose one of them.")
         chosen.setdefault(found[0].id, found[0])

@@ -48,6 +48,7 @@ def report_phones(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan) -
         left_out=list(plan.left_out),
         troubles=[trouble for each in requests if (trouble := trouble_of(each, created[each.id], now))],
         dry_run=request.dry_run,
+        would_send=_planned_lines(plan) if request.dry_run else [],
     )
     report = report.model_copy(update={"summary": summarize(report)})
     show_markdown(_markdown(report, plan), report.summary)

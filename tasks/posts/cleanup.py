@@ -32,7 +32,7 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     Raises:
         ReelflowError: the history of an account cannot be read; what the others tell is on record.
     """
-    ledger, names = open_ledger(), _saved_accounts()
+    ledger, names = open_ledger(), saved_accounts()
     seconds = form.minutes * 60 / max(1, len(names))
     news, troubles = _finish(taisly, ledger, seconds), list[ReelflowError]()
     done = {taisly.api_key.get_secret_value()}
@@ -52,7 +52,7 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     return report
 
 
-def _saved_accounts() -> list[str]:
+def saved_accounts() -> list[str]:
     """The names of the saved Taisly accounts."""
     slug = TaislyAccount.get_block_type_slug()
     with asking_prefect(), get_client(sync_client=True) as client:

@@ -408,6 +408,8 @@ def test_from_the_sandbox_to_the_real_thing(own_server: Server, sandbox: Any) ->
     assert tried["tikmatrix-host"]["base_url"] == sandbox.tikmatrix_url
     assert real.returncode == 0, real.stderr
     assert "2 updated" in real.stdout
+    moved = f"now at http://localhost:50809/api/v1 (it was: {sandbox.tikmatrix_url}); 20 phones of the sandbox removed"
+    assert moved in real.stdout
     assert "The API key has not been tried: " in real.stdout
     assert blocks["taisly-account"]["base_url"] == "https://app.taisly.com/api/private"
     assert blocks["tikmatrix-host"]["base_url"] == "http://localhost:50809/api/v1"

@@ -126,7 +126,7 @@ def test_posts_are_listed_with_what_to_do_next(taisly: TaislyAccount, sandbox: A
     assert states == {"out": "published", "scheduled": "scheduled", "unconfirmed": "unconfirmed"}
     assert [row["caption"] for row in scheduled] == ["scheduled"]
     assert shown(later) in done.stdout
-    assert f"To cancel it: reelflow cancel {by_caption['scheduled']['history_id']}\n" in done.stdout
+    assert f"To cancel it: reelflow cancel {by_caption['scheduled']['history_id']} --block commands\n" in done.stdout
     assert f"reelflow resolve {by_caption['unconfirmed']['send_id']} --published" in done.stdout
 
 
@@ -139,9 +139,11 @@ def test_an_unconfirmed_post_is_resolved(taisly: TaislyAccount, sandbox: Any, cl
     dry = reelflow("resolve", post["send_id"], "--not-published", "--dry-run")
     done = reelflow("resolve", post["send_id"], "--not-published", "--json")
     again = reelflow("resolve", post["send_id"], "--published")
+    undecided = reelflow("resolve", post["send_id"])
 
     assert dry.stdout.startswith("Dry run: nothing was recorded. Would release ")
     assert _objects(done)[0]["message"].startswith("Released ")
+    assert undecided.stderr == "reelflow: Say what you found on the account: --published or --not-published.\n"
     assert again.returncode == 1
     assert f"No unconfirmed post has the ID '{post['send_id']}'" in again.stderr
 
@@ -175,7 +177,7 @@ def test_phones_are_listed_with_their_usernames(host: str, sandbox: Any) -> None
         {"username": "ada.daily", "platform": "TikTok"},
         {"username": "ada.studio", "platform": "Instagram"},
     ]
-    assert (away.returncode, away.stdout.split()[:3]) == (0, ["A1", "online:", "unknown"])
+    assert (away.returncode, away.stdout.split()[:3]) == (1, ["A1", "online:", "unknown"])
     assert "TikMatrix" in away.stderr
 
 
@@ -209,6 +211,7 @@ def test_each_script_is_a_command(name: str, words: list[str], host: str, sandbo
     done = reelflow(*words)
 
     assert f"Dry run: nothing was sent. Would send 2 {name}s." in dry.stdout
+    assert all(serial in dry.stdout for serial in SERIALS)
     assert f"2 of 2 {name}s completed." in done.stdout
     assert done.returncode == 0
     assert len(sandbox.phone_tasks) == 2

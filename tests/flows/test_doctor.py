@@ -65,7 +65,7 @@ def test_it_says_where_everything_is_and_what_is_wrong(
     )
     assert "Deployments" in done.stdout
     assert "taisly_wrong" not in done.stdout
-    assert "checks failed." in done.stdout
+    assert "checks failed" in done.stdout
     assert done.stderr == ""
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
 
-from blocks import TaislyAccount, TikMatrixHost
+from blocks import BY_SLUG, TaislyAccount, TikMatrixHost
 from deployments import ledger as ledger_command
 from deployments.local.processes import LocalProcess, start_sandbox, wait_for_prefect_server, wait_for_sandbox
 from deployments.local.stack import BLOCK_NAME, save_sandbox_blocks, use_ledger_of
@@ -20,6 +21,8 @@ from tasks.ledger import open_ledger
 def test_a_second_start_leaves_what_a_person_has_set_in_the_blocks(server: str) -> None:
     """Only the address follows the sandbox."""
     save_sandbox_blocks("http://127.0.0.1:1")
+    with get_client(sync_client=True) as client:
+        assert {client.read_block_type_by_slug(slug).slug for slug in BY_SLUG} == set(BY_SLUG)  # a form asks for each
     host: Any = TikMatrixHost.load(BLOCK_NAME)
     host.comments_per_day = 3
     host.save(BLOCK_NAME, overwrite=True)
@@ -67,3 +70,17 @@ def test_two_sandboxes_that_are_started_at_once_listen_at_two_addresses(tmp_path
             cleanup.callback(process.stop)
 
         assert len({wait_for_sandbox(process) for process in started}) == 2
+
+
+def test_a_process_starts_without_the_password_of_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it, the Prefect server of `reelflow up` would refuse its own clients; and without modules of its folder."""
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:secret")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yaml.py").write_text("raise SystemExit('the wrong module')")
+    shown = "import os, time, yaml; print('password:', os.environ.get('PREFECT_SERVER_API_AUTH_STRING'), flush=True)"
+    process = LocalProcess("a process", [sys.executable, "-c", f"{shown}; time.sleep(30)"], tmp_path / "log", {})
+
+    assert process.wait_for_word("password: ") == "None"
+    process.stop()

@@ -68,6 +68,12 @@ def test_an_account_is_named_as_people_name_it(wanted: list[str], chosen: list[A
     assert "TikTok @mara.bakes" in str(caught.value)
 
 
+def test_a_name_that_is_nearly_one_is_asked_about() -> None:
+    """As for options and time zones."""
+    with pytest.raises(InputError, match=r"matches 'tiktok mara\.bakse'\. Did you mean TikTok @mara\.bakes\?"):
+        choose_accounts(["tiktok mara.bakse"], CONNECTED)
+
+
 def test_all_beside_one_account_is_refused() -> None:
     """A form whose default is 'all' would else publish everywhere, to a person who added the one that is meant."""
     with pytest.raises(InputError, match="Remove 'all' to post only to YouTube Mara Bakes, or remove the other names"):

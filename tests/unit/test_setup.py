@@ -78,7 +78,7 @@ def test_a_person_is_asked_before_the_sandbox_replaces_what_is_their_own(
     with agreed if answer.strip() in ("y", "Yes") else declined:
         confirm_sandbox([mine], yes=False)
 
-    assert asked == [f"Replace {mine} with those of the sandbox? They cannot be restored. [y/N] "]
+    assert asked == [f"Replace {mine} with the sandbox's? They cannot be restored. [y/N] "]
 
 
 def test_the_time_zone_is_the_named_one_or_the_servers_or_this_machines() -> None:
