@@ -107,13 +107,21 @@ def refresh_choices(client: SyncPrefectClient, deployments: Iterable[Any], reade
         if after == before:
             continue
         try:
-            # Without null, which the form no longer has for a block that need not be chosen: the server checks both.
-            parameters = {name: value for name, value in deployment.parameters.items() if value is not None}
             client.update_deployment(
-                deployment.id, DeploymentUpdate(parameter_openapi_schema=after, parameters=parameters)
+                deployment.id, DeploymentUpdate(parameter_openapi_schema=after, **_without_null(deployment.parameters))
             )
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             log.warning("The form of %s could not be refreshed: %s", deployment.name, error)
             continue
         changed.append(deployment.name)
     return changed
+
+
+def _without_null(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The new defaults, if one is null: the server checks them, and a block that need not be chosen is never null.
+
+    Otherwise none are sent, so that what a person changes at this moment stays.
+    """
+    if None not in parameters.values():
+        return {}
+    return {"parameters": {name: value for name, value in parameters.items() if value is not None}}
