@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from deployments.in_terminal import load_block, print_json, quieten_run_logs, run_flow
 from deployments.options import AsJson, Command, FormOptions, HostBlock, read_form, with_options_of
 from deployments.outcomes import phone_facts, phone_lines
-from deployments.spec import deployment_specs
+from deployments.spec import spec_of
 from reelflow.errors import ServiceError
 from reelflow.phones.form import CommentForm, FollowForm, ManageForm, PhonePostForm, UnfollowForm, WarmUpForm
 
@@ -82,7 +82,7 @@ def _run(deployment: str, block: str, as_json: bool, **parameters: Any) -> int:
     quieten_run_logs()
     from blocks import TikMatrixHost
 
-    flow = next(spec for spec in deployment_specs() if spec.name == deployment).load()
+    flow = spec_of(deployment).load()
     host = load_block(TikMatrixHost, block)
     return run_flow(flow, as_json=as_json, lines=phone_lines, facts=phone_facts, host=host, **parameters)
 

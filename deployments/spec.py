@@ -101,6 +101,12 @@ def deployment_specs(file: Path = FILE) -> list[DeploymentSpec]:
     ]
 
 
+def spec_of(flow: str) -> DeploymentSpec:
+    """The deployment of a flow, by the flow's name."""
+    (found,) = [spec for spec in deployment_specs() if spec.name == flow]
+    return found
+
+
 def split_number(name: str) -> tuple[str, str]:
     """The number that sorts a deployment in the list, and the rest of its name: ("01-", "publish-video")."""
     rest = re.sub(r"^\d+-", "", name)

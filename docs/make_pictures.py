@@ -19,7 +19,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 
 from deployments.local.processes import wait_until
-from deployments.spec import ROOT, deployment_specs
+from deployments.spec import ROOT, spec_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import ViewportSize
@@ -90,8 +90,7 @@ def _up(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _id(client: SyncPrefectClient, flow: str) -> UUID:
-    (found,) = [spec.full_name for spec in deployment_specs() if spec.name == flow]
-    return client.read_deployment_by_name(found).id
+    return client.read_deployment_by_name(spec_of(flow).full_name).id
 
 
 def _run(client: SyncPrefectClient, flow: str, **parameters: Any) -> UUID:

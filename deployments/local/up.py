@@ -11,7 +11,7 @@ from typing import Any
 
 from deployments.local.processes import LocalProcess, wait_until
 from deployments.local.stack import BLOCK_NAME, LocalStack, local_stack
-from deployments.spec import deployment_specs
+from deployments.spec import deployment_specs, spec_of
 from reelflow.errors import ReelflowError
 from reelflow.phones.limits import read_phones
 from reelflow.sandbox.catalog import PHONES
@@ -92,7 +92,7 @@ def _wait_for_deployments(server: LocalProcess) -> str:
             raise ReelflowError(
                 f"After {SERVE_TIMEOUT:.0f} s these flows are still not served: {missing}. Log: {server.log}"
             )
-    return ready["01-publish-video"]
+    return ready[spec_of("publish-video").deployment]
 
 
 def _welcome(stack: LocalStack, publish_video: str) -> str:

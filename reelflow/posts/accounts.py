@@ -44,8 +44,7 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     for name in given:
         found = _named(name, connected)
         if not found:
-            close = get_close_matches(_plain(name), {_plain(each): each for each in account_names(connected)}, 1, 0.8)
-            hint = next((f" Did you mean {each}?" for each in account_names(connected) if _plain(each) in close), "")
+            hint = _hint(name, account_names(connected))
             raise InputError(f"No connected account matches {name!r}.{hint} Connected accounts: {_listed(connected)}.")
         if len(found) > 1:
             raise InputError(f"{name!r} matches {len(found)} accounts: {_listed(found)}. Choose one of them.")
@@ -81,6 +80,12 @@ def _named(name: str, connected: Sequence[Account]) -> list[Account]:
         if found := [a for a in connected if _plain(spelling(a)) == plain]:
             return found
     return []
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    by_plain = {_plain(each): each for each in names}
+    close = get_close_matches(_plain(name), by_plain, 1, 0.8)
+    return f" Did you mean {by_plain[close[0]]}?" if close else ""
 
 
 def _plain(name: str) -> str:
