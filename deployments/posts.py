@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter, validators
 
@@ -14,6 +14,7 @@ from deployments.options import AsJson, TaislyBlock, read_form
 from deployments.outcomes import account_facts, outcome_facts, state_of
 from deployments.spec import MAIN
 from reelflow.errors import InputError, ReelflowError
+from reelflow.ledger import Ledger
 from reelflow.posts.accounts import account_names
 from reelflow.posts.form import CancelPostForm, ResolveForm
 from reelflow.records.post_states import SendStatus
@@ -65,7 +66,7 @@ def posts(
     ledger = open_ledger()
     now = ledger.now()
     listed = list(_in_states(ledger.recent_sends(now - days * DAY), state, now))
-    blocks = {} if as_json or not any(_waits(send, now) for send, _ in listed) else _blocks_by_service()
+    blocks = _saved_blocks(ledger) if not as_json and any(_waits(send, now) for send, _ in listed) else []
     for send, outcomes in listed:
         if as_json:
             print_json(_facts(send, outcomes, now))
@@ -76,16 +77,39 @@ def posts(
     return 0
 
 
-def _blocks_by_service() -> dict[str, str]:
-    """The names of saved Taisly blocks; none where they cannot be read, since they only complete a hint."""
+class _SavedAccount(NamedTuple):
+    """A saved Taisly block, with what tells whose posts it can cancel.
+
+    Attributes:
+        name: Of the block.
+        service: The name of its service in the ledger.
+        account_ids: The accounts that its key is known to have; none if it was never used.
+    """
+
+    name: str
+    service: str
+    account_ids: set[str]
+
+
+def _saved_blocks(ledger: Ledger) -> list[_SavedAccount]:
+    """The saved Taisly blocks. One that cannot be read is not among them, since they only complete a hint."""
     from blocks import TaislyAccount
     from tasks.posts.cleanup import saved_accounts
 
-    found: dict[str, str] = {}
+    found: list[_SavedAccount] = []
     with contextlib.suppress(ReelflowError):
-        for name in saved_accounts():
-            found[load_block(TaislyAccount, name).service] = name
+        for name in sorted(saved_accounts()):
+            with contextlib.suppress(ReelflowError), load_block(TaislyAccount, name).get_rate_limited(ledger) as client:
+                known = ledger.known_accounts(client.key, float("inf")) or []
+                found.append(_SavedAccount(name, client.service, {account.id for account in known}))
     return found
+
+
+def _block_of(send: Send, blocks: Sequence[_SavedAccount]) -> str:
+    """The name of a block that can cancel a send; several keys may lead to one service, each with its own accounts."""
+    fitting = [block for block in blocks if block.service == send.service]
+    named = [block.name for block in fitting if block.account_ids >= set(send.account_ids)]
+    return next(iter(named or [block.name for block in fitting]), MAIN)
 
 
 def _in_states(records: Sequence[SendRecord], wanted: list[State] | None, now: float) -> Iterator[SendRecord]:
@@ -100,11 +124,8 @@ def _waits(send: Send, now: float) -> bool:
     return send.status(now) is SendStatus.SCHEDULED
 
 
-def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: dict[str, str]) -> Iterator[str]:
-    """A post for people: when and what, its outcome at each account, and the next step where there is one.
-
-    `blocks` has the names of Taisly blocks by service.
-    """
+def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: Sequence[_SavedAccount]) -> Iterator[str]:
+    """A post for people: when and what, its outcome at each account, and the next step where there is one."""
     ids = f"send ID {send.id}" + (f", history ID {send.history_id}" if send.history_id else "")
     yield f"{shown(send.published_at)}  {send.file_name}  ({ids})"
     for outcome in outcomes:
@@ -114,13 +135,13 @@ def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: dict[str
         yield f"  {step}"
 
 
-def _next_step(send: Send, states: set[str], blocks: dict[str, str]) -> str:
+def _next_step(send: Send, states: set[str], blocks: Sequence[_SavedAccount]) -> str:
     from tasks.posts.wording import FINISH_OPEN_POSTS
 
     if "unconfirmed" in states:
         return f"Check the account, then: reelflow resolve {send.id} --published, or --not-published"
     if "scheduled" in states:
-        block = blocks.get(send.service, MAIN)
+        block = _block_of(send, blocks)
         return f"To cancel it: reelflow cancel {send.history_id}" + ("" if block == MAIN else f" --block {block}")
     return FINISH_OPEN_POSTS if "open" in states else ""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from support.commands import Done, reelflow
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -128,6 +130,23 @@ def test_posts_are_listed_with_what_to_do_next(taisly: TaislyAccount, sandbox: A
     assert shown(later) in done.stdout
     assert f"To cancel it: reelflow cancel {by_caption['scheduled']['history_id']} --block commands\n" in done.stdout
     assert f"reelflow resolve {by_caption['unconfirmed']['send_id']} --published" in done.stdout
+
+
+def test_the_hint_to_cancel_names_a_block_whose_key_has_the_account(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip
+) -> None:
+    """Two clients' keys lead to one address; and one block that cannot be read hides no other."""
+    others = {"a-broken": "", "commands-client": "taisly_another"}
+    for name, key in others.items():
+        TaislyAccount.model_construct(**{**taisly.model_dump(), "api_key": SecretStr(key)}).save(name, overwrite=True)
+    try:
+        _publish(taisly, clip("small.mp4"), scheduled_for=datetime.now(UTC) + timedelta(hours=3), watch_minutes=0)
+        done = reelflow("posts")
+    finally:
+        for name in others:
+            TaislyAccount.delete(name)
+
+    assert re.search(r"To cancel it: reelflow cancel \w+ --block commands\n", done.stdout)
 
 
 def test_an_unconfirmed_post_is_resolved(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
