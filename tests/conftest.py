@@ -217,11 +217,11 @@ def server(_prefect: Path) -> Iterator[str]:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME
     from support.client import client_of
 
-    from deployments.local.processes import start_prefect_server
+    from deployments.local.processes import start_prefect_server, wait_for_prefect_server
 
     process, address = start_prefect_server(_prefect, 0)
     try:
-        process.wait_for(f"{address}/api/health")
+        wait_for_prefect_server(process, address, _prefect)
         with (
             contextlib.closing(sqlite3.connect(_prefect / "prefect" / "prefect.db")) as source,
             contextlib.closing(sqlite3.connect(_prefect / "new.db")) as copy,

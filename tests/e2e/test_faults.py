@@ -423,7 +423,7 @@ def test_prefects_server_stops_and_starts_in_the_middle(
     box: SandboxProcess, new_database: Path, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path]
 ) -> None:
     """The run goes on without it and ends; started again, it reports."""
-    from deployments.local.processes import start_prefect_server
+    from deployments.local.processes import start_prefect_server, wait_for_prefect_server
 
     home = tmp_path / "server" / "prefect"
     home.mkdir(parents=True)
@@ -431,14 +431,14 @@ def test_prefects_server_stops_and_starts_in_the_middle(
     program, address = start_prefect_server(tmp_path / "server", 0)
     port = httpx.URL(address).port or 0
     try:
-        program.wait_for(f"{address}/api/health")
+        wait_for_prefect_server(program, address, tmp_path / "server")
         box.order_fault(fault="slow", method="POST", path="/api/private/post", seconds=3)
         flow = _flow(environment, address, box.url, clip("good.mp4"), "server away")
         until("the post, whose answer is 3 s away", lambda: box.state["posts"], seconds=60)
         program.stop()
         program, again = start_prefect_server(tmp_path / "server", port)
         assert again == address
-        program.wait_for(f"{address}/api/health")
+        wait_for_prefect_server(program, address, tmp_path / "server")
         flow.communicate(timeout=120)
         second = _flow(environment, address, box.url, clip("good.mp4"), "server away").communicate(timeout=120)[0]
     finally:

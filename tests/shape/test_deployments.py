@@ -13,7 +13,7 @@ from prefect.utilities.callables import parameter_schema
 from blocks import TikMatrixHost
 from deployments.local.up import example_forms
 from deployments.setup.desired import SetupOptions, desired_automations, desired_deployments
-from deployments.spec import DeploymentSpec, block_slug, deployment_specs
+from deployments.spec import DeploymentSpec, block_slug, deployment_specs, spec_of
 from reelflow.errors import ReelflowError
 from reelflow.fields import ADVANCED
 from reelflow.phones.engagement import EngagementJob
@@ -127,7 +127,7 @@ def test_every_automation_is_one_of_ours_and_sends_to_the_block_that_is_named() 
 def test_the_phones_part_finds_its_deployment_on_every_pc(pc: str, job: EngagementJob) -> None:
     """publish-and-engage starts it by its name, with the form as a parameter."""
     flow, _, parameter = DEPLOYMENTS[job]
-    (spec,) = [spec for spec in SPECS if spec.name == flow]
+    spec = spec_of(flow)
 
     made = desired_deployments(SetupOptions(phone_pcs=(pc,)))
 

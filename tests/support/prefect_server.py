@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local.processes import start_prefect_server
+from deployments.local.processes import start_prefect_server, wait_for_prefect_server
 from support.api import ask
 
 UNSCHEDULED = {"PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
@@ -24,7 +24,7 @@ def prefect_server(folder: Path, new_database: Path, **settings: str) -> Iterato
             patch.setenv(name, value)
         process, address = start_prefect_server(folder, 0)
     try:
-        process.wait_for(f"{address}/api/health")
+        wait_for_prefect_server(process, address, folder)
         yield address
     finally:
         process.stop()
