@@ -77,11 +77,11 @@ def posts(
     return 0
 
 
-class _SavedAccount(NamedTuple):
+class _SavedBlock(NamedTuple):
     """A saved Taisly block, with what tells whose posts it can cancel.
 
     Attributes:
-        name: Of the block.
+        name: The block's name.
         service: The name of its service in the ledger.
         account_ids: The accounts that its key is known to have; none if it was never used.
     """
@@ -91,25 +91,28 @@ class _SavedAccount(NamedTuple):
     account_ids: set[str]
 
 
-def _saved_blocks(ledger: Ledger) -> list[_SavedAccount]:
-    """The saved Taisly blocks. One that cannot be read is not among them, since they only complete a hint."""
+def _saved_blocks(ledger: Ledger) -> list[_SavedBlock]:
+    """The saved Taisly blocks, "main" first. One that cannot be used is skipped, since they only complete a hint."""
     from blocks import TaislyAccount
     from tasks.posts.cleanup import saved_accounts
 
-    found: list[_SavedAccount] = []
+    found: list[_SavedBlock] = []
     with contextlib.suppress(ReelflowError):
-        for name in sorted(saved_accounts()):
+        for name in sorted(saved_accounts(), key=lambda name: (name != MAIN, name)):
             with contextlib.suppress(ReelflowError), load_block(TaislyAccount, name).get_rate_limited(ledger) as client:
                 known = ledger.known_accounts(client.key, float("inf")) or []
-                found.append(_SavedAccount(name, client.service, {account.id for account in known}))
+                found.append(_SavedBlock(name, client.service, {account.id for account in known}))
     return found
 
 
-def _block_of(send: Send, blocks: Sequence[_SavedAccount]) -> str:
-    """The name of a block that can cancel a send; several keys may lead to one service, each with its own accounts."""
-    fitting = [block for block in blocks if block.service == send.service]
-    named = [block.name for block in fitting if block.account_ids >= set(send.account_ids)]
-    return next(iter(named or [block.name for block in fitting]), MAIN)
+def _block_of(send: Send, blocks: Sequence[_SavedBlock]) -> str:
+    """The name of the block that can cancel a send; where no key is known to have its accounts, one of its service.
+
+    One account in common is enough, as in `open_sends_of`: another may have been disconnected since.
+    """
+    of_service = [block for block in blocks if block.service == send.service]
+    with_account = [block for block in of_service if block.account_ids & set(send.account_ids)]
+    return next((block.name for block in (*with_account, *of_service)), MAIN)
 
 
 def _in_states(records: Sequence[SendRecord], wanted: list[State] | None, now: float) -> Iterator[SendRecord]:
@@ -124,7 +127,7 @@ def _waits(send: Send, now: float) -> bool:
     return send.status(now) is SendStatus.SCHEDULED
 
 
-def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: Sequence[_SavedAccount]) -> Iterator[str]:
+def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: Sequence[_SavedBlock]) -> Iterator[str]:
     """A post for people: when and what, its outcome at each account, and the next step where there is one."""
     ids = f"send ID {send.id}" + (f", history ID {send.history_id}" if send.history_id else "")
     yield f"{shown(send.published_at)}  {send.file_name}  ({ids})"
@@ -135,7 +138,7 @@ def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: Sequence
         yield f"  {step}"
 
 
-def _next_step(send: Send, states: set[str], blocks: Sequence[_SavedAccount]) -> str:
+def _next_step(send: Send, states: set[str], blocks: Sequence[_SavedBlock]) -> str:
     from tasks.posts.wording import FINISH_OPEN_POSTS
 
     if "unconfirmed" in states:
