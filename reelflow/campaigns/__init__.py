@@ -1,0 +1,1 @@
+"""Many posts from one plan: read, checked, given their times, and sent."""
