@@ -19,6 +19,7 @@ from reelflow.ledger.identity import Identity, IdentityLedger
 from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import move_ledger, refuse_while_in_use, replace_ledger
 from reelflow.ledger.phones import PhoneLedger
+from reelflow.ledger.reservations import ReservationLedger
 from reelflow.ledger.schema import phone_requests, sends
 from reelflow.ledger.sends import lease_is_alive
 
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-class Ledger(ClaimLedger, PhoneLedger, IdentityLedger):
+class Ledger(ClaimLedger, ReservationLedger, PhoneLedger, IdentityLedger):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.

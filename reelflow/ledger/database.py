@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ WAL_TRIES = 200
 WAL_PAUSE = 0.05
 """Seconds between two tries to switch on write-ahead logging."""
 URL_VARIABLE = "REELFLOW_LEDGER_URL"
+AT_ONCE = 500
+"""Values in one condition: SQLite's limit depends on how it was built."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between two tries to reach a PostgreSQL that is away; doubled each time."""
 MIGRATION_LOCK = 7263548
@@ -267,6 +269,12 @@ def _use_wal(connection: Any) -> None:
             time.sleep(WAL_PAUSE)
         else:
             return
+
+
+def in_parts(values: Collection[str]) -> Iterator[list[str]]:
+    """Values for conditions, so many at once as every database takes."""
+    ordered = sorted(set(values))
+    return (ordered[n : n + AT_ONCE] for n in range(0, len(ordered), AT_ONCE))
 
 
 def refuse_if_moved(connection: Connection, place: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -10,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from reelflow.ledger.schema import destinations, sends
+from reelflow.records.campaigns import caption_fingerprint
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import Account, Outcome, PostRequest, Send, plain_caption
+from reelflow.records.posts import Account, Outcome, PostRequest, Send
 
 WITH_SENDS = sa.select(destinations, *(column.label(f"send__{column.name}") for column in sends.c)).join(
     sends, sends.c.id == destinations.c.send_id
@@ -72,7 +72,7 @@ def destination_row(send_id: str, request: PostRequest, account: Account, servic
         "service": service,
         "sha256": request.video.sha256,
         "account_id": account.id,
-        "caption_sha256": hashlib.sha256(plain_caption(request.caption).encode()).hexdigest(),
+        "caption_sha256": caption_fingerprint(request.caption),
         "scheduled_ms": request.scheduled_ms,
         "repeat": request.repeat,
         "platform": account.platform,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
-from reelflow.ledger.database import Database
+from reelflow.ledger.database import Database, in_parts
 from reelflow.ledger.post_rows import WITH_SENDS, destination_row, outcome_of, send_of
 from reelflow.ledger.schema import KEY, destinations, sends
 from reelflow.records.post_states import IN_FLIGHT, TOLD_BY_PLATFORMS, PostState
@@ -34,7 +34,7 @@ class PostLedger(Database):
 
     def sends(self, ids: Collection[str]) -> list[SendRecord]:
         """Sends by id, each with its destinations."""
-        return self._sends(sends.c.id.in_(ids))
+        return [each for some in in_parts(ids) for each in self._sends(sends.c.id.in_(some))]
 
     def open_sends(self, service: str) -> list[SendRecord]:
         """Every send to `service` that has no outcome yet, by any run on any machine, with its open destinations."""
@@ -48,6 +48,14 @@ class PostLedger(Database):
         waits = sa.select(destinations.c.send_id).where(destinations.c.state.in_([*IN_FLIGHT, PostState.UNCONFIRMED]))
         is_recent = sa.or_(sends.c.claimed_at >= since, sends.c.scheduled_ms >= since * 1000)
         return self._sends(sa.or_(is_recent, sends.c.id.in_(waits)))
+
+    def sends_of_videos(self, service: str, sha256s: Collection[str]) -> list[SendRecord]:
+        """Every send of these videos, the oldest first."""
+        return [
+            each
+            for some in in_parts(sha256s)
+            for each in self._sends(sa.and_(destinations.c.service == service, destinations.c.sha256.in_(some)))
+        ]
 
     def sends_of_flow_run(self, flow_run: str) -> list[SendRecord]:
         """What a flow run sent."""

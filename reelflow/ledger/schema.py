@@ -141,6 +141,26 @@ found_posts = sa.Table(
     sa.Column("found_at", _F, nullable=False),
     sa.UniqueConstraint("service", "history_id", name="one_row_a_found_post"),
 )
+RESERVED = ("service", "campaign", "sha256", "account_id", "caption_sha256", "repeat")
+reservations = sa.Table(
+    "reservations",  # slots that are kept for posts of campaigns
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("service", _S(200), nullable=False),
+    sa.Column("campaign", _S(200), nullable=False),
+    sa.Column("sha256", _S(64), nullable=False),
+    sa.Column("account_id", _S(200), nullable=False),
+    sa.Column("caption_sha256", _S(64), nullable=False),
+    sa.Column("repeat", sa.Integer, nullable=False),
+    sa.Column("platform", _S(50), nullable=False),
+    sa.Column("name", _T, nullable=False),
+    sa.Column("file", _T, nullable=False),
+    sa.Column("at", _F, nullable=False),
+    sa.Column("flow_run", _S(36)),
+    sa.Column("made_at", _F, nullable=False),
+    sa.UniqueConstraint(*RESERVED, name="one_slot_a_post"),
+    sa.Index("reservations_by_account", "service", "account_id", "at"),
+)
 phone_requests = sa.Table(
     "phone_requests",
     metadata,

@@ -216,6 +216,12 @@ class FoundPost:
     platforms: tuple[str, ...]
     at: float | None
 
+    def is_at(self, account: Account) -> bool:
+        """Whether it is at this account; where the history does not tell, it may be anywhere."""
+        if self.account_ids:
+            return account.id in self.account_ids
+        return not self.platforms or account.platform.casefold() in {name.casefold() for name in self.platforms}
+
 
 @dataclass(frozen=True)
 class Claim:
