@@ -85,7 +85,7 @@ def entry(
         description: Its help, in plain text; "{zone}" stands for the reader's time zone, in brackets.
         default: Omitted for a field that must be filled in.
         advanced: Whether it is folded under "Advanced".
-        choices: The list that it offers: "accounts", "phones", "usernames" or "videos".
+        choices: The list that it offers: "accounts", "phones", "usernames", "videos" or "plans".
         tabs: For a field that may be None: the words for None and for a value.
         **more: As for `pydantic.Field`; `format` and `examples` go into the JSON schema.
     """

@@ -18,7 +18,7 @@ MOST = 500
 """Choices of one list: a longer one is no help, and each makes the page slower."""
 NULLABLE = "~1null"
 """What follows the type in the reference to the schema of one row of a list, see `_allow_empty_rows`."""
-TITLES = {"taisly": "Taisly account", "host": "Phone PC", "chatgpt": "ChatGPT"}
+TITLES = {"taisly": "Taisly account", "host": "Phone PC", "slots": "Posting slots", "chatgpt": "ChatGPT"}
 """Parameters whose title is not simply their name."""
 
 
@@ -31,7 +31,7 @@ def for_people(
 
     Args:
         schema: As Prefect makes or stores it: properties and definitions.
-        choices: The lists by name: "accounts", "phones", "usernames", "videos".
+        choices: The lists by name: "accounts", "phones", "usernames", "videos", "plans".
         zone: The time zone in which people write times; None for the one that the schema names.
     """
     made = copy.deepcopy(dict(schema))

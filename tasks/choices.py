@@ -1,4 +1,4 @@
-"""What can be chosen in the run forms: connected accounts, the user's phones and usernames, the videos of a folder.
+"""What can be chosen in the run forms: connected accounts, the user's phones, the videos and plans of a folder.
 
 The lists are in the schema that Prefect stores with each deployment. Every change of a deployment deletes its future
 scheduled runs, so a schema is written only if it differs.
@@ -24,7 +24,7 @@ from reelflow.posts.accounts import account_names
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.time_zones import shown_zone
-from reelflow.video.folder import video_files
+from reelflow.video.folder import plan_sources, video_files
 from tasks.upkeep.watchdog import TAG
 
 log = logging.getLogger("reelflow.choices")
@@ -69,6 +69,7 @@ class ChoiceReader:
         found |= self._of_block(TikMatrixHost, parameters.get("host"), self._phones)
         if self._folder is not None and self._folder.is_dir():
             found["videos"] = video_files(self._folder)
+            found["plans"] = plan_sources(self._folder)
         return found
 
     def _of_block(self, kind: type[Any], value: Any, read: Callable[[Any], Choices]) -> Choices:
