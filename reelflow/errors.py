@@ -12,6 +12,7 @@
     ├── PartFailed             a step did its work, and part of it failed; the run goes on with `value`
     ├── RunFailed              the run did its work, and part of it failed; `report` has the details
     │   ├── PublishFailed      a platform did not publish the post
+    │   ├── CampaignFailed     a row of a campaign is wrong, or was not published
     │   ├── PhonesFailed       a phone task failed, is gone, or could not be created
     │   └── ChecksFailed       something that reelflow needs does not work
     └── ServiceError           a request to a service failed
@@ -174,6 +175,10 @@ class RunFailed(ReelflowError):
 
 class PublishFailed(RunFailed):
     """At least one platform did not publish the post."""
+
+
+class CampaignFailed(RunFailed):
+    """At least one row of a campaign is wrong, or was not published."""
 
 
 class PhonesFailed(RunFailed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -25,6 +26,7 @@ class PlanRow:
         when: The moment, in UTC; `NOW`; None for the next free slot.
         preview_second: The frame that platforms show as the cover.
         campaign: Under which the same post counts as another one; empty for all plans alike.
+        repeat: 0 for the first time; another number sends the same again on purpose.
         cells: The row as it was written, by the names of the plan's columns.
     """
 
@@ -36,6 +38,7 @@ class PlanRow:
     when: datetime | Literal["now"] | None = None
     preview_second: float = 0.0
     campaign: str = ""
+    repeat: int = 0
     cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def caption_for(self, platform: str) -> str:
@@ -69,9 +72,11 @@ class Plan:
         columns: The header as it was written, for the file with the problems.
         rows: All of them, the wrong ones included.
         problems: In the order of the rows.
+        path: Of the file or folder, if it is one of this machine.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: tuple[PlanRow, ...]
     problems: tuple[RowProblem, ...] = ()
+    path: Path | None = None

@@ -96,11 +96,16 @@ def _listed(accounts: Sequence[Account]) -> str:
     return ", ".join(account_names(accounts))
 
 
+def caption_limit(platform: str) -> int:
+    """How many characters a caption may have on a platform."""
+    limits = {name.casefold(): limit for name, limit in CAPTION_LIMITS.items()}
+    return limits.get(platform.casefold(), CAPTION_LIMIT)
+
+
 def check_caption(caption: str, accounts: Sequence[Account]) -> None:
     """Raise InputError if the caption is too long for a platform. It is never cut: shortening is up to its author."""
-    limits = {platform.casefold(): limit for platform, limit in CAPTION_LIMITS.items()}
     for account in accounts:
-        limit = limits.get(account.platform.casefold(), CAPTION_LIMIT)
+        limit = caption_limit(account.platform)
         if len(caption) > limit:
             raise InputError(
                 f"The caption has {len(caption)} characters; {account.platform} allows {limit}. "

@@ -28,6 +28,11 @@ def check_duplicates(found: Sequence[Duplicate], now: float) -> list[str]:
     refused = [each for each in found if each.verdict is Verdict.REFUSE]
     if refused:
         raise refusal_of(refused, now)
+    return similar_videos(found, now)
+
+
+def similar_videos(found: Sequence[Duplicate], now: float) -> list[str]:
+    """Warnings about similar videos that were sent before, none of which is refused."""
     return [
         f"A similar video {_when(each, now, each.outcome.account.label)}. Check that it is a different video"
         for each in found
@@ -37,9 +42,7 @@ def check_duplicates(found: Sequence[Duplicate], now: float) -> list[str]:
 def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
     """The refusal that names the first of several earlier sends, with all its accounts, and the ways on."""
     first = refused[0]
-    labels = [each.outcome.account.label for each in refused if each.send.id == first.send.id]
-    video = "the same video" if first.is_same_file else "a video of the same length that looks the same"
-    message = f"Nothing was sent, because {video} {_when(first, now, ', '.join(labels))}. "
+    message = f"Nothing was sent, because {reason_of(refused, now)}. "
     if first.outcome.state is PostState.UNCONFIRMED:
         message += "Find out whether it was published, and resolve it. "
     elif _is_scheduled(first, now):
@@ -47,14 +50,22 @@ def refusal_of(refused: Sequence[Duplicate], now: float) -> DuplicatePost:
     elif first.is_unsettled:
         message += f"Wait for its outcome (send ID {first.send.id}). "
     return DuplicatePost(
-        f"{message}To send this post all the same, set 'Send again on purpose' to {_next_repeat(refused)}.",
+        f"{message}To send this post all the same, set 'Send again on purpose' to {next_repeat(refused)}.",
         send_id=first.send.id,
         is_unconfirmed=first.outcome.state is PostState.UNCONFIRMED,
         scheduled_as=first.send.history_id if _is_scheduled(first, now) else None,
     )
 
 
-def _next_repeat(refused: Sequence[Duplicate]) -> int:
+def reason_of(refused: Sequence[Duplicate], now: float) -> str:
+    """What was sent before, and where: "the same video was sent to X @mara 5 minutes ago with …"."""
+    first = refused[0]
+    labels = [each.outcome.account.label for each in refused if each.send.id == first.send.id]
+    video = "the same video" if first.is_same_file else "a video of the same length that looks the same"
+    return f"{video} {_when(first, now, ', '.join(labels))}"
+
+
+def next_repeat(refused: Sequence[Duplicate]) -> int:
     """A number with which none of these was sent."""
     return max(each.send.repeat for each in refused) + 1
 

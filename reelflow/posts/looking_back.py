@@ -10,7 +10,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.history import CLOCK_SLACK
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.records.posts import Account, FoundPost, PostRequest, plain_caption
+from reelflow.records.posts import FoundPost, PostRequest, plain_caption
 from reelflow.taisly.wire import HistoryItem
 from reelflow.time_zones import DAY, shown
 from reelflow.wording import count, duration
@@ -55,7 +55,7 @@ def look_back(taisly: RateLimitedTaisly, seconds: float, *, patience: float = 0.
         return
     items = _read_back(taisly, reach, patience)
     owned = ledger.owned_history_ids(taisly.service, [item.id for item in items if item.id])
-    found = [_found(item, _clock_ahead(taisly)) for item in items if item.id not in owned]
+    found = [found_post(item, _clock_ahead(taisly)) for item in items if item.id not in owned]
     ledger.store_found(taisly.key, taisly.service, found)
     shows = (
         f"It shows {count(len(found), 'post')} that this ledger does not know. A post with the same caption to the "
@@ -122,7 +122,8 @@ def _start(taisly: RateLimitedTaisly, reach: float) -> datetime:
     return _taislys_now(taisly) - timedelta(seconds=reach) - CLOCK_SLACK
 
 
-def _found(item: HistoryItem, clock_ahead: float) -> FoundPost:
+def found_post(item: HistoryItem, clock_ahead: float) -> FoundPost:
+    """An item of Taisly's history as a post that no send on record owns; its time by our clock."""
     moments = (moment.timestamp() for moment in (item.scheduled, item.created) if moment is not None)
     return FoundPost(
         history_id=item.id,
@@ -143,7 +144,7 @@ def check_found(ledger: Ledger, request: PostRequest, *, service: str) -> None:
         if not _is_near(request, post, now) or caption_fit(post.caption or None, request.caption) < Fit.LIKELY:
             continue
         for account in accounts:
-            if _is_at(account, post):
+            if post.is_at(account):
                 raise DuplicatePost(
                     f"Nothing was sent, because Taisly's history has a post with the same caption on {account.label}"
                     f"{_when(post)}, which this ledger does not know: it may have been sent from another ledger, or "
@@ -156,13 +157,6 @@ def _is_near(request: PostRequest, post: FoundPost, now: float) -> bool:
     """Whether both would be published within the time in which the same post is refused."""
     due = max(now, request.scheduled_ms / 1000)
     return post.at is None or abs(due - post.at) < max(request.duplicate_seconds, LEAST)
-
-
-def _is_at(account: Account, post: FoundPost) -> bool:
-    """Whether a found post is at this account; where the history does not tell, it may be anywhere."""
-    if post.account_ids:
-        return account.id in post.account_ids
-    return not post.platforms or account.platform.casefold() in {name.casefold() for name in post.platforms}
 
 
 def _when(post: FoundPost) -> str:

@@ -1,0 +1,140 @@
+"""``reelflow campaign``: run the flow publish_campaign from a terminal, in this process; and ``reelflow plan``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from deployments.in_terminal import load_block, quieten_run_logs, run_flow
+from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
+from deployments.progress import progress
+from reelflow.campaigns.check import check_alone
+from reelflow.campaigns.form import CampaignForm, DateFormat
+from reelflow.campaigns.reading import ReadingOptions, read_plan
+from reelflow.campaigns.report import TROUBLE, CampaignReport
+from reelflow.campaigns.writing import template, write_problems
+from reelflow.time_zones import shown
+from reelflow.wording import count
+
+PlanFile = Annotated[
+    str,
+    Parameter(help="A folder with videos, a CSV, JSON or YAML file, or the http(s) address of such a file."),
+]
+To = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="",
+        help="Where to post what names no accounts of its own: a name or ID of an account, a platform with only one "
+        "account, or 'all'. Repeat the option for several accounts.",
+    ),
+]
+Slots = Annotated[
+    str,
+    Parameter(help='Name of the saved block "Posting Slots", for posts without a time.', show_default=False),
+]
+ELSEWHERE = {"plan": "PLAN", "accounts": "--to", "rows": "PLAN"}
+"""Fields of the form that the command has in another way."""
+
+
+@with_options_of(FormOptions(CampaignForm, without=ELSEWHERE))
+def campaign(
+    plan: PlanFile,
+    /,
+    *,
+    to: To = None,
+    slots: Slots = "",
+    block: TaislyBlock = "main",
+    as_json: AsJson = False,
+    **values: Any,
+) -> int:
+    """Publish a folder or a plan of videos, each post exactly once."""
+    quieten_run_logs()
+    from blocks import PostingSlots, TaislyAccount
+    from flows.campaign import publish_campaign
+
+    form = read_form(CampaignForm, values | {"plan": _whole(plan), "accounts": to or []}, names=ELSEWHERE)
+    return run_flow(
+        publish_campaign,
+        as_json=as_json,
+        lines=campaign_lines,
+        facts=campaign_facts,
+        taisly=load_block(TaislyAccount, block),
+        campaign=form,
+        slots=load_block(PostingSlots, slots, "--slots") if slots else None,
+    )
+
+
+def campaign_lines(report: Any) -> list[str]:
+    """A line for each row and account of a campaign, and what is to be said of it."""
+    if not isinstance(report, CampaignReport):
+        return []
+    lines = []
+    for line in report.lines:
+        row = f"row {line.number}" if line.number else "plan"
+        at = shown(line.at) if line.at else ""
+        outcome = line.outcome.upper() if line.outcome in TROUBLE else line.outcome
+        lines.append(f"  {row:8} {outcome:11} {line.video:24} {line.account:28} {at:34} {line.link or line.detail}")
+    return [*(line.rstrip() for line in lines), *report.notes]
+
+
+def campaign_facts(report: Any) -> dict[str, Any]:
+    """The same for programs."""
+    if not isinstance(report, CampaignReport):
+        return {}
+    return {"dry_run": report.dry_run, "rows": report.rows, "notes": report.notes,
+            "posts": [line.model_dump(mode="json") for line in report.lines]}  # fmt: skip
+
+
+def check(
+    plan: PlanFile,
+    /,
+    *,
+    time_zone: Annotated[str, Parameter(help="For times without a time zone. Empty: this machine's.")] = "",
+    date_format: Annotated[DateFormat, Parameter(help="What dates like 03/04/2026 mean.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Say what is wrong with a plan: its rows, videos, captions and times. Needs no server and sends nothing."""
+    now, source = datetime.now(UTC), _whole(plan)
+    found = read_plan(source, folder=None, options=ReadingOptions(time_zone=time_zone, date_format=date_format), now=now)
+    with progress() as show:
+        found = check_alone(found, now, progress=lambda done, total: show("Videos checked", done, total))
+    if as_json:
+        rows = [{"row": p.number, "column": p.column, "code": p.code, "problem": p.sentence} for p in found.problems]
+        print(json.dumps({"ok": not rows, "rows": len(found.rows), "problems": rows}, indent=2, ensure_ascii=False))
+        return 1 if rows else 0
+    for problem in found.problems:
+        where = f"row {problem.number}" if problem.number else "plan"
+        print(f"{where}, {problem.column}: {problem.sentence}" if problem.column else f"{where}: {problem.sentence}")
+    wrong = {problem.number for problem in found.problems} - {0}
+    if not found.problems:
+        print(f"{count(len(found.rows), 'row')}, nothing wrong. Accounts and duplicates are checked by "
+              "`reelflow campaign --dry-run`.")  # fmt: skip
+        return 0
+    if wrong and found.path is not None:
+        name = "plan" if found.path.is_dir() else found.path.stem
+        path = (found.path if found.path.is_dir() else found.path.parent) / f"{name}.problems.csv"
+        write_problems(found, found.problems, path)
+        print(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
+    print(f"{len(wrong)} of {count(len(found.rows), 'row')} wrong.", file=sys.stderr)
+    return 1
+
+
+def plan_template(
+    kind: Annotated[
+        Literal["csv", "json", "yaml", "folder"], Parameter(help="What kind of plan: a table, a file, or a folder.")
+    ] = "csv",
+    /,
+) -> int:
+    """Print a sample plan, to be saved as a file and filled in."""
+    print(template(kind, datetime.now(UTC)), end="")
+    return 0
+
+
+def _whole(plan: str) -> str:
+    """A terminal has a folder; the flow has another one."""
+    return str(Path(plan).absolute()) if "://" not in plan and Path(plan).exists() else plan

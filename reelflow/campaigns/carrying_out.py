@@ -1,0 +1,165 @@
+"""Send the posts of a campaign, a few at once. What one row meets does not keep the others from being sent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from reelflow.campaigns.placing import Placer
+from reelflow.campaigns.posts import PlannedPost
+from reelflow.errors import Busy, InputError, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError
+from reelflow.posts.history import GRACE
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.sending import send_post
+from reelflow.records.posts import PostRequest
+from reelflow.time_zones import shown
+
+log = logging.getLogger(__name__)
+
+SENDERS = 4
+"""Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
+MARGIN_SECONDS = 15.0
+"""How far ahead a time must still be when an upload begins. What passes meanwhile is Taisly's to decide."""
+MOVES = 5
+"""How often a post is moved to its next slot before it is left to the next run."""
+OUTAGE_SECONDS = 180.0
+"""How long a service that cannot be reached is waited for, in all, before the rest is left unsent."""
+OUTAGE_PAUSE = 10.0
+
+
+class TimePassed(InputError):
+    """The moment of a post has passed, or is about to, before it was sent. Nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What became of a post that was to be sent.
+
+    Attributes:
+        post: With the time that it has now.
+        send_ids: The sends that carry it.
+        sent_now: Whether this run made one of them.
+        failure: Why it was not sent; empty if it was.
+    """
+
+    post: PlannedPost
+    send_ids: frozenset[str] = frozenset()
+    sent_now: bool = False
+    failure: str = ""
+
+
+@dataclass
+class Carrier:
+    """Sends posts.
+
+    Args:
+        taisly: With the ledger; its client is used by several threads.
+        placer: Moves a post whose slot has passed.
+        flow_run: Id for the record.
+        grace: As for `send_post`.
+        before_upload: As for `send_post`.
+        progress: Called with how many of how many posts are sent.
+    """
+
+    taisly: RateLimitedTaisly
+    placer: Placer
+    flow_run: str | None = None
+    grace: float = GRACE
+    before_upload: Callable[[], None] = lambda: None
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def __post_init__(self) -> None:
+        self._stopped = ""
+        self._outage_left = OUTAGE_SECONDS
+        self._lock = threading.Lock()
+
+    def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
+        """Send posts, the first ones first; the result of each, in the same order.
+
+        Never raises for what one post meets. If the ledger cannot be used, the key is refused, or Taisly cannot be
+        reached for long, the rest is left unsent.
+        """
+        found: dict[int, Carried] = {}
+        pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="reelflow-send")
+        try:
+            futures = {pool.submit(copy_context().run, self._carry, post): place for place, post in enumerate(posts)}
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                self.progress(len(found), len(posts))
+        except BaseException:  # the run is being ended: what has not begun must not begin
+            self._stopped = "The run was ended."
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        return [found[place] for place in range(len(posts))]
+
+    def _carry(self, post: PlannedPost) -> Carried:
+        for _ in range(MOVES + 1):
+            if self._stopped:
+                return Carried(post, failure=self._stopped)
+            try:
+                return self._send(post)
+            except TimePassed as error:
+                if not post.slots:
+                    return self._failed(post, error)
+                try:
+                    post = self.placer.move(post)
+                except ReelflowError as no_slot:
+                    return self._failed(post, no_slot)
+                log.info("%s: its slot has passed; moved to %s.", _name(post), shown(post.request.scheduled_for or 0))
+            except NothingSent as error:
+                if isinstance(error, Busy) or not self._wait_for_service():
+                    return self._failed(post, error, stops=not isinstance(error, Busy))
+            except (LedgerUnavailable, NotAllowed) as error:
+                return self._failed(post, error, stops=True)
+            except ReelflowError as error:
+                return self._failed(post, error)
+        return Carried(post, failure="Its slot passed again and again before it could be sent. Start the run again.")
+
+    def _send(self, post: PlannedPost) -> Carried:
+        def look_again() -> None:
+            check_time(post.request, self.taisly.ledger.now())
+            self.before_upload()
+
+        check_time(post.request, self.taisly.ledger.now())
+        result = send_post(
+            self.taisly,
+            post.request,
+            flow_run=self.flow_run,
+            patience=post.request.patience,
+            grace=self.grace,
+            before_upload=look_again,
+        )
+        with self._lock:
+            self._outage_left = OUTAGE_SECONDS
+        return Carried(post, frozenset(result.send_ids), result.sent_now)
+
+    def _failed(self, post: PlannedPost, error: ReelflowError, *, stops: bool = False) -> Carried:
+        if stops:
+            self._stopped = str(error)
+        log.warning("Row %d, %s, was not sent: %s", post.number, _name(post), error)
+        return Carried(post, failure=str(error))
+
+    def _wait_for_service(self) -> bool:
+        """Wait a little for a service that cannot be reached; False once that has taken too long."""
+        with self._lock:
+            self._outage_left -= OUTAGE_PAUSE / SENDERS
+            if self._outage_left <= 0:
+                return False
+        self.taisly.sleep(OUTAGE_PAUSE)
+        return True
+
+
+def check_time(request: PostRequest, now: float) -> None:
+    """Raise TimePassed if the moment of a post has passed or is about to: the past is never "now"."""
+    due = request.scheduled_for
+    if due is not None and due.timestamp() < now + MARGIN_SECONDS:
+        raise TimePassed(f"Its time, {shown(due)}, passed before it could be sent. Give it a later one.")
+
+
+def _name(post: PlannedPost) -> str:
+    return f"{post.request.video.path.name} to {post.request.short_account_names}"

@@ -1,0 +1,249 @@
+"""Check a whole plan before anything of it is sent: every wrong row is named, not only the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from reelflow.campaigns.already import Already
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.placing import Placer
+from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped, problem_of
+from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
+from reelflow.campaigns.together import check_together, time_to_send
+from reelflow.errors import DuplicatePost, InputError
+from reelflow.posts.accounts import caption_limit, check_caption
+from reelflow.posts.duplicates import check_reposts, next_repeat, reason_of, similar_videos
+from reelflow.posts.looking_back import check_found
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.requests import read_video
+from reelflow.records.duplicates import Verdict
+from reelflow.records.posts import Account, Video
+from reelflow.time_zones import shown
+
+THREADS = max(2, min(8, os.cpu_count() or 2))
+"""Videos read at once: reading waits for the disk, and decoding happens outside of Python's lock."""
+LONGEST_ID = 100
+"""Characters of a campaign ID: as many as its column in the ledger is sure to take."""
+
+Progress = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """For whoever need not see it."""
+
+
+@dataclass
+class Checker:
+    """Checks one plan.
+
+    Args:
+        taisly: For the accounts and repost rules; with the ledger.
+        form: The campaign's.
+        placer: Gives the posts their times.
+        folder: Where a video is looked for that is named without its whole path.
+        progress: Called with how many of how many videos are read.
+    """
+
+    taisly: RateLimitedTaisly
+    form: CampaignForm
+    placer: Placer
+    folder: str | None = None
+    progress: Progress = no_progress
+    _problems: list[RowProblem] = field(default_factory=list)
+
+    def check(self, plan: Plan, now: datetime) -> CheckedPlan:
+        """What of a plan can be sent when, what is out already, and what is wrong. Reserves and sends nothing.
+
+        Raises:
+            ServiceError: Taisly does not answer.
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        self._problems = list(plan.problems)
+        found = CheckedPlan(others=self.placer.others)
+        videos = read_videos([row.video for row in plan.rows if row.video], self.folder, self.progress)
+        drafts = [draft for row in plan.rows for draft in self._drafts(row, videos)]
+        records = self.taisly.ledger.sends_of_videos(self.taisly.service, {d.video.sha256 for d in drafts})
+        kept = self.taisly.ledger.reservations(self.taisly.service, {d.video.sha256 for d in drafts})
+        already = Already(records, kept, self.form, self.taisly.ledger.now())
+        left = [again for draft in drafts if (again := already.to_send(draft, found)) is not None]
+        left = self._without_passed(left, found, now)
+        accounts = {draft.account.id for draft in left}
+        taken = self.taisly.ledger.taken_moments(self.taisly.service, accounts, self.placer.others)
+        apart = self.form.minutes_apart * 60
+        self._problems += check_together(left, taken, seconds_apart=apart, now=now.timestamp())
+        found.drafts = left
+        found.posts, unplaced = self.placer.place(left, dry_run=True)
+        self._problems += unplaced
+        for post in found.posts:
+            self._check_earlier(post, found)
+        self._check_room(found)
+        found.problems = sorted(dict.fromkeys(self._problems), key=lambda problem: problem.number)
+        return found
+
+    def _drafts(self, row: PlanRow, videos: dict[str, Video | InputError]) -> list[Draft]:
+        """What a row wants at each of its accounts; none where its video or accounts are wrong."""
+        video, accounts = videos.get(row.video), self._accounts(row)
+        if isinstance(video, InputError):
+            self._add(row, "video", "video", video)
+        if len(row.campaign) > LONGEST_ID:
+            self._add(row, "campaign id", "campaign_id", f"A campaign ID has at most {LONGEST_ID} characters.")
+        for account in accounts:
+            try:
+                check_caption(row.caption_for(account.platform), [account])
+            except InputError as error:
+                own = account.platform.casefold() in row.captions
+                self._add(row, f"caption {account.platform.lower()}" if own else "caption", "caption", error)
+        if not isinstance(video, Video):
+            return []
+        self._problems += preview_problems(row, video)
+        return [
+            Draft(row, video, account, row.caption_for(account.platform), row.when, row.repeat) for account in accounts
+        ]
+
+    def _accounts(self, row: PlanRow) -> list[Account]:
+        names = list(row.accounts or self.form.accounts)
+        if not names:
+            missing = "The row names no accounts, and neither does the form. Name them in one of the two."
+            self._add(row, "accounts", "accounts", missing)
+            return []
+        try:
+            accounts = self.taisly.choose_accounts(names, patience=self.placer.options.patience)
+        except InputError as error:
+            self._add(row, "accounts", "accounts", error)
+            return []
+        try:
+            check_reposts(accounts, self.taisly.copied_accounts(patience=self.placer.options.patience))
+        except DuplicatePost as error:
+            self._add(row, "accounts", "repost_rule", str(error).removeprefix("Nothing was sent, because "))
+        return accounts
+
+    def _without_passed(self, drafts: list[Draft], found: CheckedPlan, now: datetime) -> list[Draft]:
+        """The drafts whose time has not passed. Once a plan was begun, one that has passed stops only its own row."""
+        left = []
+        for draft in drafts:
+            if not isinstance(draft.when, datetime) or draft.when > now:
+                left.append(draft)
+                continue
+            passed = f"Its time, {shown(draft.when)}, has passed before it was sent. Give it a later one."
+            if found.known:
+                found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), passed))
+            else:
+                self._add(draft.row, "when", "passed", passed)
+        return left
+
+    def _check_earlier(self, post: PlannedPost, found: CheckedPlan) -> None:
+        """Whether an earlier send may be the same post, here or in Taisly's history."""
+        ledger, service, row = self.taisly.ledger, self.taisly.service, post.number
+        earlier = ledger.duplicates(post.request, service=service)
+        if refused := [each for each in earlier if each.verdict is Verdict.REFUSE]:
+            self._problems.append(
+                problem_of(
+                    row, "video", "sent_before",
+                    f"{_capital(reason_of(refused, ledger.now()))}. Remove the row; or, to send it all the same, put "
+                    f"{next_repeat(refused)} into its column 'repeat'.",
+                )
+            )  # fmt: skip
+        else:
+            found.warnings += [(row, each) for each in similar_videos(earlier, ledger.now())]
+        found.warnings += [(row, each) for each in post.request.warnings]
+        try:
+            check_found(ledger, post.request, service=service)
+        except DuplicatePost as error:
+            told = str(error).removeprefix("Nothing was sent, because ").partition(" To send this post")[0]
+            self._problems.append(
+                problem_of(row, "video", "in_history", f"{_capital(told)} To send it, put 1 into its column 'repeat'.")
+            )
+
+    def _check_room(self, found: CheckedPlan) -> None:
+        """Whether the plan has room for each post before its time."""
+        used = self.taisly.ledger.requests_in_last_hour(self.taisly.key)
+        per_hour = self.taisly.allowance("publish", 0)
+        now, right = self.taisly.ledger.now(), found.right_posts()
+        for place, post in enumerate(right):
+            after = time_to_send(place + 1, used=used, per_hour=per_hour)
+            found.seconds = max(found.seconds, after)
+            due = post.request.scheduled_for
+            if after and due is not None and not post.slots and now + after > due.timestamp():
+                late = (
+                    f"It is due {shown(due)}, but your Taisly plan has room for it only at about "
+                    f"{shown(now + after)}, after the posts before it. Give it a later time, or take rows out."
+                )
+                self._problems.append(problem_of(post.number, "when", "no_room", late))
+
+    def _add(self, row: PlanRow, column: str, code: str, error: InputError | str) -> None:
+        self._problems.append(problem_of(row.number, column, code, error))
+
+
+def preview_problems(row: PlanRow, video: Video) -> list[RowProblem]:
+    """Whether the preview lies beyond the end of the video."""
+    if row.preview_second <= video.duration:
+        return []
+    end = f"The preview is at second {row.preview_second:g}, but the video ends at {video.duration:.1f}."
+    return [problem_of(row.number, "preview second", "preview_second", end)]
+
+
+def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progress: Progress = no_progress) -> Plan:
+    """The plan with everything that is wrong and that nobody need be asked for: no server, no ledger, no Taisly.
+
+    Args:
+        plan: As it was read.
+        now: The time.
+        folder: Where a video is looked for that is named without its whole path.
+        progress: Called with how many of how many videos are read.
+    """
+    videos = read_videos([row.video for row in plan.rows if row.video], folder, progress)
+    found, first = list(plan.problems), dict[tuple[str, tuple[str, ...], str, int], int]()
+    for row in plan.rows:
+        video = videos.get(row.video)
+        found += caption_problems(row)
+        if isinstance(row.when, datetime) and row.when <= now:
+            passed = f"{shown(row.when)} has passed. Give it a later time."
+            found.append(problem_of(row.number, "when", "passed", passed))
+        if isinstance(video, InputError):
+            found.append(problem_of(row.number, "video", "video", video))
+        elif video is not None:
+            found += preview_problems(row, video)
+            key = (video.sha256, row.accounts, row.campaign, row.repeat)
+            earlier = first.setdefault(key, row.number)
+            if earlier != row.number:
+                twice = f"Row {earlier} has the same video for the same accounts. Remove one of the two."
+                found.append(problem_of(row.number, "video", "twice", twice))
+    return replace(plan, problems=tuple(sorted(dict.fromkeys(found), key=lambda problem: problem.number)))
+
+
+def caption_problems(row: PlanRow) -> list[RowProblem]:
+    """Captions that are too long for their platforms; that of all platforms, for those that allow most."""
+    found = []
+    for platform, caption in (("", row.caption), *row.captions.items()):
+        if (length := len(caption)) > (limit := caption_limit(platform)):
+            where = f"{platform} allows {limit}" if platform else f"no platform allows more than {limit}"
+            long = f"The caption has {length} characters; {where}. Shorten it."
+            found.append(problem_of(row.number, f"caption {platform}".strip(), "caption", long))
+    return found
+
+
+def read_videos(
+    names: Sequence[str], folder: str | None, progress: Progress = no_progress
+) -> dict[str, Video | InputError]:
+    """Each video by its name, checked, or what is wrong with it; several at once."""
+    wanted, found = list(dict.fromkeys(names)), dict[str, Video | InputError]()
+
+    def read(name: str) -> Video | InputError:
+        try:
+            return read_video(name, folder)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="reelflow-check") as pool:
+        for name, video in zip(wanted, pool.map(read, wanted), strict=True):
+            found[name] = video
+            progress(len(found), len(wanted))
+    return found
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

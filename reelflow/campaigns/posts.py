@@ -1,0 +1,120 @@
+"""The posts of a campaign, from a row for one account to what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from reelflow.campaigns.rows import PlanRow, RowProblem
+from reelflow.errors import InputError
+from reelflow.records.campaigns import SlotRequest, Taken
+from reelflow.records.posts import Account, Outcome, PostRequest, Send, Video
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a row wants at one account.
+
+    Attributes:
+        row: The row.
+        video: Its video, checked.
+        account: Where to post.
+        caption: The text for this account's platform.
+        when: The moment, in UTC; "now"; None for the next free slot.
+        repeat: As in `PostRequest`.
+    """
+
+    row: PlanRow
+    video: Video
+    account: Account
+    caption: str
+    when: datetime | Literal["now"] | None
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class PlannedPost:
+    """What is sent with one request to Taisly: the accounts of a row with one caption and one moment.
+
+    Attributes:
+        number: Of the row.
+        request: The post.
+        slots: The slots that it takes; none if its time was fixed.
+        note: What is to be said of its time.
+    """
+
+    number: int
+    request: PostRequest
+    slots: tuple[SlotRequest, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row at one account that needs no sending: what is on record for it."""
+
+    number: int
+    send: Send
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row, or one account of it, that is not sent, and why."""
+
+    number: int
+    file: str
+    accounts: tuple[Account, ...]
+    reason: str
+
+
+@dataclass
+class CheckedPlan:
+    """What checking a plan has found.
+
+    Attributes:
+        drafts: What is to be sent, each for one account.
+        posts: The same, each with the time that it would have now, in the order of their times.
+        known: What is out, scheduled or open already.
+        skipped: What is not sent although its row is right.
+        problems: What is wrong, in the order of the rows.
+        warnings: What may be unwanted, by row: it is sent all the same.
+        others: When accounts have posts in Taisly that the ledger does not know.
+        seconds: How long sending takes at least, by the plan's quota.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    posts: list[PlannedPost] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
+    warnings: list[tuple[int, str]] = field(default_factory=list)
+    others: Taken = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def wrong_rows(self) -> set[int]:
+        """The numbers of the rows that have a problem; 0 for the plan itself."""
+        return {problem.number for problem in self.problems}
+
+    def right_posts(self) -> list[PlannedPost]:
+        """The posts of rows without a problem."""
+        wrong = self.wrong_rows
+        return [post for post in self.posts if post.number not in wrong]
+
+    def right_drafts(self) -> list[Draft]:
+        """The drafts of rows without a problem."""
+        wrong = self.wrong_rows
+        return [draft for draft in self.drafts if draft.row.number not in wrong]
+
+
+def problem_of(number: int, column: str, code: str, error: InputError | str) -> RowProblem:
+    """A problem with the sentence of an error."""
+    return RowProblem(number, column, code, str(error))
+
+
+def labels(accounts: Sequence[Account]) -> str:
+    """Accounts in one line."""
+    return ", ".join(account.label for account in accounts)

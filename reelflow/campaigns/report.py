@@ -1,0 +1,214 @@
+"""The report of a campaign: a line for each row and account, and a summary for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from reelflow.campaigns.carrying_out import Carried
+from reelflow.campaigns.posts import CheckedPlan, PlannedPost, Skipped, labels
+from reelflow.campaigns.rows import Plan, RowProblem
+from reelflow.records.post_states import BEING_SENT, IN_FLIGHT, WORDS, PostState
+from reelflow.records.posts import Outcome, Send, SendRecord
+from reelflow.wording import count, duration
+
+PUBLISHED, SCHEDULED, OPEN, FAILED, REFUSED, UNCONFIRMED = (
+    "published", "scheduled", "open", "failed", "refused", "unconfirmed",
+)  # fmt: skip
+NOT_SENT, SKIPPED, WRONG, CANCELLED, WOULD_SEND = "not sent", "skipped", "wrong", "cancelled", "ready"
+WORST_FIRST = (
+    WRONG, FAILED, REFUSED, UNCONFIRMED, NOT_SENT, OPEN, PUBLISHED, SCHEDULED, WOULD_SEND, CANCELLED, SKIPPED,
+)  # fmt: skip
+"""The order in which a summary names what became of posts: what a person must act on comes first."""
+TROUBLE = frozenset({WRONG, FAILED, REFUSED, UNCONFIRMED, NOT_SENT})
+
+
+class CampaignLine(BaseModel):
+    """A row of a plan, at one account or at several that share their fate.
+
+    Attributes:
+        number: Of the row.
+        video: Its file name.
+        account: Where; empty if that is not known.
+        caption: Its text there.
+        at: When it is or was published, if that is known.
+        outcome: A word.
+        detail: The reason, or what is to be said.
+        link: To the post.
+        send_id: Ours.
+        history_id: Taisly's.
+        is_new: Whether this run sent it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    video: str
+    account: str = ""
+    caption: str = ""
+    at: AwareDatetime | None = None
+    outcome: str
+    detail: str = ""
+    link: str | None = None
+    send_id: str = ""
+    history_id: str = ""
+    is_new: bool = False
+
+
+class CampaignReport(BaseModel):
+    """What a campaign did, or would do.
+
+    Attributes:
+        name: Of its plan.
+        rows: How many the plan has.
+        lines: By row.
+        notes: What is to be said of the campaign as a whole.
+        summary: One line for people.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    rows: int
+    lines: list[CampaignLine]
+    dry_run: bool = False
+    notes: list[str] = Field(default_factory=list)
+    summary: str = ""
+
+    def number_of(self, *outcomes: str) -> int:
+        """How many lines have one of these outcomes."""
+        return sum(line.outcome in outcomes for line in self.lines)
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether something of it needs a person."""
+        return any(line.outcome in TROUBLE for line in self.lines)
+
+    @property
+    def is_partly_out(self) -> bool:
+        """Whether something of it is out, or will be."""
+        return any(line.outcome in (PUBLISHED, SCHEDULED, OPEN) for line in self.lines)
+
+
+def line_of(number: int, send: Send, outcome: Outcome, *, now: float, detail: str, is_new: bool) -> CampaignLine:
+    """What is on record for a row at one account."""
+    return CampaignLine(
+        number=number,
+        video=send.file_name,
+        account=outcome.account.label,
+        caption=send.caption,
+        at=datetime.fromtimestamp(send.published_at, UTC),
+        outcome=word_of(send, outcome, now),
+        detail=detail,
+        link=outcome.link,
+        send_id=send.id,
+        history_id=send.history_id or "",
+        is_new=is_new,
+    )
+
+
+def word_of(send: Send, outcome: Outcome, now: float) -> str:
+    """The state of a post at one account in a word; `now` in Unix seconds."""
+    if outcome.state in IN_FLIGHT or outcome.state in BEING_SENT:
+        waits = outcome.state is PostState.ACCEPTED and send.scheduled_ms > now * 1000
+        if outcome.state is PostState.CLAIMED:
+            return NOT_SENT
+        return SCHEDULED if waits else OPEN
+    return WORDS[outcome.state]
+
+
+def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[CampaignLine]:
+    """A post that is not on record, a line for each of its accounts."""
+    return [
+        CampaignLine(
+            number=post.number,
+            video=post.request.video.path.name,
+            account=account.label,
+            caption=post.request.caption,
+            at=post.request.scheduled_for,
+            outcome=outcome,
+            detail=detail or post.note,
+        )
+        for account in post.request.accounts
+    ]
+
+
+def lines_of_skipped(skipped: Iterable[Skipped]) -> list[CampaignLine]:
+    """Rows that are right and not sent."""
+    return [
+        CampaignLine(number=s.number, video=s.file, account=labels(s.accounts), outcome=SKIPPED, detail=s.reason)
+        for s in skipped
+    ]
+
+
+def lines_of_problems(plan: Plan, problems: Sequence[RowProblem]) -> list[CampaignLine]:
+    """A line for each wrong row; all that is wrong with it."""
+    names = {row.number: row.video.replace("\\", "/").rpartition("/")[2] for row in plan.rows}
+    by_row: dict[int, list[RowProblem]] = {}
+    for problem in problems:
+        by_row.setdefault(problem.number, []).append(problem)
+    return [
+        CampaignLine(number=number, video=names.get(number, ""), outcome=WRONG, detail=_all_of(found))
+        for number, found in by_row.items()
+    ]
+
+
+def _all_of(problems: Sequence[RowProblem]) -> str:
+    return " ".join(f"{p.column}: {p.sentence}" if p.column else p.sentence for p in problems)
+
+
+def lines_of_carried(
+    carried: Sequence[Carried], records: Mapping[str, SendRecord], describe: Mapping[tuple[str, str], str], now: float
+) -> list[CampaignLine]:
+    """What became of the posts that were to be sent.
+
+    Args:
+        carried: Each.
+        records: The sends, by id.
+        describe: What is to be said of an outcome, by send and account id.
+        now: Unix seconds.
+    """
+    lines: list[CampaignLine] = []
+    for each in carried:
+        wanted = {account.id for account in each.post.request.accounts}
+        for send_id in sorted(each.send_ids):
+            send, outcomes = records[send_id]
+            for outcome in outcomes:
+                if outcome.account.id in wanted:
+                    detail = describe.get((send_id, outcome.account.id), outcome.detail) or each.post.note
+                    number, new = each.post.number, each.sent_now
+                    lines.append(line_of(number, send, outcome, now=now, detail=detail, is_new=new))
+        if each.failure:
+            lines += line_of_post(each.post, NOT_SENT, each.failure)
+    return lines
+
+
+def summarize(report: CampaignReport, *, more: str = "") -> str:
+    """One line about a campaign: how many posts have which outcome, and the commonest reasons of what went wrong."""
+    numbers = Counter(line.outcome for line in report.lines)
+    parts = [f"{numbers[outcome]} {outcome}" for outcome in WORST_FIRST if numbers[outcome]]
+    head = "Checked, nothing was sent" if report.dry_run else report.name
+    line = f"{head}: {count(report.rows, 'row')}; {', '.join(parts) or 'nothing to do'}."
+    for reason, number in causes(report.lines)[:2]:
+        line += f" {count(number, 'post')}: {reason.rstrip('.')}."
+    return f"{line} {more}".strip()
+
+
+def causes(lines: Iterable[CampaignLine]) -> list[tuple[str, int]]:
+    """The reasons of what went wrong, wrong rows apart, and how many posts have each; the commonest first."""
+    found = Counter(line.detail for line in lines if line.outcome in TROUBLE - {WRONG} and line.detail)
+    return found.most_common()
+
+
+def room_note(checked: CheckedPlan, per_hour: int) -> str:
+    """How long sending takes by the plan's quota; empty if that is no matter."""
+    number = len(checked.right_posts())
+    if not number or not checked.seconds:
+        return ""
+    return (
+        f"Sending {count(number, 'post')} takes about {duration(checked.seconds)}: your Taisly plan allows {per_hour} "
+        "requests an hour."
+    )

@@ -1,0 +1,91 @@
+"""Read a campaign's plan, and check all of it before anything is sent."""
+
+from datetime import UTC, datetime
+
+from prefect import get_run_logger
+from reelflow.campaigns.reading import ReadingOptions, plan_of_rows, read_plan
+
+from blocks import PostingSlots, TaislyAccount
+from reelflow.campaigns.check import Checker
+from reelflow.campaigns.form import SEND_NOTHING, CampaignForm
+from reelflow.campaigns.placing import Placer, PostOptions, posts_elsewhere
+from reelflow.campaigns.posts import CheckedPlan
+from reelflow.campaigns.rows import Plan
+from reelflow.errors import InputError
+from reelflow.ledger import Ledger
+from reelflow.posts.form import PATIENCE
+from reelflow.posts.looking_back import look_back
+from tasks.artifacts import ProgressBar
+from tasks.choices import VIDEOS_VARIABLE
+from tasks.ledger import open_ledger
+from tasks.prefect_server import read_variable
+from tasks.step import Retry, step
+
+CHECKED = "Videos checked"
+
+
+def videos_folder() -> str | None:
+    """The folder of the user's videos, on the machine that runs the flow; None if none was set."""
+    return read_variable(VIDEOS_VARIABLE)
+
+
+@step("read {form.name}", retry=Retry.READ)
+def read_campaign(form: CampaignForm) -> Plan:
+    """Read the plan: every row, and what is wrong with how it is written.
+
+    Raises:
+        InputError: there is no such plan, it cannot be read, or it is empty.
+    """
+    options = ReadingOptions(time_zone=form.time_zone, date_format=form.date_format, campaign=form.campaign_id)
+    now = datetime.now(UTC)
+    if form.plan.strip() and form.rows:
+        raise InputError("Choose one: a plan, or posts that are typed into the form. Both are filled in.")
+    if form.rows:
+        return plan_of_rows([row.model_dump() for row in form.rows], form.name, options=options, now=now)
+    if not form.plan.strip():
+        raise InputError("There is nothing to publish. Name a plan: a folder with videos, or a CSV, JSON or YAML file.")
+    return read_plan(form.plan, folder=videos_folder(), options=options, now=now)
+
+
+@step("check {plan.name}", retry=Retry.READ)
+def check_campaign(taisly: TaislyAccount, form: CampaignForm, slots: PostingSlots | None, plan: Plan) -> CheckedPlan:
+    """Check every row: its video, captions, accounts and time, and what is out or scheduled already. Sends nothing.
+
+    Raises:
+        ServiceError: Taisly does not answer, or does not accept this key.
+        LedgerUnavailable: the ledger cannot be read.
+    """
+    ledger = open_ledger()
+    with taisly.get_rate_limited(ledger) as client:
+        look_back(client, taisly.duplicate_seconds, patience=PATIENCE)
+        accounts = client.connected_accounts()
+        others = posts_elsewhere(client, accounts, patience=PATIENCE) if slots and accounts else {}
+        placer = get_placer(taisly, form, slots, ledger, CheckedPlan(others=others))
+        progress = ProgressBar(CHECKED)
+        found = Checker(client, form, placer, folder=videos_folder(), progress=progress).check(plan, datetime.now(UTC))
+    _log_problems(found)
+    return found
+
+
+def get_placer(
+    taisly: TaislyAccount, form: CampaignForm, slots: PostingSlots | None, ledger: Ledger, checked: CheckedPlan
+) -> Placer:
+    """What gives the posts of a campaign their times."""
+    # Posts wait for room in the plan as long as the plan itself makes them wait, and for other runs on top.
+    options = PostOptions(form.watch_minutes * 60, PATIENCE + 2 * checked.seconds, taisly.duplicate_seconds)
+    book = slots.book if slots else None
+    return Placer(ledger, taisly.service, book, checked.others, form.same_time, options)
+
+
+def is_blocked(checked: CheckedPlan, form: CampaignForm) -> bool:
+    """Whether nothing may be sent because rows are wrong."""
+    if 0 in checked.wrong_rows:  # the plan itself: its rows may not say what was meant
+        return True
+    return bool(checked.problems) and form.if_rows_are_wrong == SEND_NOTHING
+
+
+def _log_problems(found: CheckedPlan) -> None:
+    log = get_run_logger()
+    for problem in found.problems:
+        where = f"Row {problem.number}" if problem.number else "The plan"
+        log.warning("%s, %s: %s", where, problem.column or problem.code, problem.sentence)

@@ -1,0 +1,212 @@
+"""Report a campaign: as an artifact of the run, as files beside its plan, and as the run's state."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from reelflow.campaigns.writing import csv_text, write_problems, write_text
+
+from blocks import TaislyAccount
+from reelflow.campaigns.carrying_out import Carried
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.posts import CheckedPlan
+from reelflow.campaigns.report import (
+    NOT_SENT,
+    OPEN,
+    SCHEDULED,
+    TROUBLE,
+    WOULD_SEND,
+    WRONG,
+    CampaignLine,
+    CampaignReport,
+    causes,
+    line_of,
+    line_of_post,
+    lines_of_carried,
+    lines_of_problems,
+    lines_of_skipped,
+    room_note,
+    summarize,
+)
+from reelflow.campaigns.rows import Plan
+from reelflow.errors import CampaignFailed, InputError
+from reelflow.ledger import Ledger
+from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
+from reelflow.time_zones import shown
+from reelflow.wording import count, one_line
+from tasks.artifacts import bullets, link, plain_text, show_markdown, table
+from tasks.ledger import open_ledger
+from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, detail_of
+from tasks.step import Retry, step
+
+MOST_LINES = 300
+"""Lines of the report; the CSV has all of them."""
+CAPTION_SHOWN = 60
+"""Characters of a caption in the report."""
+
+
+def campaign_run_name() -> str:
+    """A name for the runs of a campaign: "week-48", "check week-48"."""
+    given = flow_run.parameters["campaign"]
+    form = given if isinstance(given, CampaignForm) else CampaignForm(**given)
+    return f"{'check ' if form.dry_run else ''}{form.name}"
+
+
+@step("report {form.name}", retry=Retry.LEDGER)
+def report_check(taisly: TaislyAccount, form: CampaignForm, plan: Plan, checked: CheckedPlan) -> CampaignReport:
+    """What would be sent and when, what is wrong, and what is out already; nothing was sent."""
+    ledger = open_ledger()
+    lines = [line for post in checked.right_posts() for line in line_of_post(post, WOULD_SEND)]
+    return _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)], nothing_sent=True)
+
+
+@step("report {form.name}", retry=Retry.LEDGER)
+def report_campaign(
+    taisly: TaislyAccount, form: CampaignForm, plan: Plan, checked: CheckedPlan, carried: list[Carried]
+) -> CampaignReport:
+    """What became of every row, by what is on record now."""
+    ledger = open_ledger()
+    records = {send.id: (send, its) for send, its in ledger.sends({i for c in carried for i in c.send_ids})}
+    details = {(send.id, o.account.id): detail_of(send, o) for send, its in records.values() for o in its}
+    lines = lines_of_carried(carried, records, details, ledger.now())
+    return _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)])
+
+
+def final_state(report: CampaignReport) -> State[Any]:
+    """The final state of a run with this report."""
+    if report.has_trouble and not report.dry_run:
+        name = "Partly failed" if report.is_partly_out else "Failed"
+        wrong = [line.detail for line in report.lines if line.outcome in (WRONG, NOT_SENT)]
+        return Failed(name=name, message=report.summary, data=CampaignFailed(report.summary, report, wrong))
+    return Completed(name=_state_name(report), message=report.summary, data=report)
+
+
+def _state_name(report: CampaignReport) -> str:
+    if report.dry_run:
+        return "Dry run"
+    if report.number_of(OPEN):
+        return "Still open"
+    return "Scheduled" if report.number_of(SCHEDULED) else "Completed"
+
+
+def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan) -> list[CampaignLine]:
+    """The rows that were not to be sent."""
+    now = ledger.now()
+    return [
+        *(line_of(k.number, k.send, k.outcome, now=now, detail=detail_of(k.send, k.outcome), is_new=False)
+          for k in checked.known),
+        *lines_of_skipped(checked.skipped),
+        *lines_of_problems(plan, checked.problems),
+    ]  # fmt: skip
+
+
+def _report(
+    taisly: TaislyAccount,
+    form: CampaignForm,
+    plan: Plan,
+    checked: CheckedPlan,
+    lines: Sequence[CampaignLine],
+    *,
+    nothing_sent: bool = False,
+) -> CampaignReport:
+    notes = [note for note in (room_note(checked, REQUESTS_PER_HOUR[taisly.plan]),) if note and nothing_sent]
+    notes += _write_files(plan, checked, lines, with_results=not nothing_sent)
+    report = CampaignReport(
+        name=form.name,
+        rows=len(plan.rows),
+        lines=sorted(lines, key=lambda line: (line.number, line.account)),
+        dry_run=form.dry_run,
+        notes=notes,
+    )
+    comes = [] if nothing_sent else _what_comes(report)
+    if nothing_sent and not form.dry_run:
+        comes = ["Nothing was sent. Mend these rows, or choose 'send the right ones'."]
+    report = report.model_copy(update={"summary": summarize(report, more=" ".join(comes))})
+    show_markdown(_markdown(report, checked), report.summary)
+    return report
+
+
+def _what_comes(report: CampaignReport) -> list[str]:
+    if report.number_of(OPEN):
+        return [FINISH_OPEN_POSTS]
+    return [FINISH_SCHEDULED.replace("its outcome", "the outcomes")] if report.number_of(SCHEDULED) else []
+
+
+def _write_files(
+    plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine], *, with_results: bool
+) -> list[str]:
+    """Write the wrong rows, and what became of all rows, beside the plan; what is to be said of it."""
+    place = _place_of(plan)
+    if place is None:
+        return []
+    notes = []
+    try:
+        if checked.problems:
+            path = place.with_name(f"{place.name}.problems.csv")
+            write_problems(plan, checked.problems, path)
+            notes.append(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
+        if with_results:
+            path = place.with_name(f"{place.name}.results.csv")
+            write_text(path, csv_text(*_results(lines)))
+            notes.append(f"The results are in {path}.")
+    except (InputError, OSError) as error:
+        get_run_logger().warning("The files beside the plan could not be written: %s", error)
+    return notes
+
+
+def _place_of(plan: Plan) -> Path | None:
+    """What the names of the files begin with; None if the plan is not a file of this machine."""
+    if plan.path is None:
+        return None
+    return plan.path / "plan" if plan.path.is_dir() else plan.path.with_suffix("")
+
+
+def _results(lines: Sequence[CampaignLine]) -> tuple[list[str], list[list[str]]]:
+    columns = ["row", "video", "account", "caption", "time", "outcome", "reason", "link", "send id", "history id"]
+    return columns, [
+        [
+            str(line.number), line.video, line.account, line.caption, line.at.isoformat() if line.at else "",
+            line.outcome, line.detail, line.link or "", line.send_id, line.history_id,
+        ]
+        for line in lines
+    ]  # fmt: skip
+
+
+def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
+    """The report as Markdown: what needs a person first, then every row."""
+    lines = [f"# {plain_text(report.name)}", "", plain_text(report.summary), ""]
+    lines += [line for note in report.notes for line in (plain_text(note), "")]
+    wrong = [line for line in report.lines if line.outcome in TROUBLE]
+    rest = [line for line in report.lines if line.outcome not in TROUBLE]
+    if wrong:
+        lines += ["## What needs you", "", *_rows(wrong), ""]
+    if reasons := causes(report.lines):
+        lines += bullets("By cause:", [f"{count(number, 'post')}: {reason}" for reason, number in reasons])
+    if rest:
+        lines += ["## Posts" if wrong else "", "", *_rows(rest), ""]
+    warnings = [f"Row {number}: {text}" for number, text in checked.warnings]
+    return lines + bullets("Possible problems:", _shortened(warnings))
+
+
+def _rows(lines: Sequence[CampaignLine]) -> list[str]:
+    shown_lines = lines[:MOST_LINES]
+    columns = {
+        "Row": [str(line.number or "") for line in shown_lines],
+        "Video": [plain_text(line.video) for line in shown_lines],
+        "Account": [plain_text(line.account) for line in shown_lines],
+        "Time": [shown(line.at) if line.at else "" for line in shown_lines],
+        "Caption": [plain_text(one_line(line.caption, CAPTION_SHOWN)) for line in shown_lines],
+        "Outcome": [f"**{line.outcome}**" if line.outcome in TROUBLE else line.outcome for line in shown_lines],
+        "Details": [link(line.link, "open the post") if line.link else plain_text(line.detail) for line in shown_lines],
+    }
+    more = len(lines) - len(shown_lines)
+    return [*table(columns), *(["", f"And {more} more; the CSV has all of them."] if more else [])]
+
+
+def _shortened(texts: Sequence[str]) -> list[str]:
+    most = 50
+    return [*texts[:most], *([f"And {len(texts) - most} more."] if len(texts) > most else [])]

@@ -1,0 +1,102 @@
+"""Reserve slots for the posts of a campaign, send them, and watch those that are published at once."""
+
+from functools import partial
+
+from prefect import get_run_logger
+from prefect.runtime import flow_run
+
+from blocks import PostingSlots, TaislyAccount
+from reelflow.campaigns.carrying_out import Carried, Carrier
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.posts import CheckedPlan
+from reelflow.errors import PartFailed, ReelflowError
+from reelflow.posts.watching import watch_posts
+from reelflow.records.post_states import PostState
+from reelflow.records.posts import Outcome, Send
+from reelflow.wording import count
+from tasks.artifacts import ProgressBar
+from tasks.campaigns.check import get_placer
+from tasks.ledger import confirm_ledger, current_ledger, open_ledger
+from tasks.posts.watch import AWAITED, tell_outcome
+from tasks.posts.wording import FINISH_OPEN_POSTS
+from tasks.progress import tell_progress
+from tasks.step import Retry, step
+
+SENT = "Posts sent"
+
+
+@step("send {form.name}", retry=Retry.UNSENT)
+def send_campaign(
+    taisly: TaislyAccount, form: CampaignForm, slots: PostingSlots | None, checked: CheckedPlan
+) -> list[Carried]:
+    """Reserve the slots, all in one transaction, and send every right post, a few at once.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be used, or the server uses another one by now. Nothing is sent.
+        PartFailed: a post was not sent; the report says which and why.
+    """
+    ledger = current_ledger()
+    placer = get_placer(taisly, form, slots, ledger, checked)
+    placer.flow_run = flow_run.id
+    posts, problems = placer.place(checked.right_drafts(), dry_run=False)
+    checked.problems += problems  # a slot may have been taken since the check
+    with taisly.get_rate_limited(ledger) as client:
+        carried = Carrier(
+            client,
+            placer,
+            flow_run=flow_run.id,
+            grace=taisly.resend_after_seconds,
+            before_upload=partial(confirm_ledger, ledger),
+            progress=ProgressBar(SENT),
+        ).carry_out(posts)
+    if failed := [each for each in carried if each.failure]:
+        raise PartFailed(f"{count(len(failed), 'post')} not sent. {failed[0].failure}", carried)
+    return carried
+
+
+@step("watch {form.name}")
+def watch_campaign(taisly: TaislyAccount, form: CampaignForm, carried: list[Carried]) -> None:
+    """Wait until the posts that are published at once have an outcome, for at most `watch_minutes`.
+
+    Never fails the run, since the posts are sent.
+
+    Raises:
+        PartFailed: a platform did not publish one of them, or the watch stopped.
+    """
+    log, awaited = get_run_logger(), _published_at_once(carried)
+    if not awaited:
+        return
+    told = set[tuple[str, str]]()
+    total = sum(len(c.post.request.accounts) for c in carried if c.send_ids & awaited)
+
+    def on_news(send: Send, outcome: Outcome) -> None:
+        if send.id in awaited:
+            told.add((send.id, outcome.account.id))
+            tell_progress(AWAITED, len(told), total)
+        tell_outcome(send, outcome)
+
+    try:
+        ledger = open_ledger()
+        with taisly.get_rate_limited(ledger) as client:
+            watched = watch_posts(
+                client,
+                awaited,
+                seconds=form.watch_minutes * 60,
+                first_pause=taisly.first_look_seconds,
+                grace=taisly.grace_seconds,
+                on_news=on_news,
+            )
+        if watched.trouble is not None:
+            log.warning("The last check failed: %s", watched.trouble)
+        states = [outcome.state for _, outcomes in ledger.sends(awaited) for outcome in outcomes]
+    except ReelflowError as error:
+        raise PartFailed(f"Stopped watching: {error} The posts are unaffected. {FINISH_OPEN_POSTS}") from None
+    except Exception:  # logged whole; nothing after the send may undo it
+        log.exception("Stopped watching. The posts are unaffected. %s", FINISH_OPEN_POSTS)
+        return
+    if bad := sum(state in (PostState.FAILED, PostState.UNCONFIRMED) for state in states):
+        raise PartFailed(f"{count(bad, 'post')} of {len(states)} failed or unconfirmed; the report says which.")
+
+
+def _published_at_once(carried: list[Carried]) -> set[str]:
+    return {send_id for each in carried if each.post.request.scheduled_for is None for send_id in each.send_ids}
