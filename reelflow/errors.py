@@ -4,7 +4,8 @@
     ├── InputError             the input is wrong; nothing was sent: correct it
     │   ├── VideoUnreadable    the file is not a video that can be used
     │   ├── DuplicatePost      the post may be out already, with something changed
-    │   └── StillOpen          the post has no outcome yet: nothing to decide
+    │   ├── StillOpen          the post has no outcome yet: nothing to decide
+    │   └── NoSlot             no posting slot is free for the post: change the slots, or give it a time
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the work; this one sends nothing
     │   └── TurnLost           another run has taken the turn on a PC with phones
@@ -129,6 +130,20 @@ class DuplicatePost(InputError):
 
 class StillOpen(InputError):
     """The post has no outcome yet, so a person has nothing to decide."""
+
+
+class NoSlot(InputError):
+    """No posting slot is free for a post.
+
+    Attributes:
+        reason: ``paused``, ``unset`` (no slots for an account), ``uncommon`` (several accounts share none) or ``full``.
+        account_ids: The accounts that this is true of.
+    """
+
+    def __init__(self, message: str, *, reason: str = "full", account_ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.account_ids = tuple(account_ids)
 
 
 class LedgerUnavailable(ReelflowError):

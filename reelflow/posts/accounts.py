@@ -54,7 +54,7 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
 
 def account_names(connected: Sequence[Account]) -> list[str]:
     """What people choose from, and type: "TikTok @mara.bakes", with its id where that names several accounts."""
-    return [a.label if _named(a.label, connected) == [a] else _with_id(a) for a in connected]
+    return [a.label if _named(a.label, connected) == [a] else label_with_id(a) for a in connected]
 
 
 def _names_in(row: str, connected: Sequence[Account]) -> list[str]:
@@ -64,31 +64,33 @@ def _names_in(row: str, connected: Sequence[Account]) -> list[str]:
     return [name.strip() for name in row.split(",") if name.strip()]
 
 
-def _with_id(account: Account) -> str:
+def label_with_id(account: Account) -> str:
+    """How people name an account whose label several accounts have: "TikTok @mara.bakes (id 7)"."""
     return f"{account.label} (id {account.id})"
 
 
 def _named(name: str, connected: Sequence[Account]) -> list[Account]:
-    if exact := [a for a in connected if name in (a.id, _with_id(a))]:
+    if exact := [a for a in connected if name in (a.id, label_with_id(a))]:
         return exact
-    plain = _plain(name)
+    plain = plain_name(name)
     for spelling in (
         lambda a: f"{a.platform} {a.name}",
         lambda a: a.platform,
         lambda a: a.name,
     ):
-        if found := [a for a in connected if _plain(spelling(a)) == plain]:
+        if found := [a for a in connected if plain_name(spelling(a)) == plain]:
             return found
     return []
 
 
 def _hint(name: str, names: Sequence[str]) -> str:
-    by_plain = {_plain(each): each for each in names}
-    close = get_close_matches(_plain(name), by_plain, 1, 0.8)
+    by_plain = {plain_name(each): each for each in names}
+    close = get_close_matches(plain_name(name), by_plain, 1, 0.8)
     return f" Did you mean {by_plain[close[0]]}?" if close else ""
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name of an account or a platform without what does not matter in it: capitals, "@", colons and wide spaces."""
     return " ".join(name.replace("@", "").replace(":", " ").casefold().split())
 
 
