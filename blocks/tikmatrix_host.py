@@ -1,21 +1,19 @@
 """The block for one PC that runs TikMatrix."""
 
-from collections.abc import Callable
 from datetime import time
 from functools import cached_property
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self
 
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, WithJsonSchema, field_validator, model_validator
 
-from reelflow.errors import InputError, NotAllowed
+from blocks.readable import readable
+from reelflow.errors import NotAllowed
 from reelflow.fields import TIME_OF_DAY
 from reelflow.phones.limits import PHONE_ROW, Guardrails, read_phones
 from reelflow.tikmatrix.client import BASE_URL, SERVICE, TikMatrixClient
 from reelflow.tikmatrix.wire import License
 from reelflow.time_zones import read_zone, shown_zone, zone_names
-
-T = TypeVar("T")
 
 
 class TikMatrixHost(Block):
@@ -102,12 +100,12 @@ class TikMatrixHost(Block):
     @field_validator("phones")
     @classmethod
     def _phones_can_be_read(cls, value: list[str]) -> list[str]:
-        return _readable(value, read_phones)
+        return readable(value, read_phones)
 
     @field_validator("time_zone")
     @classmethod
     def _zone_is_there(cls, value: str) -> str:
-        return _readable(value, read_zone) if value.strip() else ""
+        return readable(value, read_zone) if value.strip() else ""
 
     @model_validator(mode="after")
     def _quiet_hours_are_whole(self) -> Self:
@@ -163,12 +161,3 @@ class TikMatrixHost(Block):
                 service=SERVICE,
             )
         return found
-
-
-def _readable(value: T, read: Callable[[T], object]) -> T:
-    """`value` if it can be read; otherwise ValueError, whose message pydantic shows at the field."""
-    try:
-        read(value)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-    return value

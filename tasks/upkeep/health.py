@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from blocks import BY_SLUG, ReelflowLedger, TaislyAccount, TikMatrixHost
+from blocks import BY_SLUG, PostingSlots, ReelflowLedger, TaislyAccount, TikMatrixHost
 from blocks.reference import load_saved
 from reelflow.addresses import is_loopback
 from reelflow.errors import (
@@ -115,6 +115,8 @@ def check_block(block: Any, ledger: Ledger) -> str:
         return _check_taisly(block, ledger)
     if isinstance(block, TikMatrixHost):
         return _check_tikmatrix(block)
+    if isinstance(block, PostingSlots):
+        return _describe_slots(block)
     return f"key is set, model {block.model}"
 
 
@@ -148,6 +150,11 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
         if away := sorted(known - online):
             line += f" (not: {listed(away)}; connect them to the PC to use them)"
     return line
+
+
+def _describe_slots(block: PostingSlots) -> str:
+    rows = sum(bool(row.strip()) for row in block.slots)
+    return f"{count(rows, 'row')} of slots, in {block.book.zone.key}{'; paused' if block.paused else ''}"
 
 
 def check_clock(ahead: float | None) -> None:

@@ -1,6 +1,7 @@
 """Saved blocks that cannot be used: what is wrong with them is said with the field and the row."""
 
 import uuid
+from datetime import date, time
 from typing import Any
 
 import pytest
@@ -8,17 +9,31 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from support.commands import reelflow
 from support.failing_server import failing_server
 
-from blocks import TaislyAccount, TikMatrixHost
+from blocks import PostingSlots, TaislyAccount, TikMatrixHost
 from blocks.reference import load_referred, load_saved, register_block_type
 from flows.warm_up import warm_up_accounts
 from reelflow.errors import InputError
+from reelflow.ledger import Ledger
 from reelflow.phones.form import WarmUpForm
+from reelflow.time_zones import shown_zone
+from tasks.upkeep.health import check_block
 
 ROWS = ["A1: ada", "A2 ben"]
+
+
+@pytest.fixture
+def mistyped(server: str) -> str:
+    """The name of posting slots that somebody has saved in the UI, whose form checks nothing."""
+    name = f"mistyped-{uuid.uuid4().hex[:8]}"
+    identity = PostingSlots(slots=["all: 18:00"]).save(name)
+    with get_client(sync_client=True) as client:
+        data = {"slots": ["all: 18:00", "TikTok Mon 12:00"], "closed_dates": ["24/12/2026"], "time_zone": "Berlin"}
+        client.update_block_document(identity, BlockDocumentUpdate(data=data, merge_existing_data=False))
+    return name
 
 
 @pytest.fixture
@@ -94,3 +109,72 @@ def test_a_run_whose_block_was_removed_says_so(server: str) -> None:
 
     assert state.is_failed()
     assert "A block that this run uses no longer exists. Choose another" in state.message
+
+
+def test_posting_slots_are_saved_and_come_back_as_a_book(server: str) -> None:
+    """With their limits; an empty row is ignored."""
+    name = f"slots-{uuid.uuid4().hex[:8]}"
+    PostingSlots(
+        slots=["TikTok @mara: Mon-Fri 12:00 and 18:30", ""], time_zone="Europe/Berlin", posts_per_slot=2,
+        posts_per_day=3, closed_dates=["2026-12-24 to 2026-12-25", ""], paused=True,
+    ).save(name)  # fmt: skip
+
+    saved: Any = load_saved(PostingSlots, name)
+
+    (rule,) = saved.book.rules
+    assert (rule.who, rule.times) == ("TikTok @mara", (time(12), time(18, 30)))
+    assert saved.book.zone.key == "Europe/Berlin"
+    assert (saved.book.per_slot, saved.book.per_day, saved.book.is_paused) == (2, 3, True)
+    assert saved.book.closed == {date(2026, 12, 24), date(2026, 12, 25)}
+
+
+def test_posting_slots_need_nothing_but_a_row() -> None:
+    """They are in the zone in which all times are shown, one post each, on every day."""
+    book = PostingSlots(slots=["all: 18:00"]).book
+
+    assert book.zone == shown_zone()
+    assert (book.per_slot, book.per_day, book.closed, book.is_paused) == (1, 0, frozenset(), False)
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"slots": []}, "slots", "at least 1 item"),
+        ({"slots": [" "]}, "slots", "Add at least one row, such as: all: daily 18:00."),
+        ({"slots": ["", "TikTok Mon 12:00"]}, "slots", "Row 2 of the slots ('TikTok Mon 12:00') has no ':'"),
+        ({"closed_dates": ["24/12/2026"]}, "closed_dates", "Row 1 of the closed dates ('24/12/2026') cannot be read."),
+        ({"time_zone": "Berlin"}, "time_zone", "Did you mean Europe/Berlin?"),
+        ({"posts_per_slot": 0}, "posts_per_slot", "greater than or equal to 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_with_posting_slots_is_said_at_its_field(values: dict[str, Any], field: str, words: str) -> None:
+    """Before anything is saved."""
+    with pytest.raises(ValidationError) as refused:
+        PostingSlots(**{"slots": ["all: 18:00"], **values})
+
+    (error,) = refused.value.errors()
+    assert error["loc"] == (field,)
+    assert words in error["msg"]
+
+
+def test_posting_slots_that_cannot_be_loaded_say_which_row_is_wrong(mistyped: str) -> None:
+    """Every field, with what to do."""
+    with pytest.raises(InputError) as refused:
+        load_saved(PostingSlots, mistyped)
+
+    assert str(refused.value) == (
+        f"The block Posting Slots {mistyped!r} is not valid. Slots: Row 2 of the slots ('TikTok Mon 12:00') has no ':' "
+        "between the account and its times. Write a colon and a space after the account: TikTok: Mon 12:00. "
+        "Time zone: Unknown time zone 'Berlin'. Did you mean Europe/Berlin? "
+        "Closed dates: Row 1 of the closed dates ('24/12/2026') cannot be read. Write it like this: 2026-12-24, or "
+        "2026-12-24 to 2026-12-26. Correct it in the UI under Blocks."
+    )
+
+
+def test_doctor_says_what_posting_slots_there_are(ledger: Ledger) -> None:
+    """It has no service to ask."""
+    slots = PostingSlots(slots=["all: 18:00", "", "TikTok: paused"], time_zone="Asia/Kathmandu")
+
+    assert check_block(slots, ledger) == "2 rows of slots, in Asia/Kathmandu"
+    assert check_block(slots.model_copy(update={"paused": True}), ledger).endswith("; paused")

@@ -92,6 +92,14 @@ class TestReelflowLedger(BlockStandards):
         return blocks.ReelflowLedger
 
 
+class TestPostingSlots(BlockStandards):
+    """The block with the posting slots."""
+
+    @pytest.fixture
+    def block(self) -> Any:
+        return blocks.PostingSlots
+
+
 class TestChatGPTSettings(BlockStandards):
     """The ChatGPT block."""
 
@@ -112,6 +120,7 @@ def test_block_slugs_never_change() -> None:
     assert blocks.TikMatrixHost.get_block_type_slug() == "tikmatrix-host"
     assert blocks.ChatGPTSettings.get_block_type_slug() == "chatgpt-settings"
     assert blocks.ReelflowLedger.get_block_type_slug() == "reelflow-ledger"
+    assert blocks.PostingSlots.get_block_type_slug() == "posting-slots"
 
 
 def test_one_command_registers_every_block(server: str) -> None:
@@ -127,6 +136,7 @@ def test_one_command_registers_every_block(server: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Taisly Account" in done.stdout
     assert "TikMatrix Host" in done.stdout
+    assert "Posting Slots" in done.stdout
 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], ids=lambda p: p.name)
