@@ -370,11 +370,11 @@ def test_random_plans_keep_to_the_slots_and_limits(zone: str, near: str, chance:
         return near_it < book.per_slot and (not book.per_day or on_its_day < book.per_day)
 
     for _ in range(30):
-        free = [moment for moment in slots if has_room(moment)]
-        if not free:
+        first = next(filter(has_room, slots), None)
+        if first is None:
             break
-        assert next_free(book, [MARA], {"a1": taken}, after) == free[0]
-        insort(taken, free[0].at.timestamp())
+        assert next_free(book, [MARA], {"a1": taken}, after) == first
+        insort(taken, first.at.timestamp())
 
     assert len(taken) > 15
 
