@@ -69,10 +69,11 @@ class Plan:
 
     Attributes:
         name: What it was read from, for people.
-        columns: The header as it was written, for the file with the problems.
+        columns: The header as it was written, for the file with the problems; without what that file adds.
         rows: All of them, the wrong ones included.
         problems: In the order of the rows.
         path: Of the file or folder, if it is one of this machine.
+        delimiter: What separates its cells; Excel opens the file with the problems only with the same one.
     """
 
     name: str
@@ -80,3 +81,4 @@ class Plan:
     rows: tuple[PlanRow, ...]
     problems: tuple[RowProblem, ...] = ()
     path: Path | None = None
+    delimiter: str = ","

@@ -28,7 +28,7 @@ def read_video(name: str, folder: str | None = None) -> Video:
         InputError: everything that is wrong with it.
     """
     try:
-        path = _find(without_quotes(name), folder)
+        path = find_file(without_quotes(name), folder)
     except RuntimeError:
         raise InputError(
             f"{one_line(name)} cannot be published: its home folder is not known. Give the whole path."
@@ -53,7 +53,12 @@ def is_whole_path(name: str) -> bool:
     return PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or name.startswith("~")
 
 
-def _find(name: str, folder: str | None) -> Path:
+def find_file(name: str, folder: str | None) -> Path:
+    """The path of the file `name`, in `folder` first if it is not named whole; nothing says that it is there.
+
+    Raises:
+        RuntimeError: it begins with ``~``, and the home folder is not known.
+    """
     path = Path(name).expanduser()
     if folder and not is_whole_path(name):
         in_folder = Path(folder).expanduser() / path

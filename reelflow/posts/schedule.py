@@ -13,10 +13,12 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY_MONTH = re.compile(
     r"(?:([a-z]{3})[a-z]*,? +)?(\d{1,2})(?:\. ?|[ -])(\d{1,2}|[a-z]{3,9})\.?(?:[ -]?(\d{4}))?,?(?: +at)? +"
-    r"(\d{1,2}):(\d{2})",
+    r"(\d{1,2}):(\d{2})(?::(\d{2}))?",
     re.IGNORECASE,
 )
 """A day, a month and a time as people write them, with or without the year: "27 Nov 18:00", "27.11.2026 18:00"."""
+_CLOCK = re.compile(r"(?<!\d)(\d{1,2})(:\d{2}(?::\d{2})?)(?: ?([ap])\.?m\.?)?$", re.IGNORECASE)
+"""The time of day at the end, as Excel writes it, too: "9:05:00", "6:00:00 PM"."""
 LONG_AGO = timedelta(days=180)
 """A date without a year that is further in the past than this means the next year."""
 
@@ -49,7 +51,7 @@ def read_time(text: str, now: datetime) -> datetime:
     03/04 is two dates.
 
     Args:
-        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18:00", or ISO 8601 with an offset.
+        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18:00:00", "27 Nov 6:00 PM", or ISO 8601 with an offset.
         now: In the reader's time zone; it gives the year where there is none.
 
     Raises:
@@ -58,6 +60,7 @@ def read_time(text: str, now: datetime) -> datetime:
     text = " ".join(text.split())
     what = f"The time {one_line(text)!r} cannot be read." if text else "The time is empty."
     refused = InputError(f"{what} Write the date and the time, such as {now + timedelta(days=1):%Y-%m-%d} 18:00.")
+    text = _CLOCK.sub(_of_24_hours, text)
     try:
         if len(text) > len("2026-11-27"):  # a date alone has no time, and midnight is a guess
             return datetime.fromisoformat(text)
@@ -65,9 +68,10 @@ def read_time(text: str, now: datetime) -> datetime:
         pass
     if not (match := _DAY_MONTH.fullmatch(text)):
         raise refused
-    weekday, day, month, year, hour, minute = match.groups()
+    weekday, day, month, year, hour, minute, second = match.groups()
     try:
-        found = datetime(int(year or now.year), _month(month), int(day), int(hour), int(minute))  # noqa: DTZ001
+        time = int(hour), int(minute), int(second or 0)
+        found = datetime(int(year or now.year), _month(month), int(day), *time)  # noqa: DTZ001
         if year is None and found < now.replace(tzinfo=None) - LONG_AGO:
             found = found.replace(year=found.year + 1)
     except ValueError:
@@ -75,6 +79,14 @@ def read_time(text: str, now: datetime) -> datetime:
     if weekday and weekday.lower() != _WEEKDAYS[found.weekday()]:
         raise InputError(f"{found.day} {found:%B %Y} is a {found:%A}, not a {text.split()[0].rstrip(',')}.")
     return found
+
+
+def _of_24_hours(clock: re.Match[str]) -> str:
+    """A time of day with two digits for its hour; one that no clock with am and pm shows is left as it is."""
+    hour, half = int(clock[1]), (clock[3] or "").lower()
+    if not half:
+        return f"{hour:02}{clock[2]}"
+    return f"{hour % 12 + (12 if half == 'p' else 0):02}{clock[2]}" if 1 <= hour <= 12 else clock[0]
 
 
 def _month(text: str) -> int:

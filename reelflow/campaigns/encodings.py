@@ -1,0 +1,121 @@
+"""The text of a file that does not say in which encoding it was written.
+
+Unicode is certain: a byte-order mark says so, or every byte fits UTF-8. What Excel writes as "CSV" is in the encoding
+of its system instead, and nothing in the file names it. Wrong letters would be published, so what can be told is read,
+and the rest is refused.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from charset_normalizer import from_bytes
+
+from reelflow.errors import InputError
+
+SAMPLE = 64_000
+"""Bytes of the lines with special letters by which the encoding is told; more of them say nothing new."""
+CONTROL_SHARE = 0.01
+"""Of control characters in a text. One may come along with a copied caption; a file that has more is no text."""
+
+_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WESTERN = ("cp1252", "mac_roman", "cp850")
+"""What Excel writes west of Poland: on Windows, on a Mac, and as "CSV (MS-DOS)"."""
+_OTHERS = ["cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
+"""What it writes elsewhere. charset-normalizer tells these apart; it takes "Über" for Chinese and "Déjà" for Polish."""
+_ALPHABETS = [
+    frozenset(letters)
+    for letters in (
+        "äöüßé", "àâæçéèêëîïôœùûüÿ", "áéíóúüñºª", "áâãàçéêíóôõúüºª", "àèéìíòóù", "åäöøæéü", "áðéíóúýþæö", "éèëïöüáó",
+    )
+]  # fmt: skip
+"""The special letters of German, French, Spanish, Portuguese, Italian, the Nordic languages, Icelandic and Dutch."""
+_SIGNS = frozenset("€£„“”‚‘’‹›«»–—…•·°§©®™½¼¾×¿¡\u00a0")
+"""Those that may stand beside a word."""
+_IN_WORDS = frozenset("’–·\u00a0")
+"""Those that may stand inside one."""
+_OPENING = frozenset("„‚")
+"""Those that follow no letter."""
+_ALONE = frozenset("àáâåæèéóôöÀÁÅÆÈÉÓÖ")
+"""The special letters that are words of their own."""
+_PIECE = re.compile(r"[\n\r\t,;.!?]+")
+_CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f]")
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text of a file, without its byte-order mark.
+
+    Args:
+        data: The file.
+        name: What it is called in the sentence that refuses it.
+
+    Raises:
+        InputError: it is no text, or its encoding cannot be told.
+    """
+    text = _decoded(data, name)
+    if "\0" in text or len(_CONTROL.findall(text)) > CONTROL_SHARE * len(text):
+        raise InputError(f"{name} is not a text file. Save it as CSV UTF-8 (in Excel: Save as, 'CSV UTF-8').")
+    return text
+
+
+def _decoded(data: bytes, name: str) -> str:
+    marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "")
+    try:
+        return data.decode(marked or "utf-8")
+    except UnicodeDecodeError:
+        if marked or b"\0" in data:
+            raise InputError(f"{name} is damaged or not a text file. Save it again, as CSV UTF-8.") from None
+    encoding = _told(data)
+    try:
+        return data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        raise InputError(
+            f"The encoding of {name} cannot be told, so its special letters would come out wrong. "
+            "Save it as CSV UTF-8 (in Excel: Save as, 'CSV UTF-8')."
+        ) from None
+
+
+def _told(data: bytes) -> str:
+    """The encoding of a text that is not UTF-8; "" if it cannot be told."""
+    special = b"\n".join(line for line in data.splitlines() if not line.isascii())[:SAMPLE]
+    for encoding in _WESTERN:
+        if _is_western(special.decode(encoding, "replace")):
+            return encoding
+    matches = list(from_bytes(special, cp_isolation=_OTHERS))
+    if not matches:
+        return ""
+    first, *others = sorted(matches, key=lambda match: (match.chaos, -match.coherence))
+    equals = [each for each in others if (each.chaos, each.coherence) == (first.chaos, first.coherence)]
+    return "" if any(str(each) != str(first) for each in equals) else first.encoding
+
+
+def _is_western(text: str) -> bool:
+    """Whether each piece of a text has the special letters of one western language, and its signs in their places."""
+    return all(_is_of_one_language(piece) for piece in _PIECE.split(text))
+
+
+def _is_of_one_language(piece: str) -> bool:
+    special = {char for char in piece if not char.isascii()} - _SIGNS
+    if special and not any(special <= alphabet | {each.upper() for each in alphabet} for alphabet in _ALPHABETS):
+        return False
+    for before, char, after in zip(" " + piece, piece, piece[1:] + " ", strict=False):
+        if not char.isascii() and not _is_in_place(before, char, after):
+            return False
+    return True
+
+
+def _is_in_place(before: str, char: str, after: str) -> bool:
+    """Whether a special letter or a sign can stand between two others."""
+    if char not in _SIGNS:
+        is_alone = not before.isalpha() and not after.isalpha()
+        return not (char.isupper() and before.islower()) and (char in _ALONE or not is_alone)
+    if char in _OPENING:
+        return not before.isalpha()
+    return char in _IN_WORDS or not (before.isalpha() and after.isalpha())

@@ -1,0 +1,138 @@
+"""Where a campaign plan comes from: a file, or a web address. Its bytes, within limits."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import httpx
+
+from reelflow.addresses import is_loopback
+from reelflow.answers import Answer, receive
+from reelflow.errors import InputError
+from reelflow.transport import REQUEST_TIMEOUT
+from reelflow.wording import one_line
+
+MOST_BYTES = 20_000_000
+"""Bytes of a plan, as of any answer that reelflow reads. 5000 posts with 2200 characters each have 11 MB."""
+MOST_REDIRECTS = 5
+"""A shared file of Google or Dropbox takes two."""
+LOAD_SECONDS = 60.0
+"""For each address on the way, as for any answer: `MOST_BYTES` at 3 Mbit/s."""
+KINDS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+"""By the ending of a file's name."""
+
+_TYPES = {
+    "text/csv": "csv", "text/tab-separated-values": "csv", "application/json": "json",
+    "application/yaml": "yaml", "application/x-yaml": "yaml", "text/yaml": "yaml",
+}  # fmt: skip
+"""By the type that a service names, where the address has no such ending: Google's does not."""
+_KNOWN = ".csv, .tsv, .txt, .json, .yaml or .yml"
+_CODES_OF_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def is_address(source: str) -> bool:
+    """Whether a plan is on the web."""
+    return source.lower().startswith(("http://", "https://"))
+
+
+def kind_of(path: Path, name: str) -> str:
+    """What a plan is written in, by the ending of its name: csv, json or yaml.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if kind := KINDS.get(path.suffix.lower()):
+        return kind
+    hint = "In Excel: Save as, 'CSV UTF-8'." if path.suffix.lower().startswith((".xls", ".ods", ".numbers")) else ""
+    raise InputError(f"{name} is not a kind of plan that can be read. Save it as {_KNOWN}. {hint}".rstrip())
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """The bytes of a plan's file.
+
+    Raises:
+        InputError: it is no file, too large, or cannot be read.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"{name} is not a file. Give the path of a plan ({_KNOWN}), or of a folder with videos.")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{name} cannot be read ({one_line(why)}).") from None
+    if len(data) > MOST_BYTES:
+        raise InputError(_too_large(name))
+    return data
+
+
+def load(address: str, name: str) -> tuple[bytes, str]:
+    """The bytes of a plan on the web, and what it is written in. No name, password or key goes with the request.
+
+    Raises:
+        InputError: it cannot be loaded, is too large, or no kind of plan.
+    """
+    try:
+        url = _checked(httpx.URL(address), name)
+        for _ in range(MOST_REDIRECTS + 1):
+            answer = _get(url)
+            if answer.status_code not in _CODES_OF_REDIRECTS or not (place := answer.headers.get("Location")):
+                break
+            following = _checked(url.join(place), name)
+            if url.scheme == "https" and following.scheme == "http":
+                raise InputError(f"{name} leads to an address that is not encrypted. Save the file and give its path.")
+            url = following
+        else:
+            raise InputError(f"{name} leads from address to address without end. Save the file and give its path.")
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ValueError, OSError) as error:
+        said = one_line(str(error)) or type(error).__name__
+        raise InputError(
+            f"{name} could not be loaded ({said}). Check the address, or save the file and give its path."
+        ) from None
+    return _body(answer, name), _kind(url, answer, name)
+
+
+def name_of(address: str) -> str:
+    """What a plan on the web is called: no more of its address than may be shown, since a link may hold a key."""
+    try:
+        url = httpx.URL(address)
+        return one_line(f"{url.host}/…/{last}" if (last := PurePosixPath(url.path).name) else url.host, 100)
+    except (httpx.InvalidURL, ValueError):
+        return "The address"
+
+
+def _checked(url: httpx.URL, name: str) -> httpx.URL:
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InputError(f"{name} leads to something that is no web address. Save the file and give its path.")
+    if url.userinfo:
+        raise InputError(f"The address of {name} has a user name or password, which are not sent. Remove them.")
+    return url
+
+
+def _get(url: httpx.URL) -> Answer:
+    headers = {"User-Agent": "reelflow", "Accept": "*/*", "Accept-Encoding": "gzip"}
+    with httpx.Client(
+        timeout=REQUEST_TIMEOUT,
+        limits=httpx.Limits(max_keepalive_connections=0),
+        follow_redirects=False,
+        trust_env=not is_loopback(str(url)),
+    ) as client:
+        return receive(client, httpx.Request("GET", url, headers=headers), seconds=LOAD_SECONDS)
+
+
+def _body(answer: Answer, name: str) -> bytes:
+    if answer.status_code != 200:
+        allowed = " Share it with everybody who has the link." if answer.status_code in (401, 403, 404) else ""
+        raise InputError(f"{name} could not be loaded: its server answered {answer.status_code}.{allowed}")
+    return answer.content
+
+
+def _kind(url: httpx.URL, answer: Answer, name: str) -> str:
+    told = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if told == "text/html":
+        raise InputError(f"{name} is a web page, not a plan. Give the address from which the file itself is loaded.")
+    return _TYPES.get(told) or kind_of(Path(PurePosixPath(url.path).name), name)
+
+
+def _too_large(name: str) -> str:
+    return f"{name} is larger than {MOST_BYTES / 1e6:g} MB, which no plan is. Divide it, or check that it is a plan."

@@ -1,0 +1,156 @@
+"""The files that people get: the wrong rows of a campaign plan, and plans to begin with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from reelflow.campaigns.columns import (
+    ACCOUNTS,
+    CAMPAIGN,
+    CAPTION,
+    CODE,
+    PREVIEW,
+    PROBLEM,
+    ROW,
+    TIME_ZONE,
+    VIDEO,
+    WHEN,
+    caption_column,
+    column_of,
+    in_order,
+)
+from reelflow.campaigns.rows import NOW, Plan, PlanRow, RowProblem
+from reelflow.campaigns.tables import NAMELESS, neutral_cell
+from reelflow.errors import InputError
+from reelflow.posts.requests import is_whole_path
+from reelflow.time_zones import shown_zone
+from reelflow.wording import one_line
+
+Kind = Literal["csv", "json", "yaml", "folder"]
+"""In which a plan may be written."""
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]], delimiter: str = ",") -> str:
+    """A CSV for people, who open it with a spreadsheet: no cell is taken for a formula.
+
+    In a file, it is to be written as ``utf-8-sig``: Excel takes a CSV without the mark for its system's encoding.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter)
+    writer.writerow([neutral_cell(name) for name in columns])
+    writer.writerows([neutral_cell(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def write_csv(path: Path, text: str) -> None:
+    """Write a CSV in one move: who opens the file meanwhile has the last one whole.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        try:
+            fresh.write_text(text, "utf-8-sig", "replace", newline="")
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        why = one_line(error.strerror or str(error))
+        raise InputError(f"{one_line(path.name)} cannot be written ({why}). Close it if it is open in Excel.") from None
+
+
+def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> None:
+    """Write the wrong rows of a plan as a CSV: as they were, with their number and what is wrong.
+
+    Mended, it is a plan of its own: `read_plan` takes it as it is. A problem of the whole plan has a line with nothing
+    else, which is read as a blank one.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    of_row: dict[int, list[RowProblem]] = {}
+    for problem in problems:
+        of_row.setdefault(problem.number, []).append(problem)
+    wrong = [row for row in plan.rows if row.number in of_row]
+    columns = list(plan.columns)
+    if any(NAMELESS in row.cells for row in wrong):
+        columns.append(NAMELESS)
+    video = next((name for name in columns if column_of(name) == VIDEO), None)
+    lines = [["" for _ in columns] + _said(0, of_row[0])] if 0 in of_row else []
+    for row in wrong:
+        cells = {**row.cells, **({video: _video(row, row.cells.get(video, ""), path)} if video else {})}
+        lines.append([cells.get(name, "") for name in columns] + _said(row.number, of_row[row.number]))
+    write_csv(path, csv_text([*columns, ROW, CODE, PROBLEM], lines, plan.delimiter))
+
+
+def _said(number: int, problems: Sequence[RowProblem]) -> list[str]:
+    codes, sentences = dict.fromkeys(p.code for p in problems), dict.fromkeys(p.sentence for p in problems)
+    return [str(number), ", ".join(codes), " ".join(sentences)]
+
+
+def _video(row: PlanRow, cell: str, path: Path) -> str:
+    """How a row names its video in a file at `path`: as it did, if that still leads to it."""
+    if not row.video or is_whole_path(cell) or not is_whole_path(row.video):
+        return cell
+    return cell if path.absolute().parent / cell == Path(row.video) else row.video
+
+
+def template(kind: Kind, *, now: datetime) -> dict[str, str]:
+    """A plan to begin with, by the names of its files: one post at a fixed time, one in the next free slot, one now.
+
+    Only the videos have to be put beside it. A folder has no times, so its posts all take the next free slots.
+
+    Args:
+        kind: In which it is written.
+        now: The fixed time is two days later.
+    """
+    rows = _sample(now)
+    if kind == "folder":
+        platform = caption_column("tiktok")
+        return {row[VIDEO].replace(".mp4", ".txt"): row[CAPTION] + "\n" for row in rows} | {
+            row[VIDEO].replace(".mp4", ".tiktok.txt"): row[platform] + "\n" for row in rows if platform in row
+        }
+    if kind == "csv":
+        columns = in_order(name for row in rows for name in row)
+        return {"plan.csv": csv_text(columns, [[row.get(name, "") for name in columns] for row in rows])}
+    if kind == "json":
+        return {"plan.json": json.dumps({"posts": rows}, indent=2, ensure_ascii=False) + "\n"}
+    return {"plan.yaml": _yaml(rows)}
+
+
+def _sample(now: datetime) -> list[dict[str, str]]:
+    zone = shown_zone()
+    first = {
+        VIDEO: "croissant.mp4",
+        CAPTION: "Croissants, from dough to oven 🥐",
+        caption_column("tiktok"): "72 hours for one croissant 🥐 #baking",
+        ACCOUNTS: "TikTok, Instagram",
+        WHEN: f"{now.astimezone(zone) + timedelta(days=2):%Y-%m-%d} 18:00",
+        TIME_ZONE: zone.key,
+        PREVIEW: "1.5",
+        CAMPAIGN: "spring",
+    }
+    second = {VIDEO: "cake.mp4", CAPTION: "The cake that everybody asks for", ACCOUNTS: "TikTok", WHEN: ""}
+    third = {VIDEO: "bread.mp4", CAPTION: "Bread, out of the oven just now", ACCOUNTS: "TikTok", WHEN: NOW}
+    return [first, second, third]
+
+
+def _yaml(rows: Sequence[dict[str, str]]) -> str:
+    """YAML as people write it. A JSON text is one in YAML too, so captions with marks and colons need no thought."""
+    lines = [
+        "# One entry for each post. Without 'when', it takes the next free slot; 'now' publishes it at once.",
+        "# Paths are looked for beside this file. A caption may differ by platform: caption tiktok, caption x.",
+        "posts:",
+    ]
+    for row in rows:
+        for place, (name, value) in enumerate(row.items()):
+            lines.append(f"  {'-' if place == 0 else ' '} {name}: {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
