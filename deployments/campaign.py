@@ -14,10 +14,12 @@ from deployments.in_terminal import load_block, quieten_run_logs, run_flow
 from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
 from deployments.progress import progress
 from reelflow.campaigns.check import check_alone
-from reelflow.campaigns.form import CampaignForm, DateFormat
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.moments import DateFormat
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import TROUBLE, CampaignReport
 from reelflow.campaigns.writing import template, write_problems
+from reelflow.errors import InputError
 from reelflow.time_zones import shown
 from reelflow.wording import count
 
@@ -99,8 +101,8 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Say what is wrong with a plan: its rows, videos, captions and times. Needs no server and sends nothing."""
-    now, source = datetime.now(UTC), _whole(plan)
-    found = read_plan(source, folder=None, options=ReadingOptions(time_zone=time_zone, date_format=date_format), now=now)
+    now, options = datetime.now(UTC), ReadingOptions(time_zone=time_zone, date_format=date_format)
+    found = read_plan(_whole(plan), folder=None, options=options, now=now)
     with progress() as show:
         found = check_alone(found, now, progress=lambda done, total: show("Videos checked", done, total))
     if as_json:
@@ -126,12 +128,27 @@ def check(
 
 def plan_template(
     kind: Annotated[
-        Literal["csv", "json", "yaml", "folder"], Parameter(help="What kind of plan: a table, a file, or a folder.")
+        Literal["csv", "json", "yaml", "folder"], Parameter(help="A table, a file, or a folder with captions.")
     ] = "csv",
     /,
+    *,
+    save: Annotated[
+        Path | None, Parameter(help="A folder to write the files into. Without it, they are shown.")
+    ] = None,
 ) -> int:
-    """Print a sample plan, to be saved as a file and filled in."""
-    print(template(kind, datetime.now(UTC)), end="")
+    """Show a sample plan of each kind, or save it, to be filled in."""
+    files = template(kind, now=datetime.now(UTC))
+    if save is None:
+        for name, text in files.items():
+            print(text if len(files) == 1 else f"{name}\n  {text}", end="")
+        return 0
+    if taken := [name for name in files if (save / name).exists()]:
+        raise InputError(f"{save / taken[0]} is there already. Nothing was written. Name another folder.")
+    save.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        # Excel takes a CSV without the mark for its system's encoding.
+        (save / name).write_text(text, "utf-8-sig" if name.endswith(".csv") else "utf-8", newline="")
+        print(save / name)
     return 0
 
 

@@ -148,6 +148,8 @@ def _add(to: App, commands: dict[str, str]) -> None:
 _add(app, {
     "publish:publish": "Publish one video, now or later, and report its outcome on every platform.",
     "publish:publish_and_engage": "Publish one video, then let your own phones warm up and comment on the post.",
+    "campaign:campaign":
+        "Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot.",
     "posts:posts":
         "List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
     "posts:resolve":
@@ -155,6 +157,19 @@ _add(app, {
     "posts:cancel": "Cancel a scheduled post before it is published. Taisly deletes it permanently.",
     "posts:accounts": "List the accounts that are connected in Taisly, under the names that --to and the forms take.",
 })  # fmt: skip
+plan = App(name="plan", help="Write and check the plan of a campaign. Needs no server.")
+plan.command(
+    "deployments.campaign:plan_template",
+    name="template",
+    help="Show a sample plan: a CSV, JSON or YAML file, or the captions of a folder; or save it.",
+)
+plan.command(
+    "deployments.campaign:check",
+    name="check",
+    help="Say what is wrong with a plan: its rows, videos, captions and times. Sends nothing.\n\n"
+    "The exit code is 1 if a row is wrong. The wrong rows are saved beside the plan, as a plan to mend.",
+)
+app.command(plan)
 phones = App(name="phones", help="List your phones, or run scripts on them: see the commands below.")
 
 

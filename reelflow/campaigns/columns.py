@@ -11,14 +11,14 @@ from reelflow.errors import InputError
 from reelflow.wording import one_line
 
 VIDEO, CAPTION, ACCOUNTS, WHEN = "video", "caption", "accounts", "when"
-TIME_ZONE, PREVIEW, CAMPAIGN = "time zone", "preview second", "campaign id"
-COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, CAMPAIGN)
+TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT = "time zone", "preview second", "campaign id", "repeat"
+COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT)
 """As the templates write them. There is also one with the captions of each platform: "caption tiktok"."""
 ROW, CODE, PROBLEM = "row", "code", "problem"
 OURS = (ROW, CODE, PROBLEM)
 """What the file with the problems has beside the plan's own columns; when it is read again, they say nothing."""
 MOST_COLUMNS = 100
-"""Different ones in a plan. There are seven, and one for each platform: a file with more is something else."""
+"""Different ones in a plan. There are eight, and one for each platform: a file with more is something else."""
 LONGEST_NAME = 100
 """Letters of a column's name; what is longer is a caption in its place."""
 MOST_LETTERS = 60
@@ -32,6 +32,7 @@ _OTHER_NAMES = {
     TIME_ZONE: ("zone", "tz"),
     PREVIEW: ("preview", "preview at", "cover second"),
     CAMPAIGN: ("campaign",),
+    REPEAT: ("send again",),
 }
 _BY_NAME = {
     name.replace(" ", ""): column

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reelflow.campaigns.moments import DateFormat
 from reelflow.fields import Form, entry
 from reelflow.wording import one_line
 
@@ -14,7 +15,6 @@ MINUTES_APART = 5.0
 """Closer posts of one account are a mistake in the plan more often than they are meant."""
 WrongRows = Literal["send nothing", "send the right ones"]
 Only = Literal["what was not sent yet", "what failed"]
-DateFormat = Literal["", "day/month/year", "month/day/year"]
 
 
 class RowForm(BaseModel):

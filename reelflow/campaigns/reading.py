@@ -11,6 +11,7 @@ the plan, beside all others: people mend a plan once, not once for each mistake.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,9 @@ def read_plan(source: str, *, folder: str | None, options: ReadingOptions, now: 
     name = one_line(path.name or str(path))
     if path.is_dir():
         table, problems = read_folder(path, name)
-        return _plan(table, options, now, problems)
+        return replace(_plan(table, options, now, problems), path=path)
     read = _READERS[kind_of(path, name)]
-    return _plan(read(decode(read_bytes(path, name), name), name, path.parent), options, now)
+    return replace(_plan(read(decode(read_bytes(path, name), name), name, path.parent), options, now), path=path)
 
 
 def plan_of_rows(rows: Sequence[Mapping[str, Any]], name: str, *, options: ReadingOptions, now: datetime) -> Plan:
@@ -99,4 +100,4 @@ def _plan(table: Table, options: ReadingOptions, now: datetime, problems: Sequen
         rows.append(row)
         found += its_problems
     written = tuple(name for name in table.columns if columns.get(name) not in OURS)
-    return Plan(table.name, written, tuple(rows), tuple(found), table.delimiter)
+    return Plan(table.name, written, tuple(rows), tuple(found), delimiter=table.delimiter)

@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from reelflow.campaigns.columns import ACCOUNTS, CAMPAIGN, CAPTION, OURS, PREVIEW, TIME_ZONE, VIDEO, WHEN, platform_of
+from reelflow.campaigns.columns import (
+    ACCOUNTS,
+    CAMPAIGN,
+    CAPTION,
+    OURS,
+    PREVIEW,
+    REPEAT,
+    TIME_ZONE,
+    VIDEO,
+    WHEN,
+    platform_of,
+)
 from reelflow.campaigns.moments import DateFormat, When, read_when
 from reelflow.campaigns.rows import PlanRow, RowProblem
 from reelflow.campaigns.tables import TableRow
@@ -24,6 +35,7 @@ from reelflow.wording import one_line
 MOST_SECONDS = 1e9
 """Of a preview; which second the video still has is the check's to say."""
 _NUMBER = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?|[.,]\d{1,9}")
+_WHOLE = re.compile(r"\d{1,3}")
 _BETWEEN_ACCOUNTS = re.compile(r"[,;\n\r]+")
 
 
@@ -77,6 +89,7 @@ class RowReader:
             when=self._when(cells),
             preview_second=self._preview(cells),
             campaign=cells.text(CAMPAIGN).strip() or self._options.campaign,
+            repeat=self._repeat(cells),
             cells={name: text_of(value) for name, value in row.values.items() if self._columns.get(name) not in OURS},
         )
         return read, cells.problems
@@ -138,6 +151,15 @@ class RowReader:
             f"{one_line(text_of(value), 60)!r} is no second of the video. Write a number such as 1.5, or nothing.",
         )  # fmt: skip
         return 0.0
+
+    def _repeat(self, cells: _Cells) -> int:
+        value = cells.value(REPEAT)
+        text = text_of(value).strip()
+        if not text or (_WHOLE.fullmatch(text) and not isinstance(value, bool)):
+            return int(text or 0)
+        again = f"{one_line(text, 60)!r} is no number of times. Write 1 to send the post again on purpose, or nothing."
+        cells.wrong(REPEAT, "repeat", again)
+        return 0
 
 
 class _Cells:

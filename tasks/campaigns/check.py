@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 
 from prefect import get_run_logger
-from reelflow.campaigns.reading import ReadingOptions, plan_of_rows, read_plan
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.check import Checker
 from reelflow.campaigns.form import SEND_NOTHING, CampaignForm
 from reelflow.campaigns.placing import Placer, PostOptions, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
+from reelflow.campaigns.reading import ReadingOptions, plan_of_rows, read_plan
 from reelflow.campaigns.rows import Plan
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
@@ -26,7 +26,8 @@ CHECKED = "Videos checked"
 
 def videos_folder() -> str | None:
     """The folder of the user's videos, on the machine that runs the flow; None if none was set."""
-    return read_variable(VIDEOS_VARIABLE)
+    value = read_variable(VIDEOS_VARIABLE)
+    return str(value) if value else None
 
 
 @step("read {form.name}", retry=Retry.READ)
@@ -79,8 +80,6 @@ def get_placer(
 
 def is_blocked(checked: CheckedPlan, form: CampaignForm) -> bool:
     """Whether nothing may be sent because rows are wrong."""
-    if 0 in checked.wrong_rows:  # the plan itself: its rows may not say what was meant
-        return True
     return bool(checked.problems) and form.if_rows_are_wrong == SEND_NOTHING
 
 

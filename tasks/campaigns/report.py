@@ -8,7 +8,6 @@ from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from reelflow.campaigns.writing import csv_text, write_problems, write_text
 
 from blocks import TaislyAccount
 from reelflow.campaigns.carrying_out import Carried
@@ -33,6 +32,7 @@ from reelflow.campaigns.report import (
     summarize,
 )
 from reelflow.campaigns.rows import Plan
+from reelflow.campaigns.writing import csv_text, write_csv, write_problems
 from reelflow.errors import CampaignFailed, InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
@@ -136,9 +136,7 @@ def _what_comes(report: CampaignReport) -> list[str]:
     return [FINISH_SCHEDULED.replace("its outcome", "the outcomes")] if report.number_of(SCHEDULED) else []
 
 
-def _write_files(
-    plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine], *, with_results: bool
-) -> list[str]:
+def _write_files(plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine], *, with_results: bool) -> list[str]:
     """Write the wrong rows, and what became of all rows, beside the plan; what is to be said of it."""
     place = _place_of(plan)
     if place is None:
@@ -151,7 +149,7 @@ def _write_files(
             notes.append(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
         if with_results:
             path = place.with_name(f"{place.name}.results.csv")
-            write_text(path, csv_text(*_results(lines)))
+            write_csv(path, csv_text(*_results(lines)))
             notes.append(f"The results are in {path}.")
     except (InputError, OSError) as error:
         get_run_logger().warning("The files beside the plan could not be written: %s", error)
