@@ -46,7 +46,7 @@ class Already:
         same = [(send, outcome) for send, outcome in sent if self._is_same(draft, send)]
         for send, outcome in reversed(same):
             if not self._may_be_sent(send, outcome):
-                found.known.append(Known(draft.row.number, send, outcome))
+                found.known.append(Known(draft.row.number, *_latest(sent, send, outcome)))
                 return None
         return draft
 
@@ -84,3 +84,12 @@ class Already:
         if is_held(outcome.state, lease_until=send.lease_until, now=self._now):
             return True
         return may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=self._now)
+
+
+def _latest(sent: Sequence[tuple[Send, Outcome]], send: Send, outcome: Outcome) -> tuple[Send, Outcome]:
+    """What became of a post in the end: one that failed may have been sent again since, on purpose."""
+    if outcome.state not in FAILED:
+        return send, outcome
+    caption = caption_fingerprint(send.caption)
+    later = [(s, o) for s, o in sent if s.repeat > send.repeat and caption_fingerprint(s.caption) == caption]
+    return max(later, key=lambda each: each[0].repeat, default=(send, outcome))

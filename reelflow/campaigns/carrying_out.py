@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass
 
-from reelflow.campaigns.placing import Placer
+from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import PlannedPost
 from reelflow.errors import Busy, InputError, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError
 from reelflow.posts.history import GRACE
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 SENDERS = 4
 """Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
-MARGIN_SECONDS = 15.0
-"""How far ahead a time must still be when an upload begins. What passes meanwhile is Taisly's to decide."""
 MOVES = 5
 """How often a post is moved to its next slot before it is left to the next run."""
 OUTAGE_SECONDS = 180.0

@@ -86,9 +86,10 @@ class Checker:
 
     def _drafts(self, row: PlanRow, videos: dict[str, Video | InputError]) -> list[Draft]:
         """What a row wants at each of its accounts; none where its video or accounts are wrong."""
-        video, accounts = videos.get(row.video), self._accounts(row)
+        video = videos.get(row.video)
         if isinstance(video, InputError):
             self._add(row, "video", "video", video)
+        accounts = self._accounts(row)
         if len(row.campaign) > LONGEST_ID:
             self._add(row, "campaign id", "campaign_id", f"A campaign ID has at most {LONGEST_ID} characters.")
         for account in accounts:
@@ -113,7 +114,8 @@ class Checker:
         try:
             accounts = self.taisly.choose_accounts(names, patience=self.placer.options.patience)
         except InputError as error:
-            self._add(row, "accounts", "accounts", error)
+            # What is wrong with the form's accounts is said once, and not for each row.
+            self._problems.append(problem_of(row.number if row.accounts else 0, "accounts", "accounts", error))
             return []
         try:
             check_reposts(accounts, self.taisly.copied_accounts(patience=self.placer.options.patience))

@@ -20,6 +20,8 @@ from reelflow.time_zones import DAY
 
 LEAD_SECONDS = 120.0
 """How far ahead a slot must be, for the upload and for clocks that differ."""
+MARGIN_SECONDS = 15.0
+"""How far ahead a time must still be when an upload begins. What passes meanwhile is Taisly's to decide."""
 HORIZON = timedelta(days=61)
 """How far ahead Taisly's history is read for posts that take slots: as far as slots are given, and a day."""
 
@@ -111,6 +113,7 @@ class Placer:
             requests,
             choose,
             earliest=self.ledger.now() + LEAD_SECONDS,
+            margin=MARGIN_SECONDS,
             others=others,
             flow_run=self.flow_run,
             dry_run=dry_run,

@@ -38,6 +38,7 @@ class ReservationLedger(SendLedger):
         choose: Choose,
         *,
         earliest: float,
+        margin: float = 0.0,
         others: Taken | None = None,
         flow_run: str | None = None,
         dry_run: bool = False,
@@ -51,6 +52,7 @@ class ReservationLedger(SendLedger):
             requests: In the order in which they choose.
             choose: Decides; raises InputError where there is no slot.
             earliest: Unix seconds; slots are later.
+            margin: Seconds by which a slot that a post has must be ahead; if it is not, it counts as passed.
             others: What else the accounts have, which this ledger does not know.
             flow_run: Id for the record.
             dry_run: Whether to look only.
@@ -75,7 +77,7 @@ class ReservationLedger(SendLedger):
             }
             taken = _taken(connection, service, {a.id for r in requests for a in r.accounts}, now, others or {})
             for request in requests:
-                at = _kept(request, kept, states, now)
+                at = _kept(request, kept, states, now + margin)
                 if at is None:
                     try:
                         at = choose(request, taken, earliest)
@@ -180,16 +182,16 @@ def _kept(
     request: SlotRequest,
     kept: Mapping[tuple[str, _Key], float],
     states: Mapping[tuple[_Key, int], bool],
-    now: float,
+    passed: float,
 ) -> float | None:
-    """The moment that a post has, unless it needs another one."""
+    """The moment that a post has, unless it needs another one: what is not later than `passed` has passed."""
     moments = set[float | None]()
     for account in request.accounts:
         caption = caption_fingerprint(request.captions[account.id])
         key = _Key(request.sha256, account.id, caption, request.repeat)
         at = kept.get((request.campaign, key))
         may_be_sent = states.get((key, round(at * 1000))) if at is not None else None
-        if at is not None and (may_be_sent is True or (may_be_sent is None and at <= now)):
+        if at is not None and (may_be_sent is True or (may_be_sent is None and at <= passed)):
             at = None  # cancelled or refused; or passed before it was sent
         moments.add(at)
     return moments.pop() if len(moments) == 1 else None
@@ -211,7 +213,7 @@ def _taken(
         )
         for row in connection.execute(sent).mappings():
             key = _key_of(row)
-            if row["state"] in NOT_OUT:
+            if row["state"] in (*NOT_OUT, PostState.FAILED):
                 gone.add((key, row["scheduled_ms"]))
                 continue
             at = row["scheduled_ms"] / 1000 or row["sealed_at"] or row["claimed_at"]

@@ -58,21 +58,21 @@ def send_campaign(
 def watch_campaign(taisly: TaislyAccount, form: CampaignForm, carried: list[Carried]) -> None:
     """Wait until the posts that are published at once have an outcome, for at most `watch_minutes`.
 
-    Never fails the run, since the posts are sent.
+    And until those are found whose answer was lost. Never fails the run, since the posts are sent.
 
     Raises:
         PartFailed: a platform did not publish one of them, or the watch stopped.
     """
-    log, awaited = get_run_logger(), _published_at_once(carried)
+    log, awaited = get_run_logger(), {send_id for each in carried for send_id in each.send_ids}
     if not awaited:
         return
     told = set[tuple[str, str]]()
-    total = sum(len(c.post.request.accounts) for c in carried if c.send_ids & awaited)
+    total = sum(len(c.post.request.accounts) for c in carried if c.post.request.scheduled_for is None)
 
     def on_news(send: Send, outcome: Outcome) -> None:
         if send.id in awaited:
             told.add((send.id, outcome.account.id))
-            tell_progress(AWAITED, len(told), total)
+            tell_progress(AWAITED, len(told), max(total, len(told)))
         tell_outcome(send, outcome)
 
     try:
@@ -96,7 +96,3 @@ def watch_campaign(taisly: TaislyAccount, form: CampaignForm, carried: list[Carr
         return
     if bad := sum(state in (PostState.FAILED, PostState.UNCONFIRMED) for state in states):
         raise PartFailed(f"{count(bad, 'post')} of {len(states)} failed or unconfirmed; the report says which.")
-
-
-def _published_at_once(carried: list[Carried]) -> set[str]:
-    return {send_id for each in carried if each.post.request.scheduled_for is None for send_id in each.send_ids}

@@ -1,0 +1,361 @@
+"""Campaigns without Prefect: what is sent when, exactly once, whatever happens in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from support.clips import numbered
+from support.clock import Clock
+
+from reelflow.campaigns.carrying_out import Carrier
+from reelflow.campaigns.check import Checker, check_alone
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.placing import MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
+from reelflow.campaigns.posts import CheckedPlan
+from reelflow.campaigns.rows import NOW, Plan, PlanRow
+from reelflow.campaigns.slot_rules import read_rules
+from reelflow.campaigns.slots import SlotBook
+from reelflow.errors import LedgerUnavailable
+from reelflow.ledger import Ledger
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.watching import watch_posts
+from reelflow.records.posts import Account
+from reelflow.sandbox.catalog import API_KEY
+from reelflow.taisly import TaislyClient
+
+INSTAGRAM = Account(id="64f1c0de00000000000000b1", platform="Instagram", name="mara.bakes")
+HOURLY = SlotBook(read_rules(["all: daily " + ", ".join(f"{hour}:00" for hour in range(24))]), ZoneInfo("UTC"))
+Videos = Callable[[int], Path]
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Videos:
+    """A small video by its number; no two look alike to a check of pictures and length."""
+    folder = tmp_path_factory.mktemp("numbered")
+    return lambda number: numbered(folder, number)
+
+
+class Campaign:
+    """A plan, checked and sent with the sandbox."""
+
+    def __init__(self, taisly: RateLimitedTaisly, *rows: PlanRow, book: SlotBook | None = HOURLY, **form: Any) -> None:
+        self.taisly, self.plan = taisly, Plan("plan.csv", (), rows)
+        self.form = CampaignForm(**({"accounts": ["Instagram"]} | form))
+        self.placer = Placer(taisly.ledger, taisly.service, book, {}, self.form.same_time, PostOptions(patience=900))
+
+    def check(self) -> CheckedPlan:
+        now = datetime.fromtimestamp(self.taisly.ledger.now(), UTC)
+        return Checker(self.taisly, self.form, self.placer).check(self.plan, now)
+
+    def send(self, checked: CheckedPlan | None = None, **more: Any) -> list[Any]:
+        checked = checked or self.check()
+        posts, problems = self.placer.place(checked.right_drafts(), dry_run=False)
+        assert not problems
+        return Carrier(self.taisly, self.placer, **more).carry_out(posts)
+
+
+def row(number: int, video: Path, **changes: Any) -> PlanRow:
+    return PlanRow(number, str(video), **({"caption": f"caption {number}"} | changes))
+
+
+def codes(checked: CheckedPlan) -> list[tuple[int, str]]:
+    return [(problem.number, problem.code) for problem in checked.problems]
+
+
+def test_each_post_is_sent_once_in_its_slot(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
+    """Three posts of one account in three slots, the first within two hours."""
+    campaign = Campaign(taisly, *(row(n, videos(n)) for n in (1, 2, 3)))
+
+    carried = campaign.send()
+
+    moments = sorted(post["scheduled"] / 1000 for post in sandbox.posts)
+    assert [each.failure for each in carried] == ["", "", ""]
+    assert [later - moments[0] for later in moments] == [0, 3600, 7200]
+    assert 0 < moments[0] - taisly.ledger.now() < 7200
+
+
+def test_a_slot_that_passes_while_others_are_sent_is_exchanged(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """Just before the upload it is looked at again: the post takes the next free slot, and is not published late."""
+    campaign = Campaign(taisly, row(1, videos(1)), row(2, videos(2)))
+    checked = campaign.check()
+    posts, _ = campaign.placer.place(checked.right_drafts(), dry_run=False)
+    first, second = (post.request.scheduled_for for post in posts)
+    assert first is not None
+    assert second is not None
+    clock.now = first.timestamp() - MARGIN_SECONDS / 2
+    sandbox.set_clock(clock.now - time.time())
+
+    carried = Carrier(taisly, campaign.placer).carry_out(posts)
+
+    moved = [each.post.request.scheduled_for for each in carried]
+    assert moved == [first + timedelta(hours=2), second]
+    assert sorted(post["scheduled"] / 1000 for post in sandbox.posts) == sorted(m.timestamp() for m in moved if m)
+
+
+def test_a_fixed_time_that_passes_is_not_published(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """The past is never 'now'; the row is named, and the others are sent."""
+    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(minutes=30)
+    campaign = Campaign(taisly, row(1, videos(1), when=at), row(2, videos(2), when=at + timedelta(hours=1)))
+    posts, _ = campaign.placer.place(campaign.check().right_drafts(), dry_run=False)
+    clock.now = at.timestamp() + 1
+
+    first, second = Carrier(taisly, campaign.placer).carry_out(posts)
+
+    assert "passed before it could be sent" in first.failure
+    assert (second.failure, len(sandbox.posts)) == ("", 1)
+
+
+def test_a_time_that_has_passed_is_wrong_in_a_new_plan_and_skipped_in_one_that_was_begun(
+    taisly: RateLimitedTaisly, videos: Videos, clock: Clock
+) -> None:
+    """After a crash the rest of the week goes on; a plan of last week is a mistake."""
+    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(hours=1)
+    rows = [row(1, videos(1), when=at), row(2, videos(2), when=at + timedelta(hours=1))]
+    new = Campaign(taisly, row(3, videos(3), when=at - timedelta(hours=2)), rows[0]).check()
+    Campaign(taisly, rows[0]).send()
+    clock.now = at.timestamp() + 7200
+
+    begun = Campaign(taisly, *rows, row(3, videos(3))).check()
+
+    assert codes(new) == [(3, "passed")]
+    assert (codes(begun), [known.number for known in begun.known]) == ([], [1])
+    assert [(s.number, "has passed" in s.reason) for s in begun.skipped] == [(2, True)]
+    assert [post.number for post in begun.posts] == [3]
+
+
+def test_a_file_that_vanishes_before_it_is_sent_stops_only_its_row(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, tmp_path: Path
+) -> None:
+    """It was there for the check. Nothing of it is sent, and nothing is left half done."""
+    gone = tmp_path / "gone.mp4"
+    gone.write_bytes(videos(1).read_bytes())
+    campaign = Campaign(taisly, row(1, gone), row(2, videos(2)))
+    checked = campaign.check()
+    gone.unlink()
+
+    first, second = campaign.send(checked)
+
+    assert "gone.mp4" in first.failure
+    assert (second.failure, [post["caption"] for post in sandbox.posts]) == ("", ["caption 2"])
+    gone.write_bytes(videos(1).read_bytes())
+    assert [each.failure for each in Campaign(taisly, row(1, gone)).send()] == [""]
+
+
+def test_two_runs_of_one_plan_at_once_send_each_post_once(
+    ledger_url: str, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """Two processes with the same plan: every post once, every slot once."""
+    rows = [row(n, videos(n)) for n in range(1, 6)]
+    go, failures = threading.Barrier(2), list[str]()
+
+    def run() -> None:
+        with closing(Ledger(ledger_url)) as ledger:
+            taisly = sandbox.rate_limited(ledger, clock)
+            taisly.sleep = lambda seconds: time.sleep(min(seconds, 0.05))
+            campaign = Campaign(taisly, *rows)
+            checked = campaign.check()
+            go.wait()
+            failures.extend(each.failure for each in campaign.send(checked) if each.failure)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert sorted(post["caption"] for post in sandbox.posts) == [f"caption {n}" for n in range(1, 6)]
+    assert len({post["scheduled"] for post in sandbox.posts}) == 5
+
+
+def test_a_ledger_that_cannot_be_used_stops_the_rest(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
+    """Nothing is sent without it: the remaining rows say so, and none is tried."""
+    campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 9))), list[int]()
+
+    def confirm() -> None:
+        calls.append(1)
+        raise LedgerUnavailable("Another ledger is used now.")
+
+    carried = campaign.send(before_upload=confirm)
+
+    assert {each.failure for each in carried} == {"Another ledger is used now."}
+    assert (len(calls) <= 4, sandbox.posts) == (True, [])
+
+
+class AwayForSomeTime(httpx.HTTPTransport):
+    """A network that does not connect to `/post` for so many requests."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__()
+        self.refused, self.tries = refused, 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and self.tries < self.refused:
+            self.tries += 1
+            raise httpx.ConnectError("Connection refused")
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize(("refused", "sent"), [(9, 2), (10_000, 0)], ids=["a moment", "for long"])
+def test_taisly_that_cannot_be_reached_is_waited_for(
+    ledger: Ledger, clock: Clock, videos: Videos, sandbox: Any, refused: int, sent: int
+) -> None:
+    """Each row is sent once it is back; after minutes the rest is left, and nothing is tried for ever."""
+    network = AwayForSomeTime(refused)
+    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=network)
+    with RateLimitedTaisly(
+        client, ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
+    ) as taisly:
+        carried = Campaign(taisly, row(1, videos(1)), row(2, videos(2))).send()
+
+    assert sum(not each.failure for each in carried) == len(sandbox.posts) == sent
+    assert network.tries == refused or network.tries < 500
+
+
+def test_a_post_whose_answer_was_lost_is_found_and_not_repeated(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """Its row counts as sent, the history tells the rest, and the next run knows it."""
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+    campaign = Campaign(taisly, row(1, videos(1)), row(2, videos(2)))
+
+    carried = campaign.send()
+    watch_posts(taisly, {send_id for each in carried for send_id in each.send_ids}, seconds=900)
+
+    assert [each.failure for each in carried] == ["", ""]
+    assert [known.outcome.state for known in Campaign(taisly, *campaign.plan.rows).check().known] == ["ACCEPTED"] * 2
+    assert sandbox.requests("POST /api/private/post") == len(sandbox.posts) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({"when": NOW}, {"when": NOW}, [(2, "too_close")]),
+        ({"when": 60}, {"when": 62}, [(2, "too_close")]),
+        ({"when": 60}, {"when": 65}, []),
+        ({"when": 60}, {"when": 62, "accounts": ("YouTube",)}, []),
+        ({}, {}, []),
+    ],
+    ids=["both now", "two minutes", "five minutes", "another account", "slots"],
+)
+def test_posts_that_are_too_close_are_named(
+    taisly: RateLimitedTaisly,
+    videos: Videos,
+    clock: Clock,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    expected: list[tuple[int, str]],
+) -> None:
+    """Less than five minutes apart on one account is a mistake; slots never are."""
+
+    def at(values: dict[str, Any]) -> dict[str, Any]:
+        when = values.get("when")
+        moment = datetime.fromtimestamp(clock.now, UTC) + timedelta(minutes=when) if isinstance(when, int) else when
+        return values | {"when": moment}
+
+    checked = Campaign(taisly, row(1, videos(1), **at(first)), row(2, videos(2), **at(second))).check()
+
+    assert codes(checked) == expected
+
+
+def test_the_same_video_twice_is_named_unless_it_is_meant(taisly: RateLimitedTaisly, videos: Videos) -> None:
+    """For one account only the first is sent: the other row says which one it repeats."""
+    rows = [row(1, videos(1)), row(2, videos(1)), row(3, videos(1), repeat=1), row(4, videos(1), accounts=("YouTube",))]
+
+    checked = Campaign(taisly, *rows).check()
+
+    assert codes(checked) == [(2, "twice")]
+    assert "Row 1 has the same video" in checked.problems[0].sentence
+
+
+def test_a_video_that_another_plan_has_scheduled_is_known(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """Without a time it is the same post, whatever plan has it; with another time, the person has to decide."""
+    Campaign(taisly, row(1, videos(1))).send()
+    later = datetime.fromtimestamp(taisly.ledger.now(), UTC) + timedelta(days=3)
+
+    without_time = Campaign(taisly, row(7, videos(1), caption="other words")).check()
+    with_time = Campaign(taisly, row(7, videos(1), when=later)).check()
+
+    assert ([known.number for known in without_time.known], without_time.posts) == ([7], [])
+    assert codes(with_time) == [(7, "sent_before")]
+    assert "is scheduled for Instagram mara.bakes" in with_time.problems[0].sentence
+
+
+def test_accounts_can_share_one_moment(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
+    """All accounts of a row at the same time are one post; each in its own slot are several."""
+    book = SlotBook(read_rules(["Instagram: daily 9:00, 12:00", "YouTube: daily 12:00, 15:00"]), ZoneInfo("UTC"))
+
+    Campaign(taisly, row(1, videos(1), accounts=("Instagram", "YouTube")), book=book, same_time=True).send()
+    Campaign(taisly, row(1, videos(2), accounts=("Instagram", "YouTube")), book=book).send()
+
+    assert sorted(len(post["platforms"]) for post in sandbox.posts) == [1, 1, 2]
+    assert {datetime.fromtimestamp(sandbox.posts[0]["scheduled"] / 1000, UTC).hour} == {12}
+
+
+def test_posts_of_taislys_own_history_take_slots(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
+    """A post that somebody scheduled in Taisly itself is not joined by one of ours."""
+    at = datetime.fromtimestamp((taisly.ledger.now() // 3600 + 2) * 3600, UTC)
+    sandbox.taisly().create_post(videos(9), [INSTAGRAM.id], "by hand", scheduled=at)
+    campaign = Campaign(taisly, row(1, videos(1)), row(2, videos(2)))
+
+    campaign.placer.others = posts_elsewhere(taisly, [INSTAGRAM])
+
+    moments = [post.request.scheduled_for for post in campaign.check().posts]
+    assert at not in moments
+    assert at - timedelta(hours=1) in moments
+
+
+def test_the_plan_must_have_room_before_a_fixed_time(
+    sandbox: Any, ledger: Ledger, clock: Clock, videos: Videos
+) -> None:
+    """More posts than the smallest plan sends in an hour: those that would be late are named, with the time."""
+    sandbox.world.plan = "STARTER"
+    taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
+    soon = datetime.fromtimestamp(clock.now, UTC) + timedelta(minutes=50)
+    for _ in range(46):
+        ledger.count_request(taisly.key)
+
+    rows = [row(n, videos(n), when=soon + timedelta(seconds=n), accounts=("X",)) for n in (1, 2, 3)]
+
+    checked = Campaign(taisly, *rows, minutes_apart=0).check()
+
+    assert {code for _, code in codes(checked)} == {"no_room"}
+    assert checked.seconds == 3600
+
+
+def test_a_plan_is_checked_without_anybody(videos: Videos, tmp_path: Path) -> None:
+    """`reelflow plan check`: what is wrong with files, captions and times, and the same video twice."""
+    now = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    rows = (
+        row(1, videos(1)),
+        row(2, videos(1)),
+        row(3, tmp_path / "gone.mp4"),
+        row(4, videos(2), when=now - timedelta(days=1)),
+        row(5, videos(3), captions={"x": "x" * 101}),
+        row(6, videos(4), preview_second=80.0),
+    )
+
+    found = check_alone(Plan("plan", (), rows), now)
+
+    assert [(problem.number, problem.code) for problem in found.problems] == [
+        (2, "twice"),
+        (3, "video"),
+        (4, "passed"),
+        (5, "caption"),
+        (6, "preview_second"),
+    ]
