@@ -40,17 +40,19 @@ _BY_NAME = {
     for name in (column, *_OTHER_NAMES[column])
 }  # fmt: skip
 _BETWEEN = re.compile(r"[\s_\-.:/()\[\]]+")
+_NUMBER = re.compile(r" \d+$")
 _WITH_PLATFORM = re.compile(r"captions? (?:for |on )?([^\W\d_].*)|([^\W\d_].*) captions?")
 
 
 def column_of(name: str) -> str | None:
     """The column that a name means, as the templates write it; None if it means none.
 
-    Upper and lower case make no difference, nor do blanks, underscores, hyphens, dots and brackets.
+    Upper and lower case make no difference, nor do blanks, underscores, hyphens, dots, brackets, and a number at the
+    end, which a second column of the same name gets.
     """
     if len(name) > LONGEST_NAME:
         return None
-    words = _BETWEEN.sub(" ", name).strip().casefold()
+    words = _NUMBER.sub("", _BETWEEN.sub(" ", name).strip().casefold())
     if column := _BY_NAME.get(words.replace(" ", "")):
         return column
     if match := _WITH_PLATFORM.fullmatch(words):
@@ -126,9 +128,8 @@ def in_order(columns: Iterable[str]) -> tuple[str, ...]:
 def twice(first: str, other: str, column: str) -> str:
     """What is said of two names that mean one column."""
     names = f"{one_line(first, MOST_LETTERS)!r} and {one_line(other, MOST_LETTERS)!r}"
-    what = "There are two columns" if first == other else f"The columns {names} both mean"
     more = " The date and the time belong in one cell." if column == WHEN else ""
-    return f"{what} '{column}', and only the first one counts.{more} Delete one of them, or join them."
+    return f"The columns {names} both mean '{column}'; only the first one counts.{more} Delete the other, or join them."
 
 
 def _unknown(name: str) -> str:

@@ -19,7 +19,8 @@ from reelflow.wording import one_line
 LISTS = ("rows", "posts")
 """Under which name an object has the rows, if the plan is not a list."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The one in C takes a fifth of the time. It crashes on what is nested deep, so `_check_depth` comes first."""
+"""The one in C takes a fifth of the time. It crashes on what is nested deep, so `_check_size` comes first."""
+_TOO_MUCH = "nested too deep, or too many values"
 _NULL = "tag:yaml.org,2002:null"
 
 
@@ -44,7 +45,7 @@ def read_yaml_plan(text: str, name: str, folder: Path | None = None) -> Table:
         InputError: it is not YAML, not a list of objects, or has too many rows.
     """
     try:
-        _check_depth(text)
+        _check_size(text)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
@@ -127,12 +128,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _check_depth(text: str) -> None:
+def _check_size(text: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError("nested too deep")
+        if depth > DEEPEST or number > MOST_PARTS:
+            raise ValueError(_TOO_MUCH)
 
 
 class _Values:
@@ -144,7 +145,7 @@ class _Values:
     def of(self, node: Any, depth: int = 0) -> Any:
         self._parts += 1
         if self._parts > MOST_PARTS or depth > DEEPEST:
-            raise ValueError("nested too deep, or too many lists and objects")
+            raise ValueError(_TOO_MUCH)
         if isinstance(node, yaml.SequenceNode):
             return [self.of(each, depth + 1) for each in node.value]
         if isinstance(node, yaml.MappingNode):

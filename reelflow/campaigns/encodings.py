@@ -19,6 +19,7 @@ SAMPLE = 64_000
 CONTROL_SHARE = 0.01
 """Of control characters in a text. One may come along with a copied caption; a file that has more is no text."""
 
+_SAVE_IT = "Save it as text in UTF-8 (in Excel: Save as, 'CSV UTF-8')."
 _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -26,8 +27,10 @@ _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_WESTERN = ("cp1252", "mac_roman", "cp850")
-"""What Excel writes west of Poland: on Windows, on a Mac, and as "CSV (MS-DOS)"."""
+_WINDOWS = "cp1252"
+"""What Excel writes west of Poland on Windows."""
+_RARE = ("mac_roman", "cp850")
+"""What it writes there on a Mac, and as "CSV (MS-DOS)"."""
 _OTHERS = ["cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
 """What it writes elsewhere. charset-normalizer tells these apart; it takes "Über" for Chinese and "Déjà" for Polish."""
 _ALPHABETS = [
@@ -61,7 +64,7 @@ def decode(data: bytes, name: str) -> str:
     """
     text = _decoded(data, name)
     if "\0" in text or len(_CONTROL.findall(text)) > CONTROL_SHARE * len(text):
-        raise InputError(f"{name} is not a text file. Save it as CSV UTF-8 (in Excel: Save as, 'CSV UTF-8').")
+        raise InputError(f"{name} is not a text file. {_SAVE_IT}")
     return text
 
 
@@ -71,23 +74,23 @@ def _decoded(data: bytes, name: str) -> str:
         return data.decode(marked or "utf-8")
     except UnicodeDecodeError:
         if marked or b"\0" in data:
-            raise InputError(f"{name} is damaged or not a text file. Save it again, as CSV UTF-8.") from None
+            raise InputError(f"{name} is damaged or not a text file. {_SAVE_IT}") from None
     encoding = _told(data)
     try:
         return data.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         raise InputError(
-            f"The encoding of {name} cannot be told, so its special letters would come out wrong. "
-            "Save it as CSV UTF-8 (in Excel: Save as, 'CSV UTF-8')."
+            f"The encoding of {name} cannot be told, so its special letters would come out wrong. " + _SAVE_IT
         ) from None
 
 
 def _told(data: bytes) -> str:
     """The encoding of a text that is not UTF-8; "" if it cannot be told."""
     special = b"\n".join(line for line in data.splitlines() if not line.isascii())[:SAMPLE]
-    for encoding in _WESTERN:
-        if _is_western(special.decode(encoding, "replace")):
-            return encoding
+    if _is_western(special.decode(_WINDOWS, "replace")):
+        return _WINDOWS
+    if western := [each for each in _RARE if _is_western(special.decode(each, "replace"))]:
+        return western[0] if len(western) == 1 else ""
     matches = list(from_bytes(special, cp_isolation=_OTHERS))
     if not matches:
         return ""

@@ -34,6 +34,8 @@ from reelflow.wording import one_line
 
 MOST_SECONDS = 1e9
 """Of a preview; which second the video still has is the check's to say."""
+MOST_ZONES = 100
+"""Different ones in a plan. For an unknown name, those that are like it are looked for, which takes 10 ms."""
 _NUMBER = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?|[.,]\d{1,9}")
 _WHOLE = re.compile(r"\d{1,3}")
 _BETWEEN_ACCOUNTS = re.compile(r"[,;\n\r]+")
@@ -127,12 +129,12 @@ class RowReader:
         name = cells.text(TIME_ZONE).strip()
         if not name:
             return self._zone
-        if name not in self._zones:
+        if name not in self._zones and len(self._zones) < MOST_ZONES:
             try:
                 self._zones[name] = read_zone(one_line(name))
             except InputError as error:
                 self._zones[name] = error.message
-        found = self._zones[name]
+        found = self._zones.get(name, f"The plan names more than {MOST_ZONES} time zones. Use fewer.")
         if isinstance(found, ZoneInfo):
             return found
         cells.wrong(TIME_ZONE, "time_zone", found)
@@ -175,7 +177,7 @@ class _Cells:
         return column in self._all
 
     def value(self, column: str) -> Any:
-        return self._row.values.get(self.columns.get(column, ""))
+        return self._row.values[self.columns[column]] if column in self.columns else None
 
     def text(self, column: str) -> str:
         """A cell that is a text; "" if it is something else, which is a problem then."""

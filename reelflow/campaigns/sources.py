@@ -27,6 +27,7 @@ _TYPES = {
 }  # fmt: skip
 """By the type that a service names, where the address has no such ending: Google's does not."""
 _KNOWN = ".csv, .tsv, .txt, .json, .yaml or .yml"
+_NO_NAME = "The address"
 _CODES_OF_REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -96,9 +97,10 @@ def name_of(address: str) -> str:
     """What a plan on the web is called: no more of its address than may be shown, since a link may hold a key."""
     try:
         url = httpx.URL(address)
-        return one_line(f"{url.host}/…/{last}" if (last := PurePosixPath(url.path).name) else url.host, 100)
     except (httpx.InvalidURL, ValueError):
-        return "The address"
+        return _NO_NAME
+    last = PurePosixPath(url.path).name
+    return one_line(f"{url.host}/…/{last}" if last else url.host, 100) or _NO_NAME
 
 
 def _checked(url: httpx.URL, name: str) -> httpx.URL:
