@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reelflow.campaigns.already import Already
+from reelflow.campaigns.columns import caption_column
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import Placer
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped, problem_of
@@ -23,6 +24,7 @@ from reelflow.posts.requests import read_video
 from reelflow.records.duplicates import Verdict
 from reelflow.records.posts import Account, Video
 from reelflow.time_zones import shown
+from reelflow.wording import one_line
 
 THREADS = max(2, min(8, os.cpu_count() or 2))
 """Videos read at once: reading waits for the disk, and decoding happens outside of Python's lock."""
@@ -92,12 +94,13 @@ class Checker:
         accounts = self._accounts(row)
         if len(row.campaign) > LONGEST_ID:
             self._add(row, "campaign id", "campaign_id", f"A campaign ID has at most {LONGEST_ID} characters.")
+        self._problems += self._strange_captions(row)
         for account in accounts:
             try:
                 check_caption(row.caption_for(account.platform), [account])
             except InputError as error:
                 own = account.platform.casefold() in row.captions
-                self._add(row, f"caption {account.platform.lower()}" if own else "caption", "caption", error)
+                self._add(row, caption_column(account.platform) if own else "caption", "caption", error)
         if not isinstance(video, Video):
             return []
         self._problems += preview_problems(row, video)
@@ -122,6 +125,19 @@ class Checker:
         except DuplicatePost as error:
             self._add(row, "accounts", "repost_rule", str(error).removeprefix("Nothing was sent, because "))
         return accounts
+
+    def _strange_captions(self, row: PlanRow) -> list[RowProblem]:
+        """Captions for platforms on which no account is connected: a mistyped name would be ignored in silence."""
+        known = {account.platform.casefold() for account in self.taisly.connected_accounts()}
+        return [
+            problem_of(
+                row.number, caption_column(platform), "platform",
+                f"No connected account is on {one_line(platform, 30)!r}, so this caption is for nobody. Connected are: "
+                f"{', '.join(sorted(known))}.",
+            )
+            for platform in row.captions
+            if platform not in known
+        ]  # fmt: skip
 
     def _without_passed(self, drafts: list[Draft], found: CheckedPlan, now: datetime) -> list[Draft]:
         """The drafts whose time has not passed. Once a plan was begun, one that has passed stops only its own row."""

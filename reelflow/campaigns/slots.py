@@ -82,6 +82,16 @@ def rules_of(book: SlotBook, account: Account) -> tuple[SlotRule, ...]:
     All that name the account count, whichever of its names they use, as `choose_accounts` understands it. One that is
     paused pauses the account. A rule may be for several names with commas.
     """
+    by_rank = _by_rank(book, account)
+    return tuple(by_rank[min(by_rank)]) if by_rank else ()
+
+
+def _naming(book: SlotBook, account: Account) -> Iterator[SlotRule]:
+    """Every rule that names an account, its platform, or all, whether it counts or not."""
+    return (rule for rules in _by_rank(book, account).values() for rule in rules)
+
+
+def _by_rank(book: SlotBook, account: Account) -> dict[int, list[SlotRule]]:
     own = {plain_name(account.label), plain_name(account.name)} - {"", ALL, plain_name(account.platform)}
     exact = {account.id, label_with_id(account)}
     by_rank: dict[int, list[SlotRule]] = {}
@@ -94,7 +104,13 @@ def rules_of(book: SlotBook, account: Account) -> tuple[SlotRule, ...]:
             by_rank.setdefault(1, []).append(rule)
         elif ALL in plain:
             by_rank.setdefault(2, []).append(rule)
-    return tuple(by_rank[min(by_rank)]) if by_rank else ()
+    return by_rank
+
+
+def rules_of_nobody(book: SlotBook, accounts: Sequence[Account]) -> list[str]:
+    """Whom rules name that are for none of these accounts: a name with a typing mistake would count in silence."""
+    used = {id(rule) for account in accounts for rule in _naming(book, account)}
+    return list(dict.fromkeys(rule.who for rule in book.rules if id(rule) not in used))
 
 
 def slots_after(book: SlotBook, account: Account, after: datetime, *, days: int = HORIZON_DAYS) -> Iterator[Moment]:

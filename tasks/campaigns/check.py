@@ -11,6 +11,7 @@ from reelflow.campaigns.placing import Placer, PostOptions, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.reading import ReadingOptions, plan_of_rows, read_plan
 from reelflow.campaigns.rows import Plan
+from reelflow.campaigns.slots import rules_of_nobody
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.form import PATIENCE
@@ -64,6 +65,8 @@ def check_campaign(taisly: TaislyAccount, form: CampaignForm, slots: PostingSlot
         placer = get_placer(taisly, form, slots, ledger, CheckedPlan(others=others))
         progress = ProgressBar(CHECKED)
         found = Checker(client, form, placer, folder=videos_folder(), progress=progress).check(plan, datetime.now(UTC))
+    for who in rules_of_nobody(slots.book, accounts) if slots else ():
+        found.warnings.append((0, f"The posting slots of {who!r} are for no connected account. Check the name."))
     _log_problems(found)
     return found
 

@@ -186,7 +186,7 @@ def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
         lines += bullets("By cause:", [f"{count(number, 'post')}: {reason}" for reason, number in reasons])
     if rest:
         lines += ["## Posts" if wrong else "", "", *_rows(rest), ""]
-    warnings = [f"Row {number}: {text}" for number, text in checked.warnings]
+    warnings = [f"Row {number}: {text}" if number else text for number, text in checked.warnings]
     return lines + bullets("Possible problems:", _shortened(warnings))
 
 

@@ -23,7 +23,7 @@ from reelflow.campaigns.placing import MARGIN_SECONDS, Placer, PostOptions, post
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.rows import NOW, Plan, PlanRow
 from reelflow.campaigns.slot_rules import read_rules
-from reelflow.campaigns.slots import SlotBook
+from reelflow.campaigns.slots import SlotBook, rules_of_nobody
 from reelflow.errors import LedgerUnavailable
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -294,6 +294,20 @@ def test_a_video_that_another_plan_has_scheduled_is_known(
     assert ([known.number for known in without_time.known], without_time.posts) == ([7], [])
     assert codes(with_time) == [(7, "sent_before")]
     assert "is scheduled for Instagram mara.bakes" in with_time.problems[0].sentence
+
+
+def test_a_caption_for_an_unknown_platform_is_named(taisly: RateLimitedTaisly, videos: Videos) -> None:
+    """`cake.final.txt` beside cake.mp4 is for no platform: it must not be ignored in silence."""
+    checked = Campaign(taisly, row(1, videos(1), captions={"final": "words", "x": "short"})).check()
+
+    assert codes(checked) == [(1, "platform")]
+
+
+def test_slots_that_are_for_nobody_are_told() -> None:
+    """A mistyped account has no slots of its own, and would silently take those of its platform."""
+    book = SlotBook(read_rules(["Instagram: 9:00", "Instagram mara.bake: 12:00", "all: 18:00"]), ZoneInfo("UTC"))
+
+    assert rules_of_nobody(book, [INSTAGRAM]) == ["Instagram mara.bake"]
 
 
 def test_accounts_can_share_one_moment(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
