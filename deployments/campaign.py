@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,15 +14,17 @@ from cyclopts import Parameter
 from deployments.in_terminal import load_block, quieten_run_logs, run_flow
 from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
 from deployments.progress import progress
+from reelflow.campaigns.approval import GivenAnswer
 from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
+from reelflow.campaigns.posts import PlannedPost
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import TROUBLE, CampaignReport
 from reelflow.campaigns.writing import template, write_problems
 from reelflow.errors import InputError
 from reelflow.time_zones import shown
-from reelflow.wording import count
+from reelflow.wording import count, one_line
 
 PlanFile = Annotated[
     str,
@@ -58,17 +61,38 @@ def campaign(
     quieten_run_logs()
     from blocks import PostingSlots, TaislyAccount
     from flows.campaign import publish_campaign
+    from tasks.campaigns.approve import asked_by
 
     form = read_form(CampaignForm, values | {"plan": _whole(plan), "accounts": to or []}, names=ELSEWHERE)
-    return run_flow(
-        publish_campaign,
-        as_json=as_json,
-        lines=campaign_lines,
-        facts=campaign_facts,
-        taisly=load_block(TaislyAccount, block),
-        campaign=form,
-        slots=load_block(PostingSlots, slots, "--slots") if slots else None,
-    )
+    if form.approval and (as_json or not sys.stdin.isatty()):
+        raise InputError("--approval asks in the terminal: leave --json away, and do not redirect the input.")
+    with asked_by(ask_in_terminal):
+        return run_flow(
+            publish_campaign,
+            as_json=as_json,
+            lines=campaign_lines,
+            facts=campaign_facts,
+            taisly=load_block(TaislyAccount, block),
+            campaign=form,
+            slots=load_block(PostingSlots, slots, "--slots") if slots else None,
+        )
+
+
+def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
+    """Show the posts, and ask whether to send them."""
+    for post in posts:
+        request = post.request
+        at = shown(request.scheduled_for) if request.scheduled_for else "now"
+        print(f"  row {post.number:<4} {request.video.path.name:24} {request.account_names:28} {at}")
+        if request.caption:
+            print(f"           {one_line(request.caption, 100)}")
+    print(what)
+    while True:
+        answer = input("Send them? yes, no, or the rows to drop, such as 3, 5-7: ").strip()
+        if answer.casefold() in ("yes", "y", "no", "n"):
+            return GivenAnswer(approves=answer.casefold().startswith("y"))
+        if answer:
+            return GivenAnswer(approves=True, drop=answer)
 
 
 def campaign_lines(report: Any) -> list[str]:

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.form import CampaignForm
+from tasks.campaigns.approve import approve_campaign
 from tasks.campaigns.cancel import conclude_cancelled_campaign
 from tasks.campaigns.check import check_campaign, is_blocked, read_campaign
 from tasks.campaigns.report import campaign_run_name, final_state, report_campaign, report_check
@@ -24,7 +25,8 @@ def publish_campaign(taisly: TaislyAccount, campaign: CampaignForm, slots: Posti
 
     Reads the plan and checks all of it first: videos, captions, accounts, times, duplicates, and whether your Taisly
     plan has room. While a row is wrong, nothing is sent, unless you choose otherwise. A post without a time takes the
-    next free posting slot of each of its accounts. Starting it again sends only what was not sent yet.
+    next free posting slot of each of its accounts. If you choose to be asked, the run waits for your approval before it
+    sends anything. Starting it again sends only what was not sent yet.
 
     Args:
         taisly: The Taisly account to publish with.
@@ -39,6 +41,8 @@ def publish_campaign(taisly: TaislyAccount, campaign: CampaignForm, slots: Posti
     if campaign.dry_run or is_blocked(checked, campaign):
         return final_state(report_check(taisly, campaign, plan, checked))
 
+    if campaign.approval:
+        checked = approve_campaign(taisly, campaign, slots, checked)
     carried = send_campaign(taisly, campaign, slots, checked)
     watch_campaign(taisly, campaign, carried)
 

@@ -11,7 +11,7 @@ from tasks.phones.wording import what_to_do
 
 MOST_LINES = 20
 """A message names so many; what is more is counted."""
-_ENDED = {"GONE": "gone from TikMatrix", "LATE": "late or stuck"}
+_ENDED = {"GONE": "gone from TikMatrix", "LATE": "late or stuck", "WAITING": "waiting for your approval"}
 """States that are not their own word."""
 _NOUNS = {"post": "post", "phone task": "phone task", "phone request": "request to TikMatrix", "run": "run"}
 _PLURALS = {"phone request": "requests to TikMatrix"}
@@ -32,6 +32,7 @@ _ADVICE = {
         "then start a new run."
     ),
     ("phone request", "REFUSED"): "No phone tasks were created. Fix the cause, then start a new run.",
+    ("run", "WAITING"): "Open the run, and choose Resume in its menu. What is not approved is not published.",
     ("run", "CRASHED"): "Retry the run: what it has sent is not sent again.",
 }
 _IDS = {

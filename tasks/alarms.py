@@ -109,6 +109,13 @@ def alarm_crashed(flow_run: Any, reason: str) -> None:
         _record(lambda: [_run_alarm(str(flow_run.id), flow_run.name, "CRASHED", reason, "its process died", key=key)])
 
 
+def alarm_waiting(flow_run: str, name: str, reason: str, question: int) -> None:
+    """Record that a run waits for a person's approval, each question once; then ring."""
+    key = f"run {flow_run} WAITING {question}"
+    _record(lambda: [_run_alarm(flow_run, name, "WAITING", reason, f"approval {flow_run}", key=key)])
+    ring()
+
+
 def alarm_late(flow_run: str, name: str, reason: str, pool: str) -> None:
     """Record that a run is late or stuck; all of one work pool are one cause."""
     _record(lambda: [_run_alarm(flow_run, name, "LATE", reason, f"work pool {pool}", key=f"run {flow_run} LATE")])

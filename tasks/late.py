@@ -37,6 +37,8 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
     if now - due <= allowed:
         return None
     with asking_prefect(), get_client(sync_client=True) as client:
+        if any(state.type is StateType.PAUSED for state in past_states(client, run)):
+            return None  # it has waited for a person, and goes on
         gap = _gap(client, run, due, now, max(allowed, SHORTEST))
     if gap is None:
         return None

@@ -51,8 +51,12 @@ class CampaignForm(Form):
         2, "Check only", "Check everything and show every post with its time, without sending or reserving anything.",
         False,
     )  # fmt: skip
+    approval: bool = entry(
+        3, "Ask before sending", "The run reserves the slots, and waits until you have approved the posts in the UI.",
+        False,
+    )  # fmt: skip
     if_rows_are_wrong: WrongRows = entry(
-        3, "If rows are wrong", "Every wrong row is named in any case.", SEND_NOTHING
+        4, "If rows are wrong", "Every wrong row is named in any case.", SEND_NOTHING
     )  # fmt: skip
     rows: list[RowForm] = entry(
         10, "Posts", "Posts to type in, in place of a plan.", [], advanced=True

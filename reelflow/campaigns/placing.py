@@ -47,6 +47,7 @@ class Placer:
         same_time: Whether all accounts of a row get the same moment.
         options: For the posts.
         flow_run: Id for the record.
+        may_move: Whether a post may take another slot once its own has passed; not if it was approved for that one.
     """
 
     ledger: Ledger
@@ -56,6 +57,7 @@ class Placer:
     same_time: bool = False
     options: PostOptions = field(default_factory=PostOptions)
     flow_run: str | None = None
+    may_move: bool = True
 
     def place(self, drafts: Sequence[Draft], *, dry_run: bool) -> tuple[list[PlannedPost], list[RowProblem]]:
         """The posts for these drafts, the earliest first; and what has no slot.
@@ -83,8 +85,12 @@ class Placer:
         """The same post in its next slot, since the one that it had has passed.
 
         Raises:
-            InputError: none is free.
+            InputError: none is free, or it may not move.
         """
+        if not self.may_move:
+            raise InputError(
+                "Its slot passed before it was sent, and its approval has ended with it. Start the campaign again."
+            )
         mine = {account.id for account in post.request.accounts}  # others of the row may have been sent in time
         slots = tuple(replace(s, accounts=tuple(a for a in s.accounts if a.id in mine)) for s in post.slots)
         first, *_ = self._reserve([_together(slots)], self.others, dry_run=False)

@@ -13,6 +13,7 @@ NTP.
 
 import sqlalchemy as sa
 
+from reelflow.ledger.approvals import ApprovalLedger
 from reelflow.ledger.claims import ClaimLedger, DuplicateFound
 from reelflow.ledger.database import URL_VARIABLE, default_url
 from reelflow.ledger.identity import Identity, IdentityLedger
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-class Ledger(ClaimLedger, ReservationLedger, PhoneLedger, IdentityLedger):
+class Ledger(ClaimLedger, ReservationLedger, ApprovalLedger, PhoneLedger, IdentityLedger):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.

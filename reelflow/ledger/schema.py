@@ -161,6 +161,22 @@ reservations = sa.Table(
     sa.UniqueConstraint(*RESERVED, name="one_slot_a_post"),
     sa.Index("reservations_by_account", "service", "account_id", "at"),
 )
+approvals = sa.Table(
+    "approvals",  # what people were asked, and what they decided
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("flow_run", _S(36), nullable=False),
+    sa.Column("digest", _S(64), nullable=False),
+    sa.Column("question", sa.Integer, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("until", _F, nullable=False),
+    sa.Column("answer", _S(20), nullable=False),
+    sa.Column("caption", _T),
+    sa.Column("asked_at", _F, nullable=False),
+    sa.Column("answered_at", _F),
+    sa.UniqueConstraint("flow_run", "digest", name="one_answer_a_post"),
+    sa.Index("approvals_by_answer", "answer", "until"),
+)
 phone_requests = sa.Table(
     "phone_requests",
     metadata,

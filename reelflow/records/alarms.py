@@ -21,7 +21,8 @@ class Alarm:
     Attributes:
         key: Nothing is recorded twice under one key.
         kind: "post", "phone task", "phone request", or "run".
-        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, GONE, CRASHED, SKIPPED or LATE.
+        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, GONE, CRASHED, SKIPPED or LATE; or WAITING for
+            a person.
         subject: What it is about: the video's file, the job on phones, or the run's name.
         who: The account, or the phone; empty for a run.
         reason: Why, as people read it.

@@ -1,0 +1,181 @@
+"""Approval by a person: what is asked, what an answer means, and what follows from it. Pure decisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped
+from reelflow.errors import InputError
+from reelflow.posts.accounts import check_caption
+from reelflow.records.approvals import Answer, Approval
+from reelflow.records.posts import plain_caption
+from reelflow.time_zones import shown
+from reelflow.wording import count, one_line
+
+Answers = dict[str, tuple[Answer, str | None]]
+"""What was decided, by digest: and another caption, or None for the plan's own."""
+_RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+
+
+@dataclass(frozen=True)
+class CaptionChange:
+    """Another caption for a row; for one platform, or for all of them if that is empty."""
+
+    row: int
+    caption: str
+    platform: str = ""
+
+
+@dataclass(frozen=True)
+class GivenAnswer:
+    """What a person answered.
+
+    Attributes:
+        approves: Whether to publish what is not dropped; if not, nothing is published.
+        drop: Rows that are not published, such as "3, 5-7".
+        captions: Other captions.
+    """
+
+    approves: bool
+    drop: str = ""
+    captions: Sequence[CaptionChange] = ()
+
+
+@dataclass
+class Decided:
+    """Drafts sorted by what is decided about them.
+
+    Attributes:
+        approved: To be sent, with the captions that were approved.
+        recaptioned: Those of them whose caption was changed, as they were before.
+        skipped: Dropped, or too late.
+        dropped: The drafts of those, whose slots may be released.
+        open: Not decided yet.
+    """
+
+    approved: list[Draft] = field(default_factory=list)
+    recaptioned: list[tuple[Draft, Draft]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    dropped: list[Draft] = field(default_factory=list)
+    open: list[Draft] = field(default_factory=list)
+
+
+def digest_of(draft: Draft) -> str:
+    """What an approval is bound to: the video, the account and its caption. The time is not part of it."""
+    content = [draft.video.sha256, draft.account.id, plain_caption(draft.caption), draft.repeat]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def questions_of(posts: Sequence[PlannedPost], drafts: Sequence[Draft], question: int) -> list[Approval]:
+    """What is asked about drafts that have their times.
+
+    Args:
+        posts: With the times.
+        drafts: What is asked about.
+        question: Its number.
+    """
+    moments = {
+        (post.number, account.id): post.request.scheduled_for for post in posts for account in post.request.accounts
+    }
+    asked = []
+    for draft in drafts:
+        due = moments.get((draft.row.number, draft.account.id))
+        asked.append(Approval(digest_of(draft), question, draft.row.number, due.timestamp() if due else 0.0))
+    return asked
+
+
+def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -> Decided:
+    """Sort drafts by what is on record about them.
+
+    Args:
+        drafts: To be sent, if they are approved.
+        known: What was asked, by digest.
+        now: Unix seconds.
+    """
+    found = Decided()
+    for draft in drafts:
+        asked = known.get(digest_of(draft))
+        if asked is None:
+            found.open.append(draft)
+        elif asked.answer is Answer.DROPPED:
+            _skip(found, draft, "Dropped when the campaign was approved.")
+        elif asked.until and asked.until <= now:
+            why = f"It was not {'sent' if asked.answer else 'approved'} before its time, {shown(asked.until)}."
+            _skip(found, draft, f"{why} Start the campaign again to publish it.")
+        elif asked.answer is None:
+            found.open.append(draft)
+        else:
+            approved = draft if asked.caption is None else replace(draft, caption=asked.caption)
+            found.approved.append(approved)
+            if approved is not draft:
+                found.recaptioned.append((draft, approved))
+    return found
+
+
+def _skip(found: Decided, draft: Draft, reason: str) -> None:
+    found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), reason))
+    found.dropped.append(draft)
+
+
+def read_answer(answer: GivenAnswer, asked: Sequence[Draft]) -> Answers:
+    """What an answer decides about the drafts that were asked about.
+
+    Raises:
+        InputError: it names a row that was not asked about, or a caption that is too long; in one sentence.
+    """
+    if not answer.approves:
+        return {digest_of(draft): (Answer.DROPPED, None) for draft in asked}
+    rows = {draft.row.number for draft in asked}
+    dropped = _numbers(answer.drop)
+    if strange := sorted((dropped | {change.row for change in answer.captions}) - rows):
+        raise InputError(
+            f"There is no row {strange[0]} to decide about. The rows are {', '.join(map(str, sorted(rows)))}."
+        )
+    found: Answers = {}
+    for draft in asked:
+        if draft.row.number in dropped:
+            found[digest_of(draft)] = (Answer.DROPPED, None)
+            continue
+        caption = _caption_for(draft, answer.captions)
+        if caption is not None:
+            check_caption(caption, [draft.account])
+        found[digest_of(draft)] = (Answer.APPROVED, caption)
+    for change in answer.captions:
+        platforms = {draft.account.platform.casefold() for draft in asked if draft.row.number == change.row}
+        if change.platform and change.platform.casefold() not in platforms:
+            raise InputError(f"Row {change.row} is not posted to {one_line(change.platform, 40)!r}.")
+    return found
+
+
+def _caption_for(draft: Draft, changes: Sequence[CaptionChange]) -> str | None:
+    """The changed caption for a draft: that for its platform before that for all; None if it stays."""
+    own = [c for c in changes if c.row == draft.row.number]
+    for platform in (draft.account.platform.casefold(), ""):
+        if found := [change for change in own if change.platform.casefold() == platform]:
+            return found[-1].caption
+    return None
+
+
+def _numbers(text: str) -> set[int]:
+    found = set[int]()
+    joined = re.sub(r"\s*[-–]\s*", "-", text)
+    for part in re.split(r"[,;\s]+", joined.strip()):
+        if not part:
+            continue
+        match = _RANGE.fullmatch(part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise InputError(f"{one_line(part, 40)!r} names no rows. Write their numbers, such as 3, 5-7.")
+        found |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return found
+
+
+def describe_question(checked: CheckedPlan, asked: Sequence[Draft]) -> str:
+    """What is asked, in one line."""
+    rows = len({draft.row.number for draft in asked})
+    known = len({each.number for each in checked.known})
+    more = f" {count(known, 'row')} {'is' if known == 1 else 'are'} out or scheduled already." if known else ""
+    return f"{count(rows, 'row')} to approve, {count(len(asked), 'post')} in all.{more}"

@@ -1,0 +1,198 @@
+"""A campaign that a person approves: it suspends, is resumed with an answer, and sends what was approved."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.exceptions import Pause
+from support.clips import numbered
+from support.scheduled import execute, scheduled_run
+
+from blocks import PostingSlots, TaislyAccount
+from flows.campaign import publish_campaign
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.report import CampaignReport
+from reelflow.errors import CampaignFailed
+from reelflow.sandbox.catalog import ACCOUNTS
+from tasks.ledger import open_ledger
+
+pytestmark = pytest.mark.usefixtures("server")
+INSTAGRAM = next(account["id"] for account in ACCOUNTS if account["platform"] == "Instagram")
+
+
+@pytest.fixture
+def taisly(server: str, sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+
+
+@pytest.fixture
+def slots() -> PostingSlots:
+    return PostingSlots(slots=["all: daily 9:00, 12:00, 18:00"], time_zone="Europe/Berlin")
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A small video by its number; no two look alike to a check of pictures and length."""
+    folder = tmp_path_factory.mktemp("numbered")
+    return lambda number: numbered(folder, number)
+
+
+class Run:
+    """One run of a campaign over a folder, executed as a worker does it, each time from its top."""
+
+    def __init__(self, folder: Path, taisly: TaislyAccount, slots: PostingSlots) -> None:
+        self.form = CampaignForm(plan=str(folder), accounts=["Instagram"], approval=True, watch_minutes=0)
+        self.parameters = {"taisly": taisly, "campaign": self.form, "slots": slots}
+        self.run = scheduled_run(publish_campaign, datetime.now(UTC) - timedelta(minutes=1))
+
+    def execute(self) -> Any:
+        try:
+            return execute(publish_campaign, self.run, self.parameters)
+        except Pause:
+            return self.state
+
+    def answer(self, **values: Any) -> Any:
+        """Resume the run with an answer, and execute it again."""
+        with get_client(sync_client=True) as client:
+            client.resume_flow_run(self.run.id, run_input={"decision": "approve"} | values)
+        return self.execute()
+
+    @property
+    def state(self) -> Any:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(self.run.id).state
+
+    @property
+    def question(self) -> str:
+        """What the UI shows above the answer."""
+        key = self.state.state_details.run_input_keyset["description"]
+        with get_client(sync_client=True) as client:
+            return str(json.loads(client.read_flow_run_input(self.run.id, key)))
+
+
+@pytest.fixture
+def week(tmp_path: Path, videos: Callable[[int], Path]) -> Path:
+    folder = tmp_path / "week-48"
+    folder.mkdir()
+    for number, name in enumerate(("bread", "cake", "tart"), 1):
+        shutil.copy(videos(number), folder / f"{name}.mp4")
+        (folder / f"{name}.txt").write_text(f"Fresh {name}", "utf-8")
+    return folder
+
+
+def _outcomes(state: Any) -> list[tuple[int, str]]:
+    result = state.result(raise_on_failure=False)
+    report = result.report if isinstance(result, CampaignFailed) else result
+    assert isinstance(report, CampaignReport)
+    return [(line.number, line.outcome) for line in report.lines]
+
+
+def test_nothing_is_sent_until_a_person_has_approved_it(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """The run waits, with every post, its picture and its reserved time; what is dropped loses its slot."""
+    run = Run(week, taisly, slots)
+
+    waiting = run.execute()
+    sent, question = len(sandbox.posts), run.question
+    done = run.answer(drop_rows="2", captions=[{"row": 3, "caption": "A tart"}])
+
+    assert (waiting.name, sent, done.name) == ("Suspended", 0, "Scheduled")
+    assert len(re.findall(r"data:image/jpeg;base64", question)) == 3
+    assert all(f"Fresh {name}" in question for name in ("bread", "cake", "tart"))
+    assert _outcomes(done) == [(1, "scheduled"), (2, "skipped"), (3, "scheduled")]
+    assert sorted(post["caption"] for post in sandbox.posts) == ["A tart", "Fresh bread"]
+    ledger = open_ledger()
+    kept = ledger.reservations(taisly.service, {post["sha256"] for post in sandbox.posts})
+    assert sorted(k.at * 1000 for k in kept) == sorted(post["scheduled"] for post in sandbox.posts)
+    taken = ledger.taken_moments(taisly.service, {INSTAGRAM}, {})
+    assert len(taken[INSTAGRAM]) == 2
+
+
+def test_an_answer_that_cannot_be_used_is_asked_for_again(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """With the reason above the question; then the right one counts. Executing it again asks nothing any more."""
+    run = Run(week, taisly, slots)
+    run.execute()
+
+    again = run.answer(drop_rows="9")
+    question, sent = run.question, len(sandbox.posts)
+    done = run.answer()
+    once_more = run.execute()
+
+    assert (again.name, sent, done.name, once_more.name) == ("Suspended", 0, "Scheduled", "Scheduled")
+    assert "There is no row 9 to decide about" in question
+    assert len(sandbox.posts) == 3
+
+
+def test_a_post_that_was_changed_meanwhile_is_asked_about_again(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """The answer counts for what was shown, and for nothing else; a new video is asked about, too."""
+    run = Run(week, taisly, slots)
+    run.execute()
+    (week / "cake.txt").write_text("Another text", "utf-8")
+
+    again = run.answer()
+    question, sent = run.question, len(sandbox.posts)
+    done = run.answer()
+
+    assert (again.name, sent) == ("Suspended", 0)
+    assert "Another text" in question
+    assert "Fresh bread" not in question
+    assert sorted(post["caption"] for post in sandbox.posts) == ["Another text", "Fresh bread", "Fresh tart"]
+    assert done.name == "Scheduled"
+
+
+def test_reject_sends_nothing_and_frees_the_slots(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """The rows are named as dropped; another campaign may have the slots."""
+    run = Run(week, taisly, slots)
+    run.execute()
+    asked = open_ledger().open_questions()
+
+    done = run.answer(decision="reject")
+
+    assert ([q.posts for q in asked], open_ledger().open_questions()) == ([3], [])
+    assert (done.name, _outcomes(done)) == ("Completed", [(n, "skipped") for n in (1, 2, 3)])
+    assert sandbox.requests("POST /api/private/post") == 0
+    assert open_ledger().taken_moments(taisly.service, {INSTAGRAM}, {})[INSTAGRAM] == []
+
+
+def test_a_run_that_nobody_could_resume_does_not_wait(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """Without a deployment there is no Resume: it says so, and sends nothing."""
+    form = CampaignForm(plan=str(week), accounts=["Instagram"], approval=True)
+
+    state = publish_campaign(taisly, form, slots, return_state=True)
+
+    assert state.is_failed()
+    assert "nobody could approve" in str(state.message)
+    assert sandbox.requests("POST /api/private/post") == 0
+
+
+def test_the_question_is_an_alarm_and_an_artifact_of_the_run(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots
+) -> None:
+    """People are told that something waits for them, and see it in the run."""
+    run = Run(week, taisly, slots)
+
+    run.execute()
+
+    found = [alarm for alarm in open_ledger().alarms_of_runs([str(run.run.id)]) if alarm.state == "WAITING"]
+    assert len(found) == 1
+    assert "3 rows to approve" in found[0].reason
+    by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.run.id]))
+    with get_client(sync_client=True) as client:
+        (shown,) = [a for a in client.read_artifacts(artifact_filter=by_run) if a.type == "markdown"]
+    assert "Fresh bread" in str(shown.data)
