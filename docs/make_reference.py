@@ -27,7 +27,7 @@ _SCHEDULES = {
     "*/5 * * * *": "every 5 minutes",
     "0 9 * * *": "each morning at 9",
     "7 * * * *": "every hour",
-    "0 8 * * 1": "Mondays at 8",
+    "37 * * * *": "every hour",
 }
 """Every schedule of prefect.yaml in words; a cron expression says nothing to most people."""
 

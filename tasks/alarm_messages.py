@@ -15,7 +15,7 @@ _ENDED = {"GONE": "gone from TikMatrix", "LATE": "late or stuck", "WAITING": "wa
 """States that are not their own word."""
 _NOUNS = {"post": "post", "phone task": "phone task", "phone request": "request to TikMatrix", "run": "run"}
 _PLURALS = {"phone request": "requests to TikMatrix"}
-_ADVICE = {
+ADVICE = {
     ("post", "FAILED"): (
         "Check the account first: a platform may publish a post after it reported a failure. Then fix the cause there. "
         "To send the same post again, set 'Send again on purpose' to 1."
@@ -35,6 +35,7 @@ _ADVICE = {
     ("run", "WAITING"): "Open the run, and choose Resume in its menu. What is not approved is not published.",
     ("run", "CRASHED"): "Retry the run: what it has sent is not sent again.",
 }
+"""What to do, by what ended and how; the page of the week says the same."""
 _IDS = {
     ("post", "UNCONFIRMED"): "send ID",
     ("phone task", "FAILED"): "task ID",
@@ -104,7 +105,7 @@ def _advice(alarms: Sequence[Alarm]) -> str:
         return what_to_do([alarm.ref for alarm in alarms])
     if (first.kind, first.state) == ("post", "UNCONFIRMED") and not any(alarm.ref for alarm in alarms):
         return ""  # its reason is the run's own sentence, which says what to do
-    return _ADVICE.get((first.kind, first.state), "")
+    return ADVICE.get((first.kind, first.state), "")
 
 
 def link_to(flow_run: str | None) -> str:

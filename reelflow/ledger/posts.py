@@ -88,18 +88,6 @@ class PostLedger(Database):
         with self.transaction() as connection:
             return {str(row.history_id) for row in connection.execute(query)}
 
-    def post_counts(self, since: float) -> list[tuple[str, str, str, int]]:
-        """Destinations whose state changed since then: (platform, account, state, how many)."""
-        d = destinations.c
-        query = (
-            sa.select(d.platform, d.name, d.state, sa.func.count())
-            .where(d.changed_at >= since)
-            .group_by(d.platform, d.name, d.state)
-            .order_by(d.platform, d.name, d.state)
-        )
-        with self.transaction() as connection:
-            return [(p, name, state, number) for p, name, state, number in connection.execute(query)]
-
     def _sends(self, condition: sa.ColumnElement[bool]) -> list[SendRecord]:
         query = WITH_SENDS.where(condition).order_by(sends.c.claimed_at, destinations.c.id)
         grouped: dict[str, tuple[Send, list[Outcome]]] = {}

@@ -65,6 +65,8 @@ WORDS = {
     PostState.PENDING: "open",
 }
 """The state of a post at one account in a word, as people and programs read it."""
+SCHEDULED = "scheduled"
+"""An open post whose time has not come."""
 IN_FLIGHT = frozenset({PostState.SENDING, PostState.ACCEPTED})
 NOT_OUT = frozenset({PostState.REFUSED, PostState.CANCELLED})
 """It is certain that nothing is out: the destination may be claimed again."""
@@ -77,6 +79,7 @@ EXPLAINED = frozenset({PostState.REFUSED, PostState.UNCONFIRMED, PostState.CANCE
 NEED_ATTENTION = frozenset({PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED, PostState.CLAIMED})
 ALARMING = frozenset({PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED})
 """A destination that gets into one of these is an alarm, whoever learns it."""
+_WAITS_FOR_ITS_TIME = frozenset({PostState.ACCEPTED, PostState.PENDING})
 _MAY_COME_FROM = {
     PostState.CLAIMED: frozenset({PostState.CLAIMED, PostState.SENDING, PostState.UNCONFIRMED}) | NOT_OUT,
     PostState.SENDING: frozenset({PostState.CLAIMED}),
@@ -87,6 +90,16 @@ _MAY_COME_FROM = {
     PostState.UNCONFIRMED: frozenset({PostState.SENDING, PostState.ACCEPTED}),
     PostState.CANCELLED: frozenset({PostState.ACCEPTED}),
 }
+
+
+def word_of(state: PostState, *, is_scheduled: bool) -> str:
+    """The state of a post at one account in one word.
+
+    Args:
+        state: At that account.
+        is_scheduled: Whether the time of the post has not come.
+    """
+    return SCHEDULED if is_scheduled and state in _WAITS_FOR_ITS_TIME else WORDS[state]
 
 
 class SendStatus(StrEnum):

@@ -23,11 +23,21 @@ WATCHDOG = WatchdogForm()
 """The form as it is when nobody fills it in, as in a schedule."""
 
 
-class HistoryForm(Form):
-    """How many days the report covers."""
+class WeekForm(Form):
+    """Which days to show, and files to write of them."""
 
-    days: int = entry(0, "Days", "How many days of posts and phone tasks to report.", 7, ge=1, le=366)
+    days_back: int = entry(0, "Days back", "How many days before today.", 7, ge=0, le=366)
+    days_ahead: int = entry(1, "Days ahead", "How many days after today.", 14, ge=0, le=366)
+    csv: str = entry(
+        2, "Save as CSV", "A file that ends in .csv, on the machine that runs the flow: one row for each post and "
+        "account. It is replaced if it is there. Empty: none.", "", advanced=True, examples=["/reports/week.csv"],
+    )  # fmt: skip
+    ics: str = entry(
+        3, "Save as calendar", "A file that ends in .ics, on the machine that runs the flow, for a calendar program: "
+        "one event for each post. It is replaced if it is there. Empty: none.", "", advanced=True,
+        examples=["/reports/week.ics"],
+    )  # fmt: skip
 
 
-WEEK = HistoryForm()
+WEEK = WeekForm()
 """The form as it is when nobody fills it in, as in a schedule."""

@@ -14,7 +14,7 @@ from reelflow.video.probe import displayed_size, is_cover, reason_of
 from reelflow.video.reading import open_container
 
 
-def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
+def poster(path: Path, *, at: float = 0.0, height: int = 320, quality: int = 80) -> bytes:
     """The picture at `at` seconds as a JPEG of `height` pixels, turned the right way up.
 
     Raises:
@@ -38,7 +38,7 @@ def poster(path: Path, *, at: float = 0.0, height: int = 320) -> bytes:
                 image = image.rotate(rotation, expand=True)
             image = image.resize((max(1, round(height * width / tall)), height))
             out = io.BytesIO()
-            image.save(out, "JPEG", quality=80)
+            image.save(out, "JPEG", quality=quality)
             return out.getvalue()
     except (FFmpegError, StopIteration, ValueError, IndexError) as error:
         raise VideoUnreadable("corrupt", reason_of(error), "Export the video again.") from None

@@ -246,7 +246,7 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
         ("finish-open-posts", "Watch for up to (minutes)"),
         ("finish-phone-tasks", "Cancel tasks of dead runs"),
         ("check-connections", "Submit"),
-        ("history-report", "Days"),
+        ("show-week", "Days back"),
         ("publish-and-engage", "Comment on"),
         ("warm-up-accounts", "Duration (seconds)"),
         ("comment-on-posts", "Posts"),
@@ -288,7 +288,7 @@ TALLEST = {"publish-video": 1400, "publish-and-engage": 2400}
 
 def test_every_artifact_opens_in_both_uis(up: Any, page: Any) -> None:
     """What the runs above left, and what the flows that look after everything write."""
-    names = ("check-connections", "history-report", "manage-phone-tasks", "watch-runs", "finish-phone-tasks")
+    names = ("check-connections", "show-week", "manage-phone-tasks", "watch-runs", "finish-phone-tasks")
     for name in names:
         up.start(name)
     for name in names:

@@ -1,4 +1,4 @@
-"""The watchdog, the history report and the events, against a real Prefect server."""
+"""The watchdog and the events, against a real Prefect server."""
 
 import re
 import time
@@ -20,7 +20,6 @@ from prefect.events.worker import EventsWorker
 from prefect.states import Crashed, Running, Scheduled
 
 from blocks import TaislyAccount, TikMatrixHost
-from flows.history import history_report
 from flows.publish import publish_video
 from flows.warm_up import warm_up_accounts
 from flows.watch_runs import watch_runs
@@ -198,15 +197,3 @@ def test_a_phone_task_that_failed_is_an_event(sandbox: Any) -> None:
     (event,) = _events("reelflow.phone-task.failed", state, 1)
     assert (event["payload"]["serial"], event["payload"]["remark"]) == ("R58N01SANDBOX", "not logged in")
     assert set(event["payload"]) == _documented("reelflow.phone-task.failed")
-
-
-def test_the_history_report_counts_posts_and_tasks(sandbox: Any, clip: Clip) -> None:
-    """Of the last days, by account."""
-    taisly = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
-    host = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"], poll_seconds=0.01)
-    publish_video(taisly, PostForm(video=str(clip("small.mp4")), accounts=["Instagram"]), return_state=True)
-    warm_up_accounts(host, WarmUpForm(devices=["all"], watch_minutes=1), return_state=True)
-
-    state = history_report(return_state=True)
-
-    assert state.message == "Last 7 days: 1 of 1 publication succeeded, 1 of 1 phone task completed."

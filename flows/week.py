@@ -1,0 +1,26 @@
+"""Show the posts of the past and the coming days on one page, and what waits for you.
+
+When: every hour by schedule, at the end of each campaign, or from the form.
+Needs: the ledger only. Sends no requests to Taisly or TikMatrix.
+"""
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from reelflow.upkeep.form import WEEK, WeekForm
+from tasks.step import flow
+from tasks.upkeep.week import write_week
+
+
+@flow(name="show-week", alarms=False, flow_run_name="the week")
+def show_week(week: WeekForm = WEEK) -> State[Any]:
+    """Show recent and scheduled posts by day and account, what waits for you, and the phone tasks of the past days.
+
+    The page is the artifact *reelflow-week*. It is made new by each run; older versions are deleted.
+
+    Args:
+        week: How many days to show, and files to write.
+    """
+    return Completed(message=write_week(week))

@@ -1,0 +1,83 @@
+"""Show the week: one artifact that is made new each time, and files on request."""
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.exceptions import ObjectNotFound
+
+from reelflow.ledger import Ledger
+from reelflow.upkeep.form import WEEK, WeekForm
+from reelflow.upkeep.week import Week, begin_of, make_week, records_since
+from reelflow.upkeep.week_files import check_files, write_files
+from reelflow.video.kept_poster import forget_old_posters
+from tasks.artifacts import show_markdown
+from tasks.ledger import open_ledger
+from tasks.step import Retry, step
+from tasks.upkeep.week_page import summarize_week, week_page
+
+log = logging.getLogger("reelflow.week")
+
+KEY = "reelflow-week"
+"""Of the artifact: its address in the UI is /artifacts/key/reelflow-week."""
+
+
+@step("the week", retry=Retry.LEDGER)
+def write_week(form: WeekForm) -> str:
+    """Make the page and the files that the form names; returns a one-line summary.
+
+    Raises:
+        InputError: a file cannot be written.
+        LedgerUnavailable: the ledger cannot be read.
+    """
+    check_files(form)
+    ledger = open_ledger()
+    week = read_week(ledger, form)
+    _show(ledger, form, week)
+    return " ".join([summarize_week(week), *_written(write_files(form, week))])
+
+
+def refresh_week() -> None:
+    """Make the page new, as each campaign does at its end; within a run. Never raises: what it shows has been done."""
+    try:
+        ledger = open_ledger()
+        _show(ledger, WEEK, read_week(ledger, WEEK))
+    except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
+        log.warning("The page of the week could not be made: %s", error)
+
+
+def read_week(ledger: Ledger, form: WeekForm) -> Week:
+    """The week as the ledger has it now."""
+    now = ledger.now()
+    return make_week(ledger.recent_sends(records_since(form, now)), form, now)
+
+
+def _show(ledger: Ledger, form: WeekForm, week: Week) -> None:
+    lines = week_page(week, ledger.task_counts(begin_of(form, week.now)))
+    if made := show_markdown(lines, summarize_week(week), key=KEY):
+        _remove_older(made)
+    forget_old_posters()
+
+
+def _remove_older(made: UUID) -> None:
+    """Delete the versions before this one; of two that are made at once, the later one stays.
+
+    A version is up to a megabyte: one an hour would be 8 GB a year in the server's database.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[KEY])))
+            times = {version.id: version.created for version in found if version.created is not None}
+            for version, created in times.items():
+                if made in times and created < times[made]:
+                    with suppress(ObjectNotFound):  # another run was faster
+                        client.delete_artifact(version)
+    except Exception as error:  # noqa: BLE001 - the page is there; the next run deletes them
+        log.warning("Older versions of the page could not be deleted: %s", error)
+
+
+def _written(files: list[Path]) -> list[str]:
+    return [f"Written: {', '.join(map(str, files))}."] if files else []

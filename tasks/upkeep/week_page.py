@@ -1,0 +1,328 @@
+"""The page of the week as Markdown that both of Prefect's UIs show.
+
+v2 has 690 pixels for it beside its own columns, and puts 28 above and below each picture: hence tables of few columns,
+and a poster below the time, so that the text beside it begins at its top.
+"""
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from reelflow.records.phone_states import TaskState
+from reelflow.records.posts import Outcome
+from reelflow.tikmatrix.scripts import JOBS
+from reelflow.time_zones import shown
+from reelflow.upkeep.week import (
+    MOST_ACCOUNTS,
+    MOST_FAILED,
+    MOST_LISTED,
+    MOST_UNCONFIRMED,
+    WORDS_IN_ORDER,
+    Day,
+    Entry,
+    Week,
+    describe_counts,
+    is_alarming,
+    local_time,
+    nearest,
+)
+from reelflow.video.kept_poster import kept_poster
+from reelflow.wording import count, one_line
+from tasks.alarm_messages import ADVICE
+from tasks.artifacts import link, plain_text, table
+from tasks.phones import wording as phones_wording
+
+MOST_BYTES = 900_000
+"""Of the page. The server stores two copies, and the UI loads it whole."""
+MOST_POSTERS = 60
+"""Of the posts nearest to now: some 250 KB."""
+MOST_OPEN = 25
+"""Posts of the days that are unfolded at first: the nearest to today."""
+MOST_ROWS = 30
+"""Accounts of a table; the others share a row."""
+DAYS_OF_A_TABLE = 7
+MOST_TABLES = 4
+"""Of posts by day and account, the nearest to today; a month."""
+LONGEST_CAPTION, LONGEST_REASON, LONGEST_NAME, LONGEST_LINK = 120, 160, 60, 300
+"""Characters."""
+POSTER_WIDTH = 45
+"""Pixels on the page; the picture has half as many again, for sharp screens."""
+CHANGED_SECONDS = 300.0
+"""By so much may the clock of a network drive be ahead, before its video counts as changed since it was posted."""
+RUN = "../../runs/flow-run/"
+"""The way to a run from every page of the UI that shows an artifact, in both UIs and under any address."""
+BLANK = "\N{NO-BREAK SPACE}"
+"""Within a name or a date: v2 breaks lines of a table wherever it can."""
+_ID = re.compile(r"[0-9a-fA-F-]{36}")
+
+TaskCounts = Sequence[tuple[str, str, str, int]]
+"""Phone tasks: (host, script, state, how many)."""
+
+
+def summarize_week(week: Week) -> str:
+    """What matters, in one line."""
+    waits = Counter({word: week.counts[word] for word in ("failed", "refused", "not sent")})
+    waits["unconfirmed"] = sum(len(entry.outcomes) for entry in week.unconfirmed)
+    posts = sum(len(day.entries) for day in week.days)
+    told = describe_counts(week.counts)
+    first = f"{_day(week.first)} to {_day(week.last)}: {count(posts, 'post')}{f' ({told})' if told else ''}."
+    return first + (f" Waiting for you: {describe_counts(waits)}." if waits.total() else " Nothing waits for you.")
+
+
+def week_page(week: Week, tasks: TaskCounts = ()) -> list[str]:
+    """The lines of the page; fewer posts and posters where they would be too many bytes.
+
+    Args:
+        week: What it shows.
+        tasks: The phone tasks of the past days.
+    """
+    lines: list[str] = []
+    for share in (1, 2, 4, 16):
+        lines = _page(week, tasks, MOST_LISTED // share, MOST_POSTERS // share)
+        if sum(len(line.encode()) + 1 for line in lines) <= MOST_BYTES:
+            break
+    return lines
+
+
+def _page(week: Week, tasks: TaskCounts, most: int, posters: int) -> list[str]:
+    lines = ["# The week", "", summarize_week(week), "", f"As of {shown(week.now)}.", ""]
+    if sum(map(len, week.listed(most).values())) < sum(len(day.entries) for day in week.days):
+        lines += ["Long days are cut here, and counted in full. `reelflow week` and the CSV file list every post.", ""]
+    lines += _waiting(week, most)
+    lines += _days(week, most, posters)
+    return lines + _accounts(week) + _tasks(tasks)
+
+
+def _waiting(week: Week, most: int) -> list[str]:
+    """What a person must decide or mend, and how."""
+    if not (week.unconfirmed or week.failed):
+        return []
+    lines = ["## Waiting for you", ""]
+    if week.unconfirmed:
+        lines += ["### Unconfirmed", "", ADVICE["post", "UNCONFIRMED"], ""]
+        lines += _waiting_table(week.unconfirmed, min(most, MOST_UNCONFIRMED), with_ids=True)
+    failed = [e.only(o for o in e.outcomes if e.word(o) == "failed") for e in week.failed]
+    unsent = [e.only(o for o in e.outcomes if e.word(o) != "failed") for e in week.failed]
+    for title, advice, entries in (
+        ("### Failed", ADVICE["post", "FAILED"], failed),
+        ("### Refused or not sent", ADVICE["post", "REFUSED"], unsent),
+    ):
+        if found := [entry for entry in entries if entry.outcomes]:
+            lines += [title, "", advice, "", *_waiting_table(found, min(most, MOST_FAILED), with_ids=False)]
+    return lines
+
+
+def _waiting_table(entries: Sequence[Entry], most: int, *, with_ids: bool) -> list[str]:
+    rows = entries[:most]
+    ids = [f"<br>{_code(entry.send.id)}" if with_ids else "" for entry in rows]
+    columns = {
+        "When": [f"{_day(local_time(entry.at).date())}<br>{local_time(entry.at):%H:%M}" for entry in rows],
+        f"Video{' and send ID' if with_ids else ''}": [
+            _name(e.send.file_name) + i for e, i in zip(rows, ids, strict=True)
+        ],
+        "Where and why": [_reasons(entry) for entry in rows],
+        "Run": [_run(entry) for entry in rows],
+    }
+    return [*table(columns), "", *_and_more(len(entries) - most)]
+
+
+def _reasons(entry: Entry) -> str:
+    """A line for each reason, with its accounts."""
+    found: dict[str, list[str]] = {}
+    for outcome in entry.outcomes:
+        found.setdefault(one_line(outcome.detail, LONGEST_REASON), []).append(_name(outcome.account.label))
+    lines = [f"{_listed(who)}{f': {plain_text(why)}' if why else ''}" for why, who in found.items()]
+    return "<br>".join(_with_more(lines))
+
+
+def _accounts(week: Week) -> list[str]:
+    """All posts by account and outcome, and by account and day."""
+    by_account = week.accounts()
+    if not by_account:
+        return []
+    labels = sorted(by_account, key=lambda label: -by_account[label].total())[:MOST_ROWS]
+    labels.sort(key=str.casefold)
+    left = len(by_account) - len(labels)
+    rest = sum((c for label, c in by_account.items() if label not in labels), Counter[str]())
+    rows = {label: by_account[label] for label in labels} | ({_others(left): rest} if left else {})
+    lines = [
+        "## By account",
+        "",
+        *_numbers(rows, {word: word for word in WORDS_IN_ORDER}),
+        "",
+        "## By day and account",
+        "",
+    ]
+    parts = _parts(week)
+    for days in parts:
+        numbers = {label: Counter({d.date: d.of_account(label) for d in days}) for label in labels}
+        if left:
+            all_ = Counter({d.date: d.counts.total() for d in days})
+            numbers[_others(left)] = all_ - sum(numbers.values(), Counter[date]())
+        title = f"{_day(days[0].date)} to {_day(days[-1].date)}" if len(days) > 1 else _day(days[0].date)
+        is_open = len(rows) * len(parts) <= MOST_ROWS
+        columns = {d.date: _day(d.date).replace(BLANK, "<br>", 1) for d in days}
+        lines += _foldable(f"<b>{title}</b>", _numbers(numbers, columns), is_open=is_open)
+    return lines
+
+
+def _numbers(rows: Mapping[str, Counter[Any]], titles: Mapping[Any, str]) -> list[str]:
+    """A table of numbers, with a row for all; rows and columns without any are omitted."""
+    rows = {_name(label): row for label, row in rows.items() if row.total()}
+    total = sum(rows.values(), Counter[Any]())
+    rows |= {"**All**": total} if len(rows) > 1 else {}
+    columns = {"Account": list(rows), "All": [str(row.total()) for row in rows.values()]}
+    columns |= {title: [str(row[key] or "·") for row in rows.values()] for key, title in titles.items() if total[key]}
+    return table(columns)
+
+
+def _foldable(title: str, lines: Sequence[str], *, is_open: bool) -> list[str]:
+    """Lines that a click on their title shows or hides; the title is HTML."""
+    return [f"<details{' open' if is_open else ''}><summary>{title}</summary>", "", *lines, "", "</details>", ""]
+
+
+def _parts(week: Week) -> list[list[Day]]:
+    """The days with posts in parts of a week, from today on and back: those that are the nearest to today."""
+
+    def number(day: Day) -> int:
+        distance = (day.date - week.today).days
+        is_single = distance > 0 and day.date == week.last and distance % DAYS_OF_A_TABLE == 0
+        return distance // DAYS_OF_A_TABLE - is_single
+
+    parts = {n: list(days) for n, days in groupby(week.days, number)}
+    chosen = sorted(parts, key=lambda n: (abs(n), -n))[:MOST_TABLES]
+    return [parts[n] for n in sorted(chosen)]
+
+
+def _days(week: Week, most: int, posters: int) -> list[str]:
+    """Today and what comes, then the past days, the latest first; days far away are folded."""
+    listed = week.listed(most)
+    flat = [entry for entries in listed.values() for entry in entries]
+    pictures = _pictures(nearest(flat, week.now, posters))
+    opened = _opened(week, listed)
+    ahead = [day for day in week.days if day.date >= week.today]
+    past = [day for day in week.days if day.date < week.today][::-1]
+    lines, later = list[str](), [f"{count(week.later, 'more post')} scheduled after {_day(week.last)}.", ""]
+    for title, days, more in (("## Today and ahead", ahead, later if week.later else []), ("## Past days", past, [])):
+        if days or more:
+            lines += [title, ""]
+        for day in days:
+            lines += _of_day(week, day, listed[day.date], pictures, is_open=day.date in opened)
+        lines += more
+    return lines or ["No posts in these days.", ""]
+
+
+def _opened(week: Week, listed: Mapping[date, Sequence[Entry]]) -> set[date]:
+    found, left = set[date](), MOST_OPEN
+    for day in sorted(listed, key=lambda day: (abs((day - week.today).days), day < week.today)):
+        if left <= 0:
+            break
+        found.add(day)
+        left -= len(listed[day])
+    return found
+
+
+def _of_day(week: Week, day: Day, entries: Sequence[Entry], pictures: Mapping[str, str], *, is_open: bool) -> list[str]:
+    named = {0: "Today, ", 1: "Tomorrow, ", -1: "Yesterday, "}.get((day.date - week.today).days, "")
+    title = f"<b>{named}{_day(day.date)}</b>: {count(len(day.entries), 'post')} ({describe_counts(day.counts)})"
+    columns = {
+        "Time": [f"{local_time(e.at):%H:%M}{pictures.get(e.send.id, '')}" for e in entries],
+        "Post": [_post(e) for e in entries],
+        "Outcome": [_outcomes(e) for e in entries],
+        "Run": [_run(e) for e in entries],
+    }
+    lines = [*(table(columns) if entries else []), "", *_and_more(len(day.entries) - len(entries))]
+    return _foldable(title, lines, is_open=is_open)
+
+
+def _post(entry: Entry) -> str:
+    caption = plain_text(one_line(entry.send.caption, LONGEST_CAPTION))
+    parts = [f"**{_name(entry.send.file_name)}**", caption]
+    if entry.is_scheduled and entry.send.history_id:
+        parts.append(f"History ID {_code(entry.send.history_id)}")
+    return "<br>".join(filter(None, parts))
+
+
+def _outcomes(entry: Entry) -> str:
+    """A line for each outcome, with its accounts as links to the post, and the reason where it is one to look at."""
+    lines = []
+    for word, outcomes in entry.by_word().items():
+        if is_alarming(word):
+            lines.append(f"**{word}**: {_reasons(entry.only(outcomes))}")
+        else:
+            lines.append(f"{word}: {_listed(map(_account, outcomes))}")
+    return "<br>".join(lines)
+
+
+def _account(outcome: Outcome) -> str:
+    if outcome.link and len(outcome.link) <= LONGEST_LINK:
+        return link(outcome.link, one_line(outcome.account.label, LONGEST_NAME)).replace(" ", BLANK)
+    return _name(outcome.account.label)
+
+
+def _with_more(texts: Iterable[str]) -> list[str]:
+    found = list(texts)
+    return found[:MOST_ACCOUNTS] + ([f"{len(found) - MOST_ACCOUNTS} more"] if len(found) > MOST_ACCOUNTS else [])
+
+
+def _listed(accounts: Iterable[str]) -> str:
+    """Two on a line: v1 breaks no line of a table."""
+    found = _with_more(accounts)
+    return ",<br>".join(", ".join(found[n : n + 2]) for n in range(0, len(found), 2))
+
+
+def _and_more(number: int) -> list[str]:
+    return [f"… and {count(number, 'more post')}", ""] if number > 0 else []
+
+
+def _others(number: int) -> str:
+    return count(number, "other account")
+
+
+def _pictures(entries: Sequence[Entry]) -> dict[str, str]:
+    """The posters of those posts whose videos are here, by send; a video that several posts share is read once."""
+    found = dict[str, str]()
+    for entry in entries:
+        send = entry.send
+        before = (send.sealed_at or send.claimed_at) + CHANGED_SECONDS
+        if jpeg := kept_poster(Path(send.file), changed_before=before):
+            data = base64.b64encode(jpeg).decode()
+            found[send.id] = f'<br><img src="data:image/jpeg;base64,{data}" width="{POSTER_WIDTH}">'
+    return found
+
+
+def _run(entry: Entry) -> str:
+    run = entry.send.flow_run or ""
+    return f"[run]({RUN}{run})" if _ID.fullmatch(run) else ""
+
+
+def _name(text: str) -> str:
+    return plain_text(one_line(text, LONGEST_NAME)).replace(" ", BLANK)
+
+
+def _code(text: str) -> str:
+    return f"`{one_line(text, LONGEST_NAME).replace('`', '').replace('|', '')}`"
+
+
+def _day(day: date) -> str:
+    return f"{day:%a}{BLANK}{day.day}{BLANK}{day:%b}"
+
+
+def _tasks(tasks: TaskCounts) -> list[str]:
+    """The phone tasks of the past days."""
+    if not tasks:
+        return []
+    done = sum(number for *_, state, number in tasks if state == TaskState.COMPLETED)
+    total = sum(number for *_, number in tasks)
+    columns = {
+        "Phone PC": [plain_text(host) for host, *_ in tasks],
+        "Job": [plain_text(JOBS.get(script, script)) for _, script, *_ in tasks],
+        "Outcome": [phones_wording.OUTCOME_WORDS[TaskState(state)] for *_, state, _ in tasks],
+        "Tasks": [str(number) for *_, number in tasks],
+    }
+    return ["## Phone tasks", "", f"Past days: {done} of {count(total, 'phone task')} completed.", "", *table(columns)]
