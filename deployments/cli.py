@@ -152,6 +152,7 @@ _add(app, {
         "Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot.",
     "posts:posts":
         "List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
+    "week:week": "Show the posts of the past and the coming days by day, and what waits for you.",
     "posts:resolve":
         "Resolve an unconfirmed post: record that it was published, or that it may be sent again. Sends nothing.",
     "posts:cancel": "Cancel a scheduled post before it is published. Taisly deletes it permanently.",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from reelflow.phones.report import ManageReport, PhoneReport
 from reelflow.posts.report import PublishReport
 from reelflow.records.phones import TaskResult
-from reelflow.records.post_states import WORDS, PostState
-from reelflow.records.posts import Account, Outcome
-
-SCHEDULED = "scheduled"
-"""An open post whose time has not come."""
+from reelflow.records.post_states import word_of
+from reelflow.records.posts import Account, Outcome, Send
 
 
 def post_lines(report: Any) -> list[str]:
@@ -54,10 +53,30 @@ def outcome_facts(outcome: Outcome, *, is_scheduled: bool) -> dict[str, Any]:
     return account_facts(outcome.account) | facts
 
 
+def send_facts(send: Send, outcomes: Sequence[Outcome], *, is_scheduled: bool) -> dict[str, Any]:
+    """A post in the ledger, for programs.
+
+    Args:
+        send: The post.
+        outcomes: At its accounts.
+        is_scheduled: Whether its time has not come.
+    """
+    later = send.scheduled_for
+    return {
+        "send_id": send.id,
+        "history_id": send.history_id,
+        "file": send.file,
+        "caption": send.caption,
+        "at": datetime.fromtimestamp(send.published_at, UTC).isoformat(timespec="seconds"),
+        "scheduled_for": later.isoformat() if later else None,
+        "flow_run_id": send.flow_run,
+        "outcomes": [outcome_facts(o, is_scheduled=is_scheduled) for o in outcomes],
+    }
+
+
 def state_of(outcome: Outcome, *, is_scheduled: bool) -> str:
     """The state of a post at one account in one word, as `reelflow posts --state` takes it."""
-    waits = is_scheduled and outcome.state in (PostState.ACCEPTED, PostState.PENDING)
-    return SCHEDULED if waits else WORDS[outcome.state]
+    return word_of(outcome.state, is_scheduled=is_scheduled)
 
 
 def account_facts(account: Account) -> dict[str, Any]:

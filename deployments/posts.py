@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter, validators
 
 from deployments.in_terminal import load_block, nothing_more, print_json, quieten_run_logs, run_flow
 from deployments.options import AsJson, TaislyBlock, read_form
-from deployments.outcomes import account_facts, outcome_facts, state_of
+from deployments.outcomes import account_facts, send_facts, state_of
 from deployments.spec import MAIN
 from reelflow.errors import InputError, ReelflowError
 from reelflow.ledger import Ledger
@@ -69,7 +68,7 @@ def posts(
     blocks = _saved_blocks(ledger) if not as_json and any(_waits(send, now) for send, _ in listed) else []
     for send, outcomes in listed:
         if as_json:
-            print_json(_facts(send, outcomes, now))
+            print_json(send_facts(send, outcomes, is_scheduled=_waits(send, now)))
         else:
             print("\n".join(_lines(send, outcomes, now, blocks)))
     if not listed and not as_json:
@@ -147,21 +146,6 @@ def _next_step(send: Send, states: set[str], blocks: Sequence[_SavedBlock]) -> s
         block = _block_of(send, blocks)
         return f"To cancel it: reelflow cancel {send.history_id}" + ("" if block == MAIN else f" --block {block}")
     return FINISH_OPEN_POSTS if "open" in states else ""
-
-
-def _facts(send: Send, outcomes: Sequence[Outcome], now: float) -> dict[str, Any]:
-    """A post for programs."""
-    later = send.scheduled_for
-    return {
-        "send_id": send.id,
-        "history_id": send.history_id,
-        "file": send.file,
-        "caption": send.caption,
-        "at": datetime.fromtimestamp(send.published_at, UTC).isoformat(timespec="seconds"),
-        "scheduled_for": later.isoformat() if later else None,
-        "flow_run_id": send.flow_run,
-        "outcomes": [outcome_facts(o, is_scheduled=_waits(send, now)) for o in outcomes],
-    }
 
 
 def resolve(

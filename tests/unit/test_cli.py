@@ -14,8 +14,8 @@ from support.commands import reelflow
 
 from deployments.cli import app
 
-COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "posts", "resolve", "cancel", "accounts", "phones",
-            "setup", "teardown", "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
+COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "posts", "week", "resolve", "cancel", "accounts",
+            "phones", "setup", "teardown", "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
 GROUPS = {
     "ledger": ["show", "use", "move", "unblock"],
     "phones": ["warm-up", "comment", "follow", "unfollow", "post", "tasks"],

@@ -1,0 +1,80 @@
+"""``reelflow week``: the posts of the past and the coming days in the terminal, as CSV, and as a calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from deployments.in_terminal import print_json, quieten_run_logs
+from deployments.options import AsJson, FormOptions, read_form, with_options_of
+from deployments.outcomes import send_facts
+from reelflow.records.posts import Outcome
+from reelflow.upkeep.form import WeekForm
+from reelflow.upkeep.week import Day, Entry, Week, describe_counts, local_time
+from reelflow.upkeep.week_files import check_files, write_files
+from reelflow.wording import count, one_line
+
+LONGEST_CAPTION = 60
+"""Characters."""
+
+
+@with_options_of(FormOptions(WeekForm))
+def week(*, as_json: AsJson = False, **values: Any) -> int:
+    """Print each post of the past and the coming days, and write the files that are named.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object per line, one for each post, and nothing else.
+    """
+    form = read_form(WeekForm, values)
+    check_files(form)
+    quieten_run_logs()
+    from tasks.ledger import open_ledger
+    from tasks.upkeep.week import read_week
+    from tasks.zone import use_server_zone
+
+    use_server_zone()
+    found = read_week(open_ledger(), form)
+    files = write_files(form, found)
+    if as_json:
+        for entry in found.entries:
+            print_json(send_facts(entry.send, entry.outcomes, is_scheduled=entry.is_scheduled))
+        return 0
+    print("\n".join([*_lines(found), *(f"Written: {file}" for file in files)]))
+    return 0
+
+
+def _lines(week: Week) -> Iterator[str]:
+    """The days, what waits for a person, and a summary."""
+    from tasks.upkeep.week_page import summarize_week
+
+    for day in week.days:
+        yield from _of_day(day, is_today=day.date == week.today)
+        yield ""
+    if week.unconfirmed:
+        yield "Unconfirmed: check the account, then run the command with --published or --not-published."
+        for entry in week.unconfirmed:
+            yield f"  {_when(entry)}  {entry.send.file_name}  {', '.join(o.account.label for o in entry.outcomes)}"
+            yield f"    reelflow resolve {entry.send.id}"
+        yield ""
+    yield summarize_week(week)
+
+
+def _of_day(day: Day, *, is_today: bool) -> Iterator[str]:
+    today = ", today" if is_today else ""
+    posts = f"{count(len(day.entries), 'post')} ({describe_counts(day.counts)})"
+    yield f"{day.date:%a} {day.date.day} {day.date:%b}{today}: {posts}"
+    for entry in day.entries:
+        caption = one_line(entry.send.caption, LONGEST_CAPTION)
+        yield f"  {local_time(entry.at):%H:%M}  {entry.send.file_name}{f'  {caption}' if caption else ''}"
+        yield from (_of_account(entry, outcome) for outcome in entry.outcomes)
+
+
+def _of_account(entry: Entry, outcome: Outcome) -> str:
+    return f"         {outcome.account.label:32} {entry.word(outcome):12} {outcome.link or outcome.detail}".rstrip()
+
+
+def _when(entry: Entry) -> str:
+    at = local_time(entry.at)
+    return f"{at:%a} {at.day} {at:%b}, {at:%H:%M}"
