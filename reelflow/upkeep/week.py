@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 
 from reelflow.records.post_states import ALARMING, WORDS, PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -53,7 +54,7 @@ class Entry:
         """When it was or is to be published, in Unix seconds."""
         return self.send.published_at
 
-    @property
+    @cached_property
     def counts(self) -> Counter[str]:
         """Its accounts by outcome."""
         return Counter(self.word(outcome) for outcome in self.outcomes)
@@ -80,14 +81,15 @@ class Day:
     date: date
     entries: tuple[Entry, ...]
 
-    @property
+    @cached_property
     def counts(self) -> Counter[str]:
         """Its publications (a post at one account each) by outcome."""
-        return sum((entry.counts for entry in self.entries), Counter[str]())
+        return _sum(entry.counts for entry in self.entries)
 
-    def of_account(self, label: str) -> int:
-        """How many posts it has for an account."""
-        return sum(o.account.label == label for entry in self.entries for o in entry.outcomes)
+    @cached_property
+    def accounts(self) -> Counter[str]:
+        """Its publications by account."""
+        return Counter(outcome.account.label for entry in self.entries for outcome in entry.outcomes)
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,12 @@ class Week:
         """Every post of these days, in the order of their times."""
         return (entry for day in self.days for entry in day.entries)
 
-    @property
+    @cached_property
     def counts(self) -> Counter[str]:
         """Publications (a post at one account each) by outcome."""
-        return sum((day.counts for day in self.days), Counter[str]())
+        return _sum(day.counts for day in self.days)
 
+    @cached_property
     def accounts(self) -> dict[str, Counter[str]]:
         """Publications by account and outcome; accounts in the order of the alphabet."""
         found: dict[str, Counter[str]] = {}
@@ -197,6 +200,13 @@ def is_alarming(word: str) -> bool:
 def local_time(moment: float) -> datetime:
     """A moment in the time zone that people read."""
     return datetime.fromtimestamp(moment, shown_zone())
+
+
+def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
+    total = Counter[str]()
+    for each in counters:
+        total.update(each)
+    return total
 
 
 def _date_of(moment: float) -> date:

@@ -70,7 +70,10 @@ def summarize_week(week: Week) -> str:
     waits["unconfirmed"] = sum(len(entry.outcomes) for entry in week.unconfirmed)
     posts = sum(len(day.entries) for day in week.days)
     told = describe_counts(week.counts)
-    first = f"{_day(week.first)} to {_day(week.last)}: {count(posts, 'post')}{f' ({told})' if told else ''}."
+    first = (
+        f"{_day(week.first)} to {_day(week.last)}".replace(BLANK, " ")
+        + f": {count(posts, 'post')}{f' ({told})' if told else ''}."
+    )
     return first + (f" Waiting for you: {describe_counts(waits)}." if waits.total() else " Nothing waits for you.")
 
 
@@ -142,7 +145,7 @@ def _reasons(entry: Entry) -> str:
 
 def _accounts(week: Week) -> list[str]:
     """All posts by account and outcome, and by account and day."""
-    by_account = week.accounts()
+    by_account = week.accounts
     if not by_account:
         return []
     labels = sorted(by_account, key=lambda label: -by_account[label].total())[:MOST_ROWS]
@@ -160,7 +163,7 @@ def _accounts(week: Week) -> list[str]:
     ]
     parts = _parts(week)
     for days in parts:
-        numbers = {label: Counter({d.date: d.of_account(label) for d in days}) for label in labels}
+        numbers = {label: Counter({d.date: d.accounts[label] for d in days}) for label in labels}
         if left:
             all_ = Counter({d.date: d.counts.total() for d in days})
             numbers[_others(left)] = all_ - sum(numbers.values(), Counter[date]())
@@ -212,8 +215,9 @@ def _days(week: Week, most: int, posters: int) -> list[str]:
         if days or more:
             lines += [title, ""]
         for day in days:
-            lines += _of_day(week, day, listed[day.date], pictures, is_open=day.date in opened)
-        lines += more
+            if listed[day.date]:
+                lines += _of_day(week, day, listed[day.date], pictures, is_open=day.date in opened)
+        lines += _and_more(sum(len(day.entries) for day in days if not listed[day.date]), " on other days") + more
     return lines or ["No posts in these days.", ""]
 
 
@@ -236,7 +240,7 @@ def _of_day(week: Week, day: Day, entries: Sequence[Entry], pictures: Mapping[st
         "Outcome": [_outcomes(e) for e in entries],
         "Run": [_run(e) for e in entries],
     }
-    lines = [*(table(columns) if entries else []), "", *_and_more(len(day.entries) - len(entries))]
+    lines = [*table(columns), "", *_and_more(len(day.entries) - len(entries))]
     return _foldable(title, lines, is_open=is_open)
 
 
@@ -276,8 +280,8 @@ def _listed(accounts: Iterable[str]) -> str:
     return ",<br>".join(", ".join(found[n : n + 2]) for n in range(0, len(found), 2))
 
 
-def _and_more(number: int) -> list[str]:
-    return [f"… and {count(number, 'more post')}", ""] if number > 0 else []
+def _and_more(number: int, where: str = "") -> list[str]:
+    return [f"… and {count(number, 'more post')}{where}", ""] if number > 0 else []
 
 
 def _others(number: int) -> str:
@@ -306,7 +310,7 @@ def _name(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{one_line(text, LONGEST_NAME).replace('`', '').replace('|', '')}`"
+    return f"`{re.sub('[`|<>]', '', one_line(text, LONGEST_NAME))}`"
 
 
 def _day(day: date) -> str:

@@ -1,0 +1,198 @@
+"""The page of the week as an artifact of a real Prefect server, its files, and the command."""
+
+import json
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import Artifact
+from support.commands import reelflow
+from support.seen import logs_of
+
+from blocks import TaislyAccount, TikMatrixHost
+from flows.publish import publish_video
+from flows.warm_up import warm_up_accounts
+from flows.week import show_week
+from reelflow.phones.form import WarmUpForm
+from reelflow.posts.form import PostForm
+from reelflow.upkeep.form import WeekForm
+from tasks.ledger import close_ledgers
+from tasks.upkeep.week import KEY, refresh_week
+
+pytestmark = pytest.mark.usefixtures("server")
+Clip = Callable[[str], Path]
+LATER = datetime.now(UTC) + timedelta(days=3)
+
+
+@pytest.fixture(autouse=True)
+def _no_page(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No version of the page is there when a test begins, and posters are kept in the test's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with get_client(sync_client=True) as client:
+        for version in _versions():
+            client.delete_artifact(version.id)
+
+
+@pytest.fixture
+def taisly(sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(
+        api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01,
+        unconfirmed_after_minutes=0,
+    )  # fmt: skip
+
+
+def _publish(taisly: TaislyAccount, video: Path, **form: Any) -> Any:
+    values = {"video": str(video), "accounts": ["x"], "watch_minutes": 1} | form
+    return publish_video(taisly, PostForm(**values), return_state=True)
+
+
+def _versions() -> list[Artifact]:
+    """Of the page, as the server has them."""
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[KEY])))
+
+
+def _page() -> str:
+    (version,) = _versions()
+    return str(version.data)
+
+
+def test_the_page_shows_what_is_out_what_comes_and_what_waits(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """With posters, links, the runs, and the phone tasks of the past days."""
+    published = _publish(taisly, clip("small.mp4"), caption="out")
+    _publish(taisly, clip("good.mp4"), caption="later", scheduled_for=LATER, watch_minutes=0)
+    sandbox.fail_next(platform="X", reason="Session expired")
+    _publish(taisly, clip("small.mp4"), caption="failed", repeat=1)
+    sandbox.order_fault("status_before", "POST", "/api/private/post", status=500)
+    _publish(taisly, clip("recommended.mp4"), caption="unconfirmed", repeat=1)
+    host = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=["R58N01SANDBOX"], poll_seconds=0.01)
+    warm_up_accounts(host, WarmUpForm(devices=["all"], watch_minutes=1), return_state=True)
+
+    state = show_week(return_state=True)
+
+    page = _page()
+    assert state.message is not None
+    assert "4 posts (1 published, 1 scheduled, 1 unconfirmed, 1 failed)" in state.message
+    assert state.message.endswith("Waiting for you: 1 unconfirmed, 1 failed.")
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert "Session expired" in page.partition("## Today")[0]
+    assert "](https://" in page
+    assert f"(../../runs/flow-run/{published.state_details.flow_run_id})" in page
+    assert "1 of 1 phone task completed" in page
+
+
+def test_only_the_newest_version_is_kept(taisly: TaislyAccount, clip: Clip) -> None:
+    """The server's database does not grow with each refresh."""
+    for number in range(3):
+        show_week(return_state=True)
+        assert len(_versions()) == 1, number
+    _publish(taisly, clip("small.mp4"), caption="new")
+    show_week(return_state=True)
+
+    assert "new" in _page()
+
+
+def _refresh() -> None:
+    show_week(return_state=True)
+
+
+def test_of_two_that_are_made_at_once_one_is_left() -> None:
+    """Neither deletes what is newer than its own."""
+    for _ in range(3):
+        runs = [threading.Thread(target=copy_context().run, args=(_refresh,)) for _ in range(3)]
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join()
+        assert _versions()
+
+    show_week(return_state=True)
+    assert len(_versions()) == 1
+
+
+def test_a_video_that_has_gone_has_no_poster(taisly: TaislyAccount, clip: Clip, tmp_path: Path) -> None:
+    """Its post is shown all the same."""
+    video = tmp_path / "gone.mp4"
+    video.write_bytes(clip("small.mp4").read_bytes())
+    _publish(taisly, video)
+    video.unlink()
+
+    state = show_week(return_state=True)
+
+    assert state.is_completed()
+    assert "**gone.mp4**" in _page()
+    assert "<img" not in _page()
+
+
+def test_files_are_written_on_request(taisly: TaislyAccount, clip: Clip, tmp_path: Path) -> None:
+    """And named in the message; one that cannot be written fails the run, with its sentence."""
+    _publish(taisly, clip("small.mp4"), caption="=1+1")
+
+    state = show_week(WeekForm(csv=str(tmp_path / "week.csv"), ics=str(tmp_path / "week.ics")), return_state=True)
+    failed = show_week(WeekForm(csv=str(tmp_path / "none" / "week.csv")), return_state=True)
+    mistaken = show_week(WeekForm(csv=str(clip("small.mp4"))), return_state=True)
+
+    assert state.message is not None
+    assert state.message.endswith(f"Written: {tmp_path / 'week.csv'}, {tmp_path / 'week.ics'}.")
+    assert ",'=1+1," in (tmp_path / "week.csv").read_text("utf-8-sig")
+    assert "SUMMARY:X: small.mp4" in (tmp_path / "week.ics").read_text()
+    assert failed.is_failed()
+    assert "cannot be written: No such file or directory" in str(failed.message)
+    assert mistaken.is_failed()
+    assert "must end in .csv" in str(mistaken.message)
+    assert clip("small.mp4").stat().st_size > 1000
+
+
+def test_a_campaign_refreshes_the_page_and_never_fails_by_it(
+    taisly: TaislyAccount, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with the ledger."""
+
+    @flow(name="campaign")
+    def campaign() -> str:
+        """As the end of a campaign."""
+        refresh_week()
+        return "done"
+
+    _publish(taisly, clip("small.mp4"), caption="of the campaign")
+    assert campaign() == "done"
+    assert "of the campaign" in _page()
+
+    close_ledgers()
+    monkeypatch.setenv("REELFLOW_LEDGER_URL", f"sqlite:///{tmp_path / 'another.db'}")
+    state = campaign(return_state=True)
+    assert state.is_completed()
+    assert "The page of the week could not be made" in logs_of(state)
+
+
+def test_the_command_lists_every_post_by_day(taisly: TaislyAccount, sandbox: Any, clip: Clip, tmp_path: Path) -> None:
+    """For people; for programs one object per line, as `reelflow posts` has it; and as files."""
+    _publish(taisly, clip("small.mp4"), caption="out")
+    _publish(taisly, clip("good.mp4"), caption="later", scheduled_for=LATER, watch_minutes=0)
+    sandbox.order_fault("status_before", "POST", "/api/private/post", status=500)
+    _publish(taisly, clip("recommended.mp4"), caption="unconfirmed", repeat=1)
+
+    done = reelflow("week", "--csv", str(tmp_path / "week.csv"))
+    rows = [json.loads(line) for line in reelflow("week", "--json").stdout.splitlines()]
+    posts = [json.loads(line) for line in reelflow("posts", "--json").stdout.splitlines()]
+    today = reelflow("week", "--days-back", "0", "--days-ahead", "0", "--json")
+    mistake = reelflow("week", "--ics", "week.csv")
+
+    assert done.returncode == 0
+    assert ", today: 2 posts (1 published, 1 unconfirmed)" in done.stdout
+    assert "reelflow resolve " in done.stdout
+    assert "Written: " in done.stdout
+    assert done.stdout.index("small.mp4") < done.stdout.index("good.mp4")
+    assert sorted(row["caption"] for row in rows) == ["later", "out", "unconfirmed"]
+    assert {row["send_id"]: row for row in rows} == {row["send_id"]: row for row in posts}
+    assert len(today.stdout.splitlines()) == 2
+    assert (mistake.returncode, mistake.stdout) == (1, "")
+    assert "must end in .ics" in mistake.stderr
+    assert not _versions()  # only a run makes the page
