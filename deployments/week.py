@@ -10,9 +10,9 @@ from deployments.options import AsJson, FormOptions, read_form, with_options_of
 from deployments.outcomes import send_facts
 from reelflow.records.posts import Outcome
 from reelflow.upkeep.form import WeekForm
-from reelflow.upkeep.week import Day, Entry, Week, describe_counts, local_time
+from reelflow.upkeep.week import Day, Entry, Week, counted, local_time
 from reelflow.upkeep.week_files import check_files, write_files
-from reelflow.wording import count, one_line
+from reelflow.wording import one_line
 
 LONGEST_CAPTION = 60
 """Characters."""
@@ -63,7 +63,7 @@ def _lines(week: Week) -> Iterator[str]:
 
 def _of_day(day: Day, *, is_today: bool) -> Iterator[str]:
     today = ", today" if is_today else ""
-    posts = f"{count(len(day.entries), 'post')} ({describe_counts(day.counts)})"
+    posts = counted(len(day.entries), day.counts)
     yield f"{day.date:%a} {day.date.day} {day.date:%b}{today}: {posts}"
     for entry in day.entries:
         caption = one_line(entry.send.caption, LONGEST_CAPTION)

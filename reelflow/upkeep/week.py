@@ -15,11 +15,12 @@ from reelflow.records.post_states import ALARMING, WORDS, PostState, SendStatus,
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import DAY, shown_zone
 from reelflow.upkeep.form import WeekForm
+from reelflow.wording import count
 
 MOST_OF_A_DAY = 20
 """Posts that a day lists: more than a person looks through."""
-MOST_LISTED = 200
-"""Posts that all days together list, about one kilobyte each; those nearest to now."""
+MOST_LISTED = 450
+"""Posts that all days together list, those nearest to now: every day of three weeks lists as many as it may."""
 MOST_UNCONFIRMED = 30
 """Unconfirmed posts that are listed for a person: each needs a decision."""
 MOST_FAILED = 10
@@ -103,7 +104,8 @@ class Week:
         last: The last day.
         days: Those that have posts, in order.
         unconfirmed: Posts whose fate a person must find out, however old, with these accounts only; the oldest first.
-        failed: Those of these days that failed, were refused or not sent, with these accounts only; the newest first.
+        failed: Those of these days that failed, were refused or not sent, with these accounts only; the nearest to now
+            first.
         later: How many posts are scheduled after the last day.
     """
 
@@ -182,7 +184,7 @@ def make_week(records: Sequence[SendRecord], form: WeekForm, now: float) -> Week
         last=last,
         days=days,
         unconfirmed=_with(entries, "unconfirmed"),
-        failed=_with(shown, "failed", "refused", "not sent")[::-1],
+        failed=_with(sorted(shown, key=lambda e: abs(e.at - now)), "failed", "refused", "not sent"),
         later=sum(len(found) for day, found in by_date.items() if day > last),
     )
 
@@ -190,6 +192,13 @@ def make_week(records: Sequence[SendRecord], form: WeekForm, now: float) -> Week
 def describe_counts(counts: Counter[str]) -> str:
     """Numbers with their words: "3 published, 1 failed"; empty where there are none."""
     return ", ".join(f"{counts[word]} {word}" for word in WORDS_IN_ORDER if counts[word])
+
+
+def counted(posts: int, counts: Counter[str]) -> str:
+    """Posts, and what became of them at their accounts: "2 posts (by account: 3 published, 1 failed)"."""
+    told = describe_counts(counts)
+    by = "" if counts.total() == posts else "by account: "
+    return f"{count(posts, 'post')}{f' ({by}{told})' if told else ''}"
 
 
 def is_alarming(word: str) -> bool:

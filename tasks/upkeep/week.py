@@ -58,11 +58,11 @@ def read_week(ledger: Ledger, form: WeekForm) -> Week:
 def _show(ledger: Ledger, form: WeekForm, week: Week) -> None:
     lines = week_page(week, ledger.task_counts(begin_of(form, week.now)))
     if made := show_markdown(lines, summarize_week(week), key=KEY):
-        _remove_older(made)
+        remove_older(made)
     forget_old_posters()
 
 
-def _remove_older(made: UUID) -> None:
+def remove_older(made: UUID) -> None:
     """Delete the versions before this one; of two that are made at once, the later one stays.
 
     A version is up to a megabyte: one an hour would be 8 GB a year in the server's database.

@@ -26,6 +26,7 @@ from reelflow.upkeep.week import (
     Day,
     Entry,
     Week,
+    counted,
     describe_counts,
     is_alarming,
     local_time,
@@ -68,13 +69,10 @@ def summarize_week(week: Week) -> str:
     """What matters, in one line."""
     waits = Counter({word: week.counts[word] for word in ("failed", "refused", "not sent")})
     waits["unconfirmed"] = sum(len(entry.outcomes) for entry in week.unconfirmed)
-    posts = sum(len(day.entries) for day in week.days)
-    told = describe_counts(week.counts)
-    first = (
-        f"{_day(week.first)} to {_day(week.last)}".replace(BLANK, " ")
-        + f": {count(posts, 'post')}{f' ({told})' if told else ''}."
-    )
-    return first + (f" Waiting for you: {describe_counts(waits)}." if waits.total() else " Nothing waits for you.")
+    told = counted(sum(len(day.entries) for day in week.days), week.counts)
+    days = f"{_day(week.first)} to {_day(week.last)}".replace(BLANK, " ")
+    waiting = f"Waiting for you: {describe_counts(waits)}." if waits.total() else "Nothing waits for you."
+    return f"{days}: {told}. {waiting}"
 
 
 def week_page(week: Week, tasks: TaskCounts = ()) -> list[str]:
@@ -93,7 +91,7 @@ def week_page(week: Week, tasks: TaskCounts = ()) -> list[str]:
 
 
 def _page(week: Week, tasks: TaskCounts, most: int, posters: int) -> list[str]:
-    lines = ["# The week", "", summarize_week(week), "", f"As of {shown(week.now)}.", ""]
+    lines = ["# The week", "", f"As of {shown(week.now)}.", ""]  # both UIs show its description above
     if sum(map(len, week.listed(most).values())) < sum(len(day.entries) for day in week.days):
         lines += ["Long days are cut here, and counted in full. `reelflow week` and the CSV file list every post.", ""]
     lines += _waiting(week, most)
@@ -176,11 +174,11 @@ def _accounts(week: Week) -> list[str]:
 
 def _numbers(rows: Mapping[str, Counter[Any]], titles: Mapping[Any, str]) -> list[str]:
     """A table of numbers, with a row for all; rows and columns without any are omitted."""
-    rows = {_name(label): row for label, row in rows.items() if row.total()}
-    total = sum(rows.values(), Counter[Any]())
-    rows |= {"**All**": total} if len(rows) > 1 else {}
-    columns = {"Account": list(rows), "All": [str(row.total()) for row in rows.values()]}
-    columns |= {title: [str(row[key] or "·") for row in rows.values()] for key, title in titles.items() if total[key]}
+    shown_rows = [(_name(label), row) for label, row in rows.items() if row.total()]
+    total = sum((row for _, row in shown_rows), Counter[Any]())
+    shown_rows += [("**All**", total)] if len(shown_rows) > 1 else []
+    columns = {"Account": [name for name, _ in shown_rows], "Posts": [str(row.total()) for _, row in shown_rows]}
+    columns |= {title: [str(row[key] or "·") for _, row in shown_rows] for key, title in titles.items() if total[key]}
     return table(columns)
 
 
@@ -233,7 +231,7 @@ def _opened(week: Week, listed: Mapping[date, Sequence[Entry]]) -> set[date]:
 
 def _of_day(week: Week, day: Day, entries: Sequence[Entry], pictures: Mapping[str, str], *, is_open: bool) -> list[str]:
     named = {0: "Today, ", 1: "Tomorrow, ", -1: "Yesterday, "}.get((day.date - week.today).days, "")
-    title = f"<b>{named}{_day(day.date)}</b>: {count(len(day.entries), 'post')} ({describe_counts(day.counts)})"
+    title = f"<b>{named}{_day(day.date)}</b>: {counted(len(day.entries), day.counts)}"
     columns = {
         "Time": [f"{local_time(e.at):%H:%M}{pictures.get(e.send.id, '')}" for e in entries],
         "Post": [_post(e) for e in entries],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
@@ -24,7 +25,7 @@ from reelflow.phones.form import WarmUpForm
 from reelflow.posts.form import PostForm
 from reelflow.upkeep.form import WeekForm
 from tasks.ledger import close_ledgers
-from tasks.upkeep.week import KEY, refresh_week
+from tasks.upkeep.week import KEY, refresh_week, remove_older
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -103,18 +104,35 @@ def _refresh() -> None:
     show_week(return_state=True)
 
 
-def test_of_two_that_are_made_at_once_one_is_left() -> None:
-    """Neither deletes what is newer than its own."""
-    for _ in range(3):
-        runs = [threading.Thread(target=copy_context().run, args=(_refresh,)) for _ in range(3)]
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.join()
-        assert _versions()
+def test_runs_at_the_same_time_leave_a_version() -> None:
+    """Whichever of them is the last."""
+    runs = [threading.Thread(target=copy_context().run, args=(_refresh,)) for _ in range(3)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert _versions()
 
-    show_week(return_state=True)
+    _refresh()
     assert len(_versions()) == 1
+
+
+def test_a_run_does_not_delete_the_version_that_a_later_one_has_made() -> None:
+    """Else two at once would delete each other's."""
+
+    @flow(name="two-versions")
+    def two_versions() -> list[Any]:
+        """The first is about to delete what is older, when the second is there already."""
+        return [create_markdown_artifact(key=KEY, markdown=f"version {n}") for n in (1, 2)]
+
+    first, second = two_versions()
+
+    remove_older(first)
+    assert {version.id for version in _versions()} == {first, second}
+    remove_older(second)
+    assert {version.id for version in _versions()} == {second}
+    remove_older(first)  # which is gone
+    assert {version.id for version in _versions()} == {second}
 
 
 def test_a_video_that_has_gone_has_no_poster(taisly: TaislyAccount, clip: Clip, tmp_path: Path) -> None:

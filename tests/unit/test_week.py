@@ -112,6 +112,15 @@ def test_each_outcome_has_its_word_and_is_counted() -> None:
     assert {label: n.total() for label, n in week.accounts.items()} == {"TikTok @mara.bakes": 5, "X @marabakes": 4}
 
 
+def test_numbers_say_what_they_count() -> None:
+    """A post to several accounts has several outcomes."""
+    one = _week(_post(NOW - HOUR, _out(X)))
+    two = _week(_post(NOW - HOUR, _out(X), _out(TIKTOK, PostState.FAILED)))
+
+    assert ": 1 post (1 published)." in summarize_week(one)
+    assert ": 1 post (by account: 1 published, 1 failed)." in summarize_week(two)
+
+
 def test_what_waits_for_a_person_comes_first_with_what_to_do() -> None:
     """An unconfirmed post however old it is, with its send ID; a failed one with its reason."""
     old = _post(NOW - 90 * DAY, _out(X, PostState.UNCONFIRMED, detail="no answer"), id="send-of-old")
@@ -199,7 +208,7 @@ def test_a_thousand_posts_are_cut_with_a_count_and_counted_in_full(clip: Callabl
     today = listed[week.today]
     assert 100_000 < len(page.encode()) < MOST_BYTES
     assert page.count("data:image/jpeg;base64,") == 60
-    assert sum(map(len, listed.values())) == 200
+    assert sum(map(len, listed.values())) == 22 * MOST_OF_A_DAY
     assert len(today) == MOST_OF_A_DAY
     assert min(e.at for e in today) < NOW < max(e.at for e in today)
     assert "… and 28 more posts" in page
@@ -230,8 +239,8 @@ def test_a_year_of_posts_has_few_tables() -> None:
 
     page = _page(*(_post(NOW + n * DAY) for n in range(-366, 366)), form=form)
 
-    assert page.count("<details") == 200 + 4
-    assert "… and 266 more posts on other days" in page
+    assert page.count("<details") == 450 + 4
+    assert "… and 141 more posts on other days" in page
     assert len(page.encode()) < MOST_BYTES
 
 
