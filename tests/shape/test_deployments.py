@@ -40,7 +40,7 @@ def test_a_deployment_is_whole(spec: DeploymentSpec) -> None:
     assert spec.description.endswith(".")
     assert spec.version
     assert spec.tags[0] == TAG
-    assert spec.tags[1:] in (("posts",), ("phones",), ("upkeep",))
+    assert spec.tags[1:] in (("posts",), ("phones",), ("upkeep",), ("posts", "upkeep"))
     assert spec.concurrency["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
     assert spec.job_variables["stream_output"] is False
     assert set(spec.parameters) <= set(flow.parameters.properties)

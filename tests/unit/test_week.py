@@ -274,6 +274,8 @@ def test_a_poster_is_kept_and_forgotten_when_it_is_not_used(clip: Callable[[str]
     (kept,) = folder.iterdir()
     kept.write_bytes(b"kept")
     second = kept_poster(video, changed_before=later, folder=folder)
+    forget_old_posters(folder)
+    assert kept.exists()
     os.utime(kept, (time.time() - KEPT_SECONDS - 1,) * 2)
     forget_old_posters(folder)
     (tmp_path / "file").touch()
