@@ -122,7 +122,7 @@ def save_sandbox_blocks(sandbox: str) -> None:
 
     The other types are registered as well: the page of a form breaks off where it may choose a block of an unknown one.
     """
-    from blocks import BY_SLUG, TaislyAccount, TikMatrixHost
+    from blocks import BY_SLUG, PostingSlots, TaislyAccount, TikMatrixHost
     from blocks.reference import register_block_type
     from reelflow.sandbox.catalog import API_KEY, PHONES
 
@@ -131,6 +131,7 @@ def save_sandbox_blocks(sandbox: str) -> None:
     taisly = {"api_key": API_KEY, "plan": "INFLUENCER", "first_look_seconds": 1}
     _save(TaislyAccount, taisly, base_url=f"{sandbox}/api/private")
     _save(TikMatrixHost, {"phones": PHONES, "poll_seconds": 2}, base_url=f"{sandbox}/api/v1")
+    _save(PostingSlots, {"slots": ["all: daily 9:00, 12:00 and 18:00"]})
 
 
 def _save(block_class: Any, values: dict[str, Any], **address: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from reelflow.campaigns.carrying_out import Carried
 from reelflow.campaigns.posts import CheckedPlan, PlannedPost, Skipped, labels
 from reelflow.campaigns.rows import Plan, RowProblem
-from reelflow.records.post_states import BEING_SENT, IN_FLIGHT, WORDS, PostState
+from reelflow.records.post_states import PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.wording import count, duration
 
@@ -101,7 +101,7 @@ def line_of(number: int, send: Send, outcome: Outcome, *, now: float, detail: st
         account=outcome.account.label,
         caption=send.caption,
         at=datetime.fromtimestamp(send.published_at, UTC),
-        outcome=word_of(send, outcome, now),
+        outcome=outcome_word(send, outcome, now),
         detail=detail,
         link=outcome.link,
         send_id=send.id,
@@ -110,14 +110,11 @@ def line_of(number: int, send: Send, outcome: Outcome, *, now: float, detail: st
     )
 
 
-def word_of(send: Send, outcome: Outcome, now: float) -> str:
-    """The state of a post at one account in a word; `now` in Unix seconds."""
-    if outcome.state in IN_FLIGHT or outcome.state in BEING_SENT:
-        waits = outcome.state is PostState.ACCEPTED and send.scheduled_ms > now * 1000
-        if outcome.state is PostState.CLAIMED:
-            return NOT_SENT
-        return SCHEDULED if waits else OPEN
-    return WORDS[outcome.state]
+def outcome_word(send: Send, outcome: Outcome, now: float) -> str:
+    """What is on record for a post at one account, in a word; `now` in Unix seconds."""
+    if outcome.state is PostState.CLAIMED and is_alive(send.lease_until, now):
+        return OPEN
+    return word_of(outcome.state, is_scheduled=send.status(now) is SendStatus.SCHEDULED)
 
 
 def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[CampaignLine]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 
+from reelflow.records.approvals import OpenQuestion
 from reelflow.records.post_states import ALARMING, WORDS, PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import DAY, shown_zone
@@ -107,6 +108,7 @@ class Week:
         failed: Those of these days that failed, were refused or not sent, with these accounts only; the nearest to now
             first.
         later: How many posts are scheduled after the last day.
+        questions: Runs that wait for a person's approval, the most urgent first.
     """
 
     now: float
@@ -117,6 +119,7 @@ class Week:
     unconfirmed: tuple[Entry, ...]
     failed: tuple[Entry, ...]
     later: int
+    questions: tuple[OpenQuestion, ...] = ()
 
     @property
     def entries(self) -> Iterator[Entry]:
@@ -161,13 +164,16 @@ def records_since(form: WeekForm, now: float) -> float:
     return begin_of(form, now) - DAY
 
 
-def make_week(records: Sequence[SendRecord], form: WeekForm, now: float) -> Week:
+def make_week(
+    records: Sequence[SendRecord], form: WeekForm, now: float, questions: Sequence[OpenQuestion] = ()
+) -> Week:
     """The week around now.
 
     Args:
         records: What the ledger has since `records_since`, and whatever is unconfirmed.
         form: How many days.
         now: Unix seconds.
+        questions: Runs that wait for a person's approval.
     """
     entries = sorted((_entry(send, outcomes, now) for send, outcomes in records), key=lambda e: (e.at, e.send.id))
     today = _date_of(now)
@@ -186,6 +192,7 @@ def make_week(records: Sequence[SendRecord], form: WeekForm, now: float) -> Week
         unconfirmed=_with(entries, "unconfirmed"),
         failed=_with(sorted(shown, key=lambda e: abs(e.at - now)), "failed", "refused", "not sent"),
         later=sum(len(found) for day, found in by_date.items() if day > last),
+        questions=tuple(questions),
     )
 
 

@@ -40,6 +40,7 @@ from tasks.artifacts import plain_text, show_markdown, table
 from tasks.campaigns.check import get_placer
 from tasks.ledger import open_ledger
 from tasks.step import Retry, step
+from tasks.upkeep.week import refresh_week
 
 WITHOUT_TIME = 7 * DAY
 """Seconds for which an answer is waited for where no post has a time."""
@@ -166,6 +167,7 @@ def _ask(
     if any(post.request.scheduled_for is None for post in posts):
         seconds = max(seconds, WITHOUT_TIME)
     show_markdown(lines, f"Waiting for your approval: {what}")
+    refresh_week()
     alarm_waiting(str(flow_run.id), str(flow_run.name), what, question)
     answer = suspend_flow_run(
         wait_for_input=CampaignApproval.with_initial_data(description="\n".join(lines)),

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect.logging.loggers import flow_run_logger
 
-from reelflow.campaigns.report import NOT_SENT, OPEN, WORST_FIRST, word_of
+from reelflow.campaigns.report import NOT_SENT, OPEN, WORST_FIRST, outcome_word
 from reelflow.errors import ReelflowError
 from reelflow.records.posts import SendRecord
 from tasks.cancelled import tell_cancelled
@@ -40,7 +40,7 @@ def cancelled_message(records: Sequence[SendRecord], now: float) -> str:
         records: The sends of the run.
         now: Unix seconds.
     """
-    numbers = Counter(word_of(send, outcome, now) for send, outcomes in records for outcome in outcomes)
+    numbers = Counter(outcome_word(send, outcome, now) for send, outcomes in records for outcome in outcomes)
     parts = [f"{numbers[word]} {word}" for word in WORST_FIRST if numbers[word] and word != NOT_SENT]
     if not parts:
         return "The run was cancelled. It posted nothing."

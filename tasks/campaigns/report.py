@@ -42,6 +42,7 @@ from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, detail_of
 from tasks.step import Retry, step
+from tasks.upkeep.week import refresh_week
 
 MOST_LINES = 300
 """Lines of the report; the CSV has all of them."""
@@ -73,7 +74,9 @@ def report_campaign(
     records = {send.id: (send, its) for send, its in ledger.sends({i for c in carried for i in c.send_ids})}
     details = {(send.id, o.account.id): detail_of(send, o) for send, its in records.values() for o in its}
     lines = lines_of_carried(carried, records, details, ledger.now())
-    return _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)])
+    report = _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)])
+    refresh_week()
+    return report
 
 
 def final_state(report: CampaignReport) -> State[Any]:

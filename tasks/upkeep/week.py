@@ -52,7 +52,7 @@ def refresh_week() -> None:
 def read_week(ledger: Ledger, form: WeekForm) -> Week:
     """The week as the ledger has it now."""
     now = ledger.now()
-    return make_week(ledger.recent_sends(records_since(form, now)), form, now)
+    return make_week(ledger.recent_sends(records_since(form, now)), form, now, ledger.open_questions())
 
 
 def _show(ledger: Ledger, form: WeekForm, week: Week) -> None:

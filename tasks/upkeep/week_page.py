@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from reelflow.records.approvals import OpenQuestion
 from reelflow.records.phone_states import TaskState
 from reelflow.records.posts import Outcome
 from reelflow.tikmatrix.scripts import JOBS
@@ -71,7 +72,10 @@ def summarize_week(week: Week) -> str:
     waits["unconfirmed"] = sum(len(entry.outcomes) for entry in week.unconfirmed)
     told = counted(sum(len(day.entries) for day in week.days), week.counts)
     days = f"{_day(week.first)} to {_day(week.last)}".replace(BLANK, " ")
-    waiting = f"Waiting for you: {describe_counts(waits)}." if waits.total() else "Nothing waits for you."
+    told_waits = [describe_counts(waits)] if waits.total() else []
+    if week.questions:
+        told_waits.insert(0, f"{count(sum(q.posts for q in week.questions), 'post')} to approve")
+    waiting = f"Waiting for you: {', '.join(told_waits)}." if told_waits else "Nothing waits for you."
     return f"{days}: {told}. {waiting}"
 
 
@@ -101,9 +105,11 @@ def _page(week: Week, tasks: TaskCounts, most: int, posters: int) -> list[str]:
 
 def _waiting(week: Week, most: int) -> list[str]:
     """What a person must decide or mend, and how."""
-    if not (week.unconfirmed or week.failed):
+    if not (week.questions or week.unconfirmed or week.failed):
         return []
     lines = ["## Waiting for you", ""]
+    if week.questions:
+        lines += ["### To approve", "", ADVICE["run", "WAITING"], "", *_questions(week.questions)]
     if week.unconfirmed:
         lines += ["### Unconfirmed", "", ADVICE["post", "UNCONFIRMED"], ""]
         lines += _waiting_table(week.unconfirmed, min(most, MOST_UNCONFIRMED), with_ids=True)
@@ -118,6 +124,17 @@ def _waiting(week: Week, most: int) -> list[str]:
     return lines
 
 
+def _questions(questions: Sequence[OpenQuestion]) -> list[str]:
+    rows = questions[:MOST_UNCONFIRMED]
+    columns = {
+        "Posts": [str(question.posts) for question in rows],
+        "First due": [shown(question.first) if question.first else "at once" for question in rows],
+        "Asked": [shown(question.asked_at) for question in rows],
+        "Run": [_run(question.flow_run) for question in rows],
+    }
+    return [*table(columns), "", *_and_more(len(questions) - len(rows))]
+
+
 def _waiting_table(entries: Sequence[Entry], most: int, *, with_ids: bool) -> list[str]:
     rows = entries[:most]
     ids = [f"<br>{_code(entry.send.id)}" if with_ids else "" for entry in rows]
@@ -127,7 +144,7 @@ def _waiting_table(entries: Sequence[Entry], most: int, *, with_ids: bool) -> li
             _name(e.send.file_name) + i for e, i in zip(rows, ids, strict=True)
         ],
         "Where and why": [_reasons(entry) for entry in rows],
-        "Run": [_run(entry) for entry in rows],
+        "Run": [_run(entry.send.flow_run) for entry in rows],
     }
     return [*table(columns), "", *_and_more(len(entries) - most)]
 
@@ -236,7 +253,7 @@ def _of_day(week: Week, day: Day, entries: Sequence[Entry], pictures: Mapping[st
         "Time": [f"{local_time(e.at):%H:%M}{pictures.get(e.send.id, '')}" for e in entries],
         "Post": [_post(e) for e in entries],
         "Outcome": [_outcomes(e) for e in entries],
-        "Run": [_run(e) for e in entries],
+        "Run": [_run(e.send.flow_run) for e in entries],
     }
     lines = [*table(columns), "", *_and_more(len(day.entries) - len(entries))]
     return _foldable(title, lines, is_open=is_open)
@@ -298,8 +315,8 @@ def _pictures(entries: Sequence[Entry]) -> dict[str, str]:
     return found
 
 
-def _run(entry: Entry) -> str:
-    run = entry.send.flow_run or ""
+def _run(run: str | None) -> str:
+    run = run or ""
     return f"[run]({RUN}{run})" if _ID.fullmatch(run) else ""
 
 

@@ -136,7 +136,7 @@ def test_setup_creates_everything_once_and_teardown_removes_it(own_server: Serve
     assert schedule["active"] is True
     assert schedule["schedule"]["timezone"] == "Europe/Berlin"
     assert {d["name"] for d in deployments.values() if any(s["active"] for s in d["schedules"])} == {
-        "04-show-week", "finish-phone-tasks", "check-connections", "watch-runs",
+        "05-show-week", "finish-phone-tasks", "check-connections", "watch-runs",
     }  # fmt: skip
     assert "taisly_sandbox" not in dry.stdout + first.stdout + second.stdout
     assert "block_document_id" in str(deployments["01-publish-video"]["parameters"])  # the form preselects it
