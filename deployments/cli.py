@@ -156,6 +156,8 @@ _add(app, {
     "posts:resolve":
         "Resolve an unconfirmed post: record that it was published, or that it may be sent again. Sends nothing.",
     "posts:cancel": "Cancel a scheduled post before it is published. Taisly deletes it permanently.",
+    "release:release":
+        "Release accounts that are on hold after several failures in a row, or list them. Sends nothing.",
     "posts:accounts": "List the accounts that are connected in Taisly, under the names that --to and the forms take.",
 })  # fmt: skip
 plan = App(name="plan", help="Write and check the plan of a campaign. Needs no server.")

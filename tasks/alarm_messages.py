@@ -13,7 +13,13 @@ MOST_LINES = 20
 """A message names so many; what is more is counted."""
 _ENDED = {"GONE": "gone from TikMatrix", "LATE": "late or stuck", "WAITING": "waiting for your approval"}
 """States that are not their own word."""
-_NOUNS = {"post": "post", "phone task": "phone task", "phone request": "request to TikMatrix", "run": "run"}
+_NOUNS = {
+    "post": "post",
+    "hold": "account",
+    "phone task": "phone task",
+    "phone request": "request to TikMatrix",
+    "run": "run",
+}
 _PLURALS = {"phone request": "requests to TikMatrix"}
 ADVICE = {
     ("post", "FAILED"): (
@@ -25,6 +31,11 @@ ADVICE = {
     ("post", "UNCONFIRMED"): (
         "It may or may not have been published. Check the account, then run resolve-post with the send ID and choose "
         "'published' or 'not published'."
+    ),
+    ("hold", "ON HOLD"): (
+        "Campaigns send nothing more there, and what they have for it waits. Fix the cause: if its session expired, "
+        "reconnect the account in Taisly. Then release it: 'Release accounts' in the form, or `reelflow release` with "
+        "its name."
     ),
     ("phone task", "FAILED"): "To repeat a task, run manage-phone-tasks with the action 'retry' and its task ID.",
     ("phone task", "GONE"): (

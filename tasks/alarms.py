@@ -21,7 +21,8 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as this_run
 
-from reelflow.errors import PublishFailed, ReelflowError, RunFailed, RunSkipped
+from reelflow.campaigns.report import CampaignReport
+from reelflow.errors import CampaignFailed, PublishFailed, ReelflowError, RunFailed, RunSkipped
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.posts.report import PublishReport
@@ -268,6 +269,8 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
         if error.failures:
             posts.append(_failed_run(flow_run, " ".join(error.failures)))
         return posts
+    if isinstance(error, CampaignFailed) and isinstance(error.report, CampaignReport) and error.report.only_held:
+        return []  # each hold has one alarm of its own, whichever run it keeps from sending
     if isinstance(error, RunSkipped):
         return [_run_alarm(run, flow_run.name, "SKIPPED", state.message or "Skipped.", "late")]
     return [_failed_run(flow_run, state.message or "It failed.")]

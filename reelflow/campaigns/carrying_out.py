@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
-from reelflow.campaigns.posts import PlannedPost
+from reelflow.campaigns.posts import Held, PlannedPost
 from reelflow.errors import Busy, InputError, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
+from reelflow.records.holds import Hold
 from reelflow.records.posts import PostRequest
 from reelflow.time_zones import shown
 
@@ -33,6 +35,14 @@ class TimePassed(InputError):
     """The moment of a post has passed, or is about to, before it was sent. Nothing was sent."""
 
 
+class OnHold(InputError):
+    """Accounts of a post are on hold. Nothing was sent."""
+
+    def __init__(self, holds: Sequence[Hold]) -> None:
+        super().__init__(" ".join(map(hold_sentence, holds)))
+        self.holds = holds
+
+
 @dataclass(frozen=True)
 class Carried:
     """What became of a post that was to be sent.
@@ -42,12 +52,20 @@ class Carried:
         send_ids: The sends that carry it.
         sent_now: Whether this run made one of them.
         failure: Why it was not sent; empty if it was.
+        held: Accounts that it was to be sent to, and was not since they are on hold; `post` is without them.
     """
 
     post: PlannedPost
     send_ids: frozenset[str] = frozenset()
     sent_now: bool = False
     failure: str = ""
+    held: tuple[Hold, ...] = ()
+
+    @property
+    def not_sent_to(self) -> list[Held]:
+        """What was not sent since an account is on hold. A slot is not shown: it may pass until the release."""
+        request, at = self.post.request, None if self.post.slots else self.post.request.scheduled_for
+        return [Held(self.post.number, request.video.path.name, request.caption, at, hold) for hold in self.held]
 
 
 @dataclass
@@ -74,12 +92,13 @@ class Carrier:
         self._stopped = ""
         self._outage_left = OUTAGE_SECONDS
         self._lock = threading.Lock()
+        self._told = set[str]()
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
         """Send posts, the first ones first; the result of each, in the same order.
 
         Never raises for what one post meets. If the ledger cannot be used, the key is refused, or Taisly cannot be
-        reached for long, the rest is left unsent.
+        reached for long, the rest is left unsent; if an account gets on hold, the rest is sent to the others only.
         """
         found: dict[int, Carried] = {}
         pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="reelflow-send")
@@ -96,11 +115,28 @@ class Carrier:
         return [found[place] for place in range(len(posts))]
 
     def _carry(self, post: PlannedPost) -> Carried:
+        held, settled = list[Hold](), frozenset[str]()
+        while post.request.accounts:
+            try:
+                return replace(self._try(post, settled), held=tuple(held))
+            except OnHold as error:
+                try:
+                    wanted = {a.id for a in self.taisly.ledger.claimable(post.request, service=self.taisly.service)}
+                except LedgerUnavailable as gone:
+                    return replace(self._failed(post, gone, stops=True), held=tuple(held))
+                held += [hold for hold in error.holds if hold.account.id in wanted]
+                settled |= {hold.account.id for hold in error.holds} - wanted  # sent before: only reported
+                post = self._without(post, error.holds, wanted)
+        return Carried(post, held=tuple(held))
+
+    def _try(self, post: PlannedPost, settled: frozenset[str]) -> Carried:
         for _ in range(MOVES + 1):
             if self._stopped:
                 return Carried(post, failure=self._stopped)
             try:
-                return self._send(post)
+                return self._send(post, settled)
+            except OnHold:
+                raise
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
@@ -118,11 +154,13 @@ class Carrier:
                 return self._failed(post, error)
         return Carried(post, failure="Its slot passed again and again before it could be sent. Start the run again.")
 
-    def _send(self, post: PlannedPost) -> Carried:
+    def _send(self, post: PlannedPost, settled: frozenset[str]) -> Carried:
         def look_again() -> None:
+            self._check_holds(post.request, settled)
             check_time(post.request, self.taisly.ledger.now())
             self.before_upload()
 
+        self._check_holds(post.request, settled)
         check_time(post.request, self.taisly.ledger.now())
         result = send_post(
             self.taisly,
@@ -135,6 +173,23 @@ class Carrier:
         with self._lock:
             self._outage_left = OUTAGE_SECONDS
         return Carried(post, frozenset(result.send_ids), result.sent_now)
+
+    def _check_holds(self, request: PostRequest, settled: frozenset[str]) -> None:
+        """Raise OnHold if an account is on hold that the post may still be sent to."""
+        wanted = {account.id for account in request.accounts} - settled
+        if holds := [h for h in self.taisly.ledger.on_hold(self.taisly.service) if h.account.id in wanted]:
+            raise OnHold(holds)
+
+    def _without(self, post: PlannedPost, holds: Sequence[Hold], wanted: set[str]) -> PlannedPost:
+        """The post without those of its accounts that are on hold and still wanted it."""
+        omitted = {hold.account.id: hold for hold in holds if hold.account.id in wanted}
+        with self._lock:
+            new = [hold for account, hold in omitted.items() if account not in self._told]
+            self._told.update(omitted)
+        for hold in new:
+            log.warning("%s", hold_sentence(hold))
+        accounts = [account for account in post.request.accounts if account.id not in omitted]
+        return replace(post, request=post.request.model_copy(update={"accounts": accounts}))
 
     def _failed(self, post: PlannedPost, error: ReelflowError, *, stops: bool = False) -> Carried:
         if stops:

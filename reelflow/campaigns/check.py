@@ -11,6 +11,7 @@ from datetime import datetime
 from reelflow.campaigns.already import Already
 from reelflow.campaigns.columns import caption_column
 from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.holds import read_holds, without_held
 from reelflow.campaigns.placing import Placer
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped, problem_of
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
@@ -60,19 +61,22 @@ class Checker:
     def check(self, plan: Plan, now: datetime) -> CheckedPlan:
         """What of a plan can be sent when, what is out already, and what is wrong. Reserves and sends nothing.
 
+        Accounts that the form releases are released first, so that the plan is sent to them, too.
+
         Raises:
             ServiceError: Taisly does not answer.
             LedgerUnavailable: the ledger cannot be read.
         """
-        self._problems = list(plan.problems)
         found = CheckedPlan(others=self.placer.others)
+        held = read_holds(self.taisly, self.form, found, patience=self.placer.options.patience)
+        self._problems = [*plan.problems, *found.problems]
         videos = read_videos([row.video for row in plan.rows if row.video], self.folder, self.progress)
         drafts = [draft for row in plan.rows for draft in self._drafts(row, videos)]
         records = self.taisly.ledger.sends_of_videos(self.taisly.service, {d.video.sha256 for d in drafts})
         kept = self.taisly.ledger.reservations(self.taisly.service, {d.video.sha256 for d in drafts})
         already = Already(records, kept, self.form, self.taisly.ledger.now())
         left = [again for draft in drafts if (again := already.to_send(draft, found)) is not None]
-        left = self._without_passed(left, found, now)
+        left = without_held(self._without_passed(left, found, now), held, found)
         accounts = {draft.account.id for draft in left}
         taken = self.taisly.ledger.taken_moments(self.taisly.service, accounts, self.placer.others)
         apart = self.form.minutes_apart * 60

@@ -96,6 +96,11 @@ class CampaignForm(Form):
         19, "Skip if later than (minutes)", "A run of a schedule sends nothing if nothing was there to start it for "
         "longer than this.", 30, advanced=True, ge=0, le=10080,
     )  # fmt: skip
+    release_accounts: list[str] = entry(
+        20, "Release accounts", "An account that failed 3 times in a row is on hold: nothing is sent there. Name it "
+        "here, or 'all', once the cause is fixed. Not in a schedule, which would release it each time.", [],
+        advanced=True, choices="accounts",
+    )  # fmt: skip
 
     @property
     def name(self) -> str:

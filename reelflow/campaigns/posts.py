@@ -10,6 +10,7 @@ from typing import Literal
 from reelflow.campaigns.rows import PlanRow, RowProblem
 from reelflow.errors import InputError
 from reelflow.records.campaigns import SlotRequest, Taken
+from reelflow.records.holds import Hold
 from reelflow.records.posts import Account, Outcome, PostRequest, Send, Video
 
 
@@ -70,6 +71,17 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Held:
+    """A row that is not sent to an account, since that is on hold; `at` is its fixed time."""
+
+    number: int
+    file: str
+    caption: str
+    at: datetime | None
+    hold: Hold
+
+
 @dataclass
 class CheckedPlan:
     """What checking a plan has found.
@@ -79,6 +91,8 @@ class CheckedPlan:
         posts: The same, each with the time that it would have now, in the order of their times.
         known: What is out, scheduled or open already.
         skipped: What is not sent although its row is right.
+        held: What is not sent since its account is on hold.
+        released: What was on hold, and was released as the form asked.
         problems: What is wrong, in the order of the rows.
         warnings: What may be unwanted, by row: it is sent all the same.
         others: When accounts have posts in Taisly that the ledger does not know.
@@ -89,6 +103,8 @@ class CheckedPlan:
     posts: list[PlannedPost] = field(default_factory=list)
     known: list[Known] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    released: list[Hold] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
     warnings: list[tuple[int, str]] = field(default_factory=list)
     others: Taken = field(default_factory=dict)

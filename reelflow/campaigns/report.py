@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.campaigns.carrying_out import Carried
-from reelflow.campaigns.posts import CheckedPlan, PlannedPost, Skipped, labels
+from reelflow.campaigns.holds import hold_sentence
+from reelflow.campaigns.posts import CheckedPlan, Held, PlannedPost, Skipped, labels
 from reelflow.campaigns.rows import Plan, RowProblem
 from reelflow.records.post_states import PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -19,11 +20,12 @@ PUBLISHED, SCHEDULED, OPEN, FAILED, REFUSED, UNCONFIRMED = (
     "published", "scheduled", "open", "failed", "refused", "unconfirmed",
 )  # fmt: skip
 NOT_SENT, SKIPPED, WRONG, CANCELLED, WOULD_SEND = "not sent", "skipped", "wrong", "cancelled", "ready"
+HELD = "held"
 WORST_FIRST = (
-    WRONG, FAILED, REFUSED, UNCONFIRMED, NOT_SENT, OPEN, PUBLISHED, SCHEDULED, WOULD_SEND, CANCELLED, SKIPPED,
+    WRONG, FAILED, REFUSED, UNCONFIRMED, HELD, NOT_SENT, OPEN, PUBLISHED, SCHEDULED, WOULD_SEND, CANCELLED, SKIPPED,
 )  # fmt: skip
 """The order in which a summary names what became of posts: what a person must act on comes first."""
-TROUBLE = frozenset({WRONG, FAILED, REFUSED, UNCONFIRMED, NOT_SENT})
+TROUBLE = frozenset({WRONG, FAILED, REFUSED, UNCONFIRMED, HELD, NOT_SENT})
 
 
 class CampaignLine(BaseModel):
@@ -88,6 +90,11 @@ class CampaignReport(BaseModel):
         return any(line.outcome in TROUBLE for line in self.lines)
 
     @property
+    def only_held(self) -> bool:
+        """Whether all its trouble is that accounts are on hold."""
+        return {line.outcome for line in self.lines} & TROUBLE == {HELD}
+
+    @property
     def is_partly_out(self) -> bool:
         """Whether something of it is out, or will be."""
         return any(line.outcome in (PUBLISHED, SCHEDULED, OPEN) for line in self.lines)
@@ -141,6 +148,22 @@ def lines_of_skipped(skipped: Iterable[Skipped]) -> list[CampaignLine]:
     ]
 
 
+def lines_of_held(held: Iterable[Held]) -> list[CampaignLine]:
+    """Rows that are right, and not sent to an account that is on hold."""
+    return [
+        CampaignLine(
+            number=h.number,
+            video=h.file,
+            account=h.hold.account.label,
+            caption=h.caption,
+            at=h.at,
+            outcome=HELD,
+            detail=hold_sentence(h.hold),
+        )
+        for h in held
+    ]
+
+
 def lines_of_problems(plan: Plan, problems: Sequence[RowProblem]) -> list[CampaignLine]:
     """A line for each wrong row; all that is wrong with it."""
     names = {row.number: row.video.replace("\\", "/").rpartition("/")[2] for row in plan.rows}
@@ -180,6 +203,7 @@ def lines_of_carried(
                     lines.append(line_of(number, send, outcome, now=now, detail=detail, is_new=new))
         if each.failure:
             lines += line_of_post(each.post, NOT_SENT, each.failure)
+        lines += lines_of_held(each.not_sent_to)
     return lines
 
 

@@ -177,6 +177,19 @@ approvals = sa.Table(
     sa.UniqueConstraint("flow_run", "digest", name="one_answer_a_post"),
     sa.Index("approvals_by_answer", "answer", "until"),
 )
+holds = sa.Table(
+    "holds",  # how many posts of an account failed in a row, and whether it is on hold for that
+    metadata,
+    sa.Column("service", _S(200), primary_key=True),
+    sa.Column("account_id", _S(200), primary_key=True),
+    sa.Column("platform", _S(50), nullable=False),
+    sa.Column("name", _T, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("since", _F, nullable=False),
+    sa.Column("reason", _T, nullable=False),
+    sa.Column("held_at", _F),
+    sa.Column("released_at", _F),
+)
 phone_requests = sa.Table(
     "phone_requests",
     metadata,

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.errors import ClaimLost
-from reelflow.ledger.alarms import AlarmLedger
 from reelflow.ledger.database import refuse_if_moved
+from reelflow.ledger.holds import HoldLedger
 from reelflow.ledger.post_rows import outcome_of
 from reelflow.ledger.schema import destinations, events, ledger, sends
 from reelflow.records.alarms import Alarm, cause_of
@@ -42,7 +42,7 @@ def lease_is_alive(lease: sa.ColumnElement[float], now: float) -> sa.ColumnEleme
     return sa.and_(lease > now, lease <= now + LONGEST_LEASE)
 
 
-class SendLedger(AlarmLedger):
+class SendLedger(HoldLedger):
     """The part of the ledger that records what becomes of a send."""
 
     def renew(self, send_id: str, owner: str) -> None:
@@ -171,6 +171,7 @@ class SendLedger(AlarmLedger):
                     reason = outcome.link or outcome.detail
                     self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
             self._alarm_posts(connection, send_id, news)
+            self._count_failures(connection, send_id, news)
         return news
 
     def note_shown(self, shown: Sequence[str], missing: Sequence[Send]) -> None:
@@ -229,6 +230,7 @@ class SendLedger(AlarmLedger):
         if outcomes:
             self._note(connection, send_id, after, reason)
             self._alarm_posts(connection, send_id, outcomes)
+            self._count_failures(connection, send_id, outcomes)
         return outcomes
 
     def _alarm_posts(self, connection: Connection, send_id: str, outcomes: Sequence[Outcome]) -> None:

@@ -52,6 +52,11 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     return list(chosen.values())
 
 
+def accounts_named(name: str, among: Sequence[Account]) -> list[Account]:
+    """Those accounts that a name, written as for `choose_accounts`, may mean; all for 'all'."""
+    return list(among) if name.strip().casefold() == ALL else _named(name.strip(), among)
+
+
 def account_names(connected: Sequence[Account]) -> list[str]:
     """What people choose from, and type: "TikTok @mara.bakes", with its id where that names several accounts."""
     return [a.label if _named(a.label, connected) == [a] else label_with_id(a) for a in connected]

@@ -20,11 +20,11 @@ class Alarm:
 
     Attributes:
         key: Nothing is recorded twice under one key.
-        kind: "post", "phone task", "phone request", or "run".
-        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, GONE, CRASHED, SKIPPED or LATE; or WAITING for
-            a person.
-        subject: What it is about: the video's file, the job on phones, or the run's name.
-        who: The account, or the phone; empty for a run.
+        kind: "post", "hold", "phone task", "phone request", or "run".
+        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, ON HOLD, GONE, CRASHED, SKIPPED or LATE; or WAITING
+            for a person.
+        subject: What it is about: the video's file, the account on hold, the job on phones, or the run's name.
+        who: The account, or the phone; empty for a run and an account on hold.
         reason: Why, as people read it.
         cause: What messages are made for: alarms with the same one are told together.
         flow_run: Whose work it was.

@@ -12,6 +12,7 @@ from prefect.states import Completed, Failed
 from blocks import TaislyAccount
 from reelflow.campaigns.carrying_out import Carried
 from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.holds import release_note
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import (
     NOT_SENT,
@@ -26,6 +27,7 @@ from reelflow.campaigns.report import (
     line_of,
     line_of_post,
     lines_of_carried,
+    lines_of_held,
     lines_of_problems,
     lines_of_skipped,
     room_note,
@@ -103,6 +105,7 @@ def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan) -> list[CampaignLi
         *(line_of(k.number, k.send, k.outcome, now=now, detail=detail_of(k.send, k.outcome), is_new=False)
           for k in checked.known),
         *lines_of_skipped(checked.skipped),
+        *lines_of_held(held for held in checked.held if held.number not in checked.wrong_rows),
         *lines_of_problems(plan, checked.problems),
     ]  # fmt: skip
 
@@ -117,6 +120,7 @@ def _report(
     nothing_sent: bool = False,
 ) -> CampaignReport:
     notes = [note for note in (room_note(checked, REQUESTS_PER_HOUR[taisly.plan]),) if note and nothing_sent]
+    notes += [note for note in (release_note(checked.released, form),) if note]
     notes += _write_files(plan, checked, lines, with_results=not nothing_sent)
     report = CampaignReport(
         name=form.name,

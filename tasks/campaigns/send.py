@@ -8,6 +8,7 @@ from prefect.runtime import flow_run
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.carrying_out import Carried, Carrier
 from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.errors import PartFailed, ReelflowError
 from reelflow.posts.watching import watch_posts
@@ -49,8 +50,8 @@ def send_campaign(
             before_upload=partial(confirm_ledger, ledger),
             progress=ProgressBar(SENT),
         ).carry_out(posts)
-    if failed := [each for each in carried if each.failure]:
-        raise PartFailed(f"{count(len(failed), 'post')} not sent. {failed[0].failure}", carried)
+    if failed := [reason for each in carried if (reason := each.failure or " ".join(map(hold_sentence, each.held)))]:
+        raise PartFailed(f"{count(len(failed), 'post')} not sent. {failed[0]}", carried)
     return carried
 
 

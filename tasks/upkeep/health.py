@@ -48,6 +48,7 @@ def check_ledger(ledger: Ledger) -> Finding:
     try:
         identity = ledger.identity()
         unconfirmed = unconfirmed_sends(ledger)
+        held = ledger.on_hold()
         sending = ledger.task_requests(states=[RequestState.SENDING])
         unsettled = ledger.task_requests(states=[RequestState.UNCONFIRMED])
     except ReelflowError as error:
@@ -60,6 +61,9 @@ def check_ledger(ledger: Ledger) -> Finding:
         )
     if unconfirmed:
         parts.append(f"{count(len(unconfirmed), 'unconfirmed post')} waiting for you (run resolve-post)")
+    if held:
+        names = ", ".join(hold.account.label for hold in held)
+        parts.append(f"{count(len(held), 'account')} on hold after failures in a row: {names} (run `reelflow release`)")
     if lost := [request for request in sending if request.lease_is_over(ledger.now(), ledger.lease_seconds)]:
         parts.append(f"{count(len(lost), 'request')} to TikMatrix without an answer (run finish-phone-tasks)")
     if unsettled:

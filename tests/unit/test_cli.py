@@ -14,9 +14,11 @@ from support.commands import reelflow
 
 from deployments.cli import app
 
-COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "posts", "week", "resolve", "cancel", "accounts",
-            "phones", "setup", "teardown", "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
+COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "campaign", "plan", "posts", "week", "resolve",
+            "cancel", "accounts", "release", "phones", "setup", "teardown", "doctor", "ledger", "demo", "up",
+            "serve"]  # fmt: skip
 GROUPS = {
+    "plan": ["template", "check"],
     "ledger": ["show", "use", "move", "unblock"],
     "phones": ["warm-up", "comment", "follow", "unfollow", "post", "tasks"],
 }

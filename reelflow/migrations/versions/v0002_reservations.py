@@ -1,4 +1,4 @@
-"""Slots that are kept for the posts of campaigns."""
+"""Slots that are kept for the posts of campaigns, and accounts on hold."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the table of reservations."""
+    """Create the tables of reservations and of accounts on hold."""
     op.create_table(
         "reservations",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -29,3 +29,15 @@ def upgrade() -> None:
         ),
     )
     op.create_index("reservations_by_account", "reservations", ["service", "account_id", "at"])
+    op.create_table(
+        "holds",
+        sa.Column("service", sa.String(200), primary_key=True),
+        sa.Column("account_id", sa.String(200), primary_key=True),
+        sa.Column("platform", sa.String(50), nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("since", sa.Float, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("held_at", sa.Float),
+        sa.Column("released_at", sa.Float),
+    )

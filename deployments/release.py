@@ -1,0 +1,81 @@
+"""``reelflow release``: let campaigns send to accounts again that are on hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deployments.in_terminal import print_json, quieten_run_logs
+from deployments.options import AsJson
+from deployments.outcomes import account_facts
+from reelflow.fields import ALL
+from reelflow.posts.accounts import accounts_named, label_with_id
+from reelflow.records.holds import Hold
+from reelflow.records.posts import Account
+from reelflow.time_zones import shown
+from reelflow.wording import one_line
+
+_NONE = "No account is on hold."
+
+
+def release(*accounts: str, as_json: AsJson = False) -> int:
+    """Release accounts, or list those that are on hold. The next run of a campaign sends what waits for them.
+
+    The exit code is 1 if a name is of no account that is on hold.
+
+    Parameters
+    ----------
+    accounts
+        Their names, as `reelflow release` alone lists them; or all.
+    """
+    quieten_run_logs()
+    from tasks.ledger import open_ledger
+    from tasks.zone import use_server_zone
+
+    use_server_zone()
+    ledger = open_ledger()
+    held = ledger.on_hold()
+    known = list({hold.account.id: hold.account for hold in held}.values())  # one may be on hold at several services
+    chosen, wrong = _chosen(accounts, known)
+    released = [
+        hold for service in sorted({h.service for h in held}) for hold in ledger.release_accounts(service, chosen)
+    ]
+    if as_json:
+        facts = [_facts(hold, on_hold=not accounts) for hold in (released if accounts else held)]
+        for each in [*facts, *({"wrong": sentence} for sentence in wrong)]:
+            print_json(each)
+        return int(bool(wrong))
+    lines = [_released(hold) for hold in released] if accounts else [_line(hold) for hold in held]
+    print("\n".join([*lines, *wrong]) or _NONE)
+    return int(bool(wrong))
+
+
+def _chosen(names: Sequence[str], known: Sequence[Account]) -> tuple[list[str], list[str]]:
+    """The ids of the accounts that are named, and what is wrong with the other names."""
+    chosen, wrong = [], []
+    for name in names:
+        found = accounts_named(name, known)
+        if len(found) == 1 or name.casefold() == ALL:
+            chosen += [account.id for account in found]
+        elif found:
+            wrong.append(
+                f"{name!r} matches several accounts: {', '.join(map(label_with_id, found))}. Name one of them."
+            )
+        else:
+            others = ", ".join(account.label for account in known)
+            wrong.append(f"{name!r} is not on hold. " + (f"On hold: {others}." if others else _NONE))
+    return chosen, wrong
+
+
+def _released(hold: Hold) -> str:
+    return f"Released {hold.account.label}. The next run of a campaign sends what waits for it."
+
+
+def _line(hold: Hold) -> str:
+    streak, since = hold.streak, shown(hold.streak.held_at or 0)
+    return f"{hold.account.label:32} since {since}, {streak.failures} failures: {one_line(streak.reason, 200)}"
+
+
+def _facts(hold: Hold, *, on_hold: bool) -> dict[str, Any]:
+    streak = hold.streak
+    return account_facts(hold.account) | {"failures": streak.failures, "reason": streak.reason, "on_hold": on_hold}
