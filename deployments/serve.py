@@ -64,7 +64,7 @@ def deployments_to_serve(block: str, forms: dict[str, dict[str, Any]]) -> list[R
         for spec in deployment_specs():
             actual = read_deployment(client, spec.full_name)
             _refuse_work_pool(actual)
-            names = {"taisly-account": block, "tikmatrix-host": block}
+            names = {"taisly-account": block, "tikmatrix-host": block, "posting-slots": block}
             parameters, missing = with_block_ids(with_block_names(spec.parameters, names), block_ids)
             for slug in missing:
                 print(f"{spec.name}: the block {slug} is not saved yet. Choose a block in the form.", file=sys.stderr)

@@ -18,8 +18,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\
 _HALF = re.compile(r"[\ud800-\udfff]")
 """Lone surrogates: they can be neither stored nor sent."""
 
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""How a cell begins that a spreadsheet may calculate, in place of showing it."""
 
 _BREAKING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a name may not have: it breaks a line, turns the text after it around, or can be stored nowhere."""
@@ -39,11 +37,6 @@ def one_line(text: str, limit: int = LINE) -> str:
     start = _HALF.sub("\ufffd", _CONTROL.sub("", text[: 4 * limit]))
     line = " ".join(start.split())
     return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 1] + "…"
-
-
-def neutral_cell(text: str) -> str:
-    """A text as a cell of a CSV file: with an apostrophe before it if a spreadsheet would take it for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def count(number: int, what: str, plural: str = "") -> str:

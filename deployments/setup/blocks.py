@@ -24,6 +24,8 @@ KEY_VARIABLE = "TAISLY_API_KEY"
 LEDGER_BLOCK = f"block {blocks.ReelflowLedger.get_block_type_slug()}/{BLOCK_NAME}"
 _HOW_TO_CREATE = {
     "taisly-account": f"set {KEY_VARIABLE} to your Taisly API key, or create the block in the UI under Blocks",
+    "posting-slots": 'list your slots with --slots "all: daily 12:00 and 18:00", or create the block in the UI under '
+    "Blocks",
     "tikmatrix-host": 'list your phones with --phone "SERIAL: username", or create the block in the UI under Blocks',
 }
 
@@ -83,7 +85,7 @@ def apply_blocks(
 
 def _moved(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     """Where a block that existed leads to now, if it led elsewhere."""
-    if not before or before["base_url"] == after["base_url"]:
+    if not before or before.get("base_url") == after.get("base_url"):
         return ()
     phones = [phone for phone in before.get("phones", ()) if phone not in after.get("phones", ())]
     gone = f"; {count(len(phones), 'phone')} of the sandbox removed" if phones and _leads_to_sandbox(before) else ""
@@ -183,7 +185,7 @@ def _leads_to_sandbox(values: dict[str, Any]) -> bool:
     """Whether a block is that of a sandbox, by its key or its phones: an address says nothing."""
     if "api_key" in values:
         return bool(values["api_key"].get_secret_value() == API_KEY)
-    return bool(values) and all(phone.partition(":")[0] in DEVICES for phone in values["phones"])
+    return "phones" in values and all(phone.partition(":")[0] in DEVICES for phone in values["phones"])
 
 
 def _save(block: Any, name: str) -> None:

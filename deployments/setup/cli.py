@@ -57,6 +57,7 @@ def setup(
     phone: Annotated[list[str] | None, Parameter(negative="")] = None,
     remove_phone: Annotated[list[str] | None, Parameter(negative="")] = None,
     phone_pc: Annotated[list[str] | None, Parameter(negative="")] = None,
+    slots: Annotated[list[str] | None, Parameter(negative="")] = None,
     folder: str | None = None,
     time_zone: str | None = None,
     videos: str | None = None,
@@ -86,6 +87,9 @@ def setup(
     phone_pc
         A PC with phones; it gets its own block, work pool and deployments. Repeat it for several PCs. The default is
         the PCs of earlier setups.
+    slots
+        When an account posts what has no time of its own, as "TikTok @mara: Mon-Fri 12:00 and 18:30". Repeat it for
+        several rows. They replace the slots of the block.
     folder
         The folder of this project on the machines that run the workers, if it differs from this one. Together with
         --phone-pc, the folder on that PC.
@@ -113,6 +117,7 @@ def setup(
         plan=plan,
         phones=tuple(phone or ()),
         removed_phones=tuple(remove_phone or ()),
+        slots=tuple(slots or ()),
         block=block,
         phone_pcs=tuple(phone_pc or ()),
         folder=None if phone_pc else folder,

@@ -27,6 +27,7 @@ class SetupOptions:
         plan: The plan at Taisly.
         phones: Phones of the one PC to add or change, as "SERIAL: username, username".
         removed_phones: Serials of phones of the one PC to remove.
+        slots: Posting slots, as "all: daily 12:00 and 18:00"; they replace those that were there.
         block: The name of the Taisly block that the deployments use.
         phone_pcs: Names of the PCs with phones; each has its block, its work pool and its deployments.
         folder: Where the project is on the machines of the pool `reelflow`.
@@ -41,6 +42,7 @@ class SetupOptions:
     plan: str | None = None
     phones: tuple[str, ...] = ()
     removed_phones: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
     block: str | None = None
     phone_pcs: tuple[str, ...] = (MAIN,)
     folder: str | None = None
@@ -58,7 +60,7 @@ class DesiredBlock:
         block_type: The slug of its type.
         name: Its name.
         values: Fields to set.
-        identity: The field without which it cannot be created: the key, or the phones.
+        identity: The field without which it cannot be created: the key, the phones, or the slots.
         for_sandbox: Whether it leads to a sandbox.
         removed_phones: Serials of phones that it shall no longer list.
     """
@@ -103,7 +105,7 @@ class DesiredDeployment:
 
 
 def desired_blocks(options: SetupOptions) -> list[DesiredBlock]:
-    """The Taisly block, and a TikMatrix block for each PC with phones."""
+    """The Taisly block, a TikMatrix block for each PC with phones, and the posting slots."""
     return [
         DesiredBlock(
             "taisly-account", options.block or MAIN, _taisly_values(options), "api_key", bool(options.sandbox)
@@ -114,7 +116,12 @@ def desired_blocks(options: SetupOptions) -> list[DesiredBlock]:
             )
             for pc in options.phone_pcs
         ),
+        DesiredBlock("posting-slots", MAIN, _slots_values(options), "slots", for_sandbox=False),
     ]
+
+
+def _slots_values(options: SetupOptions) -> dict[str, Any]:
+    return {"slots": list(options.slots)} if options.slots else {}
 
 
 def _taisly_values(options: SetupOptions) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from reelflow.campaigns.columns import CODE, MOST_COLUMNS, OURS, check_columns, 
 from reelflow.campaigns.rows import RowProblem
 from reelflow.errors import InputError
 from reelflow.wording import one_line
+from reelflow.written_files import plain_cell
 
 MOST_ROWS = 5000
 """Posts of one plan: 13 a day for a year. The check opens each video, so what is more should be meant."""
@@ -24,8 +25,6 @@ NAMELESS = ""
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)
 """Excel's own first line, which tells it the delimiter."""
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-_ESCAPED = re.compile(r"'+[=+\-@\t\r\n＝＋－＠]")
 
 
 @dataclass(frozen=True)
@@ -97,16 +96,6 @@ def check_count(rows: int, name: str) -> None:
     """
     if rows > MOST_ROWS:
         raise InputError(f"{name} has {rows} rows; a plan has at most {MOST_ROWS}. Divide it into several plans.")
-
-
-def neutral_cell(text: str) -> str:
-    """A cell for a CSV that a spreadsheet may open: what it would take for a formula gets an apostrophe before it."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def plain_cell(text: str) -> str:
-    """The text of which `neutral_cell` made a cell."""
-    return text[1:] if _ESCAPED.match(text) else text
 
 
 def _delimiter(text: str) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
-from uuid import uuid4
 
 from reelflow.campaigns.columns import (
     ACCOUNTS,
@@ -27,11 +26,10 @@ from reelflow.campaigns.columns import (
     in_order,
 )
 from reelflow.campaigns.rows import NOW, Plan, PlanRow, RowProblem
-from reelflow.campaigns.tables import NAMELESS, neutral_cell
-from reelflow.errors import InputError
+from reelflow.campaigns.tables import NAMELESS
 from reelflow.posts.requests import is_whole_path
 from reelflow.time_zones import shown_zone
-from reelflow.wording import one_line
+from reelflow.written_files import neutral_cell, replace_file
 
 Kind = Literal["csv", "json", "yaml", "folder"]
 """In which a plan may be written."""
@@ -50,21 +48,12 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]], delimiter: s
 
 
 def write_csv(path: Path, text: str) -> None:
-    """Write a CSV in one move: who opens the file meanwhile has the last one whole.
+    """Write a CSV as Excel reads it.
 
     Raises:
         InputError: it cannot be written there.
     """
-    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        try:
-            fresh.write_text(text, "utf-8-sig", "replace", newline="")
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        why = one_line(error.strerror or str(error))
-        raise InputError(f"{one_line(path.name)} cannot be written ({why}). Close it if it is open in Excel.") from None
+    replace_file(path, text, "utf-8-sig")
 
 
 def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,8 @@ from reelflow.errors import InputError
 from reelflow.records.posts import without_quotes
 from reelflow.upkeep.form import WeekForm
 from reelflow.upkeep.week import Entry, Week, local_time
-from reelflow.wording import neutral_cell, one_line
+from reelflow.wording import one_line
+from reelflow.written_files import neutral_cell, replace_file
 
 COLUMNS = (
     "time", "video", "caption", "account", "outcome", "reason", "link", "send ID", "history ID", "run",
@@ -46,7 +46,7 @@ def write_files(form: WeekForm, week: Week) -> list[Path]:
     """
     check_files(form)
     wanted = ((form.csv, csv_of), (form.ics, calendar_of))
-    return [_replace(without_quotes(name), make(week)) for name, make in wanted if without_quotes(name)]
+    return [replace_file(Path(without_quotes(name)), make(week)) for name, make in wanted if without_quotes(name)]
 
 
 def csv_of(week: Week) -> str:
@@ -122,19 +122,3 @@ def _fold(line: str) -> str:
         pieces[-1] += character
         size += length
     return "\r\n".join(pieces)
-
-
-def _replace(name: str, text: str) -> Path:
-    path = Path(name)
-    try:
-        path = path.expanduser()
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            part.write_text(text, "utf-8", newline="")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: no home folder; ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(f"{one_line(name)!r} cannot be written: {reason}. Its folder must exist.") from None
-    return path.absolute()

@@ -162,7 +162,7 @@ def test_files_are_written_on_request(taisly: TaislyAccount, clip: Clip, tmp_pat
     assert ",'=1+1," in (tmp_path / "week.csv").read_text("utf-8-sig")
     assert "SUMMARY:X: small.mp4" in (tmp_path / "week.ics").read_text()
     assert failed.is_failed()
-    assert "cannot be written: No such file or directory" in str(failed.message)
+    assert "cannot be written (No such file or directory)" in str(failed.message)
     assert mistaken.is_failed()
     assert "must end in .csv" in str(mistaken.message)
     assert clip("small.mp4").stat().st_size > 1000

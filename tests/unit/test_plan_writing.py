@@ -11,9 +11,9 @@ import pytest
 
 from reelflow.campaigns.reading import ReadingOptions, plan_of_rows, read_plan
 from reelflow.campaigns.rows import NOW, Plan, RowProblem
-from reelflow.campaigns.tables import neutral_cell, plain_cell
 from reelflow.campaigns.writing import Kind, csv_text, template, write_problems
 from reelflow.errors import InputError
+from reelflow.written_files import neutral_cell, plain_cell
 
 TODAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OPTIONS = ReadingOptions(time_zone="Europe/Berlin")
@@ -144,7 +144,7 @@ def test_rows_of_a_form_come_back_as_text(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     plan = plan_of_rows([{"video": ""}, {"when": "x"}], "The form", options=OPTIONS, now=TODAY)
 
-    with pytest.raises(InputError, match=r"p\.csv cannot be written"):
+    with pytest.raises(InputError, match=r"p\.csv' cannot be written"):
         write_problems(plan, plan.problems, tmp_path / "missing" / "p.csv")
 
 

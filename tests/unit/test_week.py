@@ -20,7 +20,7 @@ from reelflow.upkeep.form import WEEK, WeekForm
 from reelflow.upkeep.week import MOST_OF_A_DAY, Week, describe_counts, make_week, records_since
 from reelflow.upkeep.week_files import COLUMNS, calendar_of, csv_of, write_files
 from reelflow.video.kept_poster import KEPT_SECONDS, forget_old_posters, kept_poster
-from reelflow.wording import neutral_cell
+from reelflow.written_files import neutral_cell
 from tasks.upkeep.week_page import MOST_BYTES, summarize_week, week_page
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC).timestamp()
@@ -385,7 +385,7 @@ def test_files_are_replaced_whole_and_a_mistake_is_said(tmp_path: Path) -> None:
     for form, words in (
         (WeekForm(csv="cake.mp4"), "Save as CSV: 'cake.mp4' must end in .csv"),
         (WeekForm(ics="week.csv"), "Save as calendar: 'week.csv' must end in .ics"),
-        (WeekForm(csv=str(tmp_path / "none" / "a.csv")), "cannot be written: No such file or directory"),
+        (WeekForm(csv=str(tmp_path / "none" / "a.csv")), "cannot be written (No such file or directory)"),
         (WeekForm(csv=str(tmp_path / "\0.csv")), "cannot be written"),
     ):
         with pytest.raises(InputError, match=re.escape(words)):
