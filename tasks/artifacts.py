@@ -10,6 +10,15 @@ from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    ArtifactFilterType,
+)
+from prefect.runtime import flow_run
 
 from reelflow.wording import one_line
 from tasks.progress import tell_progress
@@ -32,6 +41,32 @@ def show_markdown(lines: Sequence[str], description: str, *, key: str | None = N
     except Exception as error:  # noqa: BLE001 - the work is done, whatever happens to its picture
         get_run_logger().warning("The report could not be saved: %s", error)
         return None
+
+
+def show_live(lines: Sequence[str], description: str) -> None:
+    """Show a report in place of the one that this run has shown so, also before it was suspended: the same artifact."""
+    run, text = flow_run.id, "\n".join(lines)
+    try:
+        with get_client(sync_client=True) as client:
+            if run not in _live:
+                own = ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(str(run))]),
+                    type=ArtifactFilterType(any_=["markdown"]),
+                    key=ArtifactFilterKey(exists_=False),
+                )
+                found = client.read_artifacts(artifact_filter=own, limit=1)
+                _live[run] = found[0].id if found else None
+            if (shown := _live[run]) is not None:
+                client.update_artifact(shown, ArtifactUpdate(data=text, description=description))
+                return
+        _live[run] = show_markdown(lines, description)
+    except Exception as error:  # noqa: BLE001 - as above
+        get_run_logger().warning("The report could not be updated: %s", error)
+        show_markdown(lines, description)
+
+
+_live: dict[str | None, UUID | None] = {}
+"""The artifacts that runs of this process keep up to date, by run."""
 
 
 def table(columns: Mapping[str, Sequence[str]]) -> list[str]:

@@ -79,6 +79,7 @@ class Carrier:
         grace: As for `send_post`.
         before_upload: As for `send_post`.
         progress: Called with how many of how many posts are sent.
+        on_carried: Called with the place of each post in the order given, and what became of it.
     """
 
     taisly: RateLimitedTaisly
@@ -87,6 +88,7 @@ class Carrier:
     grace: float = GRACE
     before_upload: Callable[[], None] = lambda: None
     progress: Callable[[int, int], None] = lambda done, total: None
+    on_carried: Callable[[int, Carried], None] = lambda place, carried: None
 
     def __post_init__(self) -> None:
         self._stopped = ""
@@ -106,6 +108,7 @@ class Carrier:
             futures = {pool.submit(copy_context().run, self._carry, post): place for place, post in enumerate(posts)}
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
+                self.on_carried(futures[future], future.result())
                 self.progress(len(found), len(posts))
         except BaseException:  # the run is being ended: what has not begun must not begin
             self._stopped = "The run was ended."

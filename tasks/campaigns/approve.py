@@ -33,11 +33,12 @@ from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost
 from reelflow.errors import InputError, VideoUnreadable
 from reelflow.ledger import Ledger
 from reelflow.records.campaigns import caption_fingerprint
-from reelflow.time_zones import DAY, shown
+from reelflow.time_zones import DAY
 from reelflow.video.poster import poster
 from tasks.alarms import alarm_waiting
-from tasks.artifacts import plain_text, show_markdown, table
+from tasks.artifacts import plain_text, show_live, table
 from tasks.campaigns.check import get_placer
+from tasks.campaigns.wording import time_shown
 from tasks.ledger import open_ledger
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
@@ -166,7 +167,7 @@ def _ask(
     seconds = max([(moment.timestamp() - open_ledger().now()) for moment in moments], default=WITHOUT_TIME)
     if any(post.request.scheduled_for is None for post in posts):
         seconds = max(seconds, WITHOUT_TIME)
-    show_markdown(lines, f"Waiting for your approval: {what}")
+    show_live(lines, f"Waiting for your approval: {what}")
     refresh_week()
     alarm_waiting(str(flow_run.id), str(flow_run.name), what, question)
     answer = suspend_flow_run(
@@ -191,7 +192,7 @@ def _question(form: CampaignForm, note: str, what: str, posts: Sequence[PlannedP
         "": [pictures.get(str(post.request.video.path), "") for post in posts],
         "Video": [plain_text(post.request.video.path.name) for post in posts],
         "Accounts": [plain_text(post.request.account_names) for post in posts],
-        "Time": [shown(post.request.scheduled_for) if post.request.scheduled_for else "now" for post in posts],
+        "Time": [time_shown(post.request.scheduled_for) for post in posts],
         "Caption": [plain_text(post.request.caption) for post in posts],
     }
     return lines + table(columns)

@@ -40,7 +40,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.time_zones import shown
 from reelflow.wording import count, one_line
-from tasks.artifacts import bullets, link, plain_text, show_markdown, table
+from tasks.artifacts import bullets, link, plain_text, show_live, table
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, detail_of
 from tasks.step import Retry, step
@@ -133,7 +133,7 @@ def _report(
     if nothing_sent and not form.dry_run:
         comes = ["Nothing was sent. Mend these rows, or choose 'send the right ones'."]
     report = report.model_copy(update={"summary": summarize(report, more=" ".join(comes))})
-    show_markdown(_markdown(report, checked), report.summary)
+    show_live(_markdown(report, checked), report.summary)
     return report
 
 

@@ -15,15 +15,13 @@ from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
 from reelflow.wording import count
-from tasks.artifacts import ProgressBar
 from tasks.campaigns.check import get_placer
+from tasks.campaigns.live import LivePosts
 from tasks.ledger import confirm_ledger, current_ledger, open_ledger
 from tasks.posts.watch import AWAITED, tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.progress import tell_progress
 from tasks.step import Retry, step
-
-SENT = "Posts sent"
 
 
 @step("send {form.name}", retry=Retry.UNSENT)
@@ -41,6 +39,7 @@ def send_campaign(
     placer.flow_run, placer.may_move = flow_run.id, not form.approval
     posts, problems = placer.place(checked.right_drafts(), dry_run=False)
     checked.problems += problems  # a slot may have been taken since the check
+    live = LivePosts(form, posts)
     with taisly.get_rate_limited(ledger) as client:
         carried = Carrier(
             client,
@@ -48,7 +47,8 @@ def send_campaign(
             flow_run=flow_run.id,
             grace=taisly.resend_after_seconds,
             before_upload=partial(confirm_ledger, ledger),
-            progress=ProgressBar(SENT),
+            progress=live.progress,
+            on_carried=live.on_carried,
         ).carry_out(posts)
     if failed := [reason for each in carried if (reason := each.failure or " ".join(map(hold_sentence, each.held)))]:
         raise PartFailed(f"{count(len(failed), 'post')} not sent. {failed[0]}", carried)

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ObjectNotFound
 
@@ -41,10 +42,17 @@ def write_week(form: WeekForm) -> str:
 
 
 def refresh_week() -> None:
-    """Make the page new, as each campaign does at its end; within a run. Never raises: what it shows has been done."""
+    """Make the page new, as each campaign does at its end. Never raises: what it shows has been done.
+
+    The page is not the run's own: there it would be gone with the next version.
+    """
     try:
         ledger = open_ledger()
-        _show(ledger, WEEK, read_week(ledger, WEEK))
+        week = read_week(ledger, WEEK)
+        lines = week_page(week, ledger.task_counts(begin_of(WEEK, week.now)))
+        page = ArtifactCreate(key=KEY, type="markdown", data="\n".join(lines), description=summarize_week(week))
+        with get_client(sync_client=True) as client:
+            remove_older(client.create_artifact(page).id)
     except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
         log.warning("The page of the week could not be made: %s", error)
 

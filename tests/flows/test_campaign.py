@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from support.clips import numbered
 from support.seen import artifacts_of, logs_of, steps_of
 
@@ -219,6 +220,22 @@ def test_only_what_failed_is_sent_again(taisly: TaislyAccount, week: Path, sandb
     assert [outcome for *_, outcome in _outcomes(again)] == ["published", "published", "failed"]
     assert (rest.name, plain.name) == ("Completed", "Completed")
     assert sorted(post["caption"] for post in sandbox.posts) == ["one", "one", "three", "three", "two"]
+
+
+def test_a_run_has_one_table_that_becomes_its_report(
+    taisly: TaislyAccount, slots: PostingSlots, week: Path, sandbox: Any
+) -> None:
+    """Every time is shown before anything is sent, and the same artifact ends as the report."""
+    state = _campaign(taisly, slots, plan=str(week))
+
+    by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        found = [a for a in client.read_artifacts(artifact_filter=by_run) if a.type == "markdown"]
+    (report,) = found
+
+    assert report.created < report.updated
+    assert "scheduled" in str(report.data)
+    assert "to be sent" not in str(report.data)
 
 
 def test_a_campaign_takes_few_task_runs_and_requests(
