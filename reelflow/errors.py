@@ -5,6 +5,7 @@
     │   ├── VideoUnreadable    the file is not a video that can be used
     │   ├── DuplicatePost      the post may be out already, with something changed
     │   ├── StillOpen          the post has no outcome yet: nothing to decide
+    │   ├── TimePassed         the moment of a post has passed before it was sent
     │   └── NoSlot             no posting slot is free for the post: change the slots, or give it a time
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the work; this one sends nothing
@@ -130,6 +131,10 @@ class DuplicatePost(InputError):
 
 class StillOpen(InputError):
     """The post has no outcome yet, so a person has nothing to decide."""
+
+
+class TimePassed(InputError):
+    """The moment of a post has passed, or is about to, before it was sent. Nothing was sent."""
 
 
 class NoSlot(InputError):

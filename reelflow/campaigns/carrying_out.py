@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import Held, PlannedPost
-from reelflow.errors import Busy, InputError, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError
+from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, TimePassed
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
@@ -31,11 +31,7 @@ OUTAGE_SECONDS = 180.0
 OUTAGE_PAUSE = 10.0
 
 
-class TimePassed(InputError):
-    """The moment of a post has passed, or is about to, before it was sent. Nothing was sent."""
-
-
-class OnHold(InputError):
+class OnHold(Exception):
     """Accounts of a post are on hold. Nothing was sent."""
 
     def __init__(self, holds: Sequence[Hold]) -> None:
@@ -138,8 +134,6 @@ class Carrier:
                 return Carried(post, failure=self._stopped)
             try:
                 return self._send(post, settled)
-            except OnHold:
-                raise
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
