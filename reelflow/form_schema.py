@@ -91,6 +91,8 @@ def _all_fields(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _with_choices(field: dict[str, Any], choices: list[str]) -> dict[str, Any]:
     typed = next((branch for branch in field.get("anyOf", ()) if branch.get("title") == TYPE), None)
     shared = {key: field[key] for key in ("title", "position", "default", CHOICES) if key in field}
+    if choices and shared.get("default") == "":
+        del shared["default"]  # which would open the tab to type in; without it, the empty text is all the same
     taken = {key: value for key, value in (typed or field).items() if key not in (*shared, "title", "anyOf")}
     if not choices:
         return {**shared, **taken}

@@ -33,19 +33,19 @@ from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost
 from reelflow.errors import InputError, VideoUnreadable
 from reelflow.ledger import Ledger
 from reelflow.records.campaigns import caption_fingerprint
-from reelflow.time_zones import DAY
+from reelflow.time_zones import DAY, shown_zone
 from reelflow.video.poster import poster
 from tasks.alarms import alarm_waiting
 from tasks.artifacts import plain_text, show_live, table
 from tasks.campaigns.check import get_placer
-from tasks.campaigns.wording import time_shown
 from tasks.ledger import open_ledger
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
 
 WITHOUT_TIME = 7 * DAY
 """Seconds for which an answer is waited for where no post has a time."""
-POSTER_HEIGHT = 96
+POSTER_HEIGHT, POSTER_WIDTH = 120, 54
+"""Pixels."""
 MOST_POSTERS = 60
 """Of 3 to 5 KB each: the question stays below half a megabyte."""
 
@@ -183,19 +183,37 @@ def _ask(
 
 
 def _question(form: CampaignForm, note: str, what: str, posts: Sequence[PlannedPost]) -> list[str]:
-    """The question as Markdown: every post with its picture, captions, accounts and time."""
+    """The question as Markdown: every post with its picture, caption, accounts and time.
+
+    The dialog of the UI has 430 pixels for it: a table of three columns, with the picture below the time.
+    """
     lines = [f"**{plain_text(note)}**", ""] if note else []
-    lines += [f"# {plain_text(form.name)}", "", what, ""]
+    lines += [f"{plain_text(form.name)}: {what} Times are in {shown_zone().key}.", ""]
     pictures = _posters(posts[:MOST_POSTERS])
     columns = {
         "Row": [str(post.number) for post in posts],
-        "": [pictures.get(str(post.request.video.path), "") for post in posts],
-        "Video": [plain_text(post.request.video.path.name) for post in posts],
-        "Accounts": [plain_text(post.request.account_names) for post in posts],
-        "Time": [time_shown(post.request.scheduled_for) for post in posts],
-        "Caption": [plain_text(post.request.caption) for post in posts],
+        "When": [
+            f"{_when(post)}<br>{pictures.pop(str(post.request.video.path), '')}".removesuffix("<br>") for post in posts
+        ],
+        "Post": [_post(post) for post in posts],
     }
     return lines + table(columns)
+
+
+def _when(post: PlannedPost) -> str:
+    due = post.request.scheduled_for
+    local = due.astimezone(shown_zone()) if due else None
+    return f"{local:%a} {local.day} {local:%b}<br>{local:%H:%M}" if local else "now"
+
+
+def _post(post: PlannedPost) -> str:
+    request = post.request
+    parts = [
+        f"**{plain_text(request.video.path.name)}**",
+        plain_text(request.caption),
+        plain_text(request.account_names),
+    ]
+    return "<br>".join(filter(None, parts))
 
 
 def _posters(posts: Sequence[PlannedPost]) -> dict[str, str]:
@@ -207,7 +225,7 @@ def _posters(posts: Sequence[PlannedPost]) -> dict[str, str]:
             continue
         with suppress(VideoUnreadable, OSError):
             jpeg = base64.b64encode(poster(path, at=post.request.preview_second, height=POSTER_HEIGHT)).decode()
-            found[str(path)] = f"![](data:image/jpeg;base64,{jpeg})"
+            found[str(path)] = f'<img src="data:image/jpeg;base64,{jpeg}" width="{POSTER_WIDTH}">'
     return found
 
 
