@@ -31,6 +31,8 @@ THREADS = max(2, min(8, os.cpu_count() or 2))
 """Videos read at once: reading waits for the disk, and decoding happens outside of Python's lock."""
 LONGEST_ID = 100
 """Characters of a campaign ID: as many as its column in the ledger is sure to take."""
+ROW_ADVICE = "Remove the row; or, to send it all the same, put {repeat} into its column 'repeat'."
+"""What to do about a row of a plan that was sent before."""
 
 Progress = Callable[[int, int], None]
 
@@ -49,6 +51,7 @@ class Checker:
         placer: Gives the posts their times.
         folder: Where a video is looked for that is named without its whole path.
         progress: Called with how many of how many videos are read.
+        advice: What to do about a row that was sent before.
     """
 
     taisly: RateLimitedTaisly
@@ -56,6 +59,7 @@ class Checker:
     placer: Placer
     folder: str | None = None
     progress: Progress = no_progress
+    advice: str = ROW_ADVICE
     _problems: list[RowProblem] = field(default_factory=list)
 
     def check(self, plan: Plan, now: datetime) -> CheckedPlan:
@@ -165,8 +169,7 @@ class Checker:
             self._problems.append(
                 problem_of(
                     row, "video", "sent_before",
-                    f"{_capital(reason_of(refused, ledger.now()))}. Remove the row; or, to send it all the same, put "
-                    f"{next_repeat(refused)} into its column 'repeat'.",
+                    f"{_capital(reason_of(refused, ledger.now()))}. {self.advice.format(repeat=next_repeat(refused))}",
                 )
             )  # fmt: skip
         else:
@@ -176,9 +179,8 @@ class Checker:
             check_found(ledger, post.request, service=service)
         except DuplicatePost as error:
             told = str(error).removeprefix("Nothing was sent, because ").partition(" To send this post")[0]
-            self._problems.append(
-                problem_of(row, "video", "in_history", f"{_capital(told)} To send it, put 1 into its column 'repeat'.")
-            )
+            told = f"{_capital(told)} {self.advice.format(repeat=1)}"
+            self._problems.append(problem_of(row, "video", "in_history", told))
 
     def _check_room(self, found: CheckedPlan) -> None:
         """Whether the plan has room for each post before its time."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from reelflow.campaigns.columns import CAPTION, VIDEO, caption_column, in_order
 from reelflow.campaigns.encodings import decode
@@ -20,6 +21,7 @@ ENDING = ".txt"
 """Of a caption's file: cake.txt is for cake.mp4 on every platform, cake.tiktok.txt for TikTok."""
 MOST_CAPTION_BYTES = 100_000
 """Of a caption's file. The longest caption that a platform takes has 2200 characters."""
+T = TypeVar("T")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -46,15 +48,15 @@ def read_folder(folder: Path, name: str) -> tuple[Table, list[RowProblem]]:
     rows = {path: TableRow(number, {VIDEO: path.name}) for number, path in enumerate(videos, 1)}
     by_stem: dict[str, list[Path]] = {}
     for video in videos:
-        by_stem.setdefault(_same(video.stem), []).append(video)
+        by_stem.setdefault(same_name(video.stem), []).append(video)
     problems: list[RowProblem] = []
     for path in sorted((path for path in files if path.suffix.lower() == ENDING), key=lambda path: natural(path.name)):
-        column, its = _whose(path, by_stem)
+        column, its = whose_caption(path.name, by_stem)
         if not its:
             problems.append(RowProblem(0, "", "caption_without_video", _stray(path)))
             continue
         try:
-            text = _caption(path)
+            text = read_caption(path)
         except InputError as error:
             for video in its:
                 wrong = RowProblem(rows[video].number, column, "caption_file", error.message)
@@ -72,20 +74,26 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if place % 2 else 0, "" if place % 2 else part) for place, part in enumerate(parts)]
 
 
-def _whose(path: Path, by_stem: Mapping[str, list[Path]]) -> tuple[str, list[Path]]:
+def whose_caption(name: str, by_stem: Mapping[str, Sequence[T]]) -> tuple[str, Sequence[T]]:
     """The column that a caption's file fills, and for which videos: several may have the same name but its ending."""
-    stem = _same(path.stem)
+    stem = same_name(Path(name).stem)
     if its := by_stem.get(stem):
         return CAPTION, its
     start, _, platform = stem.rpartition(".")
     return caption_column(platform), by_stem.get(start, []) if platform else []
 
 
-def _same(stem: str) -> str:
-    return unicodedata.normalize("NFC", stem)  # macOS takes accents apart
+def same_name(name: str) -> str:
+    """A name as it is compared: macOS takes accents apart."""
+    return unicodedata.normalize("NFC", name)
 
 
-def _caption(path: Path) -> str:
+def read_caption(path: Path) -> str:
+    """The text of a caption's file.
+
+    Raises:
+        InputError: it cannot be read, or is no caption.
+    """
     name = one_line(path.name)
     try:
         with path.open("rb") as file:

@@ -207,12 +207,12 @@ def lines_of_carried(
     return lines
 
 
-def summarize(report: CampaignReport, *, more: str = "") -> str:
+def summarize(report: CampaignReport, *, more: str = "", rows: str = "row") -> str:
     """One line about a campaign: how many posts have which outcome, and the commonest reasons of what went wrong."""
     numbers = Counter(line.outcome for line in report.lines)
     parts = [f"{numbers[outcome]} {outcome}" for outcome in WORST_FIRST if numbers[outcome]]
     head = "Checked, nothing was sent" if report.dry_run else report.name
-    line = f"{head}: {count(report.rows, 'row')}; {', '.join(parts) or 'nothing to do'}."
+    line = f"{head}: {count(report.rows, rows)}; {', '.join(parts) or 'nothing to do'}."
     for reason, number in causes(report.lines)[:2]:
         line += f" {count(number, 'post')}: {reason.rstrip('.')}."
     return f"{line} {more}".strip()

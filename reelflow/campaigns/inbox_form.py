@@ -1,0 +1,60 @@
+"""The form of an inbox: a folder whose new videos are published as they come."""
+
+from __future__ import annotations
+
+from reelflow.campaigns.form import CampaignForm
+from reelflow.fields import Form, entry
+
+
+class InboxForm(Form):
+    """Which folder is looked into, and where its videos go."""
+
+    folder: str = entry(
+        0, "Folder", "The inbox, on the machine that runs the flow: its whole path, or its name in the folder of your "
+        "videos. A subfolder such as 'TikTok @mara + Instagram' names its accounts.", min_length=1,
+        examples=["/videos/inbox"],
+    )  # fmt: skip
+    accounts: list[str] = entry(
+        1, "Accounts", "Where to post the videos that are directly in the folder: connected accounts, platforms with "
+        "only one account, or 'all'.", [], choices="accounts", examples=[["TikTok", "Instagram"]],
+    )  # fmt: skip
+    dry_run: bool = entry(
+        2, "Check only", "Check what is new and show every post with its time, without sending, reserving or moving "
+        "anything.", False,
+    )  # fmt: skip
+    same_time: bool = entry(
+        10, "All accounts at the same time", "A video takes a slot that all of its accounts have, in place of the next "
+        "one of each.", False, advanced=True,
+    )  # fmt: skip
+    wait_minutes: float = entry(
+        11, "Wait for captions (minutes)", "How long a video without a caption file waits for one; and one that cannot "
+        "be used, for the rest of it.", 2, advanced=True, ge=0, le=1440,
+    )  # fmt: skip
+    settle_seconds: float = entry(
+        12, "Unchanged for (seconds)", "A video is taken if it is the same on two looks that are so far apart.", 5,
+        advanced=True, ge=0, le=300,
+    )  # fmt: skip
+    most_videos: int = entry(
+        13, "Videos per run", "The rest is left to the next run.", 20, advanced=True, ge=1, le=1000
+    )  # fmt: skip
+    campaign_id: str = entry(
+        14, "Campaign ID", "Empty: a video that is out or scheduled already is not sent again. Under another ID it is "
+        "another post.", "", advanced=True, max_length=100,
+    )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The folder in a few words."""
+        return self.campaign().name
+
+    def campaign(self) -> CampaignForm:
+        """The campaign that its new videos are."""
+        return CampaignForm(
+            plan=self.folder,
+            accounts=self.accounts,
+            dry_run=self.dry_run,
+            if_rows_are_wrong="send the right ones",
+            same_time=self.same_time,
+            campaign_id=self.campaign_id,
+            watch_minutes=0,
+        )
