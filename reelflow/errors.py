@@ -185,12 +185,16 @@ class RunFailed(ReelflowError):
     Attributes:
         report: The outcome of each part; None if there is no report.
         failures: What failed besides the posts and the phone tasks of the ledger, a sentence for each.
+        cause: What is the same each time that this fails for the same reason; empty if that is the message.
     """
 
-    def __init__(self, message: str, report: BaseModel | None = None, failures: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, report: BaseModel | None = None, failures: Sequence[str] = (), *, cause: str = ""
+    ) -> None:
         super().__init__(message)
         self.report = report
         self.failures = tuple(failures)
+        self.cause = cause
 
 
 class PublishFailed(RunFailed):

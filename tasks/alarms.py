@@ -273,12 +273,13 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
         return []  # each hold has one alarm of its own, whichever run it keeps from sending
     if isinstance(error, RunSkipped):
         return [_run_alarm(run, flow_run.name, "SKIPPED", state.message or "Skipped.", "late")]
-    return [_failed_run(flow_run, state.message or "It failed.")]
+    cause = error.cause if isinstance(error, RunFailed) else ""
+    return [_failed_run(flow_run, state.message or "It failed.", cause)]
 
 
-def _failed_run(flow_run: Any, reason: str) -> Alarm:
+def _failed_run(flow_run: Any, reason: str, cause: str = "") -> Alarm:
     key = f"run {flow_run.id} {flow_run.run_count} FAILED"
-    return _run_alarm(str(flow_run.id), flow_run.name, "FAILED", reason, key=key)
+    return _run_alarm(str(flow_run.id), flow_run.name, "FAILED", reason, cause, key=key)
 
 
 def _post_alarm(flow_run: Any, video: str, outcome: Outcome, send: SendRecord | None) -> Alarm:
