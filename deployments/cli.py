@@ -150,6 +150,8 @@ _add(app, {
     "publish:publish_and_engage": "Publish one video, then let your own phones warm up and comment on the post.",
     "campaign:campaign":
         "Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot.",
+    "inbox:inbox":
+        "Publish each new video of a folder in the next posting slot, and move it to 'done' or 'rejected'.",
     "posts:posts":
         "List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
     "week:week": "Show the posts of the past and the coming days by day, and what waits for you.",

@@ -25,6 +25,7 @@ it from its form in the Prefect UI, by a schedule, or through Prefect's API.
 """
 _SCHEDULES = {
     "*/5 * * * *": "every 5 minutes",
+    "*/10 * * * *": "every 10 minutes",
     "0 9 * * *": "each morning at 9",
     "7 * * * *": "every hour",
     "37 * * * *": "every hour",

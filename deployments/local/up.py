@@ -18,6 +18,8 @@ from reelflow.sandbox.catalog import PHONES
 
 FOLDER = Path(".reelflow") / "up"
 """Kept between starts, below the folder that it is started in: the runs, the blocks, the sandbox's posts."""
+INBOX = "inbox"
+"""In the folder of the videos."""
 SERVE_TIMEOUT = 120.0
 """Seconds; the process imports every flow and registers its deployment before it serves the first."""
 
@@ -45,6 +47,7 @@ def _run(folder: Path) -> None:
 
 
 def _serve_flows(stack: LocalStack) -> LocalProcess:
+    (stack.video.parent / INBOX).mkdir(exist_ok=True)
     forms = stack.folder / "forms.json"
     forms.write_text(json.dumps(example_forms(stack.video)), "utf-8")
     return LocalProcess(
@@ -62,6 +65,7 @@ def example_forms(video: Path) -> dict[str, dict[str, Any]]:
     post_url = "https://www.tiktok.com/@mara.bakes/video/7231338487075638570"
     return {
         "publish-video": {"post": post},
+        "publish-inbox": {"inbox": {"folder": INBOX, "accounts": ["Instagram"]}},
         "publish-and-engage": {"post": post, "engage": {**phones, "comments": ["Lovely!"], "warm_up_seconds": 60}},
         "warm-up-accounts": {"warm_up": {**phones, "duration_seconds": 60, "topics": ["baking"]}},
         "comment-on-posts": {"comments": {**phones, "post_urls": [post_url], "comments": ["Lovely!"]}},

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from prefect import get_run_logger
 
 from blocks import PostingSlots, TaislyAccount
-from reelflow.campaigns.check import Checker
+from reelflow.campaigns.check import ROW_ADVICE, Checker
 from reelflow.campaigns.form import SEND_NOTHING, CampaignForm
 from reelflow.campaigns.placing import Placer, PostOptions, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
@@ -50,7 +50,9 @@ def read_campaign(form: CampaignForm) -> Plan:
 
 
 @step("check {plan.name}", retry=Retry.READ)
-def check_campaign(taisly: TaislyAccount, form: CampaignForm, slots: PostingSlots | None, plan: Plan) -> CheckedPlan:
+def check_campaign(
+    taisly: TaislyAccount, form: CampaignForm, slots: PostingSlots | None, plan: Plan, advice: str = ROW_ADVICE
+) -> CheckedPlan:
     """Check every row: its video, captions, accounts and time, and what is out or scheduled already. Sends nothing.
 
     Raises:
@@ -63,8 +65,8 @@ def check_campaign(taisly: TaislyAccount, form: CampaignForm, slots: PostingSlot
         accounts = client.connected_accounts()
         others = posts_elsewhere(client, accounts, patience=PATIENCE) if slots and accounts else {}
         placer = get_placer(taisly, form, slots, ledger, CheckedPlan(others=others))
-        progress = ProgressBar(CHECKED)
-        found = Checker(client, form, placer, folder=videos_folder(), progress=progress).check(plan, datetime.now(UTC))
+        checker = Checker(client, form, placer, folder=videos_folder(), progress=ProgressBar(CHECKED), advice=advice)
+        found = checker.check(plan, datetime.now(UTC))
     for who in rules_of_nobody(slots.book, accounts) if slots else ():
         found.warnings.append((0, f"The posting slots of {who!r} are for no connected account. Check the name."))
     _log_problems(found)

@@ -72,13 +72,22 @@ def report_campaign(
     taisly: TaislyAccount, form: CampaignForm, plan: Plan, checked: CheckedPlan, carried: list[Carried]
 ) -> CampaignReport:
     """What became of every row, by what is on record now."""
+    report = _report(taisly, form, plan, checked, lines_of_campaign(plan, checked, carried))
+    refresh_week()
+    return report
+
+
+def lines_of_campaign(plan: Plan, checked: CheckedPlan, carried: Sequence[Carried]) -> list[CampaignLine]:
+    """What became of every row, by what is on record now.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be read.
+    """
     ledger = open_ledger()
     records = {send.id: (send, its) for send, its in ledger.sends({i for c in carried for i in c.send_ids})}
     details = {(send.id, o.account.id): detail_of(send, o) for send, its in records.values() for o in its}
     lines = lines_of_carried(carried, records, details, ledger.now())
-    report = _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)])
-    refresh_week()
-    return report
+    return [*lines, *_others(ledger, plan, checked)]
 
 
 def final_state(report: CampaignReport) -> State[Any]:
@@ -87,10 +96,11 @@ def final_state(report: CampaignReport) -> State[Any]:
         name = "Partly failed" if report.is_partly_out else "Failed"
         wrong = [line.detail for line in report.lines if line.outcome in (WRONG, NOT_SENT)]
         return Failed(name=name, message=report.summary, data=CampaignFailed(report.summary, report, wrong))
-    return Completed(name=_state_name(report), message=report.summary, data=report)
+    return Completed(name=state_name(report), message=report.summary, data=report)
 
 
-def _state_name(report: CampaignReport) -> str:
+def state_name(report: CampaignReport) -> str:
+    """The name of the final state of a run without trouble."""
     if report.dry_run:
         return "Dry run"
     if report.number_of(OPEN):
@@ -129,15 +139,16 @@ def _report(
         dry_run=form.dry_run,
         notes=notes,
     )
-    comes = [] if nothing_sent else _what_comes(report)
+    comes = [] if nothing_sent else what_comes(report)
     if nothing_sent and not form.dry_run:
         comes = ["Nothing was sent. Mend these rows, or choose 'send the right ones'."]
     report = report.model_copy(update={"summary": summarize(report, more=" ".join(comes))})
-    show_live(_markdown(report, checked), report.summary)
+    show_report(report, checked)
     return report
 
 
-def _what_comes(report: CampaignReport) -> list[str]:
+def what_comes(report: CampaignReport) -> list[str]:
+    """What happens to its posts after the run."""
     if report.number_of(OPEN):
         return [FINISH_OPEN_POSTS]
     return [FINISH_SCHEDULED.replace("its outcome", "the outcomes")] if report.number_of(SCHEDULED) else []
@@ -179,6 +190,11 @@ def _results(lines: Sequence[CampaignLine]) -> tuple[list[str], list[list[str]]]
         ]
         for line in lines
     ]  # fmt: skip
+
+
+def show_report(report: CampaignReport, checked: CheckedPlan) -> None:
+    """Show a report as the artifact of the run."""
+    show_live(_markdown(report, checked), report.summary)
 
 
 def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:

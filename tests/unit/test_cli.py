@@ -14,7 +14,7 @@ from support.commands import reelflow
 
 from deployments.cli import app
 
-COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "campaign", "plan", "posts", "week", "resolve",
+COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "campaign", "plan", "inbox", "posts", "week", "resolve",
             "cancel", "accounts", "release", "phones", "setup", "teardown", "doctor", "ledger", "demo", "up",
             "serve"]  # fmt: skip
 ONLY_GROUPS = ("ledger", "plan")

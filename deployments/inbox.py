@@ -1,0 +1,57 @@
+"""``reelflow inbox``: run the flow publish_inbox from a terminal, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from deployments.campaign import campaign_facts, campaign_lines
+from deployments.in_terminal import load_block, quieten_run_logs, run_flow
+from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
+from reelflow.campaigns.inbox_form import InboxForm
+
+Folder = Annotated[
+    str, Parameter(help="The inbox. A subfolder such as 'TikTok @mara' names the accounts of its videos.")
+]
+To = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="",
+        help="Where to post the videos that are directly in the folder: a name or ID of an account, a platform with "
+        "only one account, or 'all'. Repeat the option for several accounts.",
+    ),
+]
+Slots = Annotated[str, Parameter(help='Name of the saved block "Posting Slots".')]
+ELSEWHERE = {"folder": "FOLDER", "accounts": "--to"}
+"""Fields of the form that the command has in another way."""
+
+
+@with_options_of(FormOptions(InboxForm, without=ELSEWHERE))
+def inbox(
+    folder: Folder,
+    /,
+    *,
+    to: To = None,
+    slots: Slots = "main",
+    block: TaislyBlock = "main",
+    as_json: AsJson = False,
+    **values: Any,
+) -> int:
+    """Publish the new videos of a folder, each exactly once, in the next posting slots."""
+    quieten_run_logs()
+    from blocks import PostingSlots, TaislyAccount
+    from flows.inbox import publish_inbox
+
+    # A terminal has a folder; the flow has another one.
+    whole = str(Path(folder).absolute()) if Path(folder).exists() else folder
+    return run_flow(
+        publish_inbox,
+        as_json=as_json,
+        lines=campaign_lines,
+        facts=campaign_facts,
+        taisly=load_block(TaislyAccount, block),
+        inbox=read_form(InboxForm, values | {"folder": whole, "accounts": to or []}, names=ELSEWHERE),
+        slots=load_block(PostingSlots, slots, "--slots"),
+    )

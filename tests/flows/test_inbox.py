@@ -1,0 +1,264 @@
+"""The flow publish_inbox against a real Prefect server and the sandbox over HTTP."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clips import numbered
+from support.seen import artifacts_of, logs_of, steps_of
+
+from blocks import PostingSlots, TaislyAccount
+from flows.inbox import publish_inbox
+from reelflow.campaigns.inbox_form import InboxForm
+from tasks.ledger import open_ledger
+
+pytestmark = pytest.mark.usefixtures("server")
+POSTS = "POST /api/private/post"
+
+
+@pytest.fixture
+def taisly(server: str, sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+
+
+@pytest.fixture
+def slots() -> PostingSlots:
+    return PostingSlots(slots=["Instagram: daily 12:00 and 18:00", "YouTube: daily 9:00"], time_zone="Europe/Berlin")
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A small video by its number; no two look alike to a check of pictures and length."""
+    folder = tmp_path_factory.mktemp("numbered")
+    return lambda number: numbered(folder, number)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def put(inbox: Path, videos: Callable[[int], Path]) -> Callable[..., Path]:
+    """Put a video into the inbox, with its caption."""
+
+    def copy(name: str, number: int, caption: str | None = None) -> Path:
+        path = inbox / name
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(videos(number), path)
+        path.with_suffix(".txt").write_text(f"Fresh {path.stem}" if caption is None else caption, "utf-8")
+        return path
+
+    return copy
+
+
+@pytest.fixture
+def run(taisly: TaislyAccount, slots: PostingSlots, inbox: Path) -> Callable[..., Any]:
+    """Run the flow on the inbox, without waiting between the two looks."""
+
+    def start(slots: PostingSlots = slots, **form: Any) -> Any:
+        values = {"folder": str(inbox), "accounts": ["Instagram"], "settle_seconds": 0, "wait_minutes": 0} | form
+        return publish_inbox(taisly, InboxForm(**values), slots, return_state=True)
+
+    return start
+
+
+def _files(folder: Path) -> list[str]:
+    """What is below a folder, without the texts about its videos."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if not name.endswith(".reelflow.txt"))
+
+
+def _alarms_of(state: Any) -> list[Any]:
+    return open_ledger().alarms_of_runs([str(state.state_details.flow_run_id)])
+
+
+def test_new_videos_are_scheduled_and_moved_to_done(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """Each in the next slot of its accounts, which a subfolder may name; a text beside it says when, and the IDs."""
+    put("bread.mp4", 1)
+    put("YouTube + Instagram/cake.mp4", 2)
+
+    state = run()
+
+    captions = sorted(post["caption"] for post in sandbox.posts)
+    text = (inbox / "done" / "YouTube + Instagram" / "cake.mp4.reelflow.txt").read_text("utf-8")
+    assert (state.name, captions) == ("Scheduled", ["Fresh bread", "Fresh cake", "Fresh cake"])
+    assert all(post["scheduled"] for post in sandbox.posts)
+    assert _files(inbox) == [
+        "done/YouTube + Instagram/cake.mp4", "done/YouTube + Instagram/cake.txt", "done/bread.mp4", "done/bread.txt",
+    ]  # fmt: skip
+    assert text.count(": scheduled ") == text.count("history ID") == 2
+    assert len(steps_of(state)) == 4
+
+
+def test_nothing_new_asks_nobody(run: Callable[..., Any], put: Callable[..., Path], sandbox: Any) -> None:
+    """A schedule runs all day: no request, no artifact, one step."""
+    put("bread.mp4", 1)
+    run()
+    before = sandbox.requests()
+
+    state = run()
+
+    assert (state.name, state.message, sandbox.requests()) == ("Nothing new", "Nothing new.", before)
+    assert (artifacts_of(state), len(steps_of(state))) == ({}, 1)
+
+
+def test_a_video_that_cannot_be_published_is_rejected_with_the_reason(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any, clip: Callable[[str], Path]
+) -> None:
+    """The others are sent. It rings once: from then on it is not in the inbox."""
+    put("bread.mp4", 1)
+    shutil.copy(clip("landscape.mp4"), inbox / "wide.mp4")
+    put("X/cake.mp4", 2, "x" * 101)
+
+    state = run(accounts=["Instagram"], slots=PostingSlots(slots=["all: daily 12:00"]))
+    again = run()
+
+    texts = {p.name: p.read_text("utf-8") for p in (inbox / "rejected").rglob("*.reelflow.txt")}
+    assert (state.name, again.name, sandbox.requests(POSTS)) == ("Partly failed", "Nothing new", 1)
+    assert _files(inbox / "rejected") == ["X/cake.mp4", "X/cake.txt", "wide.mp4"]
+    assert "9:16" in texts["wide.mp4.reelflow.txt"]
+    assert "X allows 100" in texts["cake.mp4.reelflow.txt"]
+    assert "wide.mp4: video:" in state.message
+    assert ["wide.mp4" in alarm.reason for alarm in _alarms_of(state)] == [True]
+
+
+def test_a_video_that_could_not_be_moved_is_not_sent_again(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """As after a crash between the two: the ledger knows it, and the next run moves it."""
+    put("bread.mp4", 1)
+    (inbox / "done").write_text("in the way")
+
+    first, second = run(), run()
+    (inbox / "done").unlink()
+    third = run()
+
+    assert [first.name, second.name, third.name] == ["Scheduled", "Partly failed", "Scheduled"]
+    assert "could not be moved to done" in logs_of(first)
+    assert _files(inbox) == ["done/bread.mp4", "done/bread.txt"]
+    assert sandbox.requests(POSTS) == 1
+
+
+def test_the_same_video_again_is_moved_without_a_post(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """Twice in one run, and once more later under another name."""
+    put("bread.mp4", 1)
+    put("copy.mp4", 1)
+
+    first, second = run(), run()
+    put("bread.mp4", 1)
+    third = run()
+
+    assert [first.name, second.name, third.name] == ["Scheduled"] * 3
+    assert _files(inbox / "done") == [
+        "bread (2).mp4", "bread (2).txt", "bread.mp4", "bread.txt", "copy.mp4", "copy.txt",
+    ]  # fmt: skip
+    assert sandbox.requests(POSTS) == 1
+
+
+def test_a_video_with_something_changed_is_rejected_with_what_to_do(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """Another export of it: a person decides."""
+    path = put("bread.mp4", 1)
+    other = path.read_bytes() + (16).to_bytes(4, "big") + b"free" + b"12345678"
+    run()
+    put("bread.mp4", 1).write_bytes(other)
+
+    state = run()
+
+    text = (inbox / "rejected" / "bread.mp4.reelflow.txt").read_text("utf-8")
+    assert (state.name, sandbox.requests(POSTS)) == ("Rejected", 1)
+    assert "publish it with a plan that has 1 in its column 'repeat'" in text
+
+
+def test_a_check_moves_and_sends_nothing(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """It shows every post with its time."""
+    put("bread.mp4", 1)
+
+    state = run(dry_run=True)
+
+    assert (state.name, [line.outcome for line in state.result().lines]) == ("Dry run", ["ready"])
+    assert (_files(inbox), sandbox.requests(POSTS)) == (["bread.mp4", "bread.txt"], 0)
+
+
+def test_what_cannot_be_sent_for_now_stays_in_the_inbox(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """Taisly is away: the next run sends it."""
+    put("bread.mp4", 1)
+    sandbox.order_fault("status_before", status=503, times=None)
+    away = run()
+    sandbox.clear_faults()
+    stayed = _files(inbox)
+
+    back = run()
+
+    assert (away.is_failed(), stayed) == (True, ["bread.mp4", "bread.txt"])
+    assert (back.name, _files(inbox), len(sandbox.posts)) == ("Scheduled", ["done/bread.mp4", "done/bread.txt"], 1)
+
+
+def test_a_lost_answer_is_on_record(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """The post may be out: its video is moved, and finish-open-posts finds out."""
+    put("bread.mp4", 1)
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+
+    state, again = run(), run()
+
+    assert (state.is_completed(), again.name, len(sandbox.posts)) == (True, "Nothing new", 1)
+    assert _files(inbox) == ["done/bread.mp4", "done/bread.txt"]
+
+
+def test_what_is_wrong_with_folders_and_slots_keeps_the_videos_and_rings_as_one_cause(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """A mistyped name, an account without slots; whatever else is published meanwhile, the cause is the same."""
+    put("Instagramm/bread.mp4", 1)
+    put("X/cake.mp4", 2)
+
+    first = run()
+    put("tart.mp4", 3)
+    second = run()
+
+    (one,), (two,) = _alarms_of(first), _alarms_of(second)
+    assert [first.name, second.name] == ["Failed", "Partly failed"]
+    assert "Instagramm: accounts: No connected account matches 'Instagramm'" in first.message
+    assert one.cause == two.cause
+    assert _files(inbox) == [
+        "Instagramm/bread.mp4", "Instagramm/bread.txt", "X/cake.mp4", "X/cake.txt", "done/tart.mp4", "done/tart.txt",
+    ]  # fmt: skip
+    assert [post["caption"] for post in sandbox.posts] == ["Fresh tart"]
+
+
+def test_videos_for_nobody_are_named_without_asking_taisly(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """They are directly in the inbox, and the form names no accounts."""
+    put("bread.mp4", 1)
+
+    first, second = run(accounts=[]), run(accounts=[])
+
+    (one,), (two,) = _alarms_of(first), _alarms_of(second)
+    assert (first.name, one.cause == two.cause, sandbox.requests()) == ("Failed", True, 0)
+    assert "bread.mp4" in first.message
+    assert _files(inbox) == ["bread.mp4", "bread.txt"]
+
+
+def test_a_folder_that_is_not_there_is_said(run: Callable[..., Any], inbox: Path) -> None:
+    """With its name."""
+    state = run(folder=str(inbox / "none"))
+
+    assert state.is_failed()
+    assert "Create the folder on the machine that runs this" in state.message
