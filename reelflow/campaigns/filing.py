@@ -32,6 +32,8 @@ from reelflow.wording import one_line
 
 FOLDER_CODES = frozenset({"accounts", "repost_rule", "no_slot", "no_slots", "no_room", "campaign_id"})
 """What is wrong with the names of folders, the slots or the accounts: not with the video, which stays."""
+PAUSED_CODES = frozenset({"slots_paused"})
+"""A person wants posts to wait: nothing is wrong."""
 TWICE_CODES = frozenset({"twice", "looks_the_same"})
 """The same video twice in one run: once the first has its outcome, the next run knows what to do with the other."""
 FILE_CODES = frozenset({"video", "caption_file"})
@@ -66,11 +68,13 @@ def fate_of(
     codes = {problem.code for problem in problems}
     if codes & FOLDER_CODES:
         return Fate.STAYS
-    if codes & TWICE_CODES:
+    if codes & (PAUSED_CODES | TWICE_CODES) or (codes & FILE_CODES and is_young(video.stamp, now, wait)):
         return Fate.LATER
-    if codes & FILE_CODES and (is_young(video.stamp, now, wait) or not video.is_unchanged()):
+    if video.is_changed():  # a new file in its place was neither checked nor sent
         return Fate.LATER
     outcomes = {line.outcome for line in lines}
+    if codes & FILE_CODES and not video.can_be_opened():
+        return Fate.STAYS
     if codes or outcomes & {FAILED, REFUSED}:
         return Fate.REJECTED
     return Fate.STAYS if not outcomes or outcomes & {NOT_SENT, WRONG} else Fate.DONE
@@ -157,7 +161,7 @@ def _left_behind(root: Path, folder: InboxFolder, name: str) -> Path | None:
                     continue
                 if note.stat().st_mtime < folder.files[name].changed or not video.exists():
                     continue
-                lines = note.read_text("utf-8").partition(WITH_IT)[2].splitlines()
+                lines = note.read_text("utf-8", errors="replace").partition(WITH_IT)[2].splitlines()
                 for stem in (same_name(video.stem), begin):
                     target = place / _renamed(name, stem, video.stem)
                     if f"- {name}" in lines and same_name(name).startswith(f"{stem}.") and not target.exists():

@@ -61,13 +61,20 @@ class InboxVideo:
     stamp: Stamp
     captions: tuple[Path, ...] = ()
 
-    def is_unchanged(self) -> bool:
-        """Whether its file is still the one that was looked at, and can be read."""
+    def is_changed(self) -> bool:
+        """Whether its file is no longer the one that was looked at, or is gone."""
         try:
-            with self.path.open("rb"):
-                return _stamp_of(self.path.stat(), time.time()) == self.stamp
+            return _stamp_of(self.path.stat(), time.time()) != self.stamp
+        except OSError:
+            return True
+
+    def can_be_opened(self) -> bool:
+        """Whether this program may read its file at the moment."""
+        try:
+            self.path.open("rb").close()
         except OSError:
             return False
+        return True
 
 
 def is_ignored(name: str) -> bool:
@@ -170,7 +177,7 @@ def _list(path: Path, name: str) -> InboxFolder:
         for ending in PARTIAL:
             if plain.endswith(ending):
                 found.partial.add(plain.removesuffix(ending))
-        if is_ignored(entry.name):
+        if is_ignored(entry.name) or plain in _NO_FOLDERS:
             continue
         if entry.is_symlink() or getattr(entry, "is_junction", lambda: False)():
             found.links.append(entry.name)  # where it leads, something else may be at work with the file
@@ -180,8 +187,7 @@ def _list(path: Path, name: str) -> InboxFolder:
         except OSError:
             continue  # gone meanwhile
         if stat.S_ISDIR(status.st_mode):
-            if plain not in _NO_FOLDERS:
-                (found.deeper if name else found.subfolders).append(entry.name)
+            (found.deeper if name else found.subfolders).append(entry.name)
         elif stat.S_ISREG(status.st_mode):
             found.files[entry.name] = _stamp_of(status, now)
     found.sort()

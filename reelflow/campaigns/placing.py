@@ -10,7 +10,7 @@ from typing import Literal
 from reelflow.campaigns.posts import Draft, PlannedPost, problem_of
 from reelflow.campaigns.rows import RowProblem
 from reelflow.campaigns.slots import SlotBook, next_free
-from reelflow.errors import InputError
+from reelflow.errors import InputError, NoSlot
 from reelflow.ledger import Ledger
 from reelflow.posts.looking_back import found_post
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -76,7 +76,8 @@ class Placer:
         placed, problems = list(fixed), list[RowProblem]()
         for group, (at, note, request) in zip(groups, found, strict=True):
             if isinstance(at, InputError):
-                problems.append(problem_of(group[0].row.number, "when", "no_slot", at))
+                code = "slots_paused" if isinstance(at, NoSlot) and at.reason == "paused" else "no_slot"
+                problems.append(problem_of(group[0].row.number, "when", code, at))
             else:
                 placed += [_Placed(draft, at, request, note) for draft in group]
         return _posts(placed, self.options), problems

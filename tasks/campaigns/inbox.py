@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.carrying_out import Carried
-from reelflow.campaigns.filing import TWICE_CODES, Fate, fate_of, file_away, finish_moves, text_about
+from reelflow.campaigns.filing import PAUSED_CODES, TWICE_CODES, Fate, fate_of, file_away, finish_moves, text_about
 from reelflow.campaigns.inbox import Inbox, InboxOptions, look_into
 from reelflow.campaigns.inbox_form import InboxForm
 from reelflow.campaigns.posts import CheckedPlan
@@ -24,6 +24,7 @@ from reelflow.campaigns.report import (
     CampaignReport,
     summarize,
 )
+from reelflow.campaigns.rows import RowProblem
 from reelflow.errors import CampaignFailed, InputError
 from reelflow.posts.requests import find_file
 from reelflow.records.posts import without_quotes
@@ -37,7 +38,7 @@ ADVICE = (
     "Delete the video; or, to send it all the same, publish it with a plan that has {repeat} in its column 'repeat'."
 )
 """What to do about a video that was sent before."""
-LATER = "Looked at again by the next run, since not all of the file may be there."
+LATER = "Looked at again by the next run, since its file may still be being written."
 TWICE = "Looked at again by the next run, since the same video is in the inbox twice."
 
 
@@ -55,8 +56,11 @@ def look_into_inbox(form: InboxForm) -> Inbox:
     Raises:
         InputError: there is no such folder, or it cannot be read.
     """
+    name = without_quotes(form.folder.strip())
+    if not name.strip():
+        raise InputError("No folder is named.")
     try:
-        folder = find_file(without_quotes(form.folder.strip()), videos_folder()).absolute()
+        folder = find_file(name, videos_folder()).absolute()
     except (RuntimeError, ValueError):
         raise InputError(f"There is no folder {one_line(form.folder)}. Give its whole path.") from None
     if not form.dry_run:
@@ -111,8 +115,7 @@ def file_inbox(
         if fate is Fate.STAYS:
             its = [_changed(line, NOT_SENT, f"{video.folder or found.plan.name}: {line.detail}") for line in its]
         elif fate is Fate.LATER:
-            twice = any(problem.code in TWICE_CODES for problem in problems)
-            its = [_changed(line, SKIPPED, TWICE if twice else f"{LATER} {line.detail}") for line in its]
+            its = [_changed(line, SKIPPED, _why_later(problems) or line.detail) for line in its]
         else:
             try:
                 notes.append(f"Moved to {file_away(found.folder, video, fate, text_about(video, fate, its))}.")
@@ -154,6 +157,14 @@ def nothing_new(form: InboxForm, found: Inbox) -> State[Any]:
         return Failed(name="Failed", message=message, data=failed)
     message = " ".join(["Nothing new.", *found.problems, *found.remarks()])
     return Completed(name="Nothing new", message=message)
+
+
+def _why_later(problems: Sequence[RowProblem]) -> str:
+    """Why a video is looked at again; empty if its problem says it."""
+    codes = {problem.code for problem in problems}
+    if codes & PAUSED_CODES:
+        return ""
+    return TWICE if codes & TWICE_CODES else LATER
 
 
 def _changed(line: CampaignLine, outcome: str, detail: str) -> CampaignLine:

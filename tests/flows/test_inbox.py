@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,36 @@ def test_what_is_wrong_with_folders_and_slots_keeps_the_videos_and_rings_as_one_
         "Instagramm/bread.mp4", "Instagramm/bread.txt", "X/cake.mp4", "X/cake.txt", "done/tart.mp4", "done/tart.txt",
     ]  # fmt: skip
     assert [post["caption"] for post in sandbox.posts] == ["Fresh tart"]
+
+
+def test_paused_slots_keep_the_videos_in_silence(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """A person wants it so."""
+    put("bread.mp4", 1)
+
+    state = run(slots=PostingSlots(slots=["all: daily 12:00"], paused=True))
+
+    assert (state.is_completed(), state.result().lines[0].outcome) == (True, "skipped")
+    assert "pause" in state.result().lines[0].detail
+    assert (_files(inbox), sandbox.requests(POSTS)) == (["bread.mp4", "bread.txt"], 0)
+
+
+def test_two_runs_at_once_send_each_video_once(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """A schedule and a person: whoever finds a video moved by the other goes on."""
+    for number in (1, 2, 3):
+        put(f"{number}.mp4", number)
+
+    with ThreadPoolExecutor(2) as pool:
+        states = [each.result() for each in [pool.submit(copy_context().run, run) for _ in range(2)]]
+    last = run()
+
+    assert all(state.is_completed() for state in states), [state.message for state in states]
+    assert last.name == "Nothing new"
+    assert sorted(post["caption"] for post in sandbox.posts) == ["Fresh 1", "Fresh 2", "Fresh 3"]
+    assert _files(inbox) == [f"done/{n}.{ending}" for n in (1, 2, 3) for ending in ("mp4", "txt")]
 
 
 def test_videos_for_nobody_are_named_without_asking_taisly(

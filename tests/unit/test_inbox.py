@@ -149,7 +149,8 @@ def test_what_is_never_taken_is_named(inbox: Path) -> None:
     put(inbox, "notes.pdf", "sub/week/cake.mp4", "cake.txt")
     put(inbox.parent / "elsewhere", "far.mp4")
     (inbox / "far.mp4").symlink_to(inbox.parent / "elsewhere" / "far.mp4")
-    (inbox / "further").symlink_to(inbox.parent / "elsewhere")
+    for name in ("further", "done"):
+        (inbox / name).symlink_to(inbox.parent / "elsewhere")
 
     now, tomorrow = find(inbox), find(inbox, later=25 * HOUR)
 
@@ -224,6 +225,7 @@ def test_a_caption_that_cannot_be_read_is_a_problem_of_its_row(inbox: Path) -> N
         (["caption"], ["wrong"], Fate.REJECTED),
         (["sent_before"], ["wrong"], Fate.REJECTED),
         (["twice"], ["wrong"], Fate.LATER),
+        (["slots_paused"], ["wrong"], Fate.LATER),
         (["video"], ["wrong"], Fate.REJECTED),
     ],
 )
@@ -247,6 +249,15 @@ def test_a_video_of_which_not_all_may_be_there_is_not_rejected(inbox: Path) -> N
     changed = fate_of(video, wrong, [line("wrong")], now=time.time() + HOUR, wait=120)
 
     assert (young, changed) == (Fate.LATER, Fate.LATER)
+
+
+def test_a_new_file_in_the_place_of_one_that_was_sent_stays(inbox: Path) -> None:
+    """It was written while the run was at work, and is the next run's."""
+    put(inbox, "cake.mp4")
+    video = first(find(inbox))
+    put(inbox, "cake.mp4", text="the next one")
+
+    assert fate_of(video, [], [line("scheduled")], now=time.time() + HOUR, wait=0) is Fate.LATER
 
 
 def test_a_video_is_moved_with_its_captions_and_a_text(inbox: Path) -> None:
