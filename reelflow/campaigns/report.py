@@ -14,7 +14,7 @@ from reelflow.campaigns.posts import CheckedPlan, Held, PlannedPost, Skipped, la
 from reelflow.campaigns.rows import Plan, RowProblem
 from reelflow.records.post_states import PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
-from reelflow.wording import count, duration
+from reelflow.wording import count, duration, one_line
 
 PUBLISHED, SCHEDULED, OPEN, FAILED, REFUSED, UNCONFIRMED = (
     "published", "scheduled", "open", "failed", "refused", "unconfirmed",
@@ -166,7 +166,7 @@ def lines_of_held(held: Iterable[Held]) -> list[CampaignLine]:
 
 def lines_of_problems(plan: Plan, problems: Sequence[RowProblem]) -> list[CampaignLine]:
     """A line for each wrong row; all that is wrong with it."""
-    names = {row.number: row.video.replace("\\", "/").rpartition("/")[2] for row in plan.rows}
+    names = {row.number: one_line(row.video.replace("\\", "/").rpartition("/")[2]) for row in plan.rows}
     by_row: dict[int, list[RowProblem]] = {}
     for problem in problems:
         by_row.setdefault(problem.number, []).append(problem)

@@ -28,6 +28,7 @@ from reelflow.campaigns.rows import RowProblem
 from reelflow.errors import CampaignFailed, InputError
 from reelflow.posts.requests import find_file
 from reelflow.records.posts import without_quotes
+from reelflow.video.check import LONGEST_PATH
 from reelflow.wording import listed, one_line
 from tasks.campaigns.check import check_campaign, videos_folder
 from tasks.campaigns.report import lines_of_campaign, show_report, state_name, what_comes
@@ -118,11 +119,12 @@ def file_inbox(
             its = [_changed(line, SKIPPED, _why_later(problems) or line.detail) for line in its]
         else:
             try:
-                notes.append(f"Moved to {file_away(found.folder, video, fate, text_about(video, fate, its))}.")
+                moved = file_away(found.folder, video, fate, text_about(video, fate, its))
+                notes.append(f"Moved to {one_line(str(moved), LONGEST_PATH)}.")
             except FileNotFoundError:
                 notes.append(f"{one_line(video.path.name)} is no longer in the inbox.")
             except OSError as error:
-                its = _not_moved(its, video.path.name, fate, error)
+                its = _not_moved(its, one_line(video.path.name), fate, error)
                 get_run_logger().warning("%s", its[-1].detail)
                 notes.append(its[-1].detail)
         lines += its
@@ -174,7 +176,7 @@ def _changed(line: CampaignLine, outcome: str, detail: str) -> CampaignLine:
 def _not_moved(lines: Sequence[CampaignLine], name: str, fate: Fate, error: OSError) -> list[CampaignLine]:
     """The lines of a video that could not be moved; where this run did nothing else with it, that is trouble."""
     why = (
-        f"{one_line(name)} could not be moved to {fate.value} ({one_line(error.strerror or str(error))}), and stays in "
+        f"{name} could not be moved to {fate.value} ({one_line(error.strerror or str(error))}), and stays in "
         "the inbox. What is sent of it is not sent again."
     )
     outcome = SKIPPED if any(line.is_new for line in lines) else NOT_SENT

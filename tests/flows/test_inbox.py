@@ -1,5 +1,7 @@
 """The flow publish_inbox against a real Prefect server and the sandbox over HTTP."""
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.clips import numbered
+from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import PostingSlots, TaislyAccount
@@ -129,6 +132,23 @@ def test_a_video_that_cannot_be_published_is_rejected_with_the_reason(
     assert "X allows 100" in texts["cake.mp4.reelflow.txt"]
     assert "wide.mp4: video:" in state.message
     assert ["wide.mp4" in alarm.reason for alarm in _alarms_of(state)] == [True]
+
+
+def test_a_name_that_cannot_be_shown_is_rejected_like_any_other_mistake(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, videos: Callable[[int], Path]
+) -> None:
+    """From an old disk, and by accident; the others are sent, whatever is in their names."""
+    shutil.copy(videos(1), os.fsencode(inbox) + b"/caf\xe9.mp4")
+    put("line\nbreak.mp4", 2)
+    put("`{x}` #1 | a's \u00fc.mp4", 3)
+
+    state, again = run(), run()
+
+    lines = state.result(raise_on_failure=False).report.lines
+    assert [line.outcome for line in lines] == ["scheduled", "wrong", "wrong"]
+    assert (state.name, again.name) == ("Partly failed", "Nothing new")
+    assert "Rename the file" in artifacts_of(state)["markdown"].data
+    assert _files(inbox / "done") == ["`{x}` #1 | a's \u00fc.mp4", "`{x}` #1 | a's \u00fc.txt"]
 
 
 def test_a_video_that_could_not_be_moved_is_not_sent_again(
@@ -294,3 +314,24 @@ def test_a_folder_that_is_not_there_is_said(run: Callable[..., Any], inbox: Path
 
     assert state.is_failed()
     assert "Create the folder on the machine that runs this" in state.message
+
+
+def test_a_terminal_does_the_same(
+    taisly: TaislyAccount, slots: PostingSlots, put: Callable[..., Path], inbox: Path, sandbox: Any
+) -> None:
+    """With one document for scripts; the exit code is 1 if a person has to look."""
+    taisly.save("inbox", overwrite=True)
+    slots.save("inbox", overwrite=True)
+    put("bread.mp4", 1)
+    words = [str(inbox), "--block", "inbox", "--slots", "inbox", "--settle-seconds", "0", "--wait-minutes", "0"]
+
+    sent = reelflow("inbox", *words, "--to", "Instagram", "--json")
+    empty = reelflow("inbox", *words)
+    put("cake.mp4", 2)
+    failed = reelflow("inbox", *words)
+
+    said = json.loads(sent.stdout)
+    assert (sent.returncode, said["flow"], said["state"]) == (0, "publish-inbox", "Scheduled")
+    assert [post["outcome"] for post in said["posts"]] == ["scheduled"]
+    assert (empty.returncode, empty.stdout) == (0, "Nothing new.\n")
+    assert (failed.returncode, "no accounts are named" in failed.stderr) == (1, True)
