@@ -24,7 +24,7 @@ from reelflow.campaigns.looking import (
     is_young,
     look,
 )
-from reelflow.campaigns.report import FAILED, NOT_SENT, REFUSED, WRONG, CampaignLine
+from reelflow.campaigns.report import FAILED, HELD, NOT_SENT, REFUSED, WRONG, CampaignLine
 from reelflow.campaigns.rows import RowProblem
 from reelflow.time_zones import shown
 from reelflow.video.rules import Limits
@@ -77,7 +77,7 @@ def fate_of(
         return Fate.STAYS
     if codes or outcomes & {FAILED, REFUSED}:
         return Fate.REJECTED
-    return Fate.STAYS if not outcomes or outcomes & {NOT_SENT, WRONG} else Fate.DONE
+    return Fate.STAYS if not outcomes or outcomes & {HELD, NOT_SENT, WRONG} else Fate.DONE
 
 
 def text_about(video: InboxVideo, fate: Fate, lines: Sequence[CampaignLine]) -> str:

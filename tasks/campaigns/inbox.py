@@ -16,6 +16,7 @@ from reelflow.campaigns.inbox import Inbox, InboxOptions, look_into
 from reelflow.campaigns.inbox_form import InboxForm
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import (
+    HELD,
     NOT_SENT,
     SKIPPED,
     TROUBLE,
@@ -34,6 +35,7 @@ from tasks.campaigns.check import check_campaign, videos_folder
 from tasks.campaigns.report import lines_of_campaign, show_report, state_name, what_comes
 from tasks.campaigns.send import send_campaign
 from tasks.step import Retry, step
+from tasks.upkeep.week import refresh_week
 
 ADVICE = (
     "Delete the video; or, to send it all the same, publish it with a plan that has {repeat} in its column 'repeat'."
@@ -133,6 +135,7 @@ def file_inbox(
     more = " ".join([*(f"{names}: {reason}" for names, reason in _wrong(lines)), *what_comes(report)])
     report = report.model_copy(update={"summary": summarize(report, more=more, rows="video")})
     show_report(report, checked)
+    refresh_week()
     return report
 
 
@@ -145,7 +148,7 @@ def inbox_state(report: CampaignReport) -> State[Any]:
     if not report.has_trouble:
         return Completed(name=state_name(report), message=report.summary, data=report)
     wrong = [line.detail for line in report.lines if line.outcome in (WRONG, NOT_SENT)]
-    is_new = any(line.outcome in TROUBLE - {NOT_SENT} and line.number for line in report.lines)
+    is_new = any(line.outcome in TROUBLE - {HELD, NOT_SENT} and line.number for line in report.lines)
     name = "Partly failed" if report.is_partly_out else "Rejected" if is_new else "Failed"
     cause = "" if is_new else f"{report.name}: {' '.join(sorted(set(wrong)))}"
     return Failed(name=name, message=report.summary, data=CampaignFailed(report.summary, report, wrong, cause=cause))
