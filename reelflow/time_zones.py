@@ -47,10 +47,15 @@ def shown(moment: datetime | float) -> str:
     Args:
         moment: With a time zone, or Unix seconds.
     """
+    return f"{shown_locally(moment)} ({shown_zone().key})"
+
+
+def shown_locally(moment: datetime | float) -> str:
+    """The same where the zone stands above: "Fri 27 Nov, 13:00"."""
     zone = shown_zone()
     local = datetime.fromtimestamp(moment, zone) if isinstance(moment, float | int) else moment.astimezone(zone)
     year = "" if local.year == datetime.now(zone).year else f" {local.year}"
-    return f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M} ({zone.key})"
+    return f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}"
 
 
 def read_zone(name: str) -> ZoneInfo:

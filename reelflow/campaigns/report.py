@@ -210,9 +210,12 @@ def lines_of_carried(
 def summarize(report: CampaignReport, *, more: str = "", rows: str = "row") -> str:
     """One line about a campaign: how many posts have which outcome, and the commonest reasons of what went wrong."""
     numbers = Counter(line.outcome for line in report.lines)
-    parts = [f"{numbers[outcome]} {outcome}" for outcome in WORST_FIRST if numbers[outcome]]
+    parts = [f"{numbers[outcome]} {outcome}" for outcome in WORST_FIRST if numbers[outcome] and outcome != WRONG]
+    wrong = len({line.number for line in report.lines if line.outcome == WRONG and line.number})
     head = "Checked, nothing was sent" if report.dry_run else report.name
-    line = f"{head}: {count(report.rows, rows)}; {', '.join(parts) or 'nothing to do'}."
+    line = f"{head}: {count(report.rows, rows)}{f', {wrong} of them wrong' if wrong else ''}."
+    if parts:
+        line += f" Posts: {', '.join(parts)}."
     for reason, number in causes(report.lines)[:2]:
         line += f" {count(number, 'post')}: {reason.rstrip('.')}."
     return f"{line} {more}".strip()

@@ -38,6 +38,7 @@ from reelflow.video.poster import poster
 from tasks.alarms import alarm_waiting
 from tasks.artifacts import plain_text, show_live, table
 from tasks.campaigns.check import get_placer
+from tasks.campaigns.wording import zone_shown
 from tasks.ledger import open_ledger
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
@@ -188,7 +189,7 @@ def _question(form: CampaignForm, note: str, what: str, posts: Sequence[PlannedP
     The dialog of the UI has 430 pixels for it: a table of three columns, with the picture below the time.
     """
     lines = [f"**{plain_text(note)}**", ""] if note else []
-    lines += [f"{plain_text(form.name)}: {what} Times are in {shown_zone().key}.", ""]
+    lines += [f"{plain_text(form.name)}: {what} {zone_shown()}", ""]
     pictures = _posters(posts[:MOST_POSTERS])
     columns = {
         "Row": [str(post.number) for post in posts],

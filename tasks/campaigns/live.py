@@ -9,7 +9,7 @@ from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.posts import PlannedPost
 from reelflow.wording import one_line
 from tasks.artifacts import plain_text, show_live, table
-from tasks.campaigns.wording import time_shown
+from tasks.campaigns.wording import time_shown, zone_shown
 from tasks.progress import tell_progress
 
 SENT = "Posts sent"
@@ -62,7 +62,7 @@ class LivePosts:
             "": [words.get(place, "to be sent") for place in places],
         }
         more = len(self._posts) - len(places)
-        lines = [f"# {plain_text(self._form.name)}", "", f"{summary}.", "", *table(columns)]
+        lines = [f"# {plain_text(self._form.name)}", "", f"{summary}. {zone_shown()}", "", *table(columns)]
         show_live([*lines, *(["", f"And {more} more."] if more else [])], f"Sending: {summary}.")
 
 

@@ -38,9 +38,9 @@ from reelflow.campaigns.writing import csv_text, write_csv, write_problems
 from reelflow.errors import CampaignFailed, InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
-from reelflow.time_zones import shown
 from reelflow.wording import count, one_line
 from tasks.artifacts import bullets, link, plain_text, show_live, table
+from tasks.campaigns.wording import time_shown, warnings_shown, zone_shown
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, detail_of
 from tasks.step import Retry, step
@@ -199,7 +199,7 @@ def show_report(report: CampaignReport, checked: CheckedPlan) -> None:
 
 def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
     """The report as Markdown: what needs a person first, then every row."""
-    lines = [f"# {plain_text(report.name)}", "", plain_text(report.summary), ""]
+    lines = [f"# {plain_text(report.name)}", "", f"{plain_text(report.summary)} {zone_shown()}", ""]
     lines += [line for note in report.notes for line in (plain_text(note), "")]
     wrong = [line for line in report.lines if line.outcome in TROUBLE]
     rest = [line for line in report.lines if line.outcome not in TROUBLE]
@@ -209,25 +209,29 @@ def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
         lines += bullets("By cause:", [f"{count(number, 'post')}: {reason}" for reason, number in reasons])
     if rest:
         lines += ["## Posts" if wrong else "", "", *_rows(rest), ""]
-    warnings = [f"Row {number}: {text}" if number else text for number, text in checked.warnings]
-    return lines + bullets("Possible problems:", _shortened(warnings))
+    return lines + bullets("Possible problems:", warnings_shown(checked.warnings))
 
 
 def _rows(lines: Sequence[CampaignLine]) -> list[str]:
-    shown_lines = lines[:MOST_LINES]
+    """A table of lines; accounts of a row that share everything else are one."""
+    grouped = list(_together(lines).values())
+    listed = grouped[:MOST_LINES]
     columns = {
-        "Row": [str(line.number or "") for line in shown_lines],
-        "Video": [plain_text(line.video) for line in shown_lines],
-        "Account": [plain_text(line.account) for line in shown_lines],
-        "Time": [shown(line.at) if line.at else "" for line in shown_lines],
-        "Caption": [plain_text(one_line(line.caption, CAPTION_SHOWN)) for line in shown_lines],
-        "Outcome": [f"**{line.outcome}**" if line.outcome in TROUBLE else line.outcome for line in shown_lines],
-        "Details": [link(line.link, "open the post") if line.link else plain_text(line.detail) for line in shown_lines],
+        "Row": [str(line.number or "") for line, _ in listed],
+        "Video": [plain_text(line.video) for line, _ in listed],
+        "Accounts": [plain_text(", ".join(filter(None, accounts))) for _, accounts in listed],
+        "Time": [time_shown(line.at) if line.at else "" for line, _ in listed],
+        "Caption": [plain_text(one_line(line.caption, CAPTION_SHOWN)) for line, _ in listed],
+        "Outcome": [f"**{line.outcome}**" if line.outcome in TROUBLE else line.outcome for line, _ in listed],
+        "Details": [link(line.link, "open the post") if line.link else plain_text(line.detail) for line, _ in listed],
     }
-    more = len(lines) - len(shown_lines)
+    more = len(grouped) - len(listed)
     return [*table(columns), *(["", f"And {more} more; the CSV has all of them."] if more else [])]
 
 
-def _shortened(texts: Sequence[str]) -> list[str]:
-    most = 50
-    return [*texts[:most], *([f"And {len(texts) - most} more."] if len(texts) > most else [])]
+def _together(lines: Sequence[CampaignLine]) -> dict[object, tuple[CampaignLine, list[str]]]:
+    found: dict[object, tuple[CampaignLine, list[str]]] = {}
+    for line in lines:
+        key = (line.number, line.video, line.caption, line.at, line.outcome, line.detail, line.link)
+        found.setdefault(key, (line, []))[1].append(line.account)
+    return found

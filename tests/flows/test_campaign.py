@@ -88,7 +88,7 @@ def test_a_folder_becomes_a_scheduled_week(
     assert len({post["scheduled"] for post in posts}) == len(posts) == 6
     assert by_hour == {9, 12, 18}
     assert sorted({p["caption"] for p in posts}) == ["Fresh bread", "Fresh cake", "Fresh tart"]
-    assert "3 rows; 6 scheduled" in state.message
+    assert "3 rows. Posts: 6 scheduled" in state.message
 
 
 def test_running_it_again_sends_nothing_and_takes_no_slot(
