@@ -7,6 +7,7 @@ posts would be sent again in silence. What the server remembers of its content i
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
@@ -29,6 +30,8 @@ SAVE_TRIES = 3
 """How often registering the block's type is tried: two first runs at once do it both, and one of them fails."""
 RISK = "Nothing was sent: another ledger does not know what was posted, so posts would be sent again."
 
+BLOCK_SECONDS = 5.0
+"""How long a campaign relies on what it read of the server's block."""
 PATIENCE = 60.0
 """Seconds for which a run waits for a PostgreSQL that is away: it may be restarting."""
 
@@ -77,13 +80,62 @@ def confirm_ledger(ledger: Ledger) -> None:
         LedgerUnavailable: the server cannot be read or written, or uses another ledger by now. Nothing may be sent.
     """
     with server_client() as client:
-        stored = read_stored(client)
-        if stored is None or stored.ledger_id != ledger.identity().id:
-            raise LedgerUnavailable(
-                f"This Prefect server now uses another ledger than {ledger.place}: it was changed after this run "
-                "began. Nothing was sent. Start the run again: it uses the new one."
-            )
+        _confirm_block(client, ledger)
         remember(client, ledger)
+
+
+def _confirm_block(client: SyncPrefectClient, ledger: Ledger) -> None:
+    stored = read_stored(client)
+    if stored is None or stored.ledger_id != ledger.identity().id:
+        raise LedgerUnavailable(
+            f"This Prefect server now uses another ledger than {ledger.place}: it was changed after this run "
+            "began. Nothing was sent. Start the run again: it uses the new one."
+        )
+
+
+class SharedConfirmation:
+    """`confirm_ledger` for posts that are sent at once: one confirmation for all that are claimed when it begins.
+
+    The server remembers the newest of the claims each time, over one connection. The block is read again every few
+    seconds only: while posts are claimed, no command replaces the ledger.
+
+    Args:
+        ledger: In which the posts are claimed.
+        client: Of the server.
+    """
+
+    def __init__(self, ledger: Ledger, client: SyncPrefectClient) -> None:
+        self._ledger, self._client = ledger, client
+        self._block_read_at = float("-inf")
+        self._changed = threading.Condition()
+        self._asked = self._confirmed = 0
+        self._is_asking = False
+
+    def __call__(self) -> None:
+        """As `confirm_ledger`; returns once a confirmation that began after this call has succeeded."""
+        with self._changed:
+            self._asked += 1
+            mine = self._asked
+            while self._is_asking and self._confirmed < mine:
+                self._changed.wait()
+            if self._confirmed >= mine:
+                return
+            self._is_asking, newest = True, self._asked
+        try:
+            with server_errors():
+                self._confirm()
+            with self._changed:
+                self._confirmed = max(self._confirmed, newest)
+        finally:
+            with self._changed:
+                self._is_asking = False
+                self._changed.notify_all()
+
+    def _confirm(self) -> None:
+        if (now := time.monotonic()) - self._block_read_at > BLOCK_SECONDS:
+            _confirm_block(self._client, self._ledger)
+            self._block_read_at = now
+        remember(self._client, self._ledger)
 
 
 def reopen_ledger() -> Ledger:
@@ -178,9 +230,15 @@ def server_client() -> Iterator[SyncPrefectClient]:
     Raises:
         LedgerUnavailable: the server cannot be reached or read; one sentence.
     """
+    with server_errors(), get_client(sync_client=True) as client:
+        yield client
+
+
+@contextmanager
+def server_errors() -> Iterator[None]:
+    """Raise LedgerUnavailable, in one sentence, in place of what keeps the server from being reached or read."""
     try:
-        with get_client(sync_client=True) as client:
-            yield client
+        yield
     except (httpx.HTTPError, AttributeError, RuntimeError, TypeError, ValueError) as error:  # the last: an odd answer
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise LedgerUnavailable(

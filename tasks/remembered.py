@@ -6,11 +6,12 @@ noticed, after looking back, has a new name, by which the server knows it; the o
 """
 
 import logging
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 
 from reelflow.errors import LedgerUnavailable
 from reelflow.ledger import Identity, Ledger
@@ -20,6 +21,7 @@ log = logging.getLogger("reelflow.ledger")
 
 VARIABLE = "reelflow_ledger_sends"
 """The Prefect variable with all this."""
+NOT_FOUND = 404
 TRIES = 5
 """How often the number is compared again after it was written: runs that write at once must not lower it."""
 
@@ -56,8 +58,13 @@ def write_remembered(client: SyncPrefectClient, found: Identity, copy: str) -> N
     """Let the server remember this ledger as it was found, under this name of its copy."""
     value = {"ledger": found.id, "sends": found.sends, "last": found.last_send, "copy": copy}
     try:
-        client.create_variable(VariableCreate(name=VARIABLE, value=value))
-    except ObjectAlreadyExists:
+        client.update_variable(VariableUpdate(name=VARIABLE, value=value))
+    except (ObjectNotFound, PrefectHTTPStatusError) as error:  # the first send of all has to make it
+        if isinstance(error, PrefectHTTPStatusError) and error.response.status_code != NOT_FOUND:
+            raise
+        with suppress(ObjectAlreadyExists):
+            client.create_variable(VariableCreate(name=VARIABLE, value=value))
+            return
         client.update_variable(VariableUpdate(name=VARIABLE, value=value))
 
 

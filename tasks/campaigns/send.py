@@ -1,7 +1,5 @@
 """Reserve slots for the posts of a campaign, send them, and watch those that are published at once."""
 
-from functools import partial
-
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
@@ -17,7 +15,7 @@ from reelflow.records.posts import Outcome, Send
 from reelflow.wording import count
 from tasks.campaigns.check import get_placer
 from tasks.campaigns.live import LivePosts
-from tasks.ledger import confirm_ledger, current_ledger, open_ledger
+from tasks.ledger import SharedConfirmation, current_ledger, open_ledger, server_client
 from tasks.posts.watch import AWAITED, tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.progress import tell_progress
@@ -40,13 +38,13 @@ def send_campaign(
     posts, problems = placer.place(checked.right_drafts(), dry_run=False)
     checked.problems += problems  # a slot may have been taken since the check
     live = LivePosts(form, posts)
-    with taisly.get_rate_limited(ledger) as client:
+    with server_client() as server, taisly.get_rate_limited(ledger) as client:
         carried = Carrier(
             client,
             placer,
             flow_run=flow_run.id,
             grace=taisly.resend_after_seconds,
-            before_upload=partial(confirm_ledger, ledger),
+            before_upload=SharedConfirmation(ledger, server),
             progress=live.progress,
             on_carried=live.on_carried,
         ).carry_out(posts)
