@@ -40,7 +40,10 @@ To = Annotated[
 ]
 Slots = Annotated[
     str,
-    Parameter(help='Name of the saved block "Posting Slots", for posts without a time.', show_default=False),
+    Parameter(
+        help='Name of the saved block "Posting Slots", for posts without a time. Without it, "main" if there is one.',
+        show_default=False,
+    ),
 ]
 ELSEWHERE = {"plan": "PLAN", "accounts": "--to", "rows": "PLAN"}
 """Fields of the form that the command has in another way."""
@@ -57,9 +60,10 @@ def campaign(
     as_json: AsJson = False,
     **values: Any,
 ) -> int:
-    """Publish a folder or a plan of videos, each post exactly once."""
+    """Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot."""
     quieten_run_logs()
     from blocks import PostingSlots, TaislyAccount
+    from blocks.reference import load_saved
     from flows.campaign import publish_campaign
     from tasks.campaigns.approve import asked_by
 
@@ -74,7 +78,7 @@ def campaign(
             facts=campaign_facts,
             taisly=load_block(TaislyAccount, block),
             campaign=form,
-            slots=load_block(PostingSlots, slots, "--slots") if slots else None,
+            slots=load_block(PostingSlots, slots, "--slots") if slots else load_saved(PostingSlots, "main"),
         )
 
 
@@ -143,8 +147,8 @@ def check(
         return 0
     if wrong and found.path is not None:
         name = "plan" if found.path.is_dir() else found.path.stem
-        path = (found.path if found.path.is_dir() else found.path.parent) / f"{name}.problems.csv"
-        write_problems(found, found.problems, path)
+        folder = found.path if found.path.is_dir() else found.path.parent
+        path = write_problems(found, found.problems, folder / f"{name}.problems.csv")
         print(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
     print(f"{len(wrong)} of {count(len(found.rows), 'row')} wrong.", file=sys.stderr)
     return 1

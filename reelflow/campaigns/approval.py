@@ -105,7 +105,7 @@ def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -
             _skip(found, draft, "Dropped when the campaign was approved.")
         elif asked.until and asked.until <= now:
             why = f"It was not {'sent' if asked.answer else 'approved'} before its time, {shown(asked.until)}."
-            _skip(found, draft, f"{why} Start the campaign again to publish it.")
+            _skip(found, draft, f"{why} Start the campaign again to publish it.", is_failure=True)
         elif asked.answer is None:
             found.open.append(draft)
         else:
@@ -116,8 +116,8 @@ def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -
     return found
 
 
-def _skip(found: Decided, draft: Draft, reason: str) -> None:
-    found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), reason))
+def _skip(found: Decided, draft: Draft, reason: str, *, is_failure: bool = False) -> None:
+    found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), reason, is_failure))
     found.dropped.append(draft)
 
 
@@ -175,7 +175,7 @@ def _numbers(text: str) -> set[int]:
 
 def describe_question(checked: CheckedPlan, asked: Sequence[Draft]) -> str:
     """What is asked, in one line."""
-    rows = len({draft.row.number for draft in asked})
+    rows, accounts = len({draft.row.number for draft in asked}), len({draft.account.id for draft in asked})
     known = len({each.number for each in checked.known})
     more = f" {count(known, 'row')} {'is' if known == 1 else 'are'} out or scheduled already." if known else ""
-    return f"{count(rows, 'row')} to approve, {count(len(asked), 'post')} in all.{more}"
+    return f"{count(rows, 'row')} to approve, for {count(accounts, 'account')}.{more}"

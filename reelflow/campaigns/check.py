@@ -156,7 +156,7 @@ class Checker:
                 continue
             passed = f"Its time, {shown(draft.when)}, has passed before it was sent. Give it a later one."
             if found.known:
-                found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), passed))
+                found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), passed, True))
             else:
                 self._add(draft.row, "when", "passed", passed)
         return left

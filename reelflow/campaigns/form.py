@@ -52,8 +52,8 @@ class CampaignForm(Form):
         False,
     )  # fmt: skip
     approval: bool = entry(
-        3, "Ask before sending", "The run reserves the slots, and waits until you have approved the posts in the UI.",
-        False,
+        3, "Ask before sending", "Reserve the slots, and send nothing until you have approved the posts, with Resume "
+        "in the run's menu. The command asks in the terminal.", False,
     )  # fmt: skip
     if_rows_are_wrong: WrongRows = entry(
         4, "If rows are wrong", "Every wrong row is named in any case.", SEND_NOTHING
@@ -82,7 +82,8 @@ class CampaignForm(Form):
     )  # fmt: skip
     campaign_id: str = entry(
         16, "Campaign ID", "Empty: a post without a time that is out already, from whichever plan, is not sent again. "
-        "Under another ID it is another post.", "", advanced=True, max_length=100,
+        "Under another ID it is another post, from a day after the earlier one was published on.", "", advanced=True,
+        max_length=100,
     )  # fmt: skip
     minutes_apart: float = entry(
         17, "Minutes between posts", "Two posts of one account that are closer are an error. 0: not checked.",

@@ -63,12 +63,21 @@ class Known:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A row, or one account of it, that is not sent, and why."""
+    """A row, or one account of it, that is not sent, and why.
+
+    Attributes:
+        number: Of the row.
+        file: The name of its video.
+        accounts: Where.
+        reason: Why.
+        is_failure: Whether it was wanted, so that a person must know; otherwise there is nothing to do.
+    """
 
     number: int
     file: str
     accounts: tuple[Account, ...]
     reason: str
+    is_failure: bool = False
 
 
 @dataclass(frozen=True)

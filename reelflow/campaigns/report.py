@@ -143,9 +143,12 @@ def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[Camp
 def lines_of_skipped(skipped: Iterable[Skipped]) -> list[CampaignLine]:
     """Rows that are right and not sent."""
     return [
-        CampaignLine(number=s.number, video=s.file, account=labels(s.accounts), outcome=SKIPPED, detail=s.reason)
+        CampaignLine(
+            number=s.number, video=s.file, account=labels(s.accounts), detail=s.reason,
+            outcome=NOT_SENT if s.is_failure else SKIPPED,
+        )
         for s in skipped
-    ]
+    ]  # fmt: skip
 
 
 def lines_of_held(held: Iterable[Held]) -> list[CampaignLine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from reelflow.campaigns.columns import (
     CODE,
     PREVIEW,
     PROBLEM,
+    REPEAT,
     ROW,
     TIME_ZONE,
     VIDEO,
@@ -56,11 +58,12 @@ def write_csv(path: Path, text: str) -> None:
     replace_file(path, text, "utf-8-sig")
 
 
-def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> None:
-    """Write the wrong rows of a plan as a CSV: as they were, with their number and what is wrong.
+def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> Path:
+    """Write the wrong rows of a plan as a CSV: as they were, with their number and what is wrong. Returns where.
 
     Mended, it is a plan of its own: `read_plan` takes it as it is. A problem of the whole plan has a line with nothing
-    else, which is read as a blank one.
+    else, which is read as a blank one. A file that is there already may be half mended: it is never written over, and
+    the new one gets a number.
 
     Raises:
         InputError: it cannot be written there.
@@ -77,7 +80,22 @@ def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> No
     for row in wrong:
         cells = {**row.cells, **({video: _video(row, row.cells.get(video, ""), path)} if video else {})}
         lines.append([cells.get(name, "") for name in columns] + _said(row.number, of_row[row.number]))
-    write_csv(path, csv_text([*columns, ROW, CODE, PROBLEM], lines, plan.delimiter))
+    text = csv_text([*columns, ROW, CODE, PROBLEM], lines, plan.delimiter)
+    free = _free_path(path, text)
+    write_csv(free, text)
+    return free
+
+
+def _free_path(path: Path, text: str) -> Path:
+    """The path itself, or with the first number that no other file has: "plan.problems-2.csv"."""
+    for number in itertools.count(1):
+        each = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        try:
+            if each.read_bytes() == text.encode("utf-8-sig", "replace"):
+                return each
+        except OSError:  # it is not there, or cannot be written either, which is said then
+            return each
+    raise AssertionError("numbers do not end")
 
 
 def _said(number: int, problems: Sequence[RowProblem]) -> list[str]:
@@ -111,7 +129,10 @@ def template(kind: Kind, *, now: datetime) -> dict[str, str]:
         columns = in_order(name for row in rows for name in row)
         return {"plan.csv": csv_text(columns, [[row.get(name, "") for name in columns] for row in rows])}
     if kind == "json":
-        return {"plan.json": json.dumps({"posts": rows}, indent=2, ensure_ascii=False) + "\n"}
+        return {
+            "plan.json": json.dumps({"posts": [_without_empty(row) for row in rows]}, indent=2, ensure_ascii=False)
+            + "\n"
+        }
     return {"plan.yaml": _yaml(rows)}
 
 
@@ -125,11 +146,16 @@ def _sample(now: datetime) -> list[dict[str, str]]:
         WHEN: f"{now.astimezone(zone) + timedelta(days=2):%Y-%m-%d} 18:00",
         TIME_ZONE: zone.key,
         PREVIEW: "1.5",
-        CAMPAIGN: "spring",
+        CAMPAIGN: "",
+        REPEAT: "",
     }
     second = {VIDEO: "cake.mp4", CAPTION: "The cake that everybody asks for", ACCOUNTS: "TikTok", WHEN: ""}
     third = {VIDEO: "bread.mp4", CAPTION: "Bread, out of the oven just now", ACCOUNTS: "TikTok", WHEN: NOW}
     return [first, second, third]
+
+
+def _without_empty(row: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in row.items() if value}
 
 
 def _yaml(rows: Sequence[dict[str, str]]) -> str:
@@ -140,6 +166,6 @@ def _yaml(rows: Sequence[dict[str, str]]) -> str:
         "posts:",
     ]
     for row in rows:
-        for place, (name, value) in enumerate(row.items()):
+        for place, (name, value) in enumerate(_without_empty(row).items()):
             lines.append(f"  {'-' if place == 0 else ' '} {name}: {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"

@@ -50,7 +50,7 @@ class ApprovalLedger(Database):
     def approvals(self, flow_run: str) -> dict[str, Approval]:
         """What a run has asked, by digest."""
         c = approvals.c
-        with self.transaction() as connection:
+        with self.reading() as connection:
             rows = connection.execute(sa.select(approvals).where(c.flow_run == flow_run)).mappings()
             return {
                 row["digest"]: Approval(
@@ -73,6 +73,6 @@ class ApprovalLedger(Database):
             .where(c.answer == "", sa.or_(c.until == 0, c.until > now))
             .group_by(c.flow_run)
         )
-        with self.transaction() as connection:
+        with self.reading() as connection:
             found = [OpenQuestion(run, posts, at or 0.0, asked) for run, posts, at, asked in connection.execute(query)]
         return sorted(found, key=lambda question: question.first or question.asked_at)

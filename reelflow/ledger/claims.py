@@ -90,7 +90,7 @@ class ClaimLedger(PostLedger, SendLedger):
     def duplicates(self, request: PostRequest, *, service: str) -> list[Duplicate]:
         """Earlier sends of the same or a similar video to those accounts of `request` that a claim would get."""
         left = self.claimable(request, service=service)
-        with self.transaction() as connection:
+        with self.reading() as connection:
             now = self.now()
             return _duplicates(request, self._earlier(connection, request, service, left, now), now)
 

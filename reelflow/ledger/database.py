@@ -120,7 +120,7 @@ class Database:
 
     def was_moved(self) -> bool:
         """Whether another ledger is used in its place by now: it was moved or replaced since it was opened."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return connection.scalar(sa.select(ledger.c.moved_to)) is not None
 
     def now(self) -> float:
@@ -141,7 +141,11 @@ class Database:
         """A transaction, for `with`; committed at its end unless an error leaves it."""
         return Transaction(self)
 
-    def connect(self) -> tuple[Any, Connection]:
+    def reading(self) -> Transaction:
+        """A transaction that writes nothing: with SQLite, it waits for no writer, and none waits for it."""
+        return Transaction(self, reads_only=True)
+
+    def connect(self, *, reads_only: bool = False) -> tuple[Any, Connection]:
         """Begin a transaction, waiting for a database that is away for a moment: (its context, its connection).
 
         Nothing has been done by then, so trying again is safe.
@@ -149,7 +153,7 @@ class Database:
         waiting, pause = Countdown(self.patience, self._sleep), FIRST_PAUSE
         while True:
             try:
-                context = self.engine().begin()
+                context = self.engine().execution_options(reads_only=reads_only).begin()
                 return context, context.__enter__()
             except sa.exc.DBAPIError as error:
                 if not _is_away(error) or not waiting.left:
@@ -176,13 +180,13 @@ class Database:
 class Transaction:
     """One transaction; an error of the database becomes LedgerUnavailable."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, reads_only: bool = False) -> None:
+        self._database, self._reads_only = database, reads_only
         self._context: Any = None
 
     def __enter__(self) -> Connection:
         try:
-            self._context, connection = self._database.connect()
+            self._context, connection = self._database.connect(reads_only=self._reads_only)
         except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
             raise self._unavailable(error) from None
         return connection
@@ -247,7 +251,9 @@ def _create_engine(url: sa.URL) -> Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock is taken first, so no reader has to become a writer
+        # A writer takes the lock first, so that no reader has to become one; who only reads has the last commit.
+        reads_only = connection.get_execution_options().get("reads_only")
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
 

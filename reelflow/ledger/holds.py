@@ -30,7 +30,7 @@ class HoldLedger(AlarmLedger):
         query = sa.select(holds).where(holds.c.held_at.is_not(None)).order_by(holds.c.held_at, holds.c.account_id)
         if service is not None:
             query = query.where(holds.c.service == service)
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return [_hold_of(row) for row in connection.execute(query).mappings()]
 
     def release_accounts(self, service: str, account_ids: Collection[str]) -> list[Hold]:

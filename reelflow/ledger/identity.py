@@ -48,7 +48,7 @@ class IdentityLedger(KeyLedger):
         query = sa.select(
             ledger, recorded.label("recorded"), looked_back.label("has_looked"), newest.label("last_send")
         )
-        with self.transaction() as connection:
+        with self.reading() as connection:
             row = connection.execute(query).mappings().one()
         return Identity(
             id=row["id"],
@@ -62,7 +62,7 @@ class IdentityLedger(KeyLedger):
 
     def has_send(self, send_id: str) -> bool:
         """Whether a send is on record."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return connection.scalar(sa.select(sends.c.id).where(sends.c.id == send_id)) is not None
 
     def rename_copy(self, before: str, *, commit: Callable[[str], None]) -> bool:
@@ -115,9 +115,9 @@ class IdentityLedger(KeyLedger):
 
     def has_to_look_back(self, api_key: str) -> bool:
         """Whether this key has not looked into the history yet since the ledger was to look back."""
-        with self.transaction() as connection:
-            row = self._key_row(connection, api_key)
-            return bool(row["looked_back"] < (connection.scalar(sa.select(ledger.c.look_back)) or 0))
+        with self.reading() as connection:
+            looked_back = connection.scalar(sa.select(api_keys.c.looked_back).where(api_keys.c.api_key == api_key)) or 0
+            return bool(looked_back < (connection.scalar(sa.select(ledger.c.look_back)) or 0))
 
     def store_found(self, api_key: str, service: str, found: Iterable[FoundPost]) -> None:
         """Store what a key found when it looked back; with that it has done so."""
@@ -142,7 +142,7 @@ class IdentityLedger(KeyLedger):
         f = found_posts.c
         owned = sa.exists().where(sends.c.service == f.service, sends.c.history_id == f.history_id)
         query = sa.select(found_posts).where(f.service == service, sa.not_(owned)).order_by(f.at, f.id)
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return [
                 FoundPost(
                     history_id=row["history_id"] or "",

@@ -209,15 +209,15 @@ class KeyLedger(Database):
 
     def known_accounts(self, api_key: str, max_age: float) -> list[Account] | None:
         """The accounts remembered for a key, if they are not older than `max_age` seconds."""
-        with self.transaction() as connection:
-            row = self._key_row(connection, api_key)
-            if not row["accounts_at"] or row["accounts_at"] < self.now() - max_age:
+        with self.reading() as connection:
+            row = _known_row(connection, api_key)
+            if row is None or not row["accounts_at"] or row["accounts_at"] < self.now() - max_age:
                 return None
             return [Account.model_validate(value) for value in json.loads(row["accounts"])]
 
     def accounts_of_all_keys(self, max_age: float) -> set[str]:
         """The ids of all accounts that are remembered for any key, if they are not older than `max_age` seconds."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             rows = connection.scalars(
                 sa.select(api_keys.c.accounts).where(api_keys.c.accounts_at >= self.now() - max_age)
             )
@@ -236,9 +236,9 @@ class KeyLedger(Database):
 
     def known_copies(self, api_key: str, max_age: float) -> list[tuple[str, str]] | None:
         """The (from, to) account ids remembered for a key, if they are not older than `max_age` seconds."""
-        with self.transaction() as connection:
-            row = self._key_row(connection, api_key)
-            if not row["copies_at"] or row["copies_at"] < self.now() - max_age:
+        with self.reading() as connection:
+            row = _known_row(connection, api_key)
+            if row is None or not row["copies_at"] or row["copies_at"] < self.now() - max_age:
                 return None
             return [(source, target) for source, target in json.loads(row["copies"])]
 
@@ -259,3 +259,8 @@ class KeyLedger(Database):
         connection.execute(self.insert(api_keys).values(fresh).on_conflict_do_nothing())
         query = sa.select(api_keys).where(api_keys.c.api_key == api_key).with_for_update()
         return connection.execute(query).mappings().one()
+
+
+def _known_row(connection: Connection, api_key: str) -> RowMapping | None:
+    """What is known of a key; None if nothing is."""
+    return connection.execute(sa.select(api_keys).where(api_keys.c.api_key == api_key)).mappings().first()

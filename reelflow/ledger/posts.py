@@ -28,7 +28,7 @@ class PostLedger(Database):
             *(destinations.c[name] == key[name] for name in KEY if name != "account_id"),
             destinations.c.account_id.in_([account.id for account in request.accounts]),
         )
-        with self.transaction() as connection:
+        with self.reading() as connection:
             found = {row["account_id"]: (outcome_of(row), send_of(row)) for row in connection.execute(query).mappings()}
         return [found[a.id] for a in request.accounts if a.id in found]
 
@@ -69,7 +69,7 @@ class PostLedger(Database):
 
     def owned_history_ids(self, service: str, history_ids: Sequence[str]) -> set[str]:
         """Those of `history_ids` that belong to a send on record."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             query = sa.select(sends.c.history_id).where(sends.c.service == service, sends.c.history_id.in_(history_ids))
             return {str(value) for value in connection.scalars(query)}
 
@@ -85,13 +85,13 @@ class PostLedger(Database):
             .order_by(c.claimed_at.desc())
             .limit(LATEST)
         )
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return {str(row.history_id) for row in connection.execute(query)}
 
     def _sends(self, condition: sa.ColumnElement[bool]) -> list[SendRecord]:
         query = WITH_SENDS.where(condition).order_by(sends.c.claimed_at, destinations.c.id)
         grouped: dict[str, tuple[Send, list[Outcome]]] = {}
-        with self.transaction() as connection:
+        with self.reading() as connection:
             for row in connection.execute(query).mappings():
                 grouped.setdefault(row["send_id"], (send_of(row), []))[1].append(outcome_of(row))
         return list(grouped.values())

@@ -93,12 +93,12 @@ class ReservationLedger(SendLedger):
 
     def taken_moments(self, service: str, account_ids: set[str], others: Taken) -> Taken:
         """When these accounts have posts, from a day ago on: sent, scheduled, reserved, or in `others`."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return _taken(connection, service, account_ids, self.now(), others)
 
     def reservations(self, service: str, sha256s: Iterable[str]) -> list[Reservation]:
         """The slots that are kept for these videos, those that have passed included."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return [_reservation_of(row) for row in _rows(connection, service, set(sha256s))]
 
     def release_slots(self, service: str, kept: Iterable[Reservation]) -> None:

@@ -67,4 +67,4 @@ class LivePosts:
 
 
 def _word(carried: Carried) -> str:
-    return "not sent" if carried.failure else "sent"
+    return "not sent" if carried.failure or not carried.post.request.accounts else "sent"

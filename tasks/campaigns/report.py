@@ -162,8 +162,7 @@ def _write_files(plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine]
     notes = []
     try:
         if checked.problems:
-            path = place.with_name(f"{place.name}.problems.csv")
-            write_problems(plan, checked.problems, path)
+            path = write_problems(plan, checked.problems, place.with_name(f"{place.name}.problems.csv"))
             notes.append(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
         if with_results:
             path = place.with_name(f"{place.name}.results.csv")

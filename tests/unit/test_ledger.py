@@ -360,3 +360,17 @@ def test_recent_sends_are_those_of_some_days_and_all_that_wait(ledger: Ledger, c
 
     assert found == [ids["open"], ids["unconfirmed"], ids["new"]]
     assert len(ledger.recent_sends(0)) == 4
+
+
+def test_who_reads_waits_for_no_writer(ledger: Ledger, checked: Post) -> None:
+    """A campaign's threads look at the ledger many times for each post: they read the last commit."""
+    post = checked()
+    with ledger.transaction() as connection:
+        connection.execute(sa.text("UPDATE ledger SET lost_sends = lost_sends + 1"))
+
+        lost, claimable = at_once(
+            2, lambda n: ledger.claimable(post, service=SERVICE) if n else ledger.identity().lost_sends
+        )
+
+    assert (lost, claimable) == (0, post.accounts)
+    assert ledger.identity().lost_sends == 1

@@ -189,3 +189,17 @@ def test_a_template_is_a_plan(tmp_path: Path, kind: Kind) -> None:
         assert fixed.accounts == ("TikTok", "Instagram")
     else:
         assert len(plan.rows) == 3
+
+
+def test_a_file_that_may_be_half_mended_is_not_written_over(tmp_path: Path) -> None:
+    """Checking the plan again writes a second file, unless it would be the same."""
+    plan = plan_of_rows([{"video": "a.mp4", "when": "soon"}], "plan", options=OPTIONS, now=TODAY)
+    first = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
+    same = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
+    first.write_text("mended by hand", "utf-8")
+
+    other = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
+
+    assert (first, same) == (tmp_path / "plan.problems.csv", first)
+    assert other == tmp_path / "plan.problems-2.csv"
+    assert first.read_text("utf-8") == "mended by hand"
