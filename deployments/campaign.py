@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from deployments.in_terminal import load_block, quieten_run_logs, run_flow
+from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
 from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
 from deployments.progress import progress
 from reelflow.campaigns.approval import GivenAnswer
@@ -67,7 +67,7 @@ def campaign(
     from flows.campaign import publish_campaign
     from tasks.campaigns.approve import asked_by
 
-    form = read_form(CampaignForm, values | {"plan": _whole(plan), "accounts": to or []}, names=ELSEWHERE)
+    form = read_form(CampaignForm, values | {"plan": whole_path(plan), "accounts": to or []}, names=ELSEWHERE)
     if form.approval and (as_json or not sys.stdin.isatty()):
         raise InputError("--approval asks in the terminal: leave --json away, and do not redirect the input.")
     with asked_by(ask_in_terminal):
@@ -130,7 +130,7 @@ def check(
 ) -> int:
     """Say what is wrong with a plan: its rows, videos, captions and times. Needs no server and sends nothing."""
     now, options = datetime.now(UTC), ReadingOptions(time_zone=time_zone, date_format=date_format)
-    found = read_plan(_whole(plan), folder=None, options=options, now=now)
+    found = read_plan(whole_path(plan), folder=None, options=options, now=now)
     with progress() as show:
         found = check_alone(found, now, progress=lambda done, total: show("Videos checked", done, total))
     if as_json:
@@ -178,8 +178,3 @@ def plan_template(
         (save / name).write_text(text, "utf-8-sig" if name.endswith(".csv") else "utf-8", newline="")
         print(save / name)
     return 0
-
-
-def _whole(plan: str) -> str:
-    """A terminal has a folder; the flow has another one."""
-    return str(Path(plan).absolute()) if "://" not in plan and Path(plan).exists() else plan

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from deployments.progress import shown_progress
@@ -51,6 +52,14 @@ def run_flow(flow: Any, *, as_json: bool, lines: Lines, facts: Facts, **paramete
     if not as_json:
         print(state.message)
     return 0
+
+
+def whole_path(name: str) -> str:
+    """The whole path of a file or folder that is named in this terminal, which has a folder; the flow has another one.
+
+    Any other name stays as it is: a web address, or a file of another machine.
+    """
+    return str(Path(name).absolute()) if "://" not in name and Path(name).exists() else name
 
 
 def nothing_more(_report: Any) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from deployments.campaign import campaign_facts, campaign_lines
-from deployments.in_terminal import load_block, quieten_run_logs, run_flow
+from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
 from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
 from reelflow.campaigns.inbox_form import InboxForm
 
@@ -44,14 +43,12 @@ def inbox(
     from blocks import PostingSlots, TaislyAccount
     from flows.inbox import publish_inbox
 
-    # A terminal has a folder; the flow has another one.
-    whole = str(Path(folder).absolute()) if Path(folder).exists() else folder
     return run_flow(
         publish_inbox,
         as_json=as_json,
         lines=campaign_lines,
         facts=campaign_facts,
         taisly=load_block(TaislyAccount, block),
-        inbox=read_form(InboxForm, values | {"folder": whole, "accounts": to or []}, names=ELSEWHERE),
+        inbox=read_form(InboxForm, values | {"folder": whole_path(folder), "accounts": to or []}, names=ELSEWHERE),
         slots=load_block(PostingSlots, slots, "--slots"),
     )

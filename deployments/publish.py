@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from deployments.in_terminal import load_block, quieten_run_logs, run_flow
+from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
 from deployments.options import AsJson, FormOptions, HostBlock, TaislyBlock, read_form, with_options_of
 from deployments.outcomes import post_facts, post_lines
 from reelflow.phones.form import EngageForm
@@ -79,5 +79,6 @@ def publish_and_engage(
 
 
 def _read_post(video: Path, to: list[str], at: str | None, values: dict[str, Any]) -> PostForm:
-    file = str(video.absolute()) if video.exists() else str(video)  # a terminal has a folder; the flow has another one
-    return read_form(PostForm, values | {"video": file, "accounts": to, "scheduled_for": at}, names=OTHERWISE)
+    return read_form(
+        PostForm, values | {"video": whole_path(str(video)), "accounts": to, "scheduled_for": at}, names=OTHERWISE
+    )

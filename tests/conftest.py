@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support.clips import BY_NAME
+from support.clips import BY_NAME, numbered
 from support.clock import Clock
 from support.ledgers import forget_ledger
 from support.outage import Locked, Outage
@@ -55,6 +55,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path
 
     return get
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A small video by its number; no two look alike to a check of pictures and length."""
+    folder = tmp_path_factory.mktemp("numbered")
+    return lambda number: numbered(folder, number)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from support.clips import numbered
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import PostingSlots, TaislyAccount
@@ -33,13 +32,6 @@ def taisly(server: str, sandbox: Any) -> TaislyAccount:
 @pytest.fixture
 def slots() -> PostingSlots:
     return PostingSlots(slots=["Instagram: daily 12:00 and 18:00", "YouTube: daily 9:00"], time_zone="Europe/Berlin")
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """A small video by its number; no two look alike to a check of pictures and length."""
-    folder = tmp_path_factory.mktemp("numbered")
-    return lambda number: numbered(folder, number)
 
 
 @pytest.fixture

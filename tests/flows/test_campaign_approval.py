@@ -12,7 +12,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.exceptions import Pause
-from support.clips import numbered
 from support.scheduled import execute, scheduled_run
 
 from blocks import PostingSlots, TaislyAccount
@@ -35,13 +34,6 @@ def taisly(server: str, sandbox: Any) -> TaislyAccount:
 @pytest.fixture
 def slots() -> PostingSlots:
     return PostingSlots(slots=["all: daily 9:00, 12:00, 18:00"], time_zone="Europe/Berlin")
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """A small video by its number; no two look alike to a check of pictures and length."""
-    folder = tmp_path_factory.mktemp("numbered")
-    return lambda number: numbered(folder, number)
 
 
 class Run:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clips import numbered
 from support.commands import reelflow
 from support.seen import artifacts_of
 
@@ -25,13 +24,6 @@ Videos = Callable[[int], Path]
 @pytest.fixture
 def taisly(server: str, sandbox: Any) -> TaislyAccount:
     return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Videos:
-    """A small video by its number; no two look alike to a check of pictures and length."""
-    folder = tmp_path_factory.mktemp("numbered")
-    return lambda number: numbered(folder, number)
 
 
 def _campaign(taisly: TaislyAccount, videos: Videos, *numbers: int, **form: Any) -> Any:

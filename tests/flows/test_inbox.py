@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clips import numbered
 from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
@@ -31,13 +30,6 @@ def taisly(server: str, sandbox: Any) -> TaislyAccount:
 @pytest.fixture
 def slots() -> PostingSlots:
     return PostingSlots(slots=["Instagram: daily 12:00 and 18:00", "YouTube: daily 9:00"], time_zone="Europe/Berlin")
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """A small video by its number; no two look alike to a check of pictures and length."""
-    folder = tmp_path_factory.mktemp("numbered")
-    return lambda number: numbered(folder, number)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from support.clips import numbered
 from support.clock import Clock
 
 from reelflow.campaigns.carrying_out import Carrier
@@ -35,13 +34,6 @@ from reelflow.taisly import TaislyClient
 INSTAGRAM = Account(id="64f1c0de00000000000000b1", platform="Instagram", name="mara.bakes")
 HOURLY = SlotBook(read_rules(["all: daily " + ", ".join(f"{hour}:00" for hour in range(24))]), ZoneInfo("UTC"))
 Videos = Callable[[int], Path]
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Videos:
-    """A small video by its number; no two look alike to a check of pictures and length."""
-    folder = tmp_path_factory.mktemp("numbered")
-    return lambda number: numbered(folder, number)
 
 
 class Campaign:

@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from support.clips import numbered
 from support.clock import Clock
 from support.race import at_once
 
@@ -227,13 +226,6 @@ def test_doctor_names_accounts_on_hold(ledger: Ledger, checked: Post) -> None:
 
 
 # In a campaign
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Videos:
-    """A small video by its number; no two look alike to a check of pictures and length."""
-    folder = tmp_path_factory.mktemp("numbered")
-    return lambda number: numbered(folder, number)
 
 
 class Campaign:
