@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Self, cast
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -32,6 +33,8 @@ RISK = "Nothing was sent: another ledger does not know what was posted, so posts
 
 BLOCK_SECONDS = 5.0
 """How long a campaign relies on what it read of the server's block."""
+GATHER_SECONDS = 0.25
+"""How long a confirmation waits for more posts to be claimed."""
 PATIENCE = 60.0
 """Seconds for which a run waits for a PostgreSQL that is away: it may be restarting."""
 
@@ -96,36 +99,54 @@ def _confirm_block(client: SyncPrefectClient, ledger: Ledger) -> None:
 class SharedConfirmation:
     """`confirm_ledger` for posts that are sent at once: one confirmation for all that are claimed when it begins.
 
-    The server remembers the newest of the claims each time, over one connection. The block is read again every few
-    seconds only: while posts are claimed, no command replaces the ledger.
+    The server remembers the newest of the claims each time, over one connection, which is open in the `with` block. The
+    server's block is read again every few seconds only: while posts are claimed, no command replaces the ledger.
 
     Args:
         ledger: In which the posts are claimed.
-        client: Of the server.
+        enough: How many posts a confirmation waits for, for at most `GATHER_SECONDS`.
     """
 
-    def __init__(self, ledger: Ledger, client: SyncPrefectClient) -> None:
-        self._ledger, self._client = ledger, client
+    def __init__(self, ledger: Ledger, *, enough: int = 1) -> None:
+        self._ledger, self._enough = ledger, enough
+        self._context, self._client = ExitStack(), cast(SyncPrefectClient, None)
         self._block_read_at = float("-inf")
         self._changed = threading.Condition()
-        self._asked = self._confirmed = 0
-        self._is_asking = False
+        self._asked = self._confirmed = self._refused = 0
+        self._is_asking, self._reason = False, ""
+
+    def __enter__(self) -> Self:
+        with server_errors():
+            self._client = self._context.enter_context(get_client(sync_client=True))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
 
     def __call__(self) -> None:
-        """As `confirm_ledger`; returns once a confirmation that began after this call has succeeded."""
+        """As `confirm_ledger`: wait for the result of a confirmation that began after this call."""
         with self._changed:
             self._asked += 1
             mine = self._asked
-            while self._is_asking and self._confirmed < mine:
-                self._changed.wait()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: max(self._confirmed, self._refused) >= mine or not self._is_asking)
             if self._confirmed >= mine:
                 return
-            self._is_asking, newest = True, self._asked
+            if self._refused >= mine:
+                raise LedgerUnavailable(self._reason)
+            self._is_asking = True
+            before = max(self._confirmed, self._refused)
+            self._changed.wait_for(lambda: self._asked - before >= self._enough, GATHER_SECONDS)
+            newest = self._asked
         try:
             with server_errors():
                 self._confirm()
             with self._changed:
-                self._confirmed = max(self._confirmed, newest)
+                self._confirmed = newest
+        except LedgerUnavailable as error:
+            with self._changed:
+                self._refused, self._reason = newest, str(error)
+            raise
         finally:
             with self._changed:
                 self._is_asking = False

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError, ParameterTypeError
 from prefect.states import Failed
+from prefect.utilities.annotations import opaque
 
 from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, PartFailed, ReelflowError
@@ -208,7 +209,8 @@ def step(run_name: str, *, retry: Retry = Retry.NEVER, **options: Any) -> Callab
 
         @functools.wraps(run)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            state: State[Any] = inner.with_options(**_options(retry))(*args, return_state=True, **kwargs)
+            whole = [opaque(each) for each in args], {name: opaque(each) for name, each in kwargs.items()}
+            state: State[Any] = inner.with_options(**_options(retry))(*whole[0], return_state=True, **whole[1])
             value: R
             try:
                 value = state.result()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from typing import Self
 
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
@@ -24,11 +26,19 @@ log = logging.getLogger(__name__)
 
 SENDERS = 4
 """Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
+CLAIMED = 12
+"""Posts claimed at once, those that are uploaded included: the server is asked once for several of them."""
+CONFIRMED_SECONDS = 5.0
+"""How long an upload may begin after the ledger was confirmed for it."""
 MOVES = 5
 """How often a post is moved to its next slot before it is left to the next run."""
 OUTAGE_SECONDS = 180.0
 """How long a service that cannot be reached is waited for, in all, before the rest is left unsent."""
 OUTAGE_PAUSE = 10.0
+
+
+class Stopped(ReelflowError):
+    """The rest of the posts is left unsent; the reason."""
 
 
 class OnHold(Exception):
@@ -64,6 +74,39 @@ class Carried:
         return [Held(self.post.number, request.video.path.name, request.caption, at, hold) for hold in self.held]
 
 
+class _Turn:
+    """The turn of one post to be uploaded, which ends with the `with` block.
+
+    The ledger is confirmed when the post has been claimed, before the wait: many posts wait, and one confirmation does
+    for all of them.
+    """
+
+    def __init__(self, uploads: threading.Semaphore, confirm: Callable[[], None]) -> None:
+        self._uploads, self._confirm = uploads, confirm
+        self._is_taken = False
+        self._confirmed_at = float("-inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_taken:
+            self._uploads.release()
+
+    def wait(self) -> None:
+        """Confirm the claim, then wait for the turn; a post that is claimed in parts has one turn for all of them."""
+        self._confirm()
+        self._confirmed_at = time.monotonic()
+        if not self._is_taken:
+            self._is_taken = self._uploads.acquire()
+
+    def confirm_again(self) -> None:
+        """Confirm once more if that was a while ago."""
+        if time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
+            self._confirm()
+            self._confirmed_at = time.monotonic()
+
+
 @dataclass
 class Carrier:
     """Sends posts.
@@ -73,7 +116,7 @@ class Carrier:
         placer: Moves a post whose slot has passed.
         flow_run: Id for the record.
         grace: As for `send_post`.
-        before_upload: As for `send_post`.
+        confirm: Called before each upload, and once before it waits for its turn: whether the ledger may be used.
         progress: Called with how many of how many posts are sent.
         on_carried: Called with the place of each post in the order given, and what became of it.
     """
@@ -82,14 +125,16 @@ class Carrier:
     placer: Placer
     flow_run: str | None = None
     grace: float = GRACE
-    before_upload: Callable[[], None] = lambda: None
+    confirm: Callable[[], None] = lambda: None
     progress: Callable[[int, int], None] = lambda done, total: None
     on_carried: Callable[[int, Carried], None] = lambda place, carried: None
 
     def __post_init__(self) -> None:
         self._stopped = ""
+        self._at_once = CLAIMED
         self._outage_left = OUTAGE_SECONDS
         self._lock = threading.Lock()
+        self._uploads = threading.Semaphore(SENDERS)
         self._told = set[str]()
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
@@ -99,7 +144,8 @@ class Carrier:
         reached for long, the rest is left unsent; if an account gets on hold, the rest is sent to the others only.
         """
         found: dict[int, Carried] = {}
-        pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="reelflow-send")
+        self._at_once = min(CLAIMED, len(posts))
+        pool = ThreadPoolExecutor(CLAIMED, thread_name_prefix="reelflow-send")
         try:
             futures = {pool.submit(copy_context().run, self._carry, post): place for place, post in enumerate(posts)}
             for future in as_completed(futures):
@@ -129,14 +175,16 @@ class Carrier:
         return Carried(post, held=tuple(held))
 
     def _try(self, post: PlannedPost, settled: frozenset[str]) -> Carried:
-        for _ in range(MOVES + 1):
-            if self._stopped:
-                return Carried(post, failure=self._stopped)
+        moves = MOVES
+        while not self._stopped:
             try:
                 return self._send(post, settled)
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
+                if not moves:
+                    break
+                moves -= 1
                 try:
                     post = self.placer.move(post)
                 except ReelflowError as no_slot:
@@ -147,26 +195,36 @@ class Carrier:
                     return self._failed(post, error, stops=not isinstance(error, Busy))
             except (LedgerUnavailable, NotAllowed) as error:
                 return self._failed(post, error, stops=True)
+            except Stopped:
+                break
             except ReelflowError as error:
                 return self._failed(post, error)
-        return Carried(post, failure="Its slot passed again and again before it could be sent. Start the run again.")
+        passed = "Its slot passed again and again before it could be sent. Start the run again."
+        return Carried(post, failure=self._stopped or passed)
 
     def _send(self, post: PlannedPost, settled: frozenset[str]) -> Carried:
+        def wait_for_turn() -> None:
+            turn.wait()
+            if self._stopped:
+                raise Stopped(self._stopped)
+
         def look_again() -> None:
             self._check_holds(post.request, settled)
             check_time(post.request, self.taisly.ledger.now())
-            self.before_upload()
+            turn.confirm_again()
 
         self._check_holds(post.request, settled)
         check_time(post.request, self.taisly.ledger.now())
-        result = send_post(
-            self.taisly,
-            post.request,
-            flow_run=self.flow_run,
-            patience=post.request.patience,
-            grace=self.grace,
-            before_upload=look_again,
-        )
+        with _Turn(self._uploads, self.confirm) as turn:
+            result = send_post(
+                self.taisly,
+                post.request,
+                flow_run=self.flow_run,
+                patience=post.request.patience,
+                grace=self.grace,
+                on_claimed=wait_for_turn,
+                before_upload=look_again,
+            )
         with self._lock:
             self._outage_left = OUTAGE_SECONDS
         return Carried(post, frozenset(result.send_ids), result.sent_now)
@@ -197,7 +255,7 @@ class Carrier:
     def _wait_for_service(self) -> bool:
         """Wait a little for a service that cannot be reached; False once that has taken too long."""
         with self._lock:
-            self._outage_left -= OUTAGE_PAUSE / SENDERS
+            self._outage_left -= OUTAGE_PAUSE / self._at_once
             if self._outage_left <= 0:
                 return False
         self.taisly.sleep(OUTAGE_PAUSE)

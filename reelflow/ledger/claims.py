@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.ledger.database import refuse_if_moved
-from reelflow.ledger.post_rows import WITH_SENDS, destination_row, outcome_of, send_of, send_row
+from reelflow.ledger.post_rows import destination_row, outcome_of, post_key, send_of, send_row
 from reelflow.ledger.posts import PostLedger
 from reelflow.ledger.schema import KEY, destinations, sends
 from reelflow.ledger.sends import SendLedger
-from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED, Duplicate, Verdict, are_alike, duplicate_of
+from reelflow.ledger.statements import CHANGE_SEND, EARLIER, NEW_SEND, SAME_LENGTH_SENDS
+from reelflow.records.duplicates import Duplicate, Verdict, are_alike, duplicate_of
 from reelflow.records.post_states import BEING_SENT, PostState, is_held, may_be_claimed
 from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, Video
 
@@ -49,16 +50,13 @@ class ClaimLedger(PostLedger, SendLedger):
         with self.transaction() as connection:
             self._one_at_a_time(connection)
             refuse_if_moved(connection, self.place)
-            connection.execute(
-                sends.insert().values(
-                    send_row(send_id, request, service, owner, flow_run, now=now, lease_until=now + self.lease_seconds)
-                )
-            )
+            lease = now + self.lease_seconds
+            row = send_row(send_id, request, service, owner, flow_run, now=now, lease_until=lease)
+            connection.execute(NEW_SEND, row)
             for account in accounts:
                 row = destination_row(send_id, request, account, service, now)
-                fresh = self.insert(destinations).values(row).on_conflict_do_nothing()
                 # What came back tells, not the row count, which PostgreSQL's driver does not know for this statement.
-                if connection.execute(fresh.returning(destinations.c.id)).first() is not None:
+                if connection.execute(self.insert_new(destinations, returning="id"), row).first() is not None:
                     mine.append(account)
                     continue
                 other = self._locked(connection, row)
@@ -83,7 +81,7 @@ class ClaimLedger(PostLedger, SendLedger):
                 raise DuplicateFound(refused)
             self._fence(connection, earlier, now)
             ids = json.dumps(sorted(a.id for a in mine))
-            connection.execute(sends.update().where(sends.c.id == send_id).values(accounts=ids))
+            connection.execute(CHANGE_SEND, {"send": send_id, "accounts": ids})
             self._note(connection, send_id, PostState.CLAIMED, f"claimed for {len(mine)} accounts")
         return Claim(send_id, mine, sorted(waiting), sorted(settled))
 
@@ -110,21 +108,15 @@ class ClaimLedger(PostLedger, SendLedger):
         """Other sends to these accounts that may be of the same video. None if it is sent again on purpose."""
         if request.repeat or not accounts:
             return []
-        d, key = destinations.c, destination_row("", request, accounts[0], service, now)
-        same_post = sa.and_(*(d[name] == key[name] for name in KEY if name != "account_id"))
-        to_compare = (
-            d.service == service,
-            d.account_id.in_([account.id for account in accounts]),
-            sa.not_(same_post),
-            sa.or_(
-                d.state.in_(UNSETTLED),
-                d.changed_at > now - request.duplicate_seconds,
-                d.scheduled_ms > (now - request.duplicate_seconds) * 1000,
-            ),
-        )
-        alike = _alike(connection, request.video, to_compare)
-        query = WITH_SENDS.where(*to_compare, sa.or_(d.sha256 == request.video.sha256, d.send_id.in_(alike)))
-        rows = connection.execute(query.order_by(d.changed_at.desc())).mappings()
+        since = now - request.duplicate_seconds
+        wanted = {
+            **post_key(destination_row("", request, accounts[0], service, now)),
+            "accounts": [account.id for account in accounts],
+            "since": since,
+            "since_ms": since * 1000,
+        }
+        alike = _alike(connection, request.video, wanted)
+        rows = connection.execute(EARLIER, {**wanted, "alike": alike}).mappings()
         return [(send_of(row), outcome_of(row)) for row in rows]
 
     @staticmethod
@@ -150,16 +142,10 @@ class ClaimLedger(PostLedger, SendLedger):
         return connection.execute(query).mappings().one()
 
 
-def _alike(connection: Connection, video: Video, conditions: Sequence[sa.ColumnElement[bool]]) -> list[str]:
-    """The ids of those sends that show the same as `video`; no more is read of the others than what tells."""
-    length = video.duration
-    query = (
-        sa.select(sends.c.id, sends.c.duration, sends.c.pictures)
-        .join(destinations, sends.c.id == destinations.c.send_id)
-        .where(*conditions, sends.c.duration.between(length - SAME_LENGTH, length + SAME_LENGTH))
-        .distinct()
-    )
-    return [row.id for row in connection.execute(query) if are_alike(video, row.duration, json.loads(row.pictures))]
+def _alike(connection: Connection, video: Video, wanted: Mapping[str, Any]) -> list[str]:
+    """The ids of those other sends that show the same as `video`; no more is read of the others than what tells."""
+    rows = connection.execute(SAME_LENGTH_SENDS, {**wanted, "length": video.duration})
+    return [row.id for row in rows if are_alike(video, row.duration, json.loads(row.pictures))]
 
 
 def _duplicates(request: PostRequest, earlier: Sequence[tuple[Send, Outcome]], now: float) -> list[Duplicate]:

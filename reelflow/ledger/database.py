@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ AT_ONCE = 500
 """Values in one condition: SQLite's limit depends on how it was built."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between two tries to reach a PostgreSQL that is away; doubled each time."""
+MOVED_TO = sa.select(ledger.c.moved_to)
 MIGRATION_LOCK = 7263548
 """PostgreSQL's advisory lock under which the schema is migrated."""
 
@@ -77,6 +79,7 @@ class Database:
         self._sleep = sleep
         self._engine: Engine | None = None
         self._opening = threading.Lock()
+        self._writing = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Ledger({self.place!r})"
@@ -121,7 +124,7 @@ class Database:
     def was_moved(self) -> bool:
         """Whether another ledger is used in its place by now: it was moved or replaced since it was opened."""
         with self.reading() as connection:
-            return connection.scalar(sa.select(ledger.c.moved_to)) is not None
+            return connection.scalar(MOVED_TO) is not None
 
     def now(self) -> float:
         """The clock by which leases are counted, and what is recorded is dated."""
@@ -133,13 +136,26 @@ class Database:
             self._engine.dispose()
             self._engine = None
 
+    def insert_new(self, table: sa.Table, *, returning: str = "") -> Any:
+        """An INSERT that leaves alone a row that already exists; `returning` is a column of one that is new."""
+        return _insert_new(self.url.get_backend_name(), table, returning)
+
     def insert(self, table: sa.Table) -> Any:
         """An INSERT of this database's own kind, which knows ON CONFLICT."""
-        return (postgresql if self.url.get_backend_name() == "postgresql" else sqlite).insert(table)
+        return _insert(self.url.get_backend_name(), table)
 
     def transaction(self) -> Transaction:
         """A transaction, for `with`; committed at its end unless an error leaves it."""
         return Transaction(self)
+
+    def wait_for_writers(self) -> Callable[[], None]:
+        """Wait until no other thread of this process writes to the same SQLite file; what lets the next one write.
+
+        SQLite itself would wait for the other one in sleeps that get ever longer, most of which is lost time.
+        """
+        if self.url.get_backend_name() != "sqlite" or not self._writing.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            return lambda: None  # SQLite waits, or says what is wrong
+        return self._writing.release
 
     def reading(self) -> Transaction:
         """A transaction that writes nothing: with SQLite, it waits for no writer, and none waits for it."""
@@ -183,12 +199,18 @@ class Transaction:
     def __init__(self, database: Database, *, reads_only: bool = False) -> None:
         self._database, self._reads_only = database, reads_only
         self._context: Any = None
+        self._let_next_write: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Connection:
+        if not self._reads_only:
+            self._let_next_write = self._database.wait_for_writers()
         try:
             self._context, connection = self._database.connect(reads_only=self._reads_only)
-        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
-            raise self._unavailable(error) from None
+        except BaseException as error:
+            self._let_next_write()
+            if isinstance(error, sa.exc.SQLAlchemyError | OSError | ImportError):
+                raise self._unavailable(error) from None
+            raise
         return connection
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -196,6 +218,8 @@ class Transaction:
             self._context.__exit__(kind, error, trace)
         except sa.exc.SQLAlchemyError as failed:
             raise self._unavailable(failed) from None
+        finally:
+            self._let_next_write()
         if isinstance(error, sa.exc.SQLAlchemyError):
             raise self._unavailable(error) from None
 
@@ -206,6 +230,16 @@ class Transaction:
             "Nothing is sent without it. Check that it can be reached and written, and that its disk is not full. Then "
             "try again."
         )
+
+
+@cache
+def _insert_new(backend: str, table: sa.Table, returning: str) -> Any:
+    statement = _insert(backend, table).on_conflict_do_nothing()
+    return statement.returning(table.c[returning]) if returning else statement
+
+
+def _insert(backend: str, table: sa.Table) -> Any:
+    return (postgresql if backend == "postgresql" else sqlite).insert(table)
 
 
 def _url(text: str) -> sa.URL:
@@ -289,7 +323,7 @@ def refuse_if_moved(connection: Connection, place: str) -> None:
     Read in the transactions that lead to a request which sends something, once nobody can replace it before they end:
     a program may have opened the ledger, and even claimed a post, before.
     """
-    moved_to = connection.scalar(sa.select(ledger.c.moved_to))
+    moved_to = connection.scalar(MOVED_TO)
     if moved_to is not None:
         raise LedgerUnavailable(
             f"The ledger at {place} was replaced by {moved_to} and is not used any more. Nothing more is sent from it. "

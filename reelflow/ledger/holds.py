@@ -17,6 +17,15 @@ from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.holds import COUNTED, FAILURES, Hold, Streak
 from reelflow.records.posts import Account, Outcome
 
+ON_HOLD = sa.select(holds).where(holds.c.held_at.is_not(None)).order_by(holds.c.held_at, holds.c.account_id)
+ON_HOLD_AT = ON_HOLD.where(holds.c.service == sa.bindparam("service"))
+_SENT_BY = sa.select(sends.c.service, sends.c.flow_run).where(sends.c.id == sa.bindparam("send"))
+_LOCKED = (
+    sa.select(holds)
+    .where(holds.c.service == sa.bindparam("service"), holds.c.account_id == sa.bindparam("account"))
+    .with_for_update()
+)
+
 
 class HoldLedger(AlarmLedger):
     """The part of the ledger that knows which accounts are on hold."""
@@ -27,11 +36,9 @@ class HoldLedger(AlarmLedger):
         Args:
             service: The posts' service; None for all.
         """
-        query = sa.select(holds).where(holds.c.held_at.is_not(None)).order_by(holds.c.held_at, holds.c.account_id)
-        if service is not None:
-            query = query.where(holds.c.service == service)
+        query, of = (ON_HOLD, {}) if service is None else (ON_HOLD_AT, {"service": service})
         with self.reading() as connection:
-            return [_hold_of(row) for row in connection.execute(query).mappings()]
+            return [_hold_of(row) for row in connection.execute(query, of).mappings()]
 
     def release_accounts(self, service: str, account_ids: Collection[str]) -> list[Hold]:
         """Let campaigns send to these accounts again, and count failures from 0; those that were on hold."""
@@ -49,11 +56,10 @@ class HoldLedger(AlarmLedger):
         counted = sorted((o for o in outcomes if o.state in COUNTED), key=lambda o: o.account.id)
         if not counted:
             return
-        query = sa.select(sends.c.service, sends.c.flow_run).where(sends.c.id == send_id)
-        service, flow_run = connection.execute(query).one()
+        service, flow_run = connection.execute(_SENT_BY, {"send": send_id}).one()
         for outcome in counted:
             if outcome.state in FAILURES:
-                connection.execute(self.insert(holds).values(_new_row(service, outcome)).on_conflict_do_nothing())
+                connection.execute(self.insert_new(holds), _new_row(service, outcome))
             row = _locked(connection, service, outcome.account.id)
             if row is None:
                 continue
@@ -93,8 +99,7 @@ def _new_row(service: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def _locked(connection: Connection, service: str, account_id: str) -> sa.RowMapping | None:
-    query = sa.select(holds).where(holds.c.service == service, holds.c.account_id == account_id).with_for_update()
-    return connection.execute(query).mappings().first()
+    return connection.execute(_LOCKED, {"service": service, "account": account_id}).mappings().first()
 
 
 def _store(connection: Connection, service: str, account_id: str, streak: Streak, **more: float) -> None:

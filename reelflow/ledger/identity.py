@@ -13,6 +13,13 @@ from reelflow.ledger.keys import KeyLedger
 from reelflow.ledger.schema import api_keys, found_posts, ledger, sends
 from reelflow.records.posts import FoundPost
 
+IDENTITY = sa.select(
+    ledger,
+    sa.select(sa.func.count()).select_from(sends).scalar_subquery().label("recorded"),
+    sa.exists().where(api_keys.c.looked_back == ledger.c.look_back).label("has_looked"),
+    sa.select(sends.c.id).order_by(sends.c.claimed_at.desc()).limit(1).scalar_subquery().label("last_send"),
+)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -42,14 +49,8 @@ class IdentityLedger(KeyLedger):
 
     def identity(self) -> Identity:
         """Which ledger this is."""
-        looked_back = sa.exists().where(api_keys.c.looked_back == ledger.c.look_back)
-        recorded = sa.select(sa.func.count()).select_from(sends).scalar_subquery()
-        newest = sa.select(sends.c.id).order_by(sends.c.claimed_at.desc()).limit(1).scalar_subquery()
-        query = sa.select(
-            ledger, recorded.label("recorded"), looked_back.label("has_looked"), newest.label("last_send")
-        )
         with self.reading() as connection:
-            row = connection.execute(query).mappings().one()
+            row = connection.execute(IDENTITY).mappings().one()
         return Identity(
             id=row["id"],
             created_at=row["created_at"],
@@ -135,7 +136,7 @@ class IdentityLedger(KeyLedger):
                     "at": post.at,
                     "found_at": self.now(),
                 }
-                connection.execute(self.insert(found_posts).values(row).on_conflict_do_nothing())
+                connection.execute(self.insert_new(found_posts), row)
 
     def found_posts(self, service: str) -> Sequence[FoundPost]:
         """What was found looking back and still belongs to no send on record, the newest last."""

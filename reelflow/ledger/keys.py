@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy import bindparam
 from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.ledger.database import Database, refuse_if_moved
@@ -26,6 +27,35 @@ PLACE_KEPT = 30.0
 
 WATCH = "watch"
 """The kind of a request that looks for outcomes."""
+
+_REQUEST, _WAITING = api_requests.c, api_waiting.c
+_KEY: sa.BindParameter[str] = bindparam("key")
+# Built once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_KEY_ROW = sa.select(api_keys).where(api_keys.c.api_key == _KEY)
+_LOCKED_KEY_ROW = _KEY_ROW.with_for_update()
+_NEW_REQUEST = api_requests.insert()
+_CHANGE_REQUEST = api_requests.update().where(_REQUEST.id == bindparam("ticket"))
+_OLD_REQUESTS = api_requests.delete().where(_REQUEST.api_key == _KEY, _REQUEST.at <= bindparam("since"))
+_FUTURE_REQUESTS = api_requests.update().where(_REQUEST.api_key == _KEY, _REQUEST.at > bindparam("latest"))
+_REQUESTS = sa.select(_REQUEST.at, _REQUEST.kind).where(_REQUEST.api_key == _KEY).order_by(_REQUEST.at)
+_STOP_RESTING = api_keys.update().where(
+    sa.exists().where(
+        _REQUEST.id == bindparam("ticket"),
+        _REQUEST.api_key == api_keys.c.api_key,
+        _REQUEST.at > api_keys.c.blocked_at,
+    )
+)
+_LEAVE = api_waiting.delete().where(_WAITING.waiter == bindparam("who"))
+_LEFT = api_waiting.delete().where(
+    sa.or_(_WAITING.alive_until <= bindparam("now"), _WAITING.alive_until > bindparam("latest"))
+)
+_MINE = sa.select(_WAITING.place).where(_WAITING.waiter == bindparam("who")).scalar_subquery()
+_BEFORE = sa.select(sa.func.count()).where(
+    _WAITING.api_key == _KEY,
+    _WAITING.kind == bindparam("of_kind"),
+    _WAITING.waiter != bindparam("who"),
+    sa.or_(_MINE.is_(None), _WAITING.place < _MINE),
+)
 
 
 class Room(NamedTuple):
@@ -70,8 +100,7 @@ class KeyLedger(Database):
         now = self.now()
         with self.transaction() as connection:
             state = self._key_row(connection, api_key)
-            alive = api_waiting.c.alive_until
-            connection.execute(api_waiting.delete().where(sa.or_(alive <= now, alive > now + 2 * PLACE_KEPT)))
+            connection.execute(_LEFT, {"now": now, "latest": now + 2 * PLACE_KEPT})
             taken = self._requests_taken(connection, api_key, now)
             room = most(sum(of_kind == WATCH for _, of_kind in taken))
             before = self._waiting_before(connection, api_key, kind, waiter)
@@ -86,8 +115,9 @@ class KeyLedger(Database):
                 wait = max(wait, 0.1, freed + HOUR + HOUR_SLACK - now)
             if wait == 0.0:
                 ticket = uuid.uuid4().hex
-                connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, kind=kind, at=now))
-                connection.execute(api_waiting.delete().where(api_waiting.c.waiter == waiter))
+                connection.execute(_NEW_REQUEST, {"id": ticket, "api_key": api_key, "kind": kind, "at": now})
+                if waiter:
+                    connection.execute(_LEAVE, {"who": waiter})
                 return Room(ticket, 0.0, is_paused=False)
             if wait <= patience:
                 self._keep_place(connection, api_key, kind, waiter, now)
@@ -99,21 +129,14 @@ class KeyLedger(Database):
 
         None of them lies in the future, unless this machine's clock was set back since: then it counts from now on.
         """
-        c = api_requests.c
-        connection.execute(api_requests.delete().where(c.api_key == api_key, c.at <= now - HOUR - HOUR_SLACK))
-        connection.execute(api_requests.update().where(c.api_key == api_key, c.at > now + HOUR_SLACK).values(at=now))
-        rows = connection.execute(sa.select(c.at, c.kind).where(c.api_key == api_key).order_by(c.at))
-        return [(at, kind) for at, kind in rows]
+        connection.execute(_OLD_REQUESTS, {"key": api_key, "since": now - HOUR - HOUR_SLACK})
+        connection.execute(_FUTURE_REQUESTS, {"key": api_key, "latest": now + HOUR_SLACK, "at": now})
+        return [(at, kind) for at, kind in connection.execute(_REQUESTS, {"key": api_key})]
 
     @staticmethod
     def _waiting_before(connection: Connection, api_key: str, kind: str, waiter: str) -> int:
         """How many wait for the same room and asked earlier."""
-        c = api_waiting.c
-        mine = sa.select(c.place).where(c.waiter == waiter).scalar_subquery()
-        query = sa.select(sa.func.count()).where(
-            c.api_key == api_key, c.kind == kind, c.waiter != waiter, sa.or_(mine.is_(None), c.place < mine)
-        )
-        return connection.scalar(query) or 0
+        return connection.scalar(_BEFORE, {"key": api_key, "of_kind": kind, "who": waiter}) or 0
 
     def _keep_place(self, connection: Connection, api_key: str, kind: str, waiter: str, now: float) -> None:
         values = {"waiter": waiter, "api_key": api_key, "kind": kind, "alive_until": now + PLACE_KEPT}
@@ -125,13 +148,13 @@ class KeyLedger(Database):
     def leave_queue(self, waiter: str) -> None:
         """Give up a place in the queue."""
         with self.transaction() as connection:
-            connection.execute(api_waiting.delete().where(api_waiting.c.waiter == waiter))
+            connection.execute(_LEAVE, {"who": waiter})
 
     def count_request(self, api_key: str) -> str:
         """Count one request that is made whether there is room or not, such as a person's check; its ticket."""
         ticket = uuid.uuid4().hex
         with self.transaction() as connection:
-            connection.execute(api_requests.insert().values(id=ticket, api_key=api_key, kind="", at=self.now()))
+            connection.execute(_NEW_REQUEST, {"id": ticket, "api_key": api_key, "kind": "", "at": self.now()})
         return ticket
 
     def finish_request(self, ticket: str, *, succeeded: bool = False) -> None:
@@ -141,20 +164,14 @@ class KeyLedger(Database):
             ticket: From `take_request` or `count_request`.
             succeeded: Whether it was answered well. Then the key need not rest any more, if it began to rest before.
         """
-        c = api_requests.c
         with self.transaction() as connection:
-            request = connection.execute(sa.select(c.api_key, c.at).where(c.id == ticket)).first()
-            if request is not None and succeeded:
-                connection.execute(
-                    api_keys.update()
-                    .where(api_keys.c.api_key == request.api_key, api_keys.c.blocked_at < request.at)
-                    .values(blocked_until=0)
-                )
-            connection.execute(api_requests.update().where(c.id == ticket).values(at=self.now()))
+            if succeeded:
+                connection.execute(_STOP_RESTING, {"ticket": ticket, "blocked_until": 0})
+            connection.execute(_CHANGE_REQUEST, {"ticket": ticket, "at": self.now()})
 
     def requests_in_last_hour(self, api_key: str) -> int:
         """How many requests are counted now."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             since = self.now() - HOUR - HOUR_SLACK
             query = sa.select(sa.func.count()).where(api_requests.c.api_key == api_key, api_requests.c.at > since)
             return int(connection.scalar(query) or 0)
@@ -256,11 +273,10 @@ class KeyLedger(Database):
             "pause": 0, "accounts": "[]", "accounts_at": 0, "copies": "[]", "copies_at": 0,
             "looked_back": 0,
         }  # fmt: skip
-        connection.execute(self.insert(api_keys).values(fresh).on_conflict_do_nothing())
-        query = sa.select(api_keys).where(api_keys.c.api_key == api_key).with_for_update()
-        return connection.execute(query).mappings().one()
+        connection.execute(self.insert_new(api_keys), fresh)
+        return connection.execute(_LOCKED_KEY_ROW, {"key": api_key}).mappings().one()
 
 
 def _known_row(connection: Connection, api_key: str) -> RowMapping | None:
     """What is known of a key; None if nothing is."""
-    return connection.execute(sa.select(api_keys).where(api_keys.c.api_key == api_key)).mappings().first()
+    return connection.execute(_KEY_ROW, {"key": api_key}).mappings().first()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from reelflow.ledger.schema import destinations, sends
+from reelflow.ledger.schema import KEY, destinations, sends
 from reelflow.records.campaigns import caption_fingerprint
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest, Send
@@ -64,6 +65,11 @@ def send_row(
         "duration": request.video.duration,
         "pictures": json.dumps(request.video.pictures),
     }
+
+
+def post_key(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells the post of a destination's row from others; not its account."""
+    return {name: row[name] for name in KEY if name != "account_id"}
 
 
 def destination_row(send_id: str, request: PostRequest, account: Account, service: str, now: float) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from reelflow.ledger.database import Database, in_parts
-from reelflow.ledger.post_rows import WITH_SENDS, destination_row, outcome_of, send_of
-from reelflow.ledger.schema import KEY, destinations, sends
+from reelflow.ledger.post_rows import WITH_SENDS, destination_row, outcome_of, post_key, send_of
+from reelflow.ledger.schema import destinations, sends
+from reelflow.ledger.statements import OUTCOMES
 from reelflow.records.post_states import IN_FLIGHT, TOLD_BY_PLATFORMS, PostState
 from reelflow.records.posts import Outcome, PostRequest, Send, SendRecord
 
@@ -24,12 +25,10 @@ class PostLedger(Database):
         if not request.accounts:
             return []
         key = destination_row("", request, request.accounts[0], service, 0)
-        query = WITH_SENDS.where(
-            *(destinations.c[name] == key[name] for name in KEY if name != "account_id"),
-            destinations.c.account_id.in_([account.id for account in request.accounts]),
-        )
+        wanted = {**post_key(key), "accounts": [account.id for account in request.accounts]}
         with self.reading() as connection:
-            found = {row["account_id"]: (outcome_of(row), send_of(row)) for row in connection.execute(query).mappings()}
+            rows = connection.execute(OUTCOMES, wanted).mappings()
+            found = {row["account_id"]: (outcome_of(row), send_of(row)) for row in rows}
         return [found[a.id] for a in request.accounts if a.id in found]
 
     def sends(self, ids: Collection[str]) -> list[SendRecord]:

@@ -19,7 +19,8 @@ from reelflow.errors import ClaimLost
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.holds import HoldLedger
 from reelflow.ledger.post_rows import outcome_of
-from reelflow.ledger.schema import destinations, events, ledger, sends
+from reelflow.ledger.schema import sends
+from reelflow.ledger.statements import CHANGE_OWN_SEND, CHANGE_SEND, HELD, MOVE, MOVE_ONE, NOTE, WHO
 from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.post_states import (
     ALARMING,
@@ -82,7 +83,7 @@ class SendLedger(HoldLedger):
     def accepted(self, send_id: str, history_id: str, reason: str = "accepted by Taisly") -> None:
         """Record the id that Taisly gave the post."""
         with self.transaction() as connection:
-            connection.execute(sends.update().where(sends.c.id == send_id).values(history_id=history_id, lease_until=0))
+            connection.execute(CHANGE_SEND, {"send": send_id, "history_id": history_id, "lease_until": 0})
             self._move(connection, send_id, PostState.ACCEPTED, f"{reason}: history ID {history_id}")
 
     def release_claim(self, send_id: str, reason: str, *, owner: str | None = None, keep_seconds: float = 0) -> None:
@@ -102,7 +103,7 @@ class SendLedger(HoldLedger):
             if owner is not None:
                 self._own(connection, send_id, owner, BEING_SENT, **values)
             else:
-                connection.execute(sends.update().where(sends.c.id == send_id).values(values))
+                connection.execute(CHANGE_SEND, {"send": send_id, **values})
             self._move(connection, send_id, PostState.CLAIMED, reason)
 
     def release_dead(self, send_id: str, reason: str) -> None:
@@ -123,7 +124,7 @@ class SendLedger(HoldLedger):
     def answer_lost(self, send_id: str, reason: str) -> None:
         """Record that the post may be out: nobody works on it any more, and it is looked for in the history."""
         with self.transaction() as connection:
-            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
+            connection.execute(CHANGE_SEND, {"send": send_id, "lease_until": 0})
             self._note(connection, send_id, PostState.SENDING, f"answer lost: {reason}")
 
     def give_up(self, send_id: str, reason: str) -> list[Outcome]:
@@ -137,7 +138,7 @@ class SendLedger(HoldLedger):
             self._one_at_a_time(connection)
             if connection.scalar(found) is None:
                 return []
-            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
+            connection.execute(CHANGE_SEND, {"send": send_id, "lease_until": 0})
             return self._move(connection, send_id, PostState.UNCONFIRMED, reason)
 
     def settle(self, send_id: str, state: PostState, reason: str) -> list[Outcome]:
@@ -147,7 +148,7 @@ class SendLedger(HoldLedger):
             The new outcomes.
         """
         with self.transaction() as connection:
-            connection.execute(sends.update().where(sends.c.id == send_id).values(lease_until=0))
+            connection.execute(CHANGE_SEND, {"send": send_id, "lease_until": 0})
             return self._move(connection, send_id, state, reason)
 
     def record_outcomes(self, send_id: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -157,16 +158,11 @@ class SendLedger(HoldLedger):
             for outcome in outcomes:
                 if outcome.state not in TOLD_BY_PLATFORMS:
                     continue
-                changed = connection.execute(
-                    destinations.update()
-                    .where(
-                        destinations.c.send_id == send_id,
-                        destinations.c.account_id == outcome.account.id,
-                        destinations.c.state.in_(outcome.state.may_come_from),
-                    )
-                    .values(state=outcome.state, detail=outcome.detail, link=outcome.link, changed_at=self.now())
-                )
-                if changed.rowcount:
+                change = {
+                    "send": send_id, "account": outcome.account.id, "before": list(outcome.state.may_come_from),
+                    "after": outcome.state, "why": outcome.detail, "at": outcome.link, "now": self.now(),
+                }  # fmt: skip
+                if connection.execute(MOVE_ONE, change).rowcount:
                     news.append(outcome)
                     reason = outcome.link or outcome.detail
                     self._note(connection, send_id, outcome.state, reason, account_id=outcome.account.id)
@@ -204,14 +200,9 @@ class SendLedger(HoldLedger):
         """Change a send that is still ours: it has no id yet, and all its destinations are in one of `states`."""
         self._one_at_a_time(connection)
         refuse_if_moved(connection, self.place)
-        c = sends.c
-        ours = connection.execute(
-            sends.update().where(c.id == send_id, c.owner == owner, c.history_id.is_(None)).values(**values)
-        ).rowcount
-        count = sa.select(sa.func.count()).where(destinations.c.send_id == send_id, destinations.c.state.in_(states))
-        held = connection.scalar(count) or 0
-        wanted = connection.scalar(sa.select(c.accounts).where(c.id == send_id)) or "[]"
-        if ours != 1 or held != len(json.loads(wanted)):
+        ours = connection.execute(CHANGE_OWN_SEND, {"send": send_id, "holder": owner, **values}).rowcount
+        found = connection.execute(HELD, {"send": send_id, "states": list(states)}).first()
+        if ours != 1 or found is None or found.held != len(json.loads(found.accounts)):
             raise ClaimLost(
                 "Another run has taken over this post, or has settled it, because this one sent no heartbeat for too "
                 "long. This run sends nothing more."
@@ -220,13 +211,9 @@ class SendLedger(HoldLedger):
     def _move(self, connection: Connection, send_id: str, after: PostState, reason: str) -> list[Outcome]:
         """Move those destinations of a send to a state that may follow theirs; what they are now."""
         detail = reason if after in EXPLAINED else ""
-        moved = (
-            destinations.update()
-            .where(destinations.c.send_id == send_id, destinations.c.state.in_(after.may_come_from))
-            .values(state=after, detail=detail, changed_at=self.now())
-            .returning(destinations)
-        )
-        outcomes = [outcome_of(row) for row in connection.execute(moved).mappings()]
+        before, now = list(after.may_come_from), self.now()
+        change = {"send": send_id, "before": before, "after": after, "why": detail, "now": now}
+        outcomes = [outcome_of(row) for row in connection.execute(MOVE, change).mappings()]
         if outcomes:
             self._note(connection, send_id, after, reason)
             self._alarm_posts(connection, send_id, outcomes)
@@ -260,16 +247,12 @@ class SendLedger(HoldLedger):
     def _note(
         self, connection: Connection, send_id: str, state: PostState, reason: str, account_id: str | None = None
     ) -> None:
-        who = sa.select(sends.c.flow_run, sends.c.owner).where(sends.c.id == send_id)
-        row = connection.execute(who).mappings().one()
-        connection.execute(
-            events.insert().values(
-                at=self.now(), send_id=send_id, account_id=account_id, state=state, reason=reason, **row
-            )
-        )
-        if (moved_to := connection.scalar(sa.select(ledger.c.moved_to))) is not None:
+        who = connection.execute(WHO, {"send": send_id}).one()
+        event = {"at": self.now(), "send_id": send_id, "account_id": account_id, "state": state, "reason": reason}
+        connection.execute(NOTE, {**event, "flow_run": who.flow_run, "owner": who.owner})
+        if who.moved_to is not None:
             log.warning(
                 "%s (send %s): this is recorded only in the ledger at %s. It was replaced by %s, which finds the post "
                 "in Taisly's history.",
-                reason, send_id, self.place, moved_to,
+                reason, send_id, self.place, who.moved_to,
             )  # fmt: skip

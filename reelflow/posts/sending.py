@@ -88,6 +88,7 @@ def send_post(
     patience: float = 900.0,
     grace: float = GRACE,
     progress: Callable[[int, int], None] | None = None,
+    on_claimed: Callable[[], None] = lambda: None,
     before_upload: Callable[[], None] = lambda: None,
 ) -> SendResult:
     """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
@@ -102,8 +103,9 @@ def send_post(
         patience: Seconds to wait for room in the plan, for a busy service, and for other runs.
         grace: Seconds within which a post may still appear in the history after a 429 to its whole upload.
         progress: As in `TaislyClient.create_post`.
-        before_upload: Called once the post is claimed, before each request. What it raises ends the send: nothing was
-            posted.
+        on_claimed: Called once the post is claimed, before room in the plan is waited for. What it raises ends the
+            send: nothing was posted.
+        before_upload: The same once there is room, before each request.
 
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
@@ -122,7 +124,7 @@ def send_post(
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
-            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, progress, before_upload).run():
+            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, progress, on_claimed, before_upload).run():
                 result.send_ids.add(claim.send_id)
                 result.sent_now = True
                 # Tried by this run, whatever came of it: a refusal may be claimed again, but only by another run.
@@ -152,17 +154,19 @@ class _Attempt:
         waiting: Countdown,
         grace: float,
         progress: Callable[[int, int], None] | None,
+        on_claimed: Callable[[], None],
         before_upload: Callable[[], None],
     ) -> None:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
         self.send_id, self.owner, self.waiting, self.grace = send_id, owner, waiting, grace
-        self.progress, self.before_upload = progress, before_upload
+        self.progress, self.on_claimed, self.before_upload = progress, on_claimed, before_upload
 
     def run(self) -> bool:
         """Send until it is settled; False if another run has taken the post over."""
         pauses = iter(RETRY_PAUSES)
         try:
             with heartbeat(lambda: self.ledger.renew(self.send_id, self.owner), self.ledger.lease_seconds / 3):
+                self._prepare()
                 while (wait := self._try(pauses)) is not None:
                     self.waiting.sleep(wait)
                     self.ledger.renew(self.send_id, self.owner)
@@ -170,6 +174,14 @@ class _Attempt:
             log.warning("%s", error)
             return False
         return True
+
+    def _prepare(self) -> None:
+        """What has to be done once the post is claimed; nothing has left yet."""
+        try:
+            self.on_claimed()
+        except BaseException as error:
+            self._release(str(error) or type(error).__name__)
+            raise
 
     def _try(self, pauses: Iterator[float]) -> float | None:
         """Send once. None when it is settled, else the seconds until the next try."""

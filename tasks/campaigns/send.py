@@ -4,7 +4,7 @@ from prefect import get_run_logger
 from prefect.runtime import flow_run
 
 from blocks import PostingSlots, TaislyAccount
-from reelflow.campaigns.carrying_out import Carried, Carrier
+from reelflow.campaigns.carrying_out import CLAIMED, SENDERS, Carried, Carrier
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan
@@ -15,7 +15,7 @@ from reelflow.records.posts import Outcome, Send
 from reelflow.wording import count
 from tasks.campaigns.check import get_placer
 from tasks.campaigns.live import LivePosts
-from tasks.ledger import SharedConfirmation, current_ledger, open_ledger, server_client
+from tasks.ledger import SharedConfirmation, current_ledger, open_ledger
 from tasks.posts.watch import AWAITED, tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.progress import tell_progress
@@ -38,13 +38,13 @@ def send_campaign(
     posts, problems = placer.place(checked.right_drafts(), dry_run=False)
     checked.problems += problems  # a slot may have been taken since the check
     live = LivePosts(form, posts)
-    with server_client() as server, taisly.get_rate_limited(ledger) as client:
+    with SharedConfirmation(ledger, enough=CLAIMED - SENDERS) as confirm, taisly.get_rate_limited(ledger) as client:
         carried = Carrier(
             client,
             placer,
             flow_run=flow_run.id,
             grace=taisly.resend_after_seconds,
-            before_upload=SharedConfirmation(ledger, server),
+            confirm=confirm,
             progress=live.progress,
             on_carried=live.on_carried,
         ).carry_out(posts)

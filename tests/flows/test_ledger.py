@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from support.commands import reelflow
 from support.race import at_once
 from support.seen import logs_of
 
+import tasks.ledger
+import tasks.remembered
 from blocks import ReelflowLedger, TaislyAccount
 from flows.connections import check_connections
 from flows.publish import publish_video
@@ -27,6 +30,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
 from reelflow.posts.sending import send_post as engine_send
 from tasks.ledger import (
+    SharedConfirmation,
     close_ledgers,
     confirm_ledger,
     current_ledger,
@@ -440,6 +444,54 @@ def test_runs_that_write_at_once_do_not_lower_what_the_server_remembers(checked:
         remember(Overtaken(client), ledger)  # type: ignore[arg-type]
 
     assert _remembered() == 2
+
+
+def test_one_confirmation_does_for_many_claims(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each claim is remembered before its confirmation returns, and the server is written to a few times only."""
+    ledger, writes, late = open_ledger(), list[int](), list[int]()
+    real = tasks.remembered.write_remembered
+    monkeypatch.setattr(
+        tasks.remembered, "write_remembered", lambda *told: (writes.append(told[1].sends), real(*told))[1]
+    )
+
+    known = ledger.identity().id
+    with server_client() as client, SharedConfirmation(ledger, enough=8) as confirm, ThreadPoolExecutor(12) as pool:
+
+        def claim(n: int) -> None:
+            assert ledger.claim(checked(f"post {n}"), service="s", owner="me").send_id
+            mine = ledger.identity().sends
+            confirm()
+            if read_remembered(client, known).sends < mine:
+                late.append(n)
+
+        list(pool.map(claim, range(36)))
+
+    assert (_remembered(), late) == (36, [])
+    assert len(writes) <= 12
+
+
+def test_a_confirmation_that_fails_fails_for_all_that_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody sends, and the server is not asked again by each of them; a later one asks again."""
+    ledger, asked, real = open_ledger(), list[int](), tasks.ledger._confirm_block
+    stored = _stored()
+    monkeypatch.setattr(tasks.ledger, "_confirm_block", lambda *which: (asked.append(1), real(*which)))
+
+    with SharedConfirmation(ledger, enough=6) as confirm, ThreadPoolExecutor(6) as pool:
+        ReelflowLedger(url=stored.url, place=stored.place, ledger_id="0" * 32).save("main", overwrite=True)
+        errors = list(pool.map(lambda n: _error_of(confirm), range(6)))
+        stored.save("main", overwrite=True)
+        confirm()
+
+    assert all("now uses another ledger" in error for error in errors)
+    assert 1 <= len(asked) - 1 < 6
+
+
+def _error_of(call: Callable[[], None]) -> str:
+    with pytest.raises(LedgerUnavailable) as caught:
+        call()
+    return str(caught.value)
 
 
 def test_a_copy_beside_the_ledger_is_refused(use_ledger: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from support.clock import Clock
 
-from reelflow.campaigns.carrying_out import Carrier
+from reelflow.campaigns.carrying_out import CLAIMED, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import Checker, check_alone
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
@@ -23,7 +23,7 @@ from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.rows import NOW, Plan, PlanRow
 from reelflow.campaigns.slot_rules import read_rules
 from reelflow.campaigns.slots import SlotBook, rules_of_nobody
-from reelflow.errors import LedgerUnavailable
+from reelflow.errors import LedgerUnavailable, NothingSent
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.watching import watch_posts
@@ -173,18 +173,60 @@ def test_two_runs_of_one_plan_at_once_send_each_post_once(
     assert len({post["scheduled"] for post in sandbox.posts}) == 5
 
 
+def test_an_outage_that_lasts_is_what_every_row_says(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """However often it was waited for: no row says that its slot has passed, and nothing is tried for ever."""
+    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(days=1)
+    rows = [row(n, videos(n), when=at + timedelta(hours=n)) for n in range(1, 15)]
+    campaign, pauses = Campaign(taisly, *rows), list[float]()
+    taisly.sleep = pauses.append
+
+    def away() -> None:
+        raise NothingSent("Taisly cannot be reached.")
+
+    carried = campaign.send(confirm=away)
+
+    assert {each.failure.partition(" Nothing was")[0] for each in carried} == {"Taisly cannot be reached."}
+    assert (len(sandbox.posts), 2 * OUTAGE_SECONDS / OUTAGE_PAUSE < len(pauses) < 1000) == (0, True)
+
+
+def test_posts_wait_for_their_upload_with_their_claims_and_are_confirmed_when_claimed(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """So one question does for many of them: a claim is confirmed before its upload, and few uploads run at once."""
+    campaign, running, most = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 13))), list[int](), list[int]()
+    confirmed, create = list[int](), taisly.create_post
+
+    def upload(*args: Any, **options: Any) -> Any:
+        running.append(1)
+        most.append(len(running))
+        try:
+            time.sleep(0.05)
+            return create(*args, **options)
+        finally:
+            running.pop()
+
+    taisly.create_post = upload  # type: ignore[method-assign]
+    carried = campaign.send(confirm=lambda: confirmed.append(taisly.ledger.identity().sends))
+
+    assert [each.failure for each in carried] == [""] * 12
+    assert (max(most), len(sandbox.posts), len(confirmed)) == (SENDERS, 12, 12)
+    assert min(confirmed) >= 1  # each once it is on record
+
+
 def test_a_ledger_that_cannot_be_used_stops_the_rest(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
     """Nothing is sent without it: the remaining rows say so, and none is tried."""
-    campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 9))), list[int]()
+    campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 15))), list[int]()
 
     def confirm() -> None:
         calls.append(1)
         raise LedgerUnavailable("Another ledger is used now.")
 
-    carried = campaign.send(before_upload=confirm)
+    carried = campaign.send(confirm=confirm)
 
     assert {each.failure for each in carried} == {"Another ledger is used now."}
-    assert (len(calls) <= 4, sandbox.posts) == (True, [])
+    assert (len(calls) <= CLAIMED, sandbox.posts) == (True, [])
 
 
 class AwayForSomeTime(httpx.HTTPTransport):

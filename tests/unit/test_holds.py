@@ -357,7 +357,7 @@ def test_a_hold_that_comes_before_the_upload_is_noticed(
                 taisly.ledger.settle(send_id, PostState.REFUSED, "No")
             raise NothingSent("Taisly cannot be reached.")
 
-    (carried,) = campaign.send(plan, before_upload=meanwhile)
+    (carried,) = campaign.send(plan, confirm=meanwhile)
 
     assert [hold.account for hold in carried.held] == [instagram]
     assert carried.failure == ""

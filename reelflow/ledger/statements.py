@@ -1,0 +1,80 @@
+"""The statements that every send needs, built once: SQLAlchemy takes longer to build one than SQLite to run it.
+
+Their parameters are named after what they mean; one that is a column's name sets that column.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from reelflow.ledger.post_rows import WITH_SENDS
+from reelflow.ledger.schema import KEY, destinations, events, ledger, sends
+from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED
+
+_D, _S = destinations.c, sends.c
+_ACCOUNTS = _D.account_id.in_(bindparam("accounts", expanding=True))
+_LENGTH = bindparam("length", type_=sa.Float)
+_MOVED_TO = sa.select(ledger.c.moved_to).scalar_subquery()
+
+NEW_SEND = sends.insert()
+"""Add a send."""
+CHANGE_SEND = sends.update().where(_S.id == bindparam("send"))
+"""Set columns of a send."""
+CHANGE_OWN_SEND = CHANGE_SEND.where(_S.owner == bindparam("holder"), _S.history_id.is_(None))
+"""The same, if the send is still its holder's and Taisly has given no id for it."""
+
+_HELD = sa.select(sa.func.count()).where(
+    _D.send_id == bindparam("send"), _D.state.in_(bindparam("states", expanding=True))
+)
+HELD = sa.select(_HELD.scalar_subquery().label("held"), _S.accounts).where(_S.id == bindparam("send"))
+"""How many destinations of a send are in some states, and the ids of all its accounts."""
+
+MOVE = (
+    destinations.update()
+    .where(_D.send_id == bindparam("send"), _D.state.in_(bindparam("before", expanding=True)))
+    .values(state=bindparam("after"), detail=bindparam("why"), changed_at=bindparam("now"))
+    .returning(destinations)
+)
+"""Move those destinations of a send to a state that are in one of others; their rows."""
+
+MOVE_ONE = (
+    destinations.update()
+    .where(
+        _D.send_id == bindparam("send"),
+        _D.account_id == bindparam("account"),
+        _D.state.in_(bindparam("before", expanding=True)),
+    )
+    .values(state=bindparam("after"), detail=bindparam("why"), link=bindparam("at"), changed_at=bindparam("now"))
+)
+"""The same for one account's, with its link."""
+
+WHO = sa.select(_S.flow_run, _S.owner, _MOVED_TO.label("moved_to")).where(_S.id == bindparam("send"))
+"""Who makes a send, and what was put in this ledger's place."""
+NOTE = events.insert()
+"""Add an event."""
+
+OUTCOMES = WITH_SENDS.where(*(_D[name] == bindparam(name) for name in KEY if name != "account_id"), _ACCOUNTS)
+"""The destinations of a post, with their sends."""
+
+_OTHERS = (
+    _D.service == bindparam("service"),
+    _ACCOUNTS,
+    sa.not_(sa.and_(*(_D[name] == bindparam(name) for name in KEY if name != "account_id"))),
+    sa.or_(
+        _D.state.in_(UNSETTLED),
+        _D.changed_at > bindparam("since"),
+        _D.scheduled_ms > bindparam("since_ms"),
+    ),
+)
+SAME_LENGTH_SENDS = (
+    sa.select(_S.id, _S.duration, _S.pictures)
+    .join(destinations, _S.id == _D.send_id)
+    .where(*_OTHERS, _S.duration.between(_LENGTH - SAME_LENGTH, _LENGTH + SAME_LENGTH))
+    .distinct()
+)
+"""Other sends to some accounts, since a moment or without an outcome, whose videos are as long; what shows them."""
+EARLIER = WITH_SENDS.where(
+    *_OTHERS, sa.or_(_D.sha256 == bindparam("sha256"), _D.send_id.in_(bindparam("alike", expanding=True)))
+).order_by(_D.changed_at.desc())
+"""Those of the same file, and those that look alike; the newest first."""
