@@ -24,7 +24,7 @@ _UNDECLARED = re.compile(
     r"(?:[a-z]{3,9}\.?,? +)?(\d{1,2})([/-])(\d{1,2})(?:\2(\d{4}|\d{2}))?(?!\d|[/-])(.*)", re.IGNORECASE
 )
 """With slashes or hyphens, the day comes first in one half of the world and the month in the other."""
-_ISO_TIME = re.compile(r"T\d{2}", re.IGNORECASE)
+_TIME = re.compile(r"\d[:.]\d|T\d{2}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _read(text: str, zone: ZoneInfo, date_format: DateFormat, here: datetime) ->
     if match := _UNDECLARED.fullmatch(text):
         if not date_format:
             wrong = [Wrong("undeclared_date", _undeclared(text, here))]
-            return None, wrong if _has_time(match[5]) else [*wrong, _without_time(text, here)]
+            return None, wrong if _TIME.search(match[5]) else [*wrong, _without_time(text, here)]
         spelled = _day_first(match, date_format)
     elif match := _YEAR_FIRST.fullmatch(text):
         spelled = f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}{match[4]}"
@@ -111,10 +111,6 @@ def _is_date(text: str, here: datetime) -> bool:
     except InputError:
         return False
     return True
-
-
-def _has_time(rest: str) -> bool:
-    return ":" in rest or bool(_ISO_TIME.search(rest))
 
 
 def _without_time(text: str, here: datetime) -> Wrong:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from reelflow.errors import InputError
@@ -11,16 +13,22 @@ from reelflow.wording import duration, one_line
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ISO = re.compile(
+    r"\d{4}-?\d{2}-?\d{2}[T ](?:[01]\d|2[0-3]):\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?",
+    re.IGNORECASE,
+)
+"""ISO 8601 as far as it has one meaning: elsewhere "18.30" is 18 hours and 0.3 of one, and "09-17" is an offset."""
 _DAY_MONTH = re.compile(
-    r"(?:([a-z]{3})[a-z]*,? +)?(\d{1,2})(?:\. ?|[ -])(\d{1,2}|[a-z]{3,9})\.?(?:[ -]?(\d{4}))?,?(?: +at)? +"
+    r"(?:([a-z]{3})[a-z]*,? +)?(\d{1,2})(?:\. ?|[ -](?=[a-z]))(\d{1,2}|[a-z]{3,9})\.?(?:[ -]?(\d{4}))?,?(?: +at)? +"
     r"(\d{1,2}):(\d{2})(?::(\d{2}))?",
     re.IGNORECASE,
 )
-"""A day, a month and a time as people write them, with or without the year: "27 Nov 18:00", "27.11.2026 18:00"."""
-_CLOCK = re.compile(r"(?<!\d)(\d{1,2})(:\d{2}(?::\d{2})?)(?: ?([ap])\.?m\.?)?$", re.IGNORECASE)
-"""The time of day at the end, as Excel writes it, too: "9:05:00", "6:00:00 PM"."""
-LONG_AGO = timedelta(days=180)
-"""A date without a year that is further in the past than this means the next year."""
+"""A day, a month and a time as people write them, with or without the year: "27 Nov 18:00", "27.11.2026 18:00".
+
+Between two numbers only a dot says that the day comes first: 03-04 is two dates.
+"""
+_CLOCK = re.compile(r"(?<=[ T])(\d{1,2})([:.])(\d{2})(?:\2(\d{2}))?(?: ?([ap])\.?m\.?)?$", re.IGNORECASE)
+"""The time of day at the end, as spreadsheets write it, too: "9:05:00", "6:00:00 PM", "18.30"."""
 
 
 def publishing_time(when: datetime | str | None, time_zone: str, now: datetime) -> datetime | None:
@@ -51,8 +59,9 @@ def read_time(text: str, now: datetime) -> datetime:
     03/04 is two dates.
 
     Args:
-        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18:00:00", "27 Nov 6:00 PM", or ISO 8601 with an offset.
-        now: In the reader's time zone; it gives the year where there is none.
+        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18.00", "27 Nov 6:00 PM", or ISO 8601 with an offset.
+        now: In the reader's time zone. A date without a year is the one that is nearest to it, so that a plan that is
+            started again after that day does not mean the next year.
 
     Raises:
         InputError: it is none of those.
@@ -62,31 +71,38 @@ def read_time(text: str, now: datetime) -> datetime:
     refused = InputError(f"{what} Write the date and the time, such as {now + timedelta(days=1):%Y-%m-%d} 18:00.")
     text = _CLOCK.sub(_of_24_hours, text)
     try:
-        if len(text) > len("2026-11-27"):  # a date alone has no time, and midnight is a guess
+        if _ISO.fullmatch(text):  # a date alone has no time, and midnight is a guess
             return datetime.fromisoformat(text)
     except ValueError:
-        pass
+        raise refused from None
     if not (match := _DAY_MONTH.fullmatch(text)):
         raise refused
     weekday, day, month, year, hour, minute, second = match.groups()
-    try:
-        time = int(hour), int(minute), int(second or 0)
-        found = datetime(int(year or now.year), _month(month), int(day), *time)  # noqa: DTZ001
-        if year is None and found < now.replace(tzinfo=None) - LONG_AGO:
-            found = found.replace(year=found.year + 1)
-    except ValueError:
-        raise refused from None
+    years = [int(year)] if year else range(now.year - 1, now.year + 2)
+    rest = _month(month), int(day), int(hour), int(minute), int(second or 0)
+    found = min(_existing(years, rest), key=lambda each: abs(each - now.replace(tzinfo=None)), default=None)
+    if found is None:
+        raise refused
     if weekday and weekday.lower() != _WEEKDAYS[found.weekday()]:
         raise InputError(f"{found.day} {found:%B %Y} is a {found:%A}, not a {text.split()[0].rstrip(',')}.")
     return found
 
 
+def _existing(years: Iterable[int], rest: tuple[int, int, int, int, int]) -> Iterator[datetime]:
+    """A month, day, hour, minute and second in those of the years that have it."""
+    for year in years:
+        with contextlib.suppress(ValueError):
+            yield datetime(year, *rest)  # noqa: DTZ001
+
+
 def _of_24_hours(clock: re.Match[str]) -> str:
     """A time of day with two digits for its hour; one that no clock with am and pm shows is left as it is."""
-    hour, half = int(clock[1]), (clock[3] or "").lower()
-    if not half:
-        return f"{hour:02}{clock[2]}"
-    return f"{hour % 12 + (12 if half == 'p' else 0):02}{clock[2]}" if 1 <= hour <= 12 else clock[0]
+    hour, half = int(clock[1]), (clock[5] or "").lower()
+    if half and not 1 <= hour <= 12:
+        return clock[0]
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return f"{hour:02}:{clock[3]}" + (f":{clock[4]}" if clock[4] else "")
 
 
 def _month(text: str) -> int:

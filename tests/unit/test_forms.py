@@ -204,6 +204,12 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=ZoneInfo("Europe/Berlin"))
         ("27.11. 9:05", datetime(2026, 11, 27, 9, 5)),  # noqa: DTZ001
         ("3 Jan 9:05", datetime(2027, 1, 3, 9, 5)),  # noqa: DTZ001
         ("25 Nov 18:00", datetime(2026, 11, 25, 18)),  # noqa: DTZ001 - the past is refused later, not next year
+        ("2026-11-27 18.30", datetime(2026, 11, 27, 18, 30)),  # noqa: DTZ001
+        ("2026-11-27 6.45", datetime(2026, 11, 27, 6, 45)),  # noqa: DTZ001
+        ("27.11.2026 18.30.15", datetime(2026, 11, 27, 18, 30, 15)),  # noqa: DTZ001
+        ("27 Nov at 6.45 pm", datetime(2026, 11, 27, 18, 45)),  # noqa: DTZ001
+        ("2026-11-27t17:00:00.5Z", datetime(2026, 11, 27, 17, 0, 0, 500_000, UTC)),
+        ("20261127 12:00-0530", datetime(2026, 11, 27, 17, 30, tzinfo=UTC)),
     ],
 )
 def test_a_time_is_read_as_people_write_it(text: str, expected: datetime) -> None:
@@ -221,12 +227,36 @@ def test_a_time_is_read_as_people_write_it(text: str, expected: datetime) -> Non
         ("31 Feb 10:00", "cannot be read"),
         ("27 Nov 25:00", "cannot be read"),
         ("Thu 27 Nov 18:00", "27 November 2026 is a Friday, not a Thu"),
+        ("2026-11-27 18,30", "cannot be read"),  # ISO 8601 has fractions of an hour; people mean minutes
+        ("2026-11-27 18:30.15", "cannot be read"),
+        ("2026-11-27 09-17", "cannot be read"),  # a span, and not an offset
+        ("2026-11-27 09:00-17:00", "cannot be read"),
+        ("2026-11-27 18", "cannot be read"),
+        ("2026-11-27 24:00", "cannot be read"),
+        ("2026-11-27-18:30", "cannot be read"),
+        ("03-04-2026 18:00", "cannot be read"),
+        ("27.11 18.30.15.10", "cannot be read"),
     ],
 )
 def test_a_time_with_two_meanings_or_none_is_refused(text: str, words: str) -> None:
     """A word such as "tomorrow" would be another post when the run is started again."""
     with pytest.raises(InputError, match=words):
         read_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "expected"),
+    [
+        ("28 Dec 18:00", datetime(2026, 12, 20), datetime(2026, 12, 28, 18)),  # noqa: DTZ001
+        ("28 Dec 18:00", datetime(2027, 1, 2), datetime(2026, 12, 28, 18)),  # noqa: DTZ001
+        ("28 Dec 18:00", datetime(2027, 6, 1), datetime(2026, 12, 28, 18)),  # noqa: DTZ001
+        ("28 Dec 18:00", datetime(2027, 7, 1), datetime(2027, 12, 28, 18)),  # noqa: DTZ001
+        ("29 Feb 18:00", datetime(2027, 12, 1), datetime(2028, 2, 29, 18)),  # noqa: DTZ001
+    ],
+)
+def test_a_date_without_a_year_is_the_nearest_one(text: str, now: datetime, expected: datetime) -> None:
+    """A plan that is started again after the turn of the year means the days of the old one."""
+    assert read_time(text, now.replace(tzinfo=UTC)) == expected
 
 
 def test_phones_are_offered_with_their_accounts() -> None:
