@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,16 +14,17 @@ from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import read_holds, without_held
 from reelflow.campaigns.placing import Placer
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped, problem_of
+from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
-from reelflow.campaigns.together import check_together, time_to_send
-from reelflow.errors import DuplicatePost, InputError
+from reelflow.campaigns.together import check_together, time_to_send, twice_sentence
+from reelflow.errors import InputError
 from reelflow.posts.accounts import caption_limit, check_caption
-from reelflow.posts.duplicates import check_reposts, next_repeat, reason_of, similar_videos
-from reelflow.posts.looking_back import check_found
+from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
+from reelflow.posts.looking_back import found_reason
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.requests import read_video
 from reelflow.records.duplicates import Verdict
-from reelflow.records.posts import Account, Video
+from reelflow.records.posts import Account, FoundPost, Video
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
 
@@ -75,34 +76,39 @@ class Checker:
         held = read_holds(self.taisly, self.form, found, patience=self.placer.options.patience)
         self._problems = [*plan.problems, *found.problems]
         videos = read_videos([row.video for row in plan.rows if row.video], self.folder, self.progress)
-        drafts = [draft for row in plan.rows for draft in self._drafts(row, videos)]
+        accounts = RowAccounts(self.taisly, map(self._names, plan.rows), patience=self.placer.options.patience)
+        drafts = [draft for row in plan.rows for draft in self._drafts(row, videos, accounts)]
         records = self.taisly.ledger.sends_of_videos(self.taisly.service, {d.video.sha256 for d in drafts})
         kept = self.taisly.ledger.reservations(self.taisly.service, {d.video.sha256 for d in drafts})
         already = Already(records, kept, self.form, self.taisly.ledger.now())
         left = [again for draft in drafts if (again := already.to_send(draft, found)) is not None]
         left = without_held(self._without_passed(left, found, now), held, found)
-        accounts = {draft.account.id for draft in left}
-        taken = self.taisly.ledger.taken_moments(self.taisly.service, accounts, self.placer.others)
+        going_to = {draft.account.id for draft in left}
+        taken = self.taisly.ledger.taken_moments(self.taisly.service, going_to, self.placer.others)
         apart = self.form.minutes_apart * 60
         self._problems += check_together(left, taken, seconds_apart=apart, now=now.timestamp())
         found.drafts = left
         found.posts, unplaced = self.placer.place(left, dry_run=True)
         self._problems += unplaced
+        in_history = self.taisly.ledger.found_posts(self.taisly.service)
         for post in found.posts:
-            self._check_earlier(post, found)
-        self._check_room(found)
-        found.problems = sorted(dict.fromkeys(self._problems), key=lambda problem: problem.number)
+            self._check_earlier(post, found, in_history)
+        found.problems = _in_order(self._problems)  # what is wrong is not sent, so it needs no room
+        found.problems = _in_order([*found.problems, *self._without_room(found)])
         return found
 
-    def _drafts(self, row: PlanRow, videos: dict[str, Video | InputError]) -> list[Draft]:
+    def _names(self, row: PlanRow) -> tuple[str, ...]:
+        return row.accounts or tuple(self.form.accounts)
+
+    def _drafts(self, row: PlanRow, videos: dict[str, Video | InputError], among: RowAccounts) -> list[Draft]:
         """What a row wants at each of its accounts; none where its video or accounts are wrong."""
         video = videos.get(row.video)
         if isinstance(video, InputError):
             self._add(row, "video", "video", video)
-        accounts = self._accounts(row)
+        accounts = self._accounts(row, among)
         if len(row.campaign) > LONGEST_ID:
             self._add(row, "campaign id", "campaign_id", f"A campaign ID has at most {LONGEST_ID} characters.")
-        self._problems += self._strange_captions(row)
+        self._problems += _strange_captions(row, among.connected)
         for account in accounts:
             try:
                 check_caption(row.caption_for(account.platform), [account])
@@ -116,36 +122,20 @@ class Checker:
             Draft(row, video, account, row.caption_for(account.platform), row.when, row.repeat) for account in accounts
         ]
 
-    def _accounts(self, row: PlanRow) -> list[Account]:
-        names = list(row.accounts or self.form.accounts)
-        if not names:
+    def _accounts(self, row: PlanRow, among: RowAccounts) -> list[Account]:
+        if not (names := self._names(row)):
             missing = "The row names no accounts, and neither does the form. Name them in one of the two."
             self._add(row, "accounts", "accounts", missing)
             return []
         try:
-            accounts = self.taisly.choose_accounts(names, patience=self.placer.options.patience)
+            accounts = among.choose(names)
         except InputError as error:
             # What is wrong with the form's accounts is said once, and not for each row.
             self._problems.append(problem_of(row.number if row.accounts else 0, "accounts", "accounts", error))
             return []
-        try:
-            check_reposts(accounts, self.taisly.copied_accounts(patience=self.placer.options.patience))
-        except DuplicatePost as error:
-            self._add(row, "accounts", "repost_rule", str(error).removeprefix("Nothing was sent, because "))
+        if reason := among.repost_reason(accounts):
+            self._add(row, "accounts", "repost_rule", reason)
         return accounts
-
-    def _strange_captions(self, row: PlanRow) -> list[RowProblem]:
-        """Captions for platforms on which no account is connected: a mistyped name would be ignored in silence."""
-        known = {account.platform.casefold() for account in self.taisly.connected_accounts()}
-        return [
-            problem_of(
-                row.number, caption_column(platform), "platform",
-                f"No connected account is on {one_line(platform, 30)!r}, so this caption is for nobody. Connected are: "
-                f"{', '.join(sorted(known))}.",
-            )
-            for platform in row.captions
-            if platform not in known
-        ]  # fmt: skip
 
     def _without_passed(self, drafts: list[Draft], found: CheckedPlan, now: datetime) -> list[Draft]:
         """The drafts whose time has not passed. Once a plan was begun, one that has passed stops only its own row."""
@@ -161,7 +151,7 @@ class Checker:
                 self._add(draft.row, "when", "passed", passed)
         return left
 
-    def _check_earlier(self, post: PlannedPost, found: CheckedPlan) -> None:
+    def _check_earlier(self, post: PlannedPost, found: CheckedPlan, in_history: Sequence[FoundPost]) -> None:
         """Whether an earlier send may be the same post, here or in Taisly's history."""
         ledger, service, row = self.taisly.ledger, self.taisly.service, post.number
         earlier = ledger.duplicates(post.request, service=service)
@@ -175,20 +165,17 @@ class Checker:
         else:
             found.warnings += [(row, each) for each in similar_videos(earlier, ledger.now())]
         found.warnings += [(row, each) for each in post.request.warnings]
-        try:
-            check_found(ledger, post.request, service=service)
-        except DuplicatePost as error:
-            told = str(error).removeprefix("Nothing was sent, because ").partition(" To send this post")[0]
-            told = f"{_capital(told)} {self.advice.format(repeat=1)}"
+        if reason := found_reason(ledger, post.request, in_history, service=service):
+            told = f"{reason} {self.advice.format(repeat=1)}"
             self._problems.append(problem_of(row, "video", "in_history", told))
 
-    def _check_room(self, found: CheckedPlan) -> None:
-        """Whether the plan has room for each post before its time."""
+    def _without_room(self, found: CheckedPlan) -> Iterator[RowProblem]:
+        """The posts for which the Taisly plan has no room before their time; and how long sending takes."""
         used = self.taisly.ledger.requests_in_last_hour(self.taisly.key)
         per_hour = self.taisly.allowance("publish", 0)
-        now, right = self.taisly.ledger.now(), found.right_posts()
-        for place, post in enumerate(right):
-            after = time_to_send(place + 1, used=used, per_hour=per_hour)
+        now, in_time = self.taisly.ledger.now(), 0
+        for post in found.right_posts():
+            after = time_to_send(in_time + 1, used=used, per_hour=per_hour)
             found.seconds = max(found.seconds, after)
             due = post.request.scheduled_for
             if after and due is not None and not post.slots and now + after > due.timestamp():
@@ -196,10 +183,26 @@ class Checker:
                     f"It is due {shown(due)}, but your Taisly plan has room for it only at about "
                     f"{shown(now + after)}, after the posts before it. Give it a later time, or take rows out."
                 )
-                self._problems.append(problem_of(post.number, "when", "no_room", late))
+                yield problem_of(post.number, "when", "no_room", late)
+            else:
+                in_time += 1
 
     def _add(self, row: PlanRow, column: str, code: str, error: InputError | str) -> None:
         self._problems.append(problem_of(row.number, column, code, error))
+
+
+def _strange_captions(row: PlanRow, connected: Sequence[Account]) -> list[RowProblem]:
+    """Captions for platforms on which no account is connected: a mistyped name would be ignored in silence."""
+    known = {account.platform.casefold() for account in connected}
+    return [
+        problem_of(
+            row.number, caption_column(platform), "platform",
+            f"No connected account is on {one_line(platform, 30)!r}, so this caption is for nobody. Connected are: "
+            f"{', '.join(sorted(known))}.",
+        )
+        for platform in row.captions
+        if platform not in known
+    ]  # fmt: skip
 
 
 def preview_problems(row: PlanRow, video: Video) -> list[RowProblem]:
@@ -225,8 +228,7 @@ def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progres
         video = videos.get(row.video)
         found += caption_problems(row)
         if isinstance(row.when, datetime) and row.when <= now:
-            passed = f"{shown(row.when)} has passed. Give it a later time."
-            found.append(problem_of(row.number, "when", "passed", passed))
+            found.append(problem_of(row.number, "when", "passed", passed_sentence(row.when)))
         if isinstance(video, InputError):
             found.append(problem_of(row.number, "video", "video", video))
         elif video is not None:
@@ -234,9 +236,8 @@ def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progres
             key = (video.sha256, row.accounts, row.campaign, row.repeat)
             earlier = first.setdefault(key, row.number)
             if earlier != row.number:
-                twice = f"Row {earlier} has the same video for the same accounts. Remove one of the two."
-                found.append(problem_of(row.number, "video", "twice", twice))
-    return replace(plan, problems=tuple(sorted(dict.fromkeys(found), key=lambda problem: problem.number)))
+                found.append(problem_of(row.number, "video", "twice", twice_sentence(earlier, "the same accounts")))
+    return replace(plan, problems=tuple(_in_order(found)))
 
 
 def caption_problems(row: PlanRow) -> list[RowProblem]:
@@ -267,6 +268,16 @@ def read_videos(
             found[name] = video
             progress(len(found), len(wanted))
     return found
+
+
+def passed_sentence(when: datetime) -> str:
+    """What is said of a row whose time has passed."""
+    return f"Its time, {shown(when)}, has passed. Give it a later one."
+
+
+def _in_order(problems: Iterable[RowProblem]) -> list[RowProblem]:
+    """Each problem once, by row."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.number)
 
 
 def _capital(text: str) -> str:

@@ -45,8 +45,7 @@ def _twice(drafts: Sequence[Draft]) -> Iterator[RowProblem]:
         if earlier is not draft:
             yield problem_of(
                 draft.row.number, "video", "twice",
-                f"Row {earlier.row.number} has the same video for {draft.account.label}. Remove one of the two; or, to "
-                "send it twice, put 1 into the column 'repeat' of this row.",
+                twice_sentence(earlier.row.number, draft.account.label),
             )  # fmt: skip
     unique = sorted((d for d in first.values() if not d.repeat), key=lambda draft: draft.video.duration)
     for earlier, later in _alike(unique):
@@ -57,6 +56,14 @@ def _twice(drafts: Sequence[Draft]) -> Iterator[RowProblem]:
             f"The video of row {earlier.row.number} for {later.account.label} looks the same and is as long. Remove "
             "one of the two; or, to send both, put 1 into the column 'repeat' of this row.",
         )  # fmt: skip
+
+
+def twice_sentence(earlier: int, where: str) -> str:
+    """What is said of a row whose video an earlier one has for the same accounts."""
+    return (
+        f"Row {earlier} has the same video for {where}. Remove one of the two; or, to send it twice, put 1 into the "
+        "column 'repeat' of this row."
+    )
 
 
 def _alike(drafts: Sequence[Draft]) -> Iterator[tuple[Draft, Draft]]:

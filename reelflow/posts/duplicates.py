@@ -99,17 +99,24 @@ def check_reposts(accounts: Sequence[Account], copied: Sequence[tuple[str, str]]
         accounts: Where to post.
         copied: Account ids by pairs: every post to the first is copied to the second.
     """
+    if reason := repost_reason(accounts, copied):
+        raise DuplicatePost(f"Nothing was sent, because {reason}")
+
+
+def repost_reason(accounts: Sequence[Account], copied: Sequence[tuple[str, str]]) -> str:
+    """What the repost rules, as for `check_reposts`, would do with a post, and what to do about it; "" for nothing."""
     by_id = {account.id: account for account in accounts}
     targets: dict[str, set[str]] = {}
     for source, target in copied:
         targets.setdefault(source, set()).add(target)
     for source in by_id:
         for target in sorted(_reached(source, targets) & set(by_id)):
-            raise DuplicatePost(
-                f"Nothing was sent, because Taisly would post the video twice to {by_id[target].label}: a repost rule "
-                f"copies every post from {by_id[source].label} there. Remove {by_id[target].label} from 'Accounts', or "
-                "pause the rule in Taisly."
+            return (
+                f"Taisly would post the video twice to {by_id[target].label}: a repost rule copies every post from "
+                f"{by_id[source].label} there. Remove {by_id[target].label} from 'Accounts', or pause the rule in "
+                "Taisly."
             )
+    return ""
 
 
 def _reached(source: str, targets: dict[str, set[str]]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from reelflow.errors import DuplicatePost
@@ -136,21 +137,35 @@ def found_post(item: HistoryItem, clock_ahead: float) -> FoundPost:
 
 def check_found(ledger: Ledger, request: PostRequest, *, service: str) -> None:
     """Raise DuplicatePost if the history has this post at an account to which it would be sent, found looking back."""
-    if request.repeat or not plain_caption(request.caption):
-        return
-    found, now = ledger.found_posts(service), ledger.now()
-    accounts = ledger.claimable(request, service=service) if found else []
+    if reason := found_reason(ledger, request, ledger.found_posts(service), service=service):
+        raise DuplicatePost(
+            f"Nothing was sent, because {reason} To send this post all the same, set 'Send again on purpose' to 1."
+        )
+
+
+def found_reason(ledger: Ledger, request: PostRequest, found: Sequence[FoundPost], *, service: str) -> str:
+    """What of the history may be this post, and where to look; "" for nothing.
+
+    Args:
+        ledger: It tells which accounts have the post already: for those, the history says nothing new.
+        request: The post.
+        found: What was found looking back, from the ledger.
+        service: The post's service.
+    """
+    if not found or request.repeat or not plain_caption(request.caption):
+        return ""
+    now, accounts = ledger.now(), ledger.claimable(request, service=service)
     for post in found:
         if not _is_near(request, post, now) or caption_fit(post.caption or None, request.caption) < Fit.LIKELY:
             continue
         for account in accounts:
             if post.is_at(account):
-                raise DuplicatePost(
-                    f"Nothing was sent, because Taisly's history has a post with the same caption on {account.label}"
-                    f"{_when(post)}, which this ledger does not know: it may have been sent from another ledger, or "
-                    f"before this one lost what it knew. Check {account.label}. To send this post all the same, set "
-                    "'Send again on purpose' to 1."
+                return (
+                    f"Taisly's history has a post with the same caption on {account.label}{_when(post)}, which this "
+                    "ledger does not know: it may have been sent from another ledger, or before this one lost what it "
+                    f"knew. Check {account.label}."
                 )
+    return ""
 
 
 def _is_near(request: PostRequest, post: FoundPost, now: float) -> bool:

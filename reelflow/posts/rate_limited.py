@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -110,29 +110,39 @@ class RateLimitedTaisly:
     def choose_accounts(self, names: Sequence[str], *, patience: float = 0.0) -> list[Account]:
         """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
 
-        An older list serves where the plan has no room to ask for a new one.
-
         Args:
             names: As people write them.
-            patience: Seconds to wait for room in the plan, if even an older list does not have a name.
+            patience: As for `accounts_for`.
 
         Raises:
             InputError: a name matches none or several.
             ServiceError: Taisly had to be asked, and the request failed.
         """
+        return choose_accounts(names, self.accounts_for([names], patience=patience))
+
+    def accounts_for(self, wanted: Iterable[Sequence[str]], *, patience: float = 0.0) -> list[Account]:
+        """The connected accounts to choose from: as they are known, or asked for once if a name is not among those.
+
+        An older list serves where the plan has no room to ask for a new one.
+
+        Args:
+            wanted: The names of each post, as people write them.
+            patience: Seconds to wait for room in the plan, if even an older list does not have a name.
+
+        Raises:
+            ServiceError: Taisly had to be asked, and the request failed.
+        """
+        wanted = list(wanted)
         known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
-        if known is not None:
-            with contextlib.suppress(InputError):  # it may have been connected just now
-                return choose_accounts(names, known)
+        if known is not None and _have_all(known, wanted):  # else it may have been connected just now
+            return known
         older = self.ledger.known_accounts(self.key, float("inf"))
         try:
-            return choose_accounts(names, self._ask_accounts(0.0 if older else patience))
+            return self._ask_accounts(0.0 if older else patience)
         except Busy:
             if not older:
                 raise
-        with contextlib.suppress(InputError):
-            return choose_accounts(names, older)
-        return choose_accounts(names, self._ask_accounts(patience))
+        return older if _have_all(older, wanted) else self._ask_accounts(patience)
 
     def copied_accounts(self, *, patience: float = 0.0) -> list[tuple[str, str]]:
         """What Taisly's active repost rules copy: (from, to) account ids, asked for at most every ten minutes.
@@ -259,3 +269,13 @@ class RateLimitedTaisly:
         if kind == "watch":
             return f"The {int(self.per_hour * READ_SHARE)} requests an hour that may be used for checks are used up"
         return f"The plan's {self.per_hour} requests an hour are used up"
+
+
+def _have_all(connected: Sequence[Account], wanted: Iterable[Sequence[str]]) -> bool:
+    """Whether each of these names means an account."""
+    try:
+        for names in wanted:
+            choose_accounts(names, connected)
+    except InputError:
+        return False
+    return True

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from reelflow.errors import LedgerUnavailable, NothingSent
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.watching import watch_posts
-from reelflow.records.posts import Account
+from reelflow.records.posts import Account, FoundPost
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 
@@ -386,6 +387,65 @@ def test_the_plan_must_have_room_before_a_fixed_time(
     assert checked.seconds == 3600
 
 
+def test_rows_that_are_wrong_need_no_room(sandbox: Any, ledger: Ledger, clock: Clock, videos: Videos) -> None:
+    """They are not sent, so the right ones behind them are in time; nor does one without room keep another from it."""
+    sandbox.world.plan = "STARTER"
+    taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
+    soon = datetime.fromtimestamp(clock.now, UTC) + timedelta(minutes=50)
+    for _ in range(44):
+        ledger.count_request(taisly.key)
+    rows = [row(n, videos(n), when=soon + timedelta(seconds=n), accounts=("X",)) for n in range(1, 6)]
+    for place in (0, 1, 2):
+        rows[place] = replace(rows[place], caption="x" * 101)
+
+    checked = Campaign(taisly, *rows, minutes_apart=0).check()
+
+    assert codes(checked) == [(1, "caption"), (2, "caption"), (3, "caption")]
+    assert ([post.number for post in checked.right_posts()], checked.seconds) == ([4, 5], 0)
+
+
+def test_mistyped_accounts_are_looked_up_once(sandbox: Any, ledger: Ledger, clock: Clock, videos: Videos) -> None:
+    """They may have been connected just now; but a plan of mistakes must not use up the Taisly plan."""
+    taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
+    taisly.choose_accounts(["Instagram"])
+    rows = [row(n, videos(1), accounts=(f"TikTok @marra{n % 9}",)) for n in range(1, 61)]
+
+    checked = Campaign(taisly, *rows).check()
+
+    assert codes(checked) == [(n, "accounts") for n in range(1, 61)]
+    assert sandbox.requests("GET /api/private/platform/platforms") == 2
+    assert max(clock.slept, default=0) == 0
+
+
+def test_a_row_that_a_repost_rule_would_double_is_named(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """With its cause and what to do; the rules are asked for once."""
+    with sandbox.taisly() as client:
+        instagram, youtube = (taisly.choose_accounts([name])[0] for name in ("Instagram", "YouTube"))
+        client.add_repost(instagram.id, [youtube.id])
+    before = sandbox.requests("GET /api/private/reposts")
+
+    checked = Campaign(taisly, row(1, videos(1), accounts=("Instagram", "YouTube")), row(2, videos(2))).check()
+
+    assert codes(checked) == [(1, "repost_rule")]
+    assert checked.problems[0].sentence.startswith(f"Taisly would post the video twice to {youtube.label}: a repost")
+    assert sandbox.requests("GET /api/private/reposts") == before + 1
+
+
+def test_a_row_that_the_history_may_have_is_named(taisly: RateLimitedTaisly, videos: Videos, clock: Clock) -> None:
+    """A new ledger has looked back: the row says what was found, and how to send it all the same."""
+    post = FoundPost(history_id="h1", caption="caption 1", account_ids=(INSTAGRAM.id,), platforms=(), at=clock.now)
+    taisly.ledger.store_found(taisly.key, taisly.service, [post])
+
+    checked = Campaign(taisly, row(1, videos(1)), row(2, videos(2))).check()
+
+    assert codes(checked) == [(1, "in_history")]
+    assert checked.problems[0].sentence.startswith("Taisly's history has a post with the same caption on Instagram")
+    assert checked.problems[0].sentence.endswith("Remove the row; or, to send it all the same, put 1 into its column "
+                                                 "'repeat'.")  # fmt: skip
+
+
 def test_a_plan_is_checked_without_anybody(videos: Videos, tmp_path: Path) -> None:
     """`reelflow plan check`: what is wrong with files, captions and times, and the same video twice."""
     now = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -407,3 +467,4 @@ def test_a_plan_is_checked_without_anybody(videos: Videos, tmp_path: Path) -> No
         (5, "caption"),
         (6, "preview_second"),
     ]
+    assert "to send it twice, put 1 into the column 'repeat'" in found.problems[0].sentence

@@ -1,0 +1,60 @@
+"""Where the rows of a plan go, by the names that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from reelflow.errors import InputError
+from reelflow.posts.accounts import choose_accounts
+from reelflow.posts.duplicates import repost_reason
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.records.posts import Account
+
+Names = tuple[str, ...]
+
+
+class RowAccounts:
+    """Chooses the accounts of a whole plan. Taisly is asked once, however many rows have a mistyped name.
+
+    Args:
+        taisly: For the connected accounts and the repost rules.
+        wanted: The names of each row.
+        patience: Seconds to wait for room in the Taisly plan.
+
+    Raises:
+        ServiceError: Taisly had to be asked, and the request failed.
+    """
+
+    def __init__(self, taisly: RateLimitedTaisly, wanted: Iterable[Names], *, patience: float) -> None:
+        self.connected = taisly.accounts_for(dict.fromkeys(wanted), patience=patience)
+        self._taisly, self._patience = taisly, patience
+        self._chosen: dict[Names, list[Account] | InputError] = {}
+
+    def choose(self, names: Names) -> list[Account]:
+        """The accounts that `names` names.
+
+        Raises:
+            InputError: as `choose_accounts` does.
+        """
+        if names not in self._chosen:
+            try:
+                self._chosen[names] = choose_accounts(names, self.connected)
+            except InputError as error:
+                self._chosen[names] = error
+        found = self._chosen[names]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def repost_reason(self, accounts: Sequence[Account]) -> str:
+        """Why a post to these accounts would be out twice; "" if it would not.
+
+        Raises:
+            ServiceError: Taisly had to be asked, and the request failed.
+        """
+        return repost_reason(accounts, self._copied)
+
+    @cached_property
+    def _copied(self) -> list[tuple[str, str]]:
+        return self._taisly.copied_accounts(patience=self._patience)
