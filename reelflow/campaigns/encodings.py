@@ -12,6 +12,7 @@ import re
 
 from charset_normalizer import from_bytes
 
+from reelflow.campaigns.languages import has_letters, is_western, may_be_central
 from reelflow.errors import InputError
 
 SAMPLE = 64_000
@@ -29,26 +30,12 @@ _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
 )
 _WINDOWS = "cp1252"
 """What Excel writes west of Poland on Windows."""
+_CENTRAL = "cp1250"
+"""What it writes in Poland and its neighbours to the south."""
 _RARE = ("mac_roman", "cp850")
 """What it writes there on a Mac, and as "CSV (MS-DOS)"."""
-_OTHERS = ["cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
+_OTHERS = [_CENTRAL, "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "gb18030", "big5", "cp949"]
 """What it writes elsewhere. charset-normalizer tells these apart; it takes "Über" for Chinese and "Déjà" for Polish."""
-_ALPHABETS = [
-    frozenset(letters)
-    for letters in (
-        "äöüßé", "àâæçéèêëîïôœùûüÿ", "áéíóúüñºª", "áâãàçéêíóôõúüºª", "àèéìíòóù", "åäöøæéü", "áðéíóúýþæö", "éèëïöüáó",
-    )
-]  # fmt: skip
-"""The special letters of German, French, Spanish, Portuguese, Italian, the Nordic languages, Icelandic and Dutch."""
-_SIGNS = frozenset("€£„“”‚‘’‹›«»–—…•·°§©®™½¼¾×¿¡\u00a0")
-"""Those that may stand beside a word."""
-_IN_WORDS = frozenset("’–·\u00a0")
-"""Those that may stand inside one."""
-_OPENING = frozenset("„‚")
-"""Those that follow no letter."""
-_ALONE = frozenset("àáâåæèéóôöÀÁÅÆÈÉÓÖ")
-"""The special letters that are words of their own."""
-_PIECE = re.compile(r"[\n\r\t,;.!?]+")
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f]")
 
 
@@ -87,38 +74,15 @@ def _decoded(data: bytes, name: str) -> str:
 def _told(data: bytes) -> str:
     """The encoding of a text that is not UTF-8; "" if it cannot be told."""
     special = b"\n".join(line for line in data.splitlines() if not line.isascii())[:SAMPLE]
-    if _is_western(special.decode(_WINDOWS, "replace")):
-        return _WINDOWS
-    if western := [each for each in _RARE if _is_western(special.decode(each, "replace"))]:
-        return western[0] if len(western) == 1 else ""
+    read = {encoding: special.decode(encoding, "replace") for encoding in (_WINDOWS, *_RARE, _CENTRAL)}
+    western = [_WINDOWS] if is_western(read[_WINDOWS]) else []
+    western = western or [each for each in _RARE if has_letters(read[each]) and is_western(read[each])]
+    if western:
+        is_told = len(western) == 1 and not may_be_central(read[western[0]], read[_CENTRAL])
+        return western[0] if is_told else ""
     matches = list(from_bytes(special, cp_isolation=_OTHERS))
     if not matches:
         return ""
     first, *others = sorted(matches, key=lambda match: (match.chaos, -match.coherence))
     equals = [each for each in others if (each.chaos, each.coherence) == (first.chaos, first.coherence)]
     return "" if any(str(each) != str(first) for each in equals) else first.encoding
-
-
-def _is_western(text: str) -> bool:
-    """Whether each piece of a text has the special letters of one western language, and its signs in their places."""
-    return all(_is_of_one_language(piece) for piece in _PIECE.split(text))
-
-
-def _is_of_one_language(piece: str) -> bool:
-    special = {char for char in piece if not char.isascii()} - _SIGNS
-    if special and not any(special <= alphabet | {each.upper() for each in alphabet} for alphabet in _ALPHABETS):
-        return False
-    for before, char, after in zip(" " + piece, piece, piece[1:] + " ", strict=False):
-        if not char.isascii() and not _is_in_place(before, char, after):
-            return False
-    return True
-
-
-def _is_in_place(before: str, char: str, after: str) -> bool:
-    """Whether a special letter or a sign can stand between two others."""
-    if char not in _SIGNS:
-        is_alone = not before.isalpha() and not after.isalpha()
-        return not (char.isupper() and before.islower()) and (char in _ALONE or not is_alone)
-    if char in _OPENING:
-        return not before.isalpha()
-    return char in _IN_WORDS or not (before.isalpha() and after.isalpha())
