@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.campaigns.moments import DateFormat
+from reelflow.campaigns.sources import is_address, name_of
 from reelflow.fields import Form, entry
+from reelflow.records.posts import without_quotes
 from reelflow.wording import one_line
 
 SEND_NOTHING: Literal["send nothing"] = "send nothing"
@@ -105,7 +107,7 @@ class CampaignForm(Form):
 
     @property
     def name(self) -> str:
-        """The plan in a few words."""
-        return (
-            one_line(self.plan.strip().rstrip("/\\").replace("\\", "/").rpartition("/")[2], 60) or "posts of the form"
-        )
+        """The plan in a few words, of an address no more than may be shown."""
+        plan = without_quotes(self.plan)
+        last = name_of(plan) if is_address(plan) else plan.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+        return one_line(last, 60) or "posts of the form"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from pathlib import Path, PurePosixPath
 
 import httpx
@@ -67,16 +68,21 @@ def read_bytes(path: Path, name: str) -> bytes:
     return data
 
 
-def load(address: str, name: str) -> tuple[bytes, str]:
+def load(address: str, name: str, *, transport: httpx.BaseTransport | None = None) -> tuple[bytes, str]:
     """The bytes of a plan on the web, and what it is written in. No name, password or key goes with the request.
+
+    Args:
+        address: Where it is.
+        name: What it is called in the sentence that refuses it.
+        transport: For tests: an ``httpx.BaseTransport`` to use in place of the network.
 
     Raises:
         InputError: it cannot be loaded, is too large, or no kind of plan.
     """
     try:
-        url = _checked(httpx.URL(address), name)
+        url = first = _checked(httpx.URL(address), name)
         for _ in range(MOST_REDIRECTS + 1):
-            answer = _get(url)
+            answer = _get(url, transport)
             if answer.status_code not in _CODES_OF_REDIRECTS or not (place := answer.headers.get("Location")):
                 break
             following = _checked(url.join(place), name)
@@ -90,7 +96,7 @@ def load(address: str, name: str) -> tuple[bytes, str]:
         raise InputError(
             f"{name} could not be loaded ({said}). Check the address, or save the file and give its path."
         ) from None
-    return _body(answer, name), _kind(url, answer, name)
+    return _body(answer, name), _kind(answer, name, first, url)
 
 
 def name_of(address: str) -> str:
@@ -111,13 +117,14 @@ def _checked(url: httpx.URL, name: str) -> httpx.URL:
     return url
 
 
-def _get(url: httpx.URL) -> Answer:
+def _get(url: httpx.URL, transport: httpx.BaseTransport | None) -> Answer:
     headers = {"User-Agent": "reelflow", "Accept": "*/*", "Accept-Encoding": "gzip"}
     with httpx.Client(
         timeout=REQUEST_TIMEOUT,
         limits=httpx.Limits(max_keepalive_connections=0),
         follow_redirects=False,
         trust_env=not is_loopback(str(url)),
+        transport=transport,
     ) as client:
         return receive(client, httpx.Request("GET", url, headers=headers), seconds=LOAD_SECONDS)
 
@@ -129,11 +136,20 @@ def _body(answer: Answer, name: str) -> bytes:
     return answer.content
 
 
-def _kind(url: httpx.URL, answer: Answer, name: str) -> str:
+def _kind(answer: Answer, name: str, first: httpx.URL, last: httpx.URL) -> str:
+    """By the type that is told, else by an ending: of the last address, the file's name, or the first address.
+
+    Dropbox tells "application/binary", and its last address ends with "file".
+    """
     told = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if told == "text/html":
         raise InputError(f"{name} is a web page, not a plan. Give the address from which the file itself is loaded.")
-    return _TYPES.get(told) or kind_of(Path(PurePosixPath(url.path).name), name)
+    if kind := _TYPES.get(told):
+        return kind
+    disposition = Message()
+    disposition["Content-Disposition"] = answer.headers.get("Content-Disposition", "")
+    paths = [Path(PurePosixPath(each).name) for each in (last.path, disposition.get_filename(""), first.path)]
+    return kind_of(next((path for path in paths if path.suffix.lower() in KINDS), paths[0]), name)
 
 
 def _too_large(name: str) -> str:

@@ -12,13 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from support.raw_server import raw_server
 
 from reelflow.campaigns.encodings import decode
+from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.rows import Plan
-from reelflow.campaigns.sources import MOST_BYTES
+from reelflow.campaigns.sources import MOST_BYTES, load
 from reelflow.errors import InputError
 
 TODAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -247,6 +249,34 @@ def test_a_plan_may_be_on_the_web(web: tuple[str, type[_Web]]) -> None:
     assert all("Cookie" not in headers and "Authorization" not in headers for headers in handler.seen)
     assert len(_read(f"{address}/export?format=csv").rows) == 2
     assert len(_read(f"{address}/p").rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [
+        ("https://d.example/s/x/plan.csv?dl=1", {"Content-Type": "application/binary"}),
+        ("https://d.example/s/x?dl=1", {"Content-Disposition": 'attachment; filename="Plan 1.CSV"'}),
+        ("https://d.example/s/x?dl=1", {"Content-Disposition": "attachment; filename*=UTF-8''Plan%20%C3%BC.csv"}),
+    ],
+    ids=["the first address", "the file's name", "the name, encoded"],
+)
+def test_a_link_may_lead_to_a_file_without_a_name(address: str, headers: dict[str, str]) -> None:
+    """Dropbox redirects to an address that ends with "file"."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/s/"):
+            return httpx.Response(302, headers={"Location": "https://c.example/cd/0/get/abc/file"})
+        return httpx.Response(200, headers=headers, content=b"video\na.mp4\n")
+
+    assert load(address, "plan", transport=httpx.MockTransport(answer)) == (b"video\na.mp4\n", "csv")
+
+
+def test_the_name_of_a_campaign_has_no_secret_of_its_address() -> None:
+    """It is in the run's name, its steps and its alarms."""
+    assert CampaignForm(plan='"https://example.com/in/week.csv?token=SECRET#x"').name == "example.com/…/week.csv"
+    assert CampaignForm(plan="https://example.com/?token=SECRET").name == "example.com"
+    assert CampaignForm(plan=" C:\\videos\\week 48\\ ").name == "week 48"
+    assert CampaignForm().name == "posts of the form"
 
 
 @pytest.mark.parametrize(
