@@ -14,6 +14,8 @@ SLOT_ROW = r"^\s*$|^\s*(?=[^\s:]).*(\D:|:\D).*\S"
 """What a row of the slots looks like, for the JSON schema of the block; `read_rules` says what is wrong with it."""
 LONGEST_CLOSURE = 366
 """Days of one range of closed dates: a longer one is a mistyped year, or a pause."""
+LONGEST_ROW = 2000
+"""Characters of one row: a time for each hour of the week, day by day, has 1200."""
 
 _EXAMPLE = "TikTok @mara: Mon-Fri 12:00 and 18:30"
 _HOW_TO_WRITE = f"Write it like this: {_EXAMPLE}."
@@ -64,13 +66,12 @@ def read_rules(rows: Sequence[str]) -> tuple[SlotRule, ...]:
         InputError: a row cannot be read; it names the row.
     """
     found: list[SlotRule] = []
-    for number, row in enumerate(map(one_line, rows), 1):
-        if not row:
-            continue
+    for number, row in enumerate(rows, 1):
         try:
-            found += _read_row(row)
+            if line := _line(row):
+                found += _read_row(line)
         except InputError as error:
-            raise InputError(f"Row {number} of the slots ({row!r}) {error}") from None
+            raise InputError(f"Row {number} of the slots ({one_line(row)!r}) {error}") from None
     return tuple(found)
 
 
@@ -82,13 +83,19 @@ def read_closed(rows: Sequence[str]) -> frozenset[date]:
             03/04/2026 would be two dates.
     """
     found: set[date] = set()
-    for number, row in enumerate(map(one_line, rows), 1):
-        for part in filter(None, map(str.strip, row.split(","))):
-            try:
+    for number, row in enumerate(rows, 1):
+        try:
+            for part in filter(None, map(str.strip, _line(row).split(","))):
                 found.update(_read_dates(part))
-            except InputError as error:
-                raise InputError(f"Row {number} of the closed dates ({row!r}) {error}") from None
+        except InputError as error:
+            raise InputError(f"Row {number} of the closed dates ({one_line(row)!r}) {error}") from None
     return frozenset(found)
+
+
+def _line(row: str) -> str:
+    if len(line := one_line(row, LONGEST_ROW + 1)) > LONGEST_ROW:
+        raise InputError(f"has more than {LONGEST_ROW} characters. Divide it into two rows.")
+    return line
 
 
 def _read_row(row: str) -> list[SlotRule]:
@@ -120,12 +127,12 @@ def _is_schedule(inner: str) -> bool:
 def _with_colon(row: str) -> str:
     """What to change in a row without a colon: most often it is missing after the account."""
     if _can_be_read(row):
-        return f"Name an account, a platform or 'all' first: all: {row}."
+        return f"Name an account, a platform or 'all' first: all: {one_line(row)}."
     words = row.split(" ")
     for end in range(1, len(words)):
         who, schedules = " ".join(words[:end]), " ".join(words[end:])
         if _can_be_read(schedules):
-            return f"Write a colon and a space after the account: {who}: {schedules}."
+            return f"Write a colon and a space after the account: {one_line(f'{who}: {schedules}')}."
     return _HOW_TO_WRITE
 
 
@@ -152,7 +159,7 @@ def _read_schedule(text: str) -> tuple[frozenset[int], tuple[time, ...], bool]:
     split = first.start() if first else len(plain)
     days = _read_days(plain[:split].rstrip(" :,"))
     if not first:
-        raise InputError(f"has no times for {text!r}. {_HOW_TO_WRITE}")
+        raise InputError(f"has no times for {one_line(text)!r}. {_HOW_TO_WRITE}")
     return days, _read_times(plain[split:]), False
 
 
@@ -170,8 +177,8 @@ def _days_of(name: str) -> Iterator[int]:
     first, _, last = name.partition("-")
     if first not in _NUMBERS or last not in _NUMBERS:
         raise InputError(
-            f"cannot be read: {name!r} is no day. Days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or ranges such as "
-            f"Mon-Fri, or 'daily', 'weekdays' or 'weekends'. {_HOW_TO_WRITE}"
+            f"cannot be read: {one_line(name)!r} is no day. Days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or ranges "
+            f"such as Mon-Fri, or 'daily', 'weekdays' or 'weekends'. {_HOW_TO_WRITE}"
         )
     yield from ((_NUMBERS[first] + step) % 7 for step in range((_NUMBERS[last] - _NUMBERS[first]) % 7 + 1))
 
@@ -187,9 +194,12 @@ def _read_time(text: str) -> time:
         return time(int(match[1]) % 12 + (12 if match[3] == "p" else 0), int(match[2] or 0))
     follows = re.search(r"[^\W\d_]+", text)
     if follows and follows[0] in _DAYS:
-        raise InputError(f"cannot be read at {text!r}. Write a semicolon before other days: Mon 12:00; Tue 18:30.")
+        raise InputError(
+            f"cannot be read at {one_line(text)!r}. Write a semicolon before other days: Mon 12:00; Tue 18:30."
+        )
     raise InputError(
-        f"cannot be read: {text!r} is no time. Write times as 18:30 or 6:30 pm, with a comma or 'and' between them."
+        f"cannot be read: {one_line(text)!r} is no time. Write times as 18:30 or 6:30 pm, with a comma or 'and' "
+        "between them."
     )
 
 

@@ -209,3 +209,18 @@ def test_a_closed_date_that_cannot_be_read_is_named(row: str, words: str) -> Non
         read_closed(["2026-01-01", row])
 
     assert str(refused.value).startswith(f"Row 2 of the closed dates ({row!r}) ")
+
+
+def test_a_row_may_be_as_long_as_a_full_week_and_a_longer_one_is_divided() -> None:
+    """Each hour of each day, written out; nothing of it is cut."""
+    hours = ", ".join(f"{hour}:00" for hour in range(24))
+    week = "; ".join(f"{day} {hours}" for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
+    dates = ", ".join(f"2026-{month:02}-{day:02}" for month in (10, 12) for day in range(1, 32))
+
+    assert [len(rule.times) for rule in read_rules([f"TikTok @mara.bakes.every.day: {week}"])] == [24] * 7
+    assert len(read_closed([dates])) == 62
+    with pytest.raises(InputError, match=r"^Row 1 of the slots .* has more than 2000 characters. Divide it") as error:
+        read_rules([f"all: {week}; {week}"])
+    assert len(str(error.value)) < 500
+    with pytest.raises(InputError, match=r"^Row 2 of the closed dates .* has more than 2000 characters"):
+        read_closed(["", f"{dates}, {dates}, {dates}"])
