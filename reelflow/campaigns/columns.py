@@ -16,7 +16,10 @@ COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT)
 """As the templates write them. There is also one with the captions of each platform: "caption tiktok"."""
 ROW, CODE, PROBLEM = "row", "code", "problem"
 OURS = (ROW, CODE, PROBLEM)
-"""What the file with the problems has beside the plan's own columns; when it is read again, they say nothing."""
+"""What the file with the problems has beside the plan's own columns; when it is read again, they say nothing.
+
+Only together: a person's own column may have one of these names.
+"""
 MOST_COLUMNS = 100
 """Different ones in a plan. There are eight, and one for each platform: a file with more is something else."""
 LONGEST_NAME = 100
@@ -60,6 +63,11 @@ def column_of(name: str) -> str | None:
     return words if words in OURS else None
 
 
+def is_problems_file(names: Iterable[str]) -> bool:
+    """Whether columns are those of a file with the problems of a plan."""
+    return set(OURS) <= set(map(column_of, names))
+
+
 def caption_column(platform: str) -> str:
     """The column with the captions of one platform."""
     return f"{CAPTION} {platform.casefold()}"
@@ -82,11 +90,12 @@ def by_column(names: Iterable[str], plan: str) -> tuple[dict[str, str], list[Row
     """
     names = list(names)
     check_columns(len(names), plan)
+    has_ours = is_problems_file(names)
     found: dict[str, str] = {}
     problems: list[RowProblem] = []
     for name in names:
         column = column_of(name)
-        if column is None:
+        if column is None or (column in OURS and not has_ours):
             problems.append(RowProblem(0, "", "unknown_column", _unknown(name)))
         elif column not in OURS and (first := next((n for n, c in found.items() if c == column), None)) is not None:
             problems.append(RowProblem(0, column, "column_twice", twice(first, name, column)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reelflow.campaigns.columns import CODE, MOST_COLUMNS, OURS, check_columns, column_of
+from reelflow.campaigns.columns import MOST_COLUMNS, OURS, check_columns, column_of, is_problems_file
 from reelflow.campaigns.rows import RowProblem
 from reelflow.errors import InputError
 from reelflow.wording import one_line
@@ -74,8 +74,8 @@ def read_csv(text: str, name: str, folder: Path | None = None) -> Table:
     check_columns(sum(bool(cell.strip()) for cell in header), name)
     names = _names(header)
     columns = tuple(each for each in names if each != NAMELESS)
-    is_ours = any(column_of(each) == CODE for each in columns)
-    ours = {place for place, each in enumerate(names) if column_of(each) in OURS}
+    is_ours = is_problems_file(columns)
+    ours = {place for place, each in enumerate(names) if is_ours and column_of(each) in OURS}
     rows: list[TableRow] = []
     found = 0
     for number, record in enumerate(records, 1):

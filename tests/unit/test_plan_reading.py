@@ -108,6 +108,9 @@ def test_columns_stand_in_any_order_and_spelling(read: Any, header: str, field: 
         ("video,date,time", "column_twice", "The date and the time belong in one cell."),
         ("video,caption,caption", "column_twice", "both mean 'caption'"),
         ("caption,when", "no_video_column", "has no column 'video'"),
+        ("video,code", "unknown_column", "The column 'code' is not known."),
+        ("video,Row", "unknown_column", "The column 'Row' is not known."),
+        ("video,problem", "unknown_column", "The column 'problem' is not known."),
     ],
 )
 def test_a_wrong_column_is_named_once_for_the_plan(read: Any, header: str, code: str, words: str) -> None:
@@ -118,6 +121,16 @@ def test_a_wrong_column_is_named_once_for_the_plan(read: Any, header: str, code:
     assert (problem.number, problem.code) == (0, code)
     assert words in problem.sentence
     assert [row.number for row in plan.rows] == [2, 3]
+
+
+def test_the_columns_of_a_problems_file_say_nothing_and_mark_its_cells(read: Any) -> None:
+    """Only all three of them: with a column 'code' of one's own, a caption keeps its apostrophe."""
+    header, cells = "video,caption,row,code,problem", "a.mp4,'=now,7,when,Words"
+
+    (ours,), (theirs,) = read(f"{header}\n{cells}\n").rows, read("video,caption,code\na.mp4,'=now,X1\n").rows
+
+    assert (ours.caption, theirs.caption) == ("=now", "'=now")
+    assert (set(ours.cells), theirs.cells["code"]) == ({"video", "caption"}, "X1")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -163,7 +163,7 @@ def test_cells_are_neutral_in_every_csv_and_plain_only_in_ours(tmp_path: Path) -
     text = csv_text(["video", "=caption"], [["a.mp4", "@x"], ["b,c", 'd"e']])
     assert list(csv.reader(io.StringIO(text))) == [["video", "'=caption"], ["a.mp4", "'@x"], ["b,c", 'd"e']]
 
-    for more, caption in (("", "'=1"), (",code", "=1")):
+    for more, caption in (("", "'=1"), (",row,code,problem", "=1")):
         plan = _read(_file(tmp_path / "plan.csv", f"video,caption{more}\na.mp4,'=1\n"))
         assert (plan.rows[0].caption, plan.problems) == (caption, ())
 
