@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped
@@ -18,7 +18,10 @@ from reelflow.wording import count, one_line
 
 Answers = dict[str, tuple[Answer, str | None]]
 """What was decided, by digest: and another caption, or None for the plan's own."""
+PLAN_CHANGED = "The plan has changed since you were asked."
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_WORDS = re.compile(r"\brows?\b|\brows?(?=\d)|\band\b|#", re.IGNORECASE)
+"""What people write around row numbers."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Decided:
         skipped: Dropped, or too late.
         dropped: The drafts of those, whose slots may be released.
         open: Not decided yet.
+        moments: For what is approved, the moments that were shown, by row and account id; Unix seconds, 0 for at once.
     """
 
     approved: list[Draft] = field(default_factory=list)
@@ -62,11 +66,15 @@ class Decided:
     skipped: list[Skipped] = field(default_factory=list)
     dropped: list[Draft] = field(default_factory=list)
     open: list[Draft] = field(default_factory=list)
+    moments: dict[tuple[int, str], float] = field(default_factory=dict)
 
 
 def digest_of(draft: Draft) -> str:
-    """What an approval is bound to: the video, the account and its caption. The time is not part of it."""
-    content = [draft.video.sha256, draft.account.id, plain_caption(draft.caption), draft.repeat]
+    """What an approval is bound to: the video, the account, its caption, and the time if the plan sets one.
+
+    The moment of a slot is not part of it: `moved_since` compares that once the slot is placed.
+    """
+    content = [draft.video.sha256, draft.account.id, plain_caption(draft.caption), draft.repeat, str(draft.when or "")]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -78,14 +86,21 @@ def questions_of(posts: Sequence[PlannedPost], drafts: Sequence[Draft], question
         drafts: What is asked about.
         question: Its number.
     """
-    moments = {
-        (post.number, account.id): post.request.scheduled_for for post in posts for account in post.request.accounts
+    moments = _moments(posts)
+    return [Approval(digest_of(draft), question, draft.row.number, moments[_place(draft)]) for draft in drafts]
+
+
+def _moments(posts: Sequence[PlannedPost]) -> dict[tuple[int, str], float]:
+    """When posts are published, by row and account id; Unix seconds, 0 for at once."""
+    return {
+        (post.number, account.id): post.request.scheduled_for.timestamp() if post.request.scheduled_for else 0.0
+        for post in posts
+        for account in post.request.accounts
     }
-    asked = []
-    for draft in drafts:
-        due = moments.get((draft.row.number, draft.account.id))
-        asked.append(Approval(digest_of(draft), question, draft.row.number, due.timestamp() if due else 0.0))
-    return asked
+
+
+def _place(draft: Draft) -> tuple[int, str]:
+    return draft.row.number, draft.account.id
 
 
 def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -> Decided:
@@ -111,6 +126,7 @@ def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -
         else:
             approved = draft if asked.caption is None else replace(draft, caption=asked.caption)
             found.approved.append(approved)
+            found.moments[_place(draft)] = asked.until
             if approved is not draft:
                 found.recaptioned.append((draft, approved))
     return found
@@ -121,8 +137,47 @@ def _skip(found: Decided, draft: Draft, reason: str, *, is_failure: bool = False
     found.dropped.append(draft)
 
 
-def read_answer(answer: GivenAnswer, asked: Sequence[Draft]) -> Answers:
+def leave_out_moved(checked: CheckedPlan, posts: Sequence[PlannedPost]) -> bool:
+    """Take out of a plan what would now be published at another moment than the approved one; whether there was any.
+
+    Args:
+        checked: What was approved.
+        posts: The same with the moments that they have now.
+    """
+    now, left = _moments(posts), list[Draft]()
+    for draft in checked.drafts:
+        approved, at = checked.approved.get(_place(draft)), now.get(_place(draft))
+        if approved is None or at is None or abs(at - approved) < 1:
+            left.append(draft)
+            continue
+        reason = (
+            f"You approved it for {shown(approved)}, and that slot is no longer free. Start the campaign again to "
+            "approve another time."
+        )
+        checked.skipped.append(
+            Skipped(draft.row.number, draft.video.path.name, (draft.account,), reason, is_failure=True)
+        )
+    is_less, checked.drafts = len(left) < len(checked.drafts), left
+    return is_less
+
+
+def as_asked(drafts: Iterable[Draft], asked: Iterable[Approval]) -> list[Draft]:
+    """The drafts that were asked about, under the row numbers that were shown: the plan may have changed since."""
+    numbers = {each.digest: each.number for each in asked}
+    return [
+        replace(draft, row=replace(draft.row, number=numbers[digest]))
+        for draft in drafts
+        if (digest := digest_of(draft)) in numbers
+    ]
+
+
+def read_answer(answer: GivenAnswer, asked: Sequence[Draft], gone: Collection[int] = ()) -> Answers:
     """What an answer decides about the drafts that were asked about.
+
+    Args:
+        answer: The answer.
+        asked: Under the row numbers that were shown: see `as_asked`.
+        gone: The numbers of rows that were shown and that the plan no longer has. What is said of them is ignored.
 
     Raises:
         InputError: it names a row that was not asked about, or a caption that is too long; in one sentence.
@@ -130,11 +185,10 @@ def read_answer(answer: GivenAnswer, asked: Sequence[Draft]) -> Answers:
     if not answer.approves:
         return {digest_of(draft): (Answer.DROPPED, None) for draft in asked}
     rows = {draft.row.number for draft in asked}
-    dropped = _numbers(answer.drop)
-    if strange := sorted((dropped | {change.row for change in answer.captions}) - rows):
-        raise InputError(
-            f"There is no row {strange[0]} to decide about. The rows are {', '.join(map(str, sorted(rows)))}."
-        )
+    dropped, named = _numbers(answer.drop), {change.row for change in answer.captions}
+    if strange := sorted((dropped | named) - rows.union(gone)):
+        known = ", ".join(map(str, sorted(rows.union(gone))))
+        raise InputError(f"There is no row {strange[0]} to decide about. The rows are {known}.")
     found: Answers = {}
     for draft in asked:
         if draft.row.number in dropped:
@@ -146,7 +200,7 @@ def read_answer(answer: GivenAnswer, asked: Sequence[Draft]) -> Answers:
         found[digest_of(draft)] = (Answer.APPROVED, caption)
     for change in answer.captions:
         platforms = {draft.account.platform.casefold() for draft in asked if draft.row.number == change.row}
-        if change.platform and change.platform.casefold() not in platforms:
+        if change.row in rows and change.platform and change.platform.casefold() not in platforms:
             raise InputError(f"Row {change.row} is not posted to {one_line(change.platform, 40)!r}.")
     return found
 
@@ -162,13 +216,13 @@ def _caption_for(draft: Draft, changes: Sequence[CaptionChange]) -> str | None:
 
 def _numbers(text: str) -> set[int]:
     found = set[int]()
-    joined = re.sub(r"\s*[-–]\s*", "-", text)
+    joined = re.sub(r"\s*[-–]\s*", "-", _WORDS.sub(" ", text))
     for part in re.split(r"[,;\s]+", joined.strip()):
         if not part:
             continue
         match = _RANGE.fullmatch(part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise InputError(f"{one_line(part, 40)!r} names no rows. Write their numbers, such as 3, 5-7.")
+            raise InputError(f"{one_line(part, 40)!r} is not a row number or a range. Write them like 3, 5-7.")
         found |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
     return found
 

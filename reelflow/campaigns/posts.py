@@ -102,6 +102,7 @@ class CheckedPlan:
         skipped: What is not sent although its row is right.
         held: What is not sent since its account is on hold.
         released: What was on hold, and was released as the form asked.
+        approved: The moments that a person has approved, as in `Decided`; empty if nobody was asked.
         problems: What is wrong, in the order of the rows.
         warnings: What may be unwanted, by row: it is sent all the same.
         others: When accounts have posts in Taisly that the ledger does not know.
@@ -114,6 +115,7 @@ class CheckedPlan:
     skipped: list[Skipped] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     released: list[Hold] = field(default_factory=list)
+    approved: dict[tuple[int, str], float] = field(default_factory=dict)
     problems: list[RowProblem] = field(default_factory=list)
     warnings: list[tuple[int, str]] = field(default_factory=list)
     others: Taken = field(default_factory=dict)

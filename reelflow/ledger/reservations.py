@@ -86,8 +86,8 @@ class ReservationLedger(SendLedger):
                         continue
                     for account in request.accounts:
                         insort(taken[account.id], at)
-                    if not dry_run:
-                        self._store(connection, service, request, at, flow_run, now)
+                if not dry_run:  # also a slot that it has: it is this run's now
+                    self._store(connection, service, request, at, flow_run, now)
                 found.append(at)
         return found
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reelflow.time_zones import DAY
+
+WITHOUT_TIME = 7 * DAY
+"""Seconds for which an answer is waited for where a post has no time."""
+
 
 class Answer(StrEnum):
     """What a person decided about a post at one account."""
@@ -18,11 +23,11 @@ class Approval:
     """A post at one account that a person was asked to approve.
 
     Attributes:
-        digest: Of its video, account and caption: another content is another question.
+        digest: Of its video, account, caption and fixed time: another content is another question.
         question: Which question of its run asked for it, from 1.
         number: Of its row.
         until: Unix seconds of the moment at which it would be published: afterwards the question is over; 0 for never.
-        answer: None while nobody has answered.
+        answer: None if nobody has answered.
         caption: The text that was approved in place of the plan's; None for the plan's own.
     """
 

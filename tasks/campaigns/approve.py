@@ -4,52 +4,49 @@ A suspended flow begins again from its top once it is resumed. So what was asked
 content of each post: a post that was changed meanwhile is asked about again, and none is sent that was not approved.
 """
 
-import base64
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from prefect import get_run_logger
 from prefect.flow_runs import suspend_flow_run
-from prefect.input import RunInput
+from prefect.input import RunInput, keyset_from_base_key, read_flow_run_input
 from prefect.runtime import deployment, flow_run
 from pydantic import BaseModel, Field
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.approval import (
+    PLAN_CHANGED,
     CaptionChange,
     Decided,
     GivenAnswer,
+    as_asked,
     decide,
     describe_question,
-    digest_of,
     questions_of,
     read_answer,
 )
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import MARGIN_SECONDS
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost
-from reelflow.errors import InputError, VideoUnreadable
+from reelflow.errors import InputError
 from reelflow.ledger import Ledger
+from reelflow.records.approvals import WITHOUT_TIME
 from reelflow.records.campaigns import caption_fingerprint
-from reelflow.time_zones import DAY, shown_zone
-from reelflow.video.poster import poster
 from tasks.alarms import alarm_waiting
-from tasks.artifacts import plain_text, show_live, table
+from tasks.artifacts import show_live
 from tasks.campaigns.check import get_placer
-from tasks.campaigns.wording import zone_shown
+from tasks.campaigns.question import question_of
 from tasks.ledger import open_ledger
+from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
 
-WITHOUT_TIME = 7 * DAY
-"""Seconds for which an answer is waited for where no post has a time."""
-POSTER_HEIGHT, POSTER_WIDTH = 120, 54
-"""Pixels."""
-MOST_POSTERS = 60
-"""Of 3 to 5 KB each: the question stays below half a megabyte."""
-
+NOBODY_COULD_APPROVE = (
+    "Nothing was sent: this run has no deployment, so nobody could approve its posts in the UI. Start it from a "
+    "deployment, or with `reelflow campaign` in a terminal."
+)
 Asker = Callable[[str, Sequence[PlannedPost]], GivenAnswer]
 """Asks a person at a terminal: gets what is to be said first, and the posts."""
 _askers: list[Asker] = []
@@ -103,26 +100,22 @@ def approve_campaign(
     Raises:
         InputError: the run has no deployment, so nobody could resume it.
     """
-    ledger, run, note = open_ledger(), str(flow_run.id), ""
-    known = ledger.approvals(run)
-    question = max((each.question for each in known.values()), default=0)
-    is_pending = any(each.answer is None and each.question == question for each in known.values())
-    wanted = _decide(ledger, run, checked).open
-    posts = reserve_slots(taisly, form, slots, checked, wanted) if wanted else []
-    while (decided := _decide(ledger, run, checked)).open:
-        if not is_pending:
-            question += 1
-            ledger.ask_for_approval(run, questions_of(posts, decided.open, question))
-        is_pending = False
-        answer = _ask(form, question, note, [post for post in posts if _is_open(post, decided.open)], checked, decided)
-        known = ledger.approvals(run)
-        asked = [d for d in decided.open if (its := known.get(digest_of(d))) and its.question == question]
-        try:
-            ledger.answer_approvals(run, read_answer(answer, asked))
-        except InputError as error:
-            note = str(error)
-            get_run_logger().warning("The answer cannot be used, so the question is asked again: %s", error)
-    return _only_approved(ledger, taisly, checked, decided)
+    ledger, run = open_ledger(), str(flow_run.id)
+    question = max((each.question for each in ledger.approvals(run).values()), default=0)
+    stored = _stored_answer(question)
+    note = _use(ledger, run, question, checked, stored) if stored else ""
+    while _decide(ledger, run, checked).open:
+        if not (_askers or deployment.id):
+            raise InputError(NOBODY_COULD_APPROVE)
+        # A new number each time: what a run was asked under one cannot be asked under it once more.
+        question += 1
+        posts = reserve_slots(taisly, form, slots, checked, _decide(ledger, run, checked).open)
+        if wanted := _decide(ledger, run, checked).open:  # without those that have no slot
+            ledger.ask_for_approval(run, questions_of(posts, wanted, question))
+            answer = _ask(form, question, note, posts, describe_question(checked, wanted))
+            note = _use(ledger, run, question, checked, answer)
+    ledger.close_questions(run)
+    return _only_approved(ledger, taisly, checked, _decide(ledger, run, checked))
 
 
 @step("reserve slots", retry=Retry.LEDGER)
@@ -141,93 +134,60 @@ def _decide(ledger: Ledger, run: str, checked: CheckedPlan) -> Decided:
     return decide(checked.right_drafts(), ledger.approvals(run), ledger.now() + 2 * MARGIN_SECONDS)
 
 
-def _is_open(post: PlannedPost, drafts: Sequence[Draft]) -> bool:
-    accounts = {account.id for account in post.request.accounts}
-    return any(draft.row.number == post.number and draft.account.id in accounts for draft in drafts)
+def _key_of(question: int) -> str:
+    return f"approval-{question}"
 
 
-def _ask(
-    form: CampaignForm,
-    question: int,
-    note: str,
-    posts: Sequence[PlannedPost],
-    checked: CheckedPlan,
-    decided: Decided,
-) -> GivenAnswer:
-    """Ask, and return the answer. In the UI this ends the process; the run comes here again once it is resumed."""
-    what = describe_question(checked, decided.open)
+def _stored_answer(question: int) -> GivenAnswer | None:
+    """What was answered to a question of this run in the UI; None if nobody has answered, or it was not asked there.
+
+    It is there until it is used, also if the run was resumed and died before that.
+    """
+    if not (question and deployment.id):
+        return None
+    with asking_prefect():
+        value = read_flow_run_input(keyset_from_base_key(f"suspended-{_key_of(question)}")["response"])
+    return _given(CampaignApproval.model_validate(value)) if value else None
+
+
+def _use(ledger: Ledger, run: str, question: int, checked: CheckedPlan, answer: GivenAnswer) -> str:
+    """Record what an answer decides; returns what is to be said first where something is still to be asked."""
+    asked = [each for each in ledger.approvals(run).values() if each.question == question and each.answer is None]
+    try:
+        drafts = as_asked(checked.right_drafts(), asked)
+        ledger.answer_approvals(run, read_answer(answer, drafts, {each.number for each in asked}))
+    except InputError as error:
+        get_run_logger().warning("The answer cannot be used, so the question is asked again: %s", error)
+        return str(error)
+    return PLAN_CHANGED
+
+
+def _ask(form: CampaignForm, question: int, note: str, posts: Sequence[PlannedPost], what: str) -> GivenAnswer:
+    """Ask, and return the answer. In the UI this ends the process: the run begins again once it is resumed."""
     if _askers:
         return _askers[-1](f"{note} {what}".strip(), posts)
-    if not deployment.id:
-        raise InputError(
-            "Nothing was sent: this run has no deployment, so nobody could approve its posts in the UI. Start it from "
-            "a deployment, or with `reelflow campaign` in a terminal."
-        )
-    lines = _question(form, note, what, posts)
-    moments = [post.request.scheduled_for for post in posts if post.request.scheduled_for]
-    seconds = max([(moment.timestamp() - open_ledger().now()) for moment in moments], default=WITHOUT_TIME)
-    if any(post.request.scheduled_for is None for post in posts):
-        seconds = max(seconds, WITHOUT_TIME)
-    show_live(lines, f"Waiting for your approval: {what}")
+    moments = [post.request.scheduled_for for post in posts]
+    now = open_ledger().now()
+    seconds = max(moment.timestamp() - now if moment else WITHOUT_TIME for moment in moments)
+    asked, whole = question_of(form.name, note, what, posts)
+    show_live(whole, f"Waiting for your approval: {what}")
     refresh_week()
     alarm_waiting(str(flow_run.id), str(flow_run.name), what, question)
-    answer = suspend_flow_run(
-        wait_for_input=CampaignApproval.with_initial_data(description="\n".join(lines)),
-        timeout=max(60, round(seconds)),
-        key=f"approval-{question}",
+    return _given(
+        suspend_flow_run(
+            wait_for_input=CampaignApproval.with_initial_data(description="\n".join(asked)),
+            timeout=max(60, round(seconds)),
+            key=_key_of(question),
+        )
     )
+
+
+def _given(answer: Any) -> GivenAnswer:
     return GivenAnswer(
         approves=answer.decision == "approve",
         drop=answer.drop_rows,
         captions=[CaptionChange(c.row, c.caption, c.platform.strip()) for c in answer.captions],
     )
-
-
-def _question(form: CampaignForm, note: str, what: str, posts: Sequence[PlannedPost]) -> list[str]:
-    """The question as Markdown: every post with its picture, caption, accounts and time.
-
-    The dialog of the UI has 430 pixels for it: a table of three columns, with the picture below the time.
-    """
-    lines = [f"**{plain_text(note)}**", ""] if note else []
-    lines += [f"{plain_text(form.name)}: {what} {zone_shown()}", ""]
-    pictures = _posters(posts[:MOST_POSTERS])
-    columns = {
-        "Row": [str(post.number) for post in posts],
-        "When": [
-            f"{_when(post)}<br>{pictures.pop(str(post.request.video.path), '')}".removesuffix("<br>") for post in posts
-        ],
-        "Post": [_post(post) for post in posts],
-    }
-    return lines + table(columns)
-
-
-def _when(post: PlannedPost) -> str:
-    due = post.request.scheduled_for
-    local = due.astimezone(shown_zone()) if due else None
-    return f"{local:%a} {local.day} {local:%b}<br>{local:%H:%M}" if local else "now"
-
-
-def _post(post: PlannedPost) -> str:
-    request = post.request
-    parts = [
-        f"**{plain_text(request.video.path.name)}**",
-        plain_text(request.caption),
-        plain_text(request.account_names),
-    ]
-    return "<br>".join(filter(None, parts))
-
-
-def _posters(posts: Sequence[PlannedPost]) -> dict[str, str]:
-    """A small picture of each video, by its path; none where that cannot be made."""
-    found: dict[str, str] = {}
-    for post in posts:
-        path = post.request.video.path
-        if str(path) in found:
-            continue
-        with suppress(VideoUnreadable, OSError):
-            jpeg = base64.b64encode(poster(path, at=post.request.preview_second, height=POSTER_HEIGHT)).decode()
-            found[str(path)] = f'<img src="data:image/jpeg;base64,{jpeg}" width="{POSTER_WIDTH}">'
-    return found
 
 
 def _only_approved(ledger: Ledger, taisly: TaislyAccount, checked: CheckedPlan, decided: Decided) -> CheckedPlan:
@@ -243,7 +203,12 @@ def _only_approved(ledger: Ledger, taisly: TaislyAccount, checked: CheckedPlan, 
             ledger.keep_slot_with(taisly.service, slot, caption_fingerprint(after.caption))
     wrong = checked.wrong_rows
     others = [draft for draft in checked.drafts if draft.row.number in wrong]
-    return replace(checked, drafts=[*decided.approved, *others], skipped=[*checked.skipped, *decided.skipped])
+    return replace(
+        checked,
+        drafts=[*decided.approved, *others],
+        skipped=[*checked.skipped, *decided.skipped],
+        approved=decided.moments,
+    )
 
 
 def _key(draft: Draft) -> tuple[str, str, str, str, int]:

@@ -4,6 +4,7 @@ from prefect import get_run_logger
 from prefect.runtime import flow_run
 
 from blocks import PostingSlots, TaislyAccount
+from reelflow.campaigns.approval import leave_out_moved
 from reelflow.campaigns.carrying_out import CLAIMED, SENDERS, Carried, Carrier
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import hold_sentence
@@ -37,6 +38,8 @@ def send_campaign(
     placer.flow_run, placer.may_move = flow_run.id, not form.approval
     posts, problems = placer.place(checked.right_drafts(), dry_run=False)
     checked.problems += problems  # a slot may have been taken since the check
+    if leave_out_moved(checked, posts):
+        posts, _ = placer.place(checked.right_drafts(), dry_run=False)
     live = LivePosts(form, posts)
     with SharedConfirmation(ledger, enough=CLAIMED - SENDERS) as confirm, taisly.get_rate_limited(ledger) as client:
         carried = Carrier(

@@ -1,5 +1,6 @@
 """A campaign that a person approves: it suspends, is resumed with an answer, and sends what was approved."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.exceptions import Pause
+from prefect.states import AwaitingRetry, Cancelled, Crashed
 from support.scheduled import execute, scheduled_run
 
 from blocks import PostingSlots, TaislyAccount
@@ -19,6 +21,7 @@ from flows.campaign import publish_campaign
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.report import CampaignReport
 from reelflow.errors import CampaignFailed
+from reelflow.records.campaigns import SlotRequest
 from reelflow.sandbox.catalog import ACCOUNTS
 from tasks.ledger import open_ledger
 
@@ -56,6 +59,12 @@ class Run:
             client.resume_flow_run(self.run.id, run_input={"decision": "approve"} | values)
         return self.execute()
 
+    def retry(self) -> Any:
+        """Start the run again that has ended, as Retry in the UI does."""
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(self.run.id, AwaitingRetry(), force=True)
+        return self.execute()
+
     @property
     def state(self) -> Any:
         with get_client(sync_client=True) as client:
@@ -77,6 +86,10 @@ def week(tmp_path: Path, videos: Callable[[int], Path]) -> Path:
         shutil.copy(videos(number), folder / f"{name}.mp4")
         (folder / f"{name}.txt").write_text(f"Fresh {name}", "utf-8")
     return folder
+
+
+def _videos(folder: Path) -> set[str]:
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.mp4")}
 
 
 def _outcomes(state: Any) -> list[tuple[int, str]]:
@@ -144,6 +157,92 @@ def test_a_post_that_was_changed_meanwhile_is_asked_about_again(
     assert done.name == "Scheduled"
 
 
+def test_an_answer_means_the_rows_that_were_shown(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any, videos: Callable[[int], Path]
+) -> None:
+    """A file that is put before them meanwhile is asked about, and changes nothing about what was dropped."""
+    run = Run(week, taisly, slots)
+    run.execute()
+    shutil.copy(videos(4), week / "apple.mp4")
+
+    again = run.answer(drop_rows="2", captions=[{"row": 3, "caption": "A tart"}])
+    question = run.question
+    run.answer(decision="reject")
+
+    assert again.name == "Suspended"
+    assert "The plan has changed since you were asked." in question
+    assert "apple.mp4" in question
+    assert sorted(post["caption"] for post in sandbox.posts) == ["A tart", "Fresh bread"]
+
+
+def test_a_time_that_was_set_meanwhile_is_asked_about_again(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """What was approved for a slot is not published at once since the plan says so now."""
+    plan = week / "plan.csv"
+    plan.write_text("video,caption,when\nbread.mp4,Fresh bread,\n", "utf-8")
+    run = Run(plan, taisly, slots)
+    run.execute()
+    plan.write_text("video,caption,when\nbread.mp4,Fresh bread,now\n", "utf-8")
+
+    again = run.answer()
+
+    assert (again.name, len(sandbox.posts)) == ("Suspended", 0)
+    assert "| now" in run.question
+
+
+def test_a_slot_that_is_lost_before_the_answer_is_not_replaced_in_silence(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """The row is not sent at a time that nobody approved; the others are."""
+    run = Run(week, taisly, slots)
+    run.execute()
+    ledger = open_ledger()
+    (lost, *_) = sorted(ledger.reservations(taisly.service, _videos(week)), key=lambda kept: kept.at)
+    ledger.release_slots(taisly.service, [lost])
+    taken = SlotRequest("", "0" * 64, "", {INSTAGRAM: "other"}, (lost.account,))
+    ledger.reserve(taisly.service, [taken], lambda *_: lost.at, earliest=0.0)
+
+    done = run.answer()
+
+    assert (done.name, len(sandbox.posts)) == ("Partly failed", 2)
+    assert sorted(outcome for _, outcome in _outcomes(done)) == ["not sent", "scheduled", "scheduled"]
+    assert lost.at * 1000 not in [post["scheduled"] for post in sandbox.posts]
+
+
+@pytest.mark.parametrize("ending", [Cancelled, Crashed])
+def test_a_run_that_ended_with_an_open_question_asks_again(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any, ending: Any
+) -> None:
+    """Retry works, and the question that is asked then is the one that counts."""
+    run = Run(week, taisly, slots)
+    run.execute()
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.run.id, ending(), force=True)
+
+    again = run.retry()
+    done = run.answer(drop_rows="1")
+
+    assert (again.name, done.name) == ("Suspended", "Scheduled")
+    assert sorted(post["caption"] for post in sandbox.posts) == ["Fresh cake", "Fresh tart"]
+
+
+def test_an_answer_outlives_the_process_that_should_have_used_it(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """The run was resumed, and died while it read its videos again: Retry goes on with the answer."""
+    run = Run(week, taisly, slots)
+    run.execute()
+    with get_client(sync_client=True) as client:
+        client.resume_flow_run(run.run.id, run_input={"decision": "approve", "drop_rows": "1"})
+        client.set_flow_run_state(run.run.id, Crashed(), force=True)
+
+    done = run.retry()
+
+    assert done.name == "Scheduled"
+    assert sorted(post["caption"] for post in sandbox.posts) == ["Fresh cake", "Fresh tart"]
+
+
 def test_reject_sends_nothing_and_frees_the_slots(
     week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
 ) -> None:
@@ -170,6 +269,8 @@ def test_a_run_that_nobody_could_resume_does_not_wait(
 
     assert state.is_failed()
     assert "nobody could approve" in str(state.message)
+    ledger = open_ledger()
+    assert (ledger.asking_runs(), ledger.reservations(taisly.service, _videos(week))) == ([], [])
     assert sandbox.requests("POST /api/private/post") == 0
 
 

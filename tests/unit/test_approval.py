@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from support.clock import Clock
 
-from reelflow.campaigns.approval import CaptionChange, GivenAnswer, decide, digest_of, read_answer
-from reelflow.campaigns.posts import Draft
+from reelflow.campaigns.approval import (
+    CaptionChange,
+    GivenAnswer,
+    as_asked,
+    decide,
+    digest_of,
+    leave_out_moved,
+    read_answer,
+)
+from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost
 from reelflow.campaigns.rows import PlanRow
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
 from reelflow.records.approvals import Answer, Approval
+from reelflow.records.campaigns import SlotRequest
 from reelflow.records.posts import Account, PostRequest
+from reelflow.time_zones import DAY, shown
+from tasks.campaigns.question import question_of
 
 INSTAGRAM = Account(id="b1", platform="Instagram", name="mara.bakes")
 X = Account(id="d1", platform="X", name="@marabakes")
 NOW = 1_000_000.0
+SERVICE = "https://taisly.test"
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -36,6 +50,11 @@ def draft(checked: Callable[..., PostRequest]) -> Callable[..., Draft]:
 Make = Callable[..., Draft]
 
 
+def _numbered(draft: Draft, number: int) -> Draft:
+    """The same content in another row."""
+    return replace(draft, row=replace(draft.row, number=number))
+
+
 def asked(
     draft: Draft, until: float = NOW + 3600, answer: Answer | None = None, caption: str | None = None
 ) -> Approval:
@@ -43,12 +62,39 @@ def asked(
 
 
 def test_another_video_account_or_caption_is_another_question(draft: Make) -> None:
-    """How blanks are written, and the time, make no difference."""
+    """And so is another time, if the plan sets it. How blanks are written makes no difference."""
     digests = {digest_of(d) for d in (draft(), draft(2), draft(account=X), draft(caption="old"), draft(repeat=1))}
+    times = {digest_of(replace(draft(), when=when)) for when in (None, "now", NOON, NOON + timedelta(hours=1))}
 
-    assert len(digests) == 5
+    assert (len(digests), len(times)) == (5, 4)
     assert digest_of(draft(caption=" fresh ")) == digest_of(draft())
-    assert digest_of(replace(draft(), when="now")) == digest_of(draft())
+
+
+def test_an_answer_is_read_by_the_row_numbers_that_were_shown(draft: Make) -> None:
+    """A video that was added before them since, or one that is gone, changes nothing about what was meant."""
+    bread, cake = draft(1, caption="bread"), draft(2, caption="cake")
+    question = [asked(bread), asked(cake), Approval("of a row that is gone", 1, 3, NOW + 3600)]
+    now = [_numbered(bread, 2), _numbered(cake, 3)]
+
+    drafts, gone = as_asked([_numbered(draft(7), 1), *now], question), {each.number for each in question}
+    answers = read_answer(GivenAnswer(True, "2, 3", [CaptionChange(1, "rye")]), drafts, gone)
+
+    assert answers == {digest_of(bread): (Answer.APPROVED, "rye"), digest_of(cake): (Answer.DROPPED, None)}
+    assert read_answer(GivenAnswer(True, "2", [CaptionChange(1, "new", "X")]), [], gone) == {}
+
+
+def test_what_moved_after_it_was_approved_is_not_sent(draft: Make, checked: Callable[..., PostRequest]) -> None:
+    """It names the moment that was approved."""
+    first, second = draft(1), draft(2)
+    plan = CheckedPlan(drafts=[first, second], approved={(1, "b1"): NOON.timestamp(), (2, "b1"): NOON.timestamp()})
+
+    posts = [PlannedPost(n, checked(accounts=[INSTAGRAM], scheduled_for=NOON + timedelta(hours=n - 1))) for n in (1, 2)]
+
+    assert leave_out_moved(plan, posts)
+    assert (plan.drafts, [s.number for s in plan.skipped]) == ([first], [2])
+    assert plan.skipped[0].is_failure
+    assert f"approved it for {shown(NOON)}" in plan.skipped[0].reason
+    assert not leave_out_moved(plan, posts)
 
 
 def test_only_what_is_approved_is_sent(draft: Make) -> None:
@@ -89,8 +135,8 @@ def test_a_changed_caption_is_sent_in_place_of_the_plans(draft: Make) -> None:
     ("answer", "reason"),
     [
         (GivenAnswer(approves=True, drop="9"), "There is no row 9 to decide about. The rows are 1, 2."),
-        (GivenAnswer(approves=True, drop="the second"), "'the' names no rows"),
-        (GivenAnswer(approves=True, drop="7-5"), "'7-5' names no rows"),
+        (GivenAnswer(approves=True, drop="the second"), "'the' is not a row number or a range"),
+        (GivenAnswer(approves=True, drop="7-5"), "'7-5' is not a row number"),
         (GivenAnswer(approves=True, captions=[CaptionChange(3, "new")]), "There is no row 3"),
         (GivenAnswer(approves=True, captions=[CaptionChange(1, "new", "TikTok")]), "Row 1 is not posted to 'TikTok'"),
         (GivenAnswer(approves=True, captions=[CaptionChange(2, "x" * 101)]), "X allows 100"),
@@ -105,7 +151,19 @@ def test_an_answer_that_cannot_be_meant_is_refused_with_its_reason(
         read_answer(answer, [draft(1), draft(2, X)])
 
 
-@pytest.mark.parametrize(("text", "rows"), [("", [1, 2, 3]), ("2", [1, 3]), ("1, 3", [2]), ("1 - 2", [3]), ("1–3", [])])
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", [1, 2, 3]),
+        ("2", [1, 3]),
+        ("1, 3", [2]),
+        ("1 - 2", [3]),
+        ("1–3", []),
+        ("row 2", [1, 3]),
+        ("Rows 1 and 3", [2]),
+        ("#2, row3", [1]),
+    ],
+)
 def test_rows_are_dropped_by_number_and_range(draft: Make, text: str, rows: list[int]) -> None:
     """As people write them."""
     drafts = [draft(number) for number in (1, 2, 3)]
@@ -113,6 +171,23 @@ def test_rows_are_dropped_by_number_and_range(draft: Make, text: str, rows: list
     answers = read_answer(GivenAnswer(approves=True, drop=text), drafts)
 
     assert [d.row.number for d in drafts if answers[digest_of(d)][0] is Answer.APPROVED] == rows
+
+
+def test_a_large_question_stays_small_and_leaves_nothing_out(checked: Callable[..., PostRequest]) -> None:
+    """The dialog shows as many posts as it has room for, and says where the others are: in the artifact of the run."""
+    one = checked("long " * 400, accounts=[INSTAGRAM], scheduled_for=NOON)
+    posts = [PlannedPost(number, one) for number in range(1, 1001)]
+
+    dialog, whole = ("\n".join(lines) for lines in question_of("week", "", "1000 rows to approve.", posts))
+    small = question_of("week", "Again.", "2 rows to approve.", posts[:2])
+
+    assert len(dialog.encode()) < 500_000
+    assert len(whole.encode()) < 1_000_000
+    assert "And 940 more posts, listed under *Artifacts* of this run." in dialog
+    assert all(f"\n| {number} |" in whole for number in range(1, 1001))
+    assert dialog.count(one.caption.strip()) == 60
+    assert small[0] == small[1]
+    assert "more post" not in "".join(small[0])
 
 
 def test_reject_publishes_nothing(draft: Make) -> None:
@@ -140,6 +215,60 @@ def test_the_first_answer_counts(ledger: Ledger) -> None:
     assert (found["a"].answer, found["a"].caption, found["a"].question) == (Answer.APPROVED, "new", 1)
     assert (found["b"].answer, found["b"].question, found["b"].until) == (None, 2, 5.0)
     assert ledger.approvals("another run") == {}
+
+
+def test_what_is_not_asked_any_more_is_closed(ledger: Ledger) -> None:
+    """A new question replaces the one before. An answer that was given before it was closed counts all the same."""
+    ledger.ask_for_approval("run", [Approval("a", 1, 1, 0.0), Approval("b", 1, 2, 0.0)])
+    ledger.ask_for_approval("run", [Approval("b", 2, 1, 0.0)])
+    open_now = ledger.open_questions()
+    ledger.close_questions("run")
+    ledger.answer_approvals("run", {"b": (Answer.APPROVED, None)})
+
+    assert [q.posts for q in open_now] == [1]
+    assert (ledger.open_questions(), ledger.asking_runs()) == ([], [])
+    assert {d: (a.question, a.answer) for d, a in ledger.approvals("run").items()} == {
+        "a": (1, None), "b": (2, Answer.APPROVED),
+    }  # fmt: skip
+
+
+def test_a_post_without_a_time_waits_for_its_answer_for_a_week(ledger: Ledger, clock: Clock) -> None:
+    """Afterwards nobody is told of it any more."""
+    ledger.ask_for_approval("run", [Approval("a", 1, 1, 0.0)])
+
+    clock.now += 6 * DAY
+    then = ledger.open_questions()
+    clock.now += 2 * DAY
+
+    assert ([q.flow_run for q in then], ledger.open_questions()) == (["run"], [])
+
+
+def test_a_run_that_has_ended_leaves_its_unused_slots_to_others(
+    ledger: Ledger, clock: Clock, checked: Callable[..., PostRequest]
+) -> None:
+    """Not one that was used, nor what it has asked and reserved after it began again, nor another run's."""
+
+    def take(caption: str, flow_run: str) -> PostRequest:
+        post = checked(caption, accounts=[INSTAGRAM])
+        request = SlotRequest("", post.video.sha256, "", {INSTAGRAM.id: caption}, (INSTAGRAM,))
+        (at,) = ledger.reserve(SERVICE, [request], lambda r, taken, earliest: earliest + 60 * len(taken[INSTAGRAM.id]),
+                               earliest=clock.now + 3600, flow_run=flow_run)  # fmt: skip
+        assert isinstance(at, float)
+        return post.model_copy(update={"scheduled_for": datetime.fromtimestamp(at, UTC)})
+
+    posts = [take(caption, "dead") for caption in ("used", "unused", "of another run by now", "reserved again")]
+    ledger.ask_for_approval("dead", [Approval("a", 1, 1, 0.0)])
+    ledger.claim(posts[0], service=SERVICE, owner="o")
+    ended, clock.now = clock.now, clock.now + 1
+    take("of another run by now", "alive")
+    take("reserved again", "dead")
+
+    ledger.abandon_questions("dead", before=ended)
+
+    left = ledger.reservations(SERVICE, {post.video.sha256 for post in posts})
+    kept = {post.caption for post in posts for each in left if each.sha256 == post.video.sha256}
+    assert kept == {"used", "of another run by now", "reserved again"}
+    assert ledger.asking_runs() == []
 
 
 def test_open_questions_are_those_that_still_have_time(ledger: Ledger, clock: Clock) -> None:
