@@ -139,13 +139,14 @@ class Checker:
 
     def _without_passed(self, drafts: list[Draft], found: CheckedPlan, now: datetime) -> list[Draft]:
         """The drafts whose time has not passed. Once a plan was begun, one that has passed stops only its own row."""
-        left = []
+        left, run = [], self.placer.flow_run or ""
+        is_begun = bool(found.known) or (self.form.approval and bool(self.taisly.ledger.approvals(run)))
         for draft in drafts:
             if not isinstance(draft.when, datetime) or draft.when > now:
                 left.append(draft)
                 continue
             passed = f"Its time, {shown(draft.when)}, has passed before it was sent. Give it a later one."
-            if found.known:
+            if is_begun:
                 found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), passed, True))
             else:
                 self._add(draft.row, "when", "passed", passed)

@@ -124,7 +124,6 @@ def reserve_slots(
 ) -> list[PlannedPost]:
     """Reserve the slots of these drafts, all in one transaction; the posts with their times."""
     placer = get_placer(taisly, form, slots, open_ledger(), checked)
-    placer.flow_run = flow_run.id
     posts, problems = placer.place(drafts, dry_run=False)
     checked.problems += problems
     return posts

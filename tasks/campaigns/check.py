@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from prefect import get_run_logger
+from prefect.runtime import flow_run
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.check import ROW_ADVICE, Checker
@@ -80,7 +81,7 @@ def get_placer(
     # Posts wait for room in the plan as long as the plan itself makes them wait, and for other runs on top.
     options = PostOptions(form.watch_minutes * 60, PATIENCE + 2 * checked.seconds, taisly.duplicate_seconds)
     book = slots.book if slots else None
-    return Placer(ledger, taisly.service, book, checked.others, form.same_time, options)
+    return Placer(ledger, taisly.service, book, checked.others, form.same_time, options, flow_run.id)
 
 
 def is_blocked(checked: CheckedPlan, form: CampaignForm) -> bool:

@@ -35,7 +35,7 @@ def send_campaign(
     """
     ledger = current_ledger()
     placer = get_placer(taisly, form, slots, ledger, checked)
-    placer.flow_run, placer.may_move = flow_run.id, not form.approval
+    placer.may_move = not form.approval
     posts, problems = placer.place(checked.right_drafts(), dry_run=False)
     checked.problems += problems  # a slot may have been taken since the check
     if leave_out_moved(checked, posts):

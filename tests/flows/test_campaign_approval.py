@@ -59,10 +59,10 @@ class Run:
             client.resume_flow_run(self.run.id, run_input={"decision": "approve"} | values)
         return self.execute()
 
-    def retry(self) -> Any:
-        """Start the run again that has ended, as Retry in the UI does."""
+    def retry(self, *, forced: bool = False) -> Any:
+        """Start the run again that has ended, as Retry in the UI does: the newer UI forces it."""
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(self.run.id, AwaitingRetry(), force=True)
+            client.set_flow_run_state(self.run.id, AwaitingRetry(), force=forced)
         return self.execute()
 
     @property
@@ -191,6 +191,23 @@ def test_a_time_that_was_set_meanwhile_is_asked_about_again(
     assert "| now" in run.question
 
 
+def test_a_time_that_passes_while_the_run_waits_stops_only_its_own_row(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
+) -> None:
+    """The approval of the others counts."""
+    plan, now = week / "plan.csv", datetime.now(UTC)
+    rows = "video,caption,when\nbread.mp4,Fresh bread,{}\ncake.mp4,Fresh cake,{}\n"
+    plan.write_text(rows.format(now + timedelta(hours=1), now + timedelta(hours=8)), "utf-8")
+    run = Run(plan, taisly, slots)
+    run.execute()
+    plan.write_text(rows.format(now - timedelta(minutes=1), now + timedelta(hours=8)), "utf-8")
+
+    done = run.answer()
+
+    assert (done.name, _outcomes(done)) == ("Partly failed", [(1, "not sent"), (2, "scheduled")])
+    assert [post["caption"] for post in sandbox.posts] == ["Fresh cake"]
+
+
 def test_a_slot_that_is_lost_before_the_answer_is_not_replaced_in_silence(
     week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any
 ) -> None:
@@ -210,9 +227,9 @@ def test_a_slot_that_is_lost_before_the_answer_is_not_replaced_in_silence(
     assert lost.at * 1000 not in [post["scheduled"] for post in sandbox.posts]
 
 
-@pytest.mark.parametrize("ending", [Cancelled, Crashed])
+@pytest.mark.parametrize(("ending", "forced"), [(Cancelled, False), (Crashed, True)], ids=["cancelled", "crashed"])
 def test_a_run_that_ended_with_an_open_question_asks_again(
-    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any, ending: Any
+    week: Path, taisly: TaislyAccount, slots: PostingSlots, sandbox: Any, ending: Any, forced: bool
 ) -> None:
     """Retry works, and the question that is asked then is the one that counts."""
     run = Run(week, taisly, slots)
@@ -220,7 +237,7 @@ def test_a_run_that_ended_with_an_open_question_asks_again(
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.run.id, ending(), force=True)
 
-    again = run.retry()
+    again = run.retry(forced=forced)
     done = run.answer(drop_rows="1")
 
     assert (again.name, done.name) == ("Suspended", "Scheduled")
