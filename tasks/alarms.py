@@ -117,6 +117,12 @@ def alarm_waiting(flow_run: str, name: str, reason: str, question: int) -> None:
     ring()
 
 
+def alarm_unanswered(flow_run: Any) -> None:
+    """Record that nobody approved the posts of a run in time; it is as any other failure of this run, so told once."""
+    reason = "Nobody approved its posts in time, so they were not published. Start the campaign again."
+    _record(lambda: [_failed_run(flow_run, reason)])
+
+
 def alarm_late(flow_run: str, name: str, reason: str, pool: str) -> None:
     """Record that a run is late or stuck; all of one work pool are one cause."""
     _record(lambda: [_run_alarm(flow_run, name, "LATE", reason, f"work pool {pool}", key=f"run {flow_run} LATE")])

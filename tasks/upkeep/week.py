@@ -18,6 +18,7 @@ from reelflow.video.kept_poster import forget_old_posters
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
 from tasks.step import Retry, step
+from tasks.upkeep.questions import waiting_questions
 from tasks.upkeep.week_page import summarize_week, week_page
 
 log = logging.getLogger("reelflow.week")
@@ -58,9 +59,9 @@ def refresh_week() -> None:
 
 
 def read_week(ledger: Ledger, form: WeekForm) -> Week:
-    """The week as the ledger has it now."""
-    now = ledger.now()
-    return make_week(ledger.recent_sends(records_since(form, now)), form, now, ledger.open_questions())
+    """The week as the ledger has it now; questions of runs that have ended are closed first."""
+    questions, now = waiting_questions(ledger), ledger.now()
+    return make_week(ledger.recent_sends(records_since(form, now)), form, now, questions)
 
 
 def _show(ledger: Ledger, form: WeekForm, week: Week) -> None:

@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.exceptions import Pause
-from prefect.states import AwaitingRetry, Cancelled, Crashed
+from prefect.states import AwaitingRetry, Cancelled, Crashed, Failed
 from support.scheduled import execute, scheduled_run
 
 from blocks import PostingSlots, TaislyAccount
@@ -24,6 +24,7 @@ from reelflow.errors import CampaignFailed
 from reelflow.records.campaigns import SlotRequest
 from reelflow.sandbox.catalog import ACCOUNTS
 from tasks.ledger import open_ledger
+from tasks.upkeep.questions import waiting_questions
 
 pytestmark = pytest.mark.usefixtures("server")
 INSTAGRAM = next(account["id"] for account in ACCOUNTS if account["platform"] == "Instagram")
@@ -225,6 +226,31 @@ def test_a_slot_that_is_lost_before_the_answer_is_not_replaced_in_silence(
     assert (done.name, len(sandbox.posts)) == ("Partly failed", 2)
     assert sorted(outcome for _, outcome in _outcomes(done)) == ["not sent", "scheduled", "scheduled"]
     assert lost.at * 1000 not in [post["scheduled"] for post in sandbox.posts]
+
+
+def test_what_nobody_can_answer_any_more_waits_for_nobody(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots
+) -> None:
+    """A suspended run that ends does so in silence. Its slots are free again, and running out of time is an alarm."""
+    ledger, waiting, timed_out, deleted = open_ledger(), *(Run(week, taisly, slots) for _ in range(3))
+    for run in (deleted, timed_out, waiting):
+        run.execute()
+    before = len(waiting_questions(ledger))
+    with get_client(sync_client=True) as client:
+        state = Failed(message="The flow was paused and never resumed.")
+        client.set_flow_run_state(timed_out.run.id, state, force=True)
+        client.delete_flow_run(deleted.run.id)
+
+    left = waiting_questions(ledger)
+    taken = len(ledger.reservations(taisly.service, _videos(week)))
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(waiting.run.id, Cancelled(), force=True)
+
+    assert (before, [question.flow_run for question in left], taken) == (3, [str(waiting.run.id)], 3)
+    assert waiting_questions(ledger) == []
+    assert ledger.reservations(taisly.service, _videos(week)) == []
+    alarms = [a for a in ledger.alarms_of_runs([str(timed_out.run.id)]) if a.state == "FAILED"]
+    assert ["Nobody approved its posts in time" in alarm.reason for alarm in alarms] == [True]
 
 
 @pytest.mark.parametrize(("ending", "forced"), [(Cancelled, False), (Crashed, True)], ids=["cancelled", "crashed"])
