@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
 from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
-from deployments.progress import progress
+from deployments.progress import progress, without_bars
 from reelflow.campaigns.approval import GivenAnswer
 from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
@@ -83,20 +83,25 @@ def campaign(
 
 
 def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
-    """Show the posts, and ask whether to send them."""
-    for post in posts:
-        request = post.request
-        at = shown(request.scheduled_for) if request.scheduled_for else "now"
-        print(f"  row {post.number:<4} {request.video.path.name:24} {request.account_names:28} {at}")
-        if request.caption:
-            print(f"           {one_line(request.caption, 100)}")
-    print(what)
-    while True:
-        answer = input("Send them? yes, no, or the rows to drop, such as 3, 5-7: ").strip()
-        if answer.casefold() in ("yes", "y", "no", "n"):
-            return GivenAnswer(approves=answer.casefold().startswith("y"))
-        if answer:
-            return GivenAnswer(approves=True, drop=answer)
+    """Show the posts with their whole captions, and ask whether to send them; the end of the input is a no."""
+    with without_bars():
+        for post in posts:
+            request = post.request
+            at = shown(request.scheduled_for) if request.scheduled_for else "now"
+            print(f"  row {post.number:<4} {request.video.path.name:24} {request.account_names:28} {at}")
+            for line in filter(None, request.caption.splitlines()):
+                print(f"           {one_line(line, len(line))}")
+        print(what)
+        while True:
+            try:
+                answer = input("Send them? yes, no, or the rows to drop, such as 3, 5-7: ").strip()
+            except EOFError:  # Ctrl-D
+                print()
+                answer = "no"
+            if answer.casefold() in ("yes", "y", "no", "n"):
+                return GivenAnswer(approves=answer.casefold().startswith("y"))
+            if answer:
+                return GivenAnswer(approves=True, drop=answer)
 
 
 def campaign_lines(report: Any) -> list[str]:

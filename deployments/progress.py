@@ -6,12 +6,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 
 LINE_SECONDS = 10.0
 """Between two plain lines about the same thing."""
+_drawn: list[Progress] = []
+"""The bars in this terminal."""
 
 
 @contextmanager
@@ -45,7 +50,24 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
                 known[description] = bars.add_task(description, total=total)
             bars.update(known[description], completed=done, total=total)
 
-        yield show
+        _drawn.append(bars)
+        try:
+            yield show
+        finally:
+            _drawn.remove(bars)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Take the bars away while a person is asked: they would be drawn over the question and its answer."""
+    stopped = list(_drawn)
+    for bars in stopped:
+        bars.stop()
+    try:
+        yield
+    finally:
+        for bars in stopped:
+            bars.start()
 
 
 class PlainLines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from support.clock import Clock
 
+from deployments.campaign import ask_in_terminal
 from reelflow.campaigns.approval import (
     CaptionChange,
     GivenAnswer,
@@ -188,6 +190,22 @@ def test_a_large_question_stays_small_and_leaves_nothing_out(checked: Callable[.
     assert dialog.count(one.caption.strip()) == 60
     assert small[0] == small[1]
     assert "more post" not in "".join(small[0])
+
+
+def test_in_a_terminal_captions_are_shown_whole_and_the_end_of_input_is_a_no(
+    checked: Callable[..., PostRequest], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is approved has been shown: 2,200 characters, but none that move the cursor."""
+    caption = "Fresh\n" + "bread " * 300 + "\x1b[2J#end"
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    answer = ask_in_terminal("1 row to approve.", [PlannedPost(1, checked(caption, accounts=[INSTAGRAM]))])
+
+    told = capsys.readouterr().out
+    assert answer == GivenAnswer(approves=False)
+    assert ("bread " * 300).strip() in told
+    assert "#end\n" in told
+    assert "\x1b" not in told
 
 
 def test_reject_publishes_nothing(draft: Make) -> None:

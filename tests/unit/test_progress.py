@@ -1,6 +1,7 @@
 """Progress on standard error: bars in a terminal, plain lines elsewhere, nothing for programs."""
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,34 @@ def test_in_a_terminal_it_is_a_bar_and_the_results_stay_clean(
     assert done.returncode == 0
     assert b"\x1b" not in done.stdout
     assert ("Videos checked" in drawn) is has_bar
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+def test_no_bar_is_drawn_over_a_question() -> None:
+    """It would hide the prompt, and what is typed. Afterwards the bars go on."""
+    main, terminal = os.openpty()
+    script = (
+        "from deployments.campaign import ask_in_terminal\nfrom deployments.progress import shown_progress\n"
+        "from tasks.progress import tell_progress\n"
+        "with shown_progress():\n    tell_progress('Videos checked', 1, 2)\n"
+        "    print(ask_in_terminal('1 row to approve.', []))\n    tell_progress('Upload', 1, 2)\n"
+    )
+
+    asking = subprocess.Popen([sys.executable, "-c", script], stdin=terminal, stdout=terminal, stderr=terminal,
+                              env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})  # fmt: skip
+    os.close(terminal)
+    drawn = b""
+    while b"Send them?" not in drawn:
+        drawn += os.read(main, 65536)
+    ready, _, _ = select.select([main], [], [], 0.5)  # five times as long as from one drawing to the next
+    over = os.read(main, 65536) if ready else b""
+    os.write(main, b"3\n")
+    after = _all_of(main)
+
+    assert asking.wait(timeout=60) == 0
+    assert b"Videos checked" not in over
+    assert "GivenAnswer(approves=True, drop='3'" in after
+    assert "Upload" in after
 
 
 def _all_of(terminal: int) -> str:
