@@ -7,6 +7,7 @@ that: ``python -m tasks.cancelled RUN MESSAGE``.
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +15,46 @@ from prefect.client.orchestration import get_client
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import Cancelled
 
+from reelflow.errors import ReelflowError
+from reelflow.ledger import Ledger
+from reelflow.records.posts import SendRecord
+from tasks.ledger import reopen_ledger
+from tasks.zone import use_server_zone
+
 WAIT_SECONDS = 120.0
 """How long to wait until Prefect has set the run to Cancelled."""
 PAUSE = 0.5
 """Seconds between two looks at the run's state."""
+
+
+def conclude(
+    flow_run: Any,
+    describe: Callable[[Sequence[SendRecord], float], str],
+    *,
+    what: str,
+    first: Callable[[Ledger], None] | None = None,
+) -> None:
+    """Say what became of the posts of a cancelled run. For hooks, which run in another process.
+
+    Args:
+        flow_run: The run.
+        describe: Makes the message from the run's sends and the time in Unix seconds.
+        what: What it had to send: "post" or "posts".
+        first: What to do before that.
+    """
+    use_server_zone()
+    try:
+        ledger = reopen_ledger()
+        if first is not None:
+            first(ledger)
+        message = describe(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())
+    except ReelflowError as error:
+        flow_run_logger(flow_run).warning("%s", error)
+        message = (
+            f"The run was cancelled. What became of its {what} cannot be told, because the ledger cannot be read; the "
+            "run's log says why."
+        )
+    tell_cancelled(flow_run, message)
 
 
 def tell_cancelled(flow_run: Any, message: str) -> None:

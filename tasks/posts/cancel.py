@@ -14,12 +14,11 @@ from reelflow.posts import cleanup
 from reelflow.posts.form import CancelPostForm, PostForm
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
-from tasks.cancelled import tell_cancelled
-from tasks.ledger import open_ledger, reopen_ledger
+from tasks.cancelled import conclude
+from tasks.ledger import open_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
-from tasks.zone import use_server_zone
 
 SHUTDOWN = "shutting down"
 """In the message of a run that nobody cancelled: the process that serves the flows was told to end."""
@@ -59,23 +58,13 @@ def describe_scheduled(taisly: TaislyAccount, history_id: str) -> str:
 
 
 def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
-    """Say what became of the post of a cancelled run; cancel it too, if it is scheduled and its form says so.
+    """Say what became of the post of a cancelled run; cancel it too, if it is scheduled and its form says so."""
 
-    A hook that runs in another process.
-    """
-    use_server_zone()
-    try:
-        ledger = reopen_ledger()
+    def cancel_first(ledger: Ledger) -> None:
         if _cancels_post_too(flow_run.parameters) and SHUTDOWN not in (state.message or ""):
             _cancel_scheduled(ledger, flow_run)
-        message = cancelled_message(ledger.sends_of_flow_run(str(flow_run.id)), ledger.now())
-    except ReelflowError as error:
-        flow_run_logger(flow_run).warning("%s", error)
-        message = (
-            "The run was cancelled. What became of its post cannot be told, because the ledger cannot be read; the "
-            "run's log says why."
-        )
-    tell_cancelled(flow_run, message)
+
+    conclude(flow_run, cancelled_message, what="post", first=cancel_first)
 
 
 def _cancels_post_too(parameters: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from reelflow.posts.sending import send_post
 from reelflow.posts.watching import read_outcomes
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
+from tasks.campaigns.cancel import cancelled_message
 
 Post = Callable[..., PostRequest]
 
@@ -88,6 +89,31 @@ def test_a_cancelled_run_cancels_what_it_scheduled_and_what_is_still_to_come(
 
     assert [send.caption for send in before] == ["soon", "later"]
     assert [send.caption for send in scheduled_sends_of(ledger, "run-1")] == ["later"]
+
+
+def test_a_cancelled_campaign_says_only_what_is_so(ledger: Ledger, checked: Post) -> None:
+    """Nothing of scheduled posts where there are none; what counts is a post at one account."""
+
+    def message() -> str:
+        return cancelled_message(ledger.sends_of_flow_run("run"), ledger.now())
+
+    before = message()
+    out = ledger.claim(checked("out"), service="s", owner="me", flow_run="run").send_id or ""
+    ledger.accepted(out, "h1")
+    ledger.settle(out, PostState.SUCCESS, "")
+    at_once = message()
+    later = checked("later", scheduled_for=datetime.now(UTC) + timedelta(days=1))
+    ledger.accepted(ledger.claim(later, service="s", owner="me", flow_run="run").send_id or "", "h2")
+    both = message()
+
+    assert before == "The run was cancelled. It posted nothing."
+    assert at_once == (
+        "The run was cancelled. Posts by account: 3 published. If posts are left, start it again to send them."
+    )
+    assert both == (
+        "The run was cancelled. Posts by account: 3 published, 3 scheduled. If posts are left, start it again to send "
+        "them. Scheduled posts stay scheduled: cancel-scheduled-post cancels one."
+    )
 
 
 @pytest.mark.parametrize(
