@@ -100,22 +100,24 @@ def approve_campaign(
     Raises:
         InputError: the run has no deployment, so nobody could resume it.
     """
-    ledger, run = open_ledger(), str(flow_run.id)
-    question = max((each.question for each in ledger.approvals(run).values()), default=0)
-    stored = _stored_answer(question)
-    note = _use(ledger, run, question, checked, stored) if stored else ""
-    while _decide(ledger, run, checked).open:
+    ledger, run, note = open_ledger(), str(flow_run.id), ""
+    known = ledger.approvals(run).values()
+    question = max((each.question for each in known), default=0)
+    is_pending = any(each.answer is None and each.question == question for each in known)
+    if is_pending and (stored := _stored_answer(question)):
+        note = _use(ledger, run, question, checked, stored)
+    while (decided := _decide(ledger, run, checked)).open:
         if not (_askers or deployment.id):
             raise InputError(NOBODY_COULD_APPROVE)
-        # A new number each time: what a run was asked under one cannot be asked under it once more.
-        question += 1
-        posts = reserve_slots(taisly, form, slots, checked, _decide(ledger, run, checked).open)
+        question += 1  # also after a run that died: Prefect takes no second question under the number of an earlier one
+        posts = reserve_slots(taisly, form, slots, checked, decided.open)
         if wanted := _decide(ledger, run, checked).open:  # without those that have no slot
+            posts = [post for post in posts if post.number not in checked.wrong_rows]
             ledger.ask_for_approval(run, questions_of(posts, wanted, question))
             answer = _ask(form, question, note, posts, describe_question(checked, wanted))
             note = _use(ledger, run, question, checked, answer)
     ledger.close_questions(run)
-    return _only_approved(ledger, taisly, checked, _decide(ledger, run, checked))
+    return _only_approved(ledger, taisly, checked, decided)
 
 
 @step("reserve slots", retry=Retry.LEDGER)
@@ -142,7 +144,7 @@ def _stored_answer(question: int) -> GivenAnswer | None:
 
     It is there until it is used, also if the run was resumed and died before that.
     """
-    if not (question and deployment.id):
+    if not deployment.id:
         return None
     with asking_prefect():
         value = read_flow_run_input(keyset_from_base_key(f"suspended-{_key_of(question)}")["response"])

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.exceptions import Pause
 from prefect.states import AwaitingRetry, Cancelled, Crashed, Failed
 from support.scheduled import execute, scheduled_run
+from support.seen import logs_of
 
 from blocks import PostingSlots, TaislyAccount
 from flows.campaign import publish_campaign
@@ -265,8 +266,10 @@ def test_a_run_that_ended_with_an_open_question_asks_again(
 
     again = run.retry(forced=forced)
     done = run.answer(drop_rows="1")
+    once_more = run.execute()
 
-    assert (again.name, done.name) == ("Suspended", "Scheduled")
+    assert (again.name, done.name, once_more.name) == ("Suspended", "Scheduled", "Scheduled")
+    assert "cannot be used" not in logs_of(once_more)
     assert sorted(post["caption"] for post in sandbox.posts) == ["Fresh cake", "Fresh tart"]
 
 
