@@ -54,7 +54,7 @@ class ReservationLedger(SendLedger):
             earliest: Unix seconds; slots are later.
             margin: Seconds by which a slot that a post has must be ahead; if it is not, it counts as passed.
             others: What else the accounts have, which this ledger does not know.
-            flow_run: Id for the record.
+            flow_run: Id of the run that they belong to from now on.
             dry_run: Whether to look only.
 
         Returns:
