@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import ledger_cost, phone_watch, probe, requests_per_video, upload
+from benchmarks import campaign, check_videos, ledger_cost, phone_watch, probe, requests_per_video, upload
 
 
 def main() -> int:
@@ -13,6 +13,8 @@ def main() -> int:
         *ledger_cost.measure(),
         *requests_per_video.measure(),
         *phone_watch.measure(),
+        *check_videos.measure(),
+        *campaign.measure(),
     ]
     width = max(len(r.what) for r in results)
     for r in results:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Self
 
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import Held, PlannedPost
+from reelflow.campaigns.turns import Turn, Uploads
 from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, TimePassed
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -28,8 +27,6 @@ SENDERS = 4
 """Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
 CLAIMED = 12
 """Posts claimed at once, those that are uploaded included: the server is asked once for several of them."""
-CONFIRMED_SECONDS = 5.0
-"""How long an upload may begin after the ledger was confirmed for it."""
 MOVES = 5
 """How often a post is moved to its next slot before it is left to the next run."""
 OUTAGE_SECONDS = 180.0
@@ -74,39 +71,6 @@ class Carried:
         return [Held(self.post.number, request.video.path.name, request.caption, at, hold) for hold in self.held]
 
 
-class _Turn:
-    """The turn of one post to be uploaded, which ends with the `with` block.
-
-    The ledger is confirmed when the post has been claimed, before the wait: many posts wait, and one confirmation does
-    for all of them.
-    """
-
-    def __init__(self, uploads: threading.Semaphore, confirm: Callable[[], None]) -> None:
-        self._uploads, self._confirm = uploads, confirm
-        self._is_taken = False
-        self._confirmed_at = float("-inf")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_taken:
-            self._uploads.release()
-
-    def wait(self) -> None:
-        """Confirm the claim, then wait for the turn; a post that is claimed in parts has one turn for all of them."""
-        self._confirm()
-        self._confirmed_at = time.monotonic()
-        if not self._is_taken:
-            self._is_taken = self._uploads.acquire()
-
-    def confirm_again(self) -> None:
-        """Confirm once more if that was a while ago."""
-        if time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
-            self._confirm()
-            self._confirmed_at = time.monotonic()
-
-
 @dataclass
 class Carrier:
     """Sends posts.
@@ -134,7 +98,7 @@ class Carrier:
         self._at_once = CLAIMED
         self._outage_left = OUTAGE_SECONDS
         self._lock = threading.Lock()
-        self._uploads = threading.Semaphore(SENDERS)
+        self._uploads = Uploads(SENDERS)
         self._told = set[str]()
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
@@ -147,7 +111,9 @@ class Carrier:
         self._at_once = min(CLAIMED, len(posts))
         pool = ThreadPoolExecutor(CLAIMED, thread_name_prefix="reelflow-send")
         try:
-            futures = {pool.submit(copy_context().run, self._carry, post): place for place, post in enumerate(posts)}
+            futures = {
+                pool.submit(copy_context().run, self._carry, place, post): place for place, post in enumerate(posts)
+            }
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
                 self.on_carried(futures[future], future.result())
@@ -159,11 +125,11 @@ class Carrier:
             pool.shutdown(wait=True, cancel_futures=True)
         return [found[place] for place in range(len(posts))]
 
-    def _carry(self, post: PlannedPost) -> Carried:
+    def _carry(self, place: int, post: PlannedPost) -> Carried:
         held, settled = list[Hold](), frozenset[str]()
         while post.request.accounts:
             try:
-                return replace(self._try(post, settled), held=tuple(held))
+                return replace(self._try(place, post, settled), held=tuple(held))
             except OnHold as error:
                 try:
                     wanted = {a.id for a in self.taisly.ledger.claimable(post.request, service=self.taisly.service)}
@@ -174,11 +140,11 @@ class Carrier:
                 post = self._without(post, error.holds, wanted)
         return Carried(post, held=tuple(held))
 
-    def _try(self, post: PlannedPost, settled: frozenset[str]) -> Carried:
+    def _try(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
         moves = MOVES
         while not self._stopped:
             try:
-                return self._send(post, settled)
+                return self._send(place, post, settled)
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
@@ -202,7 +168,7 @@ class Carrier:
         passed = "Its slot passed again and again before it could be sent. Start the run again."
         return Carried(post, failure=self._stopped or passed)
 
-    def _send(self, post: PlannedPost, settled: frozenset[str]) -> Carried:
+    def _send(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
         def wait_for_turn() -> None:
             turn.wait()
             if self._stopped:
@@ -215,7 +181,7 @@ class Carrier:
 
         self._check_holds(post.request, settled)
         check_time(post.request, self.taisly.ledger.now())
-        with _Turn(self._uploads, self.confirm) as turn:
+        with Turn(self._uploads, place, self.confirm) as turn:
             result = send_post(
                 self.taisly,
                 post.request,
