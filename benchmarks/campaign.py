@@ -133,8 +133,8 @@ def _campaign(server: str, folder: Path, name: str) -> dict[str, Any]:
         }
         _forget_ledger(environment)
         done = subprocess.run(
-            [sys.executable, "-c", _RUN, box.taisly_url, str(plan), str(warm)], env=environment, capture_output=True, text=True,
-            check=True,
+            [sys.executable, "-c", _RUN, box.taisly_url, str(plan), str(warm)],
+            env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         found["requests"] = box.requests()
