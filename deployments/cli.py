@@ -149,7 +149,8 @@ _add(app, {
     "publish:publish": "Publish one video, now or later, and report its outcome on every platform.",
     "publish:publish_and_engage": "Publish one video, then let your own phones warm up and comment on the post.",
     "campaign:campaign":
-        "Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot.",
+        "Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot.\n\n"
+        "The exit code is 1 if a person has to look; with --dry-run, if a row is wrong or its account is on hold.",
     "inbox:inbox":
         "Publish each new video of a folder in the next posting slot, and move it to 'done' or 'rejected'.",
     "posts:posts":
@@ -172,7 +173,7 @@ plan.command(
     "deployments.campaign:check",
     name="check",
     help="Say what is wrong with a plan: its rows, videos, captions and times. Sends nothing.\n\n"
-    "The exit code is 1 if a row is wrong. The wrong rows are saved beside the plan, as a plan to mend.",
+    "The exit code is 1 if a row is wrong. The wrong rows are saved beside the plan, as a plan to fix.",
 )
 app.command(plan)
 phones = App(name="phones", help="List your phones, or run scripts on them: see the commands below.")

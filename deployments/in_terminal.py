@@ -15,7 +15,7 @@ from reelflow.errors import InputError, ReelflowError
 Lines = Callable[[Any], list[str]]
 """The lines for people about a flow's result."""
 Facts = Callable[[Any], dict[str, Any]]
-"""The same for programs: fields of the JSON document."""
+"""The same for programs: fields of the JSON document. With "ok": False, the command fails, whatever the state."""
 
 
 def quieten_run_logs() -> None:
@@ -31,23 +31,24 @@ def run_flow(flow: Any, *, as_json: bool, lines: Lines, facts: Facts, **paramete
         flow: The flow.
         as_json: Print one JSON document, and no progress.
         lines: What people read before the message of the flow's state.
-        facts: What programs read beside it.
+        facts: What programs read beside it, also whether it is to fail.
         **parameters: Of the flow.
 
     Raises:
-        ReelflowError: the flow did not complete; its message is that of the state.
+        ReelflowError: the flow did not complete, or the facts say so; its message is that of the state.
     """
     with shown_progress(enabled=not as_json):
         state = flow(**parameters, return_state=True)
     result = state.result(raise_on_failure=False)
     report = getattr(result, "report", result)  # a failure carries its report
+    head = {"flow": flow.name, "ok": state.is_completed(), "state": state.name, "message": state.message or ""}
+    document = head | facts(report)
     if as_json:
-        head = {"flow": flow.name, "ok": state.is_completed(), "state": state.name, "message": state.message or ""}
-        print_json(head | facts(report))
+        print_json(document)
     else:
         for line in lines(report):
             print(line)
-    if not state.is_completed():
+    if not document["ok"]:
         raise ReelflowError(state.message or f"The run ended in state {state.name}.")
     if not as_json:
         print(state.message)

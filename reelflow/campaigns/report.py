@@ -90,6 +90,11 @@ class CampaignReport(BaseModel):
         return any(line.outcome in TROUBLE for line in self.lines)
 
     @property
+    def would_be_incomplete(self) -> bool:
+        """Whether a check has found something that would not be sent as the plan says."""
+        return self.dry_run and any(line.outcome in (WRONG, HELD, NOT_SENT) for line in self.lines)
+
+    @property
     def only_held(self) -> bool:
         """Whether all its trouble is that accounts are on hold."""
         return {line.outcome for line in self.lines} & TROUBLE == {HELD}
@@ -211,7 +216,10 @@ def lines_of_carried(
 
 
 def summarize(report: CampaignReport, *, more: str = "", rows: str = "row") -> str:
-    """One line about a campaign: how many posts have which outcome, and the commonest reasons of what went wrong."""
+    """One line about a campaign: how many posts have which outcome, and the commonest reasons of what went wrong.
+
+    What is wrong with the whole plan is not in it: see `wrong_with_all`.
+    """
     numbers = Counter(line.outcome for line in report.lines)
     parts = [f"{numbers[outcome]} {outcome}" for outcome in WORST_FIRST if numbers[outcome] and outcome != WRONG]
     wrong = len({line.number for line in report.lines if line.outcome == WRONG and line.number})
@@ -222,6 +230,11 @@ def summarize(report: CampaignReport, *, more: str = "", rows: str = "row") -> s
     for reason, number in causes(report.lines)[:2]:
         line += f" {count(number, 'post')}: {reason.rstrip('.')}."
     return f"{line} {more}".strip()
+
+
+def wrong_with_all(lines: Iterable[CampaignLine]) -> list[str]:
+    """What is wrong with the plan or the form, a sentence or more each: no row says it."""
+    return [line.detail for line in lines if line.outcome == WRONG and not line.number]
 
 
 def causes(lines: Iterable[CampaignLine]) -> list[tuple[str, int]]:

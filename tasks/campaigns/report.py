@@ -32,6 +32,7 @@ from reelflow.campaigns.report import (
     lines_of_skipped,
     room_note,
     summarize,
+    wrong_with_all,
 )
 from reelflow.campaigns.rows import Plan
 from reelflow.campaigns.writing import csv_text, write_csv, write_problems
@@ -139,10 +140,13 @@ def _report(
         dry_run=form.dry_run,
         notes=notes,
     )
-    comes = [] if nothing_sent else what_comes(report)
-    if nothing_sent and not form.dry_run:
-        comes = ["Nothing was sent. Mend these rows, or choose 'send the right ones'."]
-    report = report.model_copy(update={"summary": summarize(report, more=" ".join(comes))})
+    said = wrong_with_all(report.lines)
+    if not nothing_sent:
+        said += what_comes(report)
+    elif not form.dry_run:
+        advice = " Fix these rows, or choose 'send the right ones'." if checked.wrong_rows - {0} else ""
+        said.append(f"Nothing was sent.{advice}")
+    report = report.model_copy(update={"summary": summarize(report, more=" ".join(said))})
     show_report(report, checked)
     return report
 
@@ -161,9 +165,9 @@ def _write_files(plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine]
         return []
     notes = []
     try:
-        if checked.problems:
+        if checked.wrong_rows - {0}:
             path = write_problems(plan, checked.problems, place.with_name(f"{place.name}.problems.csv"))
-            notes.append(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
+            notes.append(f"The wrong rows are in {path}. Fix them there, and use that file as the plan.")
         if with_results:
             path = place.with_name(f"{place.name}.results.csv")
             write_csv(path, csv_text(*_results(lines)))

@@ -1,6 +1,7 @@
 """The flow publish_campaign against a real Prefect server and the sandbox over HTTP."""
 
 import csv
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import PostingSlots, TaislyAccount
@@ -100,7 +102,7 @@ def test_running_it_again_sends_nothing_and_takes_no_slot(
 def test_every_wrong_row_is_named_and_nothing_is_sent(
     taisly: TaislyAccount, week: Path, sandbox: Any, clip: Callable[[str], Path]
 ) -> None:
-    """One table, one file that loads again once it is mended."""
+    """One table, one file that loads again once it is fixed."""
     shutil.copy(clip("list.mp4"), week / "notes.mp4")
     plan = _plan(
         week,
@@ -133,8 +135,38 @@ def test_every_wrong_row_is_named_and_nothing_is_sent(
     assert "Row 1," not in logs_of(state)
 
 
-def test_mended_rows_are_sent_from_the_file_with_the_problems(taisly: TaislyAccount, week: Path, sandbox: Any) -> None:
-    """Send the right ones now, mend the rest in the file, and use that as the plan."""
+@pytest.mark.parametrize("form", [{}, {"dry_run": True}, {"if_rows_are_wrong": "send the right ones"}], ids=str)
+def test_what_is_wrong_with_the_whole_plan_is_said(
+    taisly: TaislyAccount, slots: PostingSlots, week: Path, sandbox: Any, form: dict[str, Any]
+) -> None:
+    """No row says it, so the run does; and there is no file with rows to fix."""
+    state = _campaign(taisly, slots, plan=str(week), accounts=["TikTokk"], **form)
+
+    assert "accounts: No connected account matches 'TikTokk'" in state.message
+    assert "Fix these rows" not in state.message
+    assert (state.is_completed(), sandbox.requests("POST /api/private/post")) == ("dry_run" in form, 0)
+    assert not list(week.glob("*.problems.csv"))
+
+
+def test_a_check_in_a_terminal_fails_while_something_is_wrong(
+    taisly: TaislyAccount, slots: PostingSlots, week: Path
+) -> None:
+    """As `reelflow plan check` does, so that a script stops. In the UI the run is green: it did what it was for."""
+    taisly.save("campaign", overwrite=True)
+    slots.save("campaign", overwrite=True)
+    words = ["campaign", str(week), "--block", "campaign", "--slots", "campaign", "--dry-run"]
+
+    right = reelflow(*words, "--to", "Instagram", "--json")
+    wrong = reelflow(*words, "--to", "TikTokk")
+    document = reelflow(*words, "--to", "TikTokk", "--json")
+
+    assert (right.returncode, json.loads(right.stdout)["ok"]) == (0, True)
+    assert (document.returncode, json.loads(document.stdout)["ok"]) == (1, False)
+    assert (wrong.returncode, "No connected account matches 'TikTokk'" in wrong.stderr) == (1, True)
+
+
+def test_fixed_rows_are_sent_from_the_file_with_the_problems(taisly: TaislyAccount, week: Path, sandbox: Any) -> None:
+    """Send the right ones now, fix the rest in the file, and use that as the plan."""
     plan = _plan(week, f"bread.mp4,one,Instagram,{_at(0)}", "cake.mp4,two,Instagram,03/04/2099 10:00")
     first = _campaign(taisly, plan=str(plan), if_rows_are_wrong="send the right ones")
     problems = week / "plan.problems.csv"
