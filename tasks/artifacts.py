@@ -29,15 +29,15 @@ PROGRESS_SECONDS = 2.0
 """Between two updates: each costs the server some 75 ms."""
 
 
-def show_markdown(lines: Sequence[str], description: str, *, key: str | None = None) -> UUID | None:
-    """Show a report. Without a key one click in the run opens it; with one, a list of versions stands between.
+def show_markdown(lines: Sequence[str], description: str) -> UUID | None:
+    """Show a report. It has no key: with one, a list of versions would stand between it and the run.
 
     Returns its ID; None if it could not be saved.
 
     Tables are Markdown too: Prefect's own table artifact cuts long cells off.
     """
     try:
-        return create_markdown_artifact(markdown="\n".join(lines), description=description, key=key)  # type: ignore[return-value]
+        return create_markdown_artifact(markdown="\n".join(lines), description=description)  # type: ignore[return-value]
     except Exception as error:  # noqa: BLE001 - the work is done, whatever happens to its picture
         get_run_logger().warning("The report could not be saved: %s", error)
         return None

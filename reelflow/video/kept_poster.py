@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import secrets
 import time
@@ -25,28 +26,31 @@ def default_folder() -> Path:
     return user_cache_path("reelflow", appauthor=False) / "posters"
 
 
-def kept_poster(path: Path, *, changed_before: float, folder: Path | None = None) -> bytes | None:
-    """A small JPEG of a video; None if the file is not here, is another one by now, or shows nothing.
+def kept_poster(
+    path: Path, *, sha256: str, changed_before: float = math.inf, folder: Path | None = None
+) -> bytes | None:
+    """A small JPEG of a video: the kept one, wherever the file is by now, or one that is made and kept.
 
-    Decoding one takes 10 to 90 ms (1080x1920, H.264), reading a kept one 0.1 ms.
+    None if none is kept, and the file is not here, is another one by now, or shows nothing. Decoding one takes 10 to
+    90 ms (1080x1920, H.264), reading a kept one 0.1 ms.
 
     Args:
-        path: The video's.
+        path: Where the video was.
+        sha256: Of its content, by which its poster is kept.
         changed_before: Unix seconds: a file that was changed later is another video under the same name.
         folder: Where posters are kept; None for the user's cache folder.
     """
-    try:
-        facts = path.stat()
-        if facts.st_mtime > changed_before:
-            return None
-        key = f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\0{HEIGHT}\0{QUALITY}"
-    except (OSError, ValueError):  # ValueError: a path of another system, or with a NUL
-        return None
-    kept = (folder or default_folder()) / f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.jpg"
+    key = hashlib.sha256(f"{sha256}\0{HEIGHT}\0{QUALITY}".encode()).hexdigest()[:32]
+    kept = (folder or default_folder()) / f"{key}.jpg"
     with contextlib.suppress(OSError):
         jpeg = kept.read_bytes()
         os.utime(kept)
         return jpeg
+    try:
+        if path.stat().st_mtime > changed_before:
+            return None
+    except (OSError, ValueError):  # ValueError: a path of another system, or with a NUL
+        return None
     try:
         jpeg = poster(path, height=HEIGHT, quality=QUALITY)
     except (VideoUnreadable, OSError):

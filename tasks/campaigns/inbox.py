@@ -30,6 +30,7 @@ from reelflow.errors import CampaignFailed, InputError
 from reelflow.posts.requests import find_file
 from reelflow.records.posts import without_quotes
 from reelflow.video.check import LONGEST_PATH
+from reelflow.video.kept_poster import kept_poster
 from reelflow.wording import listed, one_line
 from tasks.campaigns.check import check_campaign, videos_folder
 from tasks.campaigns.report import lines_of_campaign, show_report, state_name, what_comes
@@ -111,6 +112,8 @@ def file_inbox(
     for line in lines_of_campaign(found.plan, checked, carried):
         by_row.setdefault(line.number, []).append(line)
     lines, notes = by_row.pop(0, []), found.remarks()
+    shas = {draft.row.number: draft.video.sha256 for draft in checked.drafts}
+    shas |= {known.number: known.send.sha256 for known in checked.known}
     for number, video in found.videos.items():
         its = by_row.get(number, [])
         problems = [problem for problem in checked.problems if problem.number == number]
@@ -120,6 +123,8 @@ def file_inbox(
         elif fate is Fate.LATER:
             its = [_changed(line, SKIPPED, _why_later(problems) or line.detail) for line in its]
         else:
+            if number in shas:
+                kept_poster(video.path, sha256=shas[number])  # the page of the week looks where it was sent from
             try:
                 moved = file_away(found.folder, video, fate, text_about(video, fate, its))
                 notes.append(f"Moved to {one_line(str(moved), LONGEST_PATH)}.")

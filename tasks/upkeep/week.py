@@ -8,7 +8,9 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
 
 from reelflow.ledger import Ledger
 from reelflow.upkeep.form import WEEK, WeekForm
@@ -25,6 +27,10 @@ log = logging.getLogger("reelflow.week")
 
 KEY = "reelflow-week"
 """Of the artifact: its address in the UI is /artifacts/key/reelflow-week."""
+LINK = f"[The page of the week](../../artifacts/key/{KEY})"
+"""From the page of any other artifact."""
+_OF_PAGE = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
+_NOT_MADE = "The page of the week could not be made: %s"
 
 
 @step("the week", retry=Retry.LEDGER)
@@ -38,24 +44,27 @@ def write_week(form: WeekForm) -> str:
     check_files(form)
     ledger = open_ledger()
     week = read_week(ledger, form)
-    _show(ledger, form, week)
+    lines = _lines(ledger, form, week)
+    try:
+        _show(form, week, lines)
+        show_markdown([LINK], summarize_week(week))
+    except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
+        log.warning(_NOT_MADE, error)
+    forget_old_posters()
     return " ".join([summarize_week(week), *_written(write_files(form, week))])
 
 
 def refresh_week() -> None:
-    """Make the page new, as each campaign does at its end. Never raises: what it shows has been done.
+    """Make the page new, as each campaign does at its end, of as many days as it has.
 
-    The page is not the run's own: there it would be gone with the next version.
+    Never raises: what it shows has been done.
     """
     try:
-        ledger = open_ledger()
-        week = read_week(ledger, WEEK)
-        lines = week_page(week, ledger.task_counts(begin_of(WEEK, week.now)))
-        page = ArtifactCreate(key=KEY, type="markdown", data="\n".join(lines), description=summarize_week(week))
-        with get_client(sync_client=True) as client:
-            remove_older(client.create_artifact(page).id)
-    except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
-        log.warning("The page of the week could not be made: %s", error)
+        ledger, form = open_ledger(), _form_of_page()
+        week = read_week(ledger, form)
+        _show(form, week, _lines(ledger, form, week))
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning(_NOT_MADE, error)
 
 
 def read_week(ledger: Ledger, form: WeekForm) -> Week:
@@ -64,11 +73,29 @@ def read_week(ledger: Ledger, form: WeekForm) -> Week:
     return make_week(ledger.recent_sends(records_since(form, now)), form, now, questions)
 
 
-def _show(ledger: Ledger, form: WeekForm, week: Week) -> None:
-    lines = week_page(week, ledger.task_counts(begin_of(form, week.now)))
-    if made := show_markdown(lines, summarize_week(week), key=KEY):
-        remove_older(made)
-    forget_old_posters()
+def _lines(ledger: Ledger, form: WeekForm, week: Week) -> list[str]:
+    return week_page(week, ledger.task_counts(begin_of(form, week.now)))
+
+
+def _show(form: WeekForm, week: Week, lines: list[str]) -> None:
+    """Make the page, which is no run's own: there it would be gone with the next version."""
+    days = {name: str(value) for name, value in form.model_dump(include={"days_back", "days_ahead"}).items()}
+    page = ArtifactCreate(
+        key=KEY, type="markdown", data="\n".join(lines), description=summarize_week(week), metadata_=days
+    )
+    with get_client(sync_client=True) as client:
+        made = client.create_artifact(page).id
+    remove_older(made)
+
+
+def _form_of_page() -> WeekForm:
+    """Of which days the page was made last; those of an empty form if there is none."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=_OF_PAGE, sort=ArtifactSort.CREATED_DESC, limit=1)
+    try:
+        return WeekForm.model_validate((found[0].metadata_ if found else None) or {})
+    except ValidationError:  # made by another version
+        return WEEK
 
 
 def remove_older(made: UUID) -> None:
@@ -78,7 +105,7 @@ def remove_older(made: UUID) -> None:
     """
     try:
         with get_client(sync_client=True) as client:
-            found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[KEY])))
+            found = client.read_artifacts(artifact_filter=_OF_PAGE)
             times = {version.id: version.created for version in found if version.created is not None}
             for version, created in times.items():
                 if made in times and created < times[made]:

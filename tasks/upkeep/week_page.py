@@ -304,12 +304,12 @@ def _others(number: int) -> str:
 
 
 def _pictures(entries: Sequence[Entry]) -> dict[str, str]:
-    """The posters of those posts whose videos are here, by send; a video that several posts share is read once."""
+    """The posters of those posts, by send; a video that several posts share is read once."""
     found = dict[str, str]()
     for entry in entries:
         send = entry.send
         before = (send.sealed_at or send.claimed_at) + CHANGED_SECONDS
-        if jpeg := kept_poster(Path(send.file), changed_before=before):
+        if jpeg := kept_poster(Path(send.file), sha256=send.sha256, changed_before=before):
             data = base64.b64encode(jpeg).decode()
             found[send.id] = f'<br><img src="data:image/jpeg;base64,{data}" width="{POSTER_WIDTH}">'
     return found

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
@@ -17,6 +19,7 @@ from blocks import PostingSlots, TaislyAccount
 from flows.inbox import publish_inbox
 from reelflow.campaigns.inbox_form import InboxForm
 from tasks.ledger import open_ledger
+from tasks.upkeep.week import KEY
 
 pytestmark = pytest.mark.usefixtures("server")
 POSTS = "POST /api/private/post"
@@ -33,7 +36,9 @@ def slots() -> PostingSlots:
 
 
 @pytest.fixture
-def inbox(tmp_path: Path) -> Path:
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder; posters are kept in the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "inbox"
     folder.mkdir()
     return folder
@@ -92,6 +97,19 @@ def test_new_videos_are_scheduled_and_moved_to_done(
     ]  # fmt: skip
     assert text.count(": scheduled ") == text.count("history ID") == 2
     assert len(steps_of(state)) == 4
+
+
+def test_the_week_shows_the_poster_of_a_video_that_was_moved(run: Callable[..., Any], put: Callable[..., Path]) -> None:
+    """Its post names the place where it was sent from."""
+    put("bread.mp4", 1)
+
+    run()
+
+    with get_client(sync_client=True) as client:
+        pages = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[KEY])))
+    (page,) = (str(page.data) for page in pages)
+    assert "**bread.mp4**" in page
+    assert page.count("data:image/jpeg;base64,") == 1
 
 
 def test_nothing_new_asks_nobody(run: Callable[..., Any], put: Callable[..., Path], sandbox: Any) -> None:

@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 from support.commands import reelflow
-from support.seen import logs_of
+from support.seen import artifacts_of, logs_of
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
@@ -102,6 +102,22 @@ def test_only_the_newest_version_is_kept(taisly: TaislyAccount, clip: Clip) -> N
 
 def _refresh() -> None:
     show_week(return_state=True)
+
+
+def test_the_page_keeps_its_days_and_belongs_to_no_run() -> None:
+    """A campaign makes it new of as many days as show-week was told; a run has a link to it."""
+    state = show_week(WeekForm(days_back=30, days_ahead=60), return_state=True)
+    (first,) = _versions()
+    refresh_week()
+    (second,) = _versions()
+
+    def days(page: Artifact) -> str:
+        return str(page.description).partition(":")[0]
+
+    assert first.id != second.id
+    assert days(first) == days(second) != str(show_week(return_state=True).message).partition(":")[0]
+    assert (first.flow_run_id, second.flow_run_id) == (None, None)
+    assert "../../artifacts/key/reelflow-week" in artifacts_of(state)["markdown"].data
 
 
 def test_runs_at_the_same_time_leave_a_version() -> None:

@@ -250,13 +250,13 @@ def test_a_video_that_is_gone_or_another_one_has_no_poster(clip: Callable[[str],
     modified = video.stat().st_mtime
 
     shows = {
-        "here": kept_poster(video, changed_before=modified + 1),
-        "replaced": kept_poster(video, changed_before=modified - 1),
-        "gone": kept_poster(tmp_path / "gone.mp4", changed_before=NOW),
-        "of windows": kept_poster(Path("C:\\videos\\cake.mp4"), changed_before=NOW),
-        "nul": kept_poster(Path("a\0b"), changed_before=NOW),
-        "long": kept_poster(Path("a" * 5000), changed_before=NOW),
-        "folder": kept_poster(tmp_path, changed_before=time.time() + DAY),
+        "here": kept_poster(video, sha256="1", changed_before=modified + 1),
+        "replaced": kept_poster(video, sha256="2", changed_before=modified - 1),
+        "gone": kept_poster(tmp_path / "gone.mp4", sha256="3", changed_before=NOW),
+        "of windows": kept_poster(Path("C:\\videos\\cake.mp4"), sha256="4", changed_before=NOW),
+        "nul": kept_poster(Path("a\0b"), sha256="5", changed_before=NOW),
+        "long": kept_poster(Path("a" * 5000), sha256="6", changed_before=NOW),
+        "folder": kept_poster(tmp_path, sha256="7", changed_before=time.time() + DAY),
     }
 
     assert [name for name, jpeg in shows.items() if jpeg] == ["here"]
@@ -266,20 +266,19 @@ def test_a_video_that_is_gone_or_another_one_has_no_poster(clip: Callable[[str],
 
 
 def test_a_poster_is_kept_and_forgotten_when_it_is_not_used(clip: Callable[[str], Path], tmp_path: Path) -> None:
-    """The second time it comes from the folder; where that cannot be written, it is made each time."""
+    """The second time it comes from the folder, wherever the video is; where none can be kept, it is made each time."""
     video, folder = clip("small.mp4"), tmp_path / "posters"
-    later = video.stat().st_mtime + 1
 
-    first = kept_poster(video, changed_before=later, folder=folder)
+    first = kept_poster(video, sha256="1", folder=folder)
     (kept,) = folder.iterdir()
     kept.write_bytes(b"kept")
-    second = kept_poster(video, changed_before=later, folder=folder)
+    second = kept_poster(tmp_path / "moved.mp4", sha256="1", changed_before=0, folder=folder)
     forget_old_posters(folder)
     assert kept.exists()
     os.utime(kept, (time.time() - KEPT_SECONDS - 1,) * 2)
     forget_old_posters(folder)
     (tmp_path / "file").touch()
-    unkept = kept_poster(video, changed_before=later, folder=tmp_path / "file")
+    unkept = kept_poster(video, sha256="1", folder=tmp_path / "file")
 
     assert (second, unkept) == (b"kept", first)
     assert list(folder.iterdir()) == []
