@@ -1,5 +1,6 @@
 """Find runs whose process has died, and runs that are late or stuck."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -100,7 +101,7 @@ def check_runs(form: WatchdogForm) -> str:
 
 
 def cancel_superseded(client: SyncPrefectClient, *, dry_run: bool) -> set[UUID]:
-    """Cancel the late runs of upkeep schedules but the newest of each: that one does all of the work.
+    """Cancel the late runs of upkeep schedules but the newest with the same parameters: that one does all of the work.
 
     They pile up by the hundred while a machine is off, and would all be executed when it is back. Returns their IDs.
     """
@@ -113,13 +114,14 @@ def cancel_superseded(client: SyncPrefectClient, *, dry_run: bool) -> set[UUID]:
         flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=MOST_RUNS, offset=len(late)
     )) == MOST_RUNS:  # fmt: skip
         late += page
-    kept, superseded = set[UUID | None](), set[UUID]()
+    kept, superseded = set[tuple[UUID, str]](), set[UUID]()
     for run in [*late, *page]:
         if not run.auto_scheduled or run.deployment_id is None:  # a person started it
             continue
-        if run.deployment_id in kept:
+        work = (run.deployment_id, json.dumps(run.parameters, sort_keys=True))  # two schedules may name two inboxes
+        if work in kept:
             superseded.add(run.id)
-        kept.add(run.deployment_id)
+        kept.add(work)
     for run_id in superseded if not dry_run else ():
         client.set_flow_run_state(run_id, Cancelled(message="Cancelled: a newer run does the same work."))
     return superseded

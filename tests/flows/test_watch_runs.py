@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -97,18 +97,21 @@ def _is_late(due: datetime) -> Any:
     return Scheduled(name="Late", scheduled_time=due)
 
 
-def _late(*tags: str) -> list[UUID]:
-    """Three runs of one schedule that nobody has executed, the newest first; the last is one that a person started."""
+def _late(*tags: str, folders: Sequence[str] = ("",)) -> list[UUID]:
+    """Runs that nobody has executed, those of the schedule of each folder, the newest first; the last is a person's."""
 
     @flow(name="upkeep")
-    def upkeep() -> None:
+    def upkeep(folder: str = "") -> None:
         """Nothing."""
 
     schedule = IntervalSchedule(interval=timedelta(hours=1), anchor_date=datetime.now(UTC))
     with get_client(sync_client=True) as client:
         made = client.create_deployment(
-            client.create_flow(upkeep), f"upkeep {tags}", tags=list(tags),
-            schedules=[DeploymentScheduleCreate(schedule=schedule)],
+            client.create_flow(upkeep), f"upkeep {tags} {folders}", tags=list(tags),
+            schedules=[
+                DeploymentScheduleCreate(schedule=schedule, parameters={"folder": folder}, slug=f"of-{folder}")
+                for folder in folders
+            ],
         )  # fmt: skip
         now = datetime.now(UTC)
         body = {"start_time": str(now - timedelta(hours=4)), "end_time": str(now), "max_runs": 3, "min_runs": 3}
@@ -143,6 +146,21 @@ def test_of_late_upkeep_runs_the_newest_is_enough(server: str) -> None:
     with get_client(sync_client=True) as client:
         for run in (newest, mine, *posts):
             client.delete_flow_run(run)
+
+
+def test_of_two_inboxes_each_keeps_its_newest_late_run(server: str) -> None:
+    """Two schedules of one deployment with other parameters do other work."""
+    *runs, mine = _late("reelflow", "upkeep", folders=("one", "two"))
+
+    watch_runs(IMPATIENT, return_state=True)
+
+    with get_client(sync_client=True) as client:
+        left = [run for run in map(client.read_flow_run, runs) if run.state and run.state.name == "Late"]
+        for run_id in (*runs, mine):
+            client.delete_flow_run(run_id)
+    assert len(runs) >= 6
+    assert sorted(run.parameters["folder"] for run in left) == ["one", "two"]
+    assert {run.id for run in left} == set(runs[:2])
 
 
 def _events(name: str, run: Any, number: int) -> list[dict[str, Any]]:
