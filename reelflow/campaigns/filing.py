@@ -14,17 +14,9 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from reelflow.campaigns.folders import same_name
-from reelflow.campaigns.looking import (
-    DONE,
-    REJECTED,
-    TEXT_ENDING,
-    InboxFolder,
-    InboxVideo,
-    is_young,
-    look,
-)
-from reelflow.campaigns.report import FAILED, HELD, NOT_SENT, REFUSED, WRONG, CampaignLine
+from reelflow.campaigns.folders import TEXT_ENDING, same_name
+from reelflow.campaigns.looking import DONE, REJECTED, InboxFolder, InboxVideo, is_young, look
+from reelflow.campaigns.report import FAILED, HELD, NOT_SENT, REFUSED, TROUBLE, WRONG, CampaignLine
 from reelflow.campaigns.rows import RowProblem
 from reelflow.time_zones import shown
 from reelflow.video.rules import Limits
@@ -80,16 +72,24 @@ def fate_of(
     return Fate.STAYS if not outcomes or outcomes & {HELD, NOT_SENT, WRONG} else Fate.DONE
 
 
-def text_about(video: InboxVideo, fate: Fate, lines: Sequence[CampaignLine]) -> str:
-    """The text beside a video that was moved: what became of it, and what to do."""
-    name = one_line(video.path.name)
+def text_about(video: InboxVideo, fate: Fate, lines: Sequence[CampaignLine], if_failed: str = "") -> str:
+    """The text beside a video that was moved: what became of it, and what to do.
+
+    Args:
+        video: The video.
+        fate: Where it was moved.
+        lines: What became of its row at each account.
+        if_failed: What to do about a post that a platform has failed, for which putting it back does nothing.
+    """
+    name, outcomes = one_line(video.path.name), {line.outcome for line in lines}
     if fate is Fate.DONE:
-        head = f"{name} is on record at every account, and is not sent again."
+        head = f"{name} was handed to Taisly for every account, and is not sent again."
     else:
-        head = (
-            f"{name} was rejected. Mend what is said below, then put the video back into the inbox, with its caption "
-            "files. What is scheduled or published stays so."
-        )
+        head = f"{name} was rejected."
+        if outcomes & TROUBLE - {FAILED}:
+            head += " Fix what is said below, then put the video back into the inbox, with its caption files."
+        head += f" {if_failed}" if FAILED in outcomes and if_failed else ""
+        head += " What is scheduled or published stays so."
     parts = [head, "", *(_line(line) for line in lines)]
     if video.captions:
         parts += ["", WITH_IT, *(f"- {path.name}" for path in video.captions)]

@@ -19,6 +19,8 @@ from reelflow.wording import one_line
 
 ENDING = ".txt"
 """Of a caption's file: cake.txt is for cake.mp4 on every platform, cake.tiktok.txt for TikTok."""
+TEXT_ENDING = ".reelflow.txt"
+"""Of the text that says what became of an inbox's video: cake.mp4.reelflow.txt. Never a caption's file."""
 MOST_CAPTION_BYTES = 100_000
 """Of a caption's file. The longest caption that a platform takes has 2200 characters."""
 T = TypeVar("T")
@@ -50,7 +52,8 @@ def read_folder(folder: Path, name: str) -> tuple[Table, list[RowProblem]]:
     for video in videos:
         by_stem.setdefault(same_name(video.stem), []).append(video)
     problems: list[RowProblem] = []
-    for path in sorted((path for path in files if path.suffix.lower() == ENDING), key=lambda path: natural(path.name)):
+    texts = (p for p in files if p.suffix.lower() == ENDING and not p.name.endswith(TEXT_ENDING))
+    for path in sorted(texts, key=lambda path: natural(path.name)):
         column, its = whose_caption(path.name, by_stem)
         if not its:
             problems.append(RowProblem(0, "", "caption_without_video", _stray(path)))

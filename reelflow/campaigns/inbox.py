@@ -98,17 +98,19 @@ def look_into(folder: Path, options: InboxOptions) -> Inbox:
     now, waiting, problems = options.clock(), list[str](), list[str]()
     taken: list[list[tuple[InboxVideo, tuple[str, ...]]]] = []
     for each in second:
-        settled = [v for v in each.videos if each.is_settled(v, before.get(each.name), now, options.wait_seconds)]
+        names, wrong_names = _accounts(each, options.accounts)
+        settled = {
+            video: each.video(video)
+            for video in each.videos
+            if each.is_settled(video, before.get(each.name), now, options.wait_seconds, names)
+        }
         waiting += [each.shown(video) for video in each.videos if video not in settled]
         if not settled:
             continue
-        try:
-            names = _accounts(each) if each.name or each.accounts_file else options.accounts
-        except InputError as error:
-            problems.append(error.message)
-            continue
         if names:
-            taken.append([(each.video(video), names) for video in settled])
+            taken.append([(video, names) for video in settled.values()])
+        elif wrong_names:
+            problems.append(wrong_names)
         else:
             problems.append(
                 f"{count(len(settled), 'video')} directly in {name} not sent, since no accounts are named for what is "
@@ -128,23 +130,22 @@ def look_into(folder: Path, options: InboxOptions) -> Inbox:
     )
 
 
-def _accounts(folder: InboxFolder) -> tuple[str, ...]:
-    """The accounts that a folder names.
-
-    Raises:
-        InputError: its file with accounts names none, or cannot be read.
-    """
+def _accounts(folder: InboxFolder, of_form: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The accounts of a folder's videos; and what is wrong with its file with accounts."""
+    if not folder.name and not folder.accounts_file:
+        return of_form, ""
     if not folder.accounts_file:
-        return tuple(name.strip() for name in folder.name.split(BETWEEN_ACCOUNTS) if name.strip())
+        return tuple(name.strip() for name in folder.name.split(BETWEEN_ACCOUNTS) if name.strip()), ""
     where = folder.shown(ACCOUNTS_FILE)
     try:
         text = decode(_start_of(folder.path / ACCOUNTS_FILE), where)
     except OSError as error:
-        raise InputError(f"{where} cannot be read ({one_line(error.strerror or str(error))}).") from None
+        return (), f"{where} cannot be read ({one_line(error.strerror or str(error))})."
+    except InputError as error:
+        return (), error.message
     names = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
-    if not names:
-        raise InputError(f"{where} names no account. Write one in each line; the videos beside it were not sent.")
-    return names
+    none = "" if names else f"{where} names no account. Write one in each line; the videos beside it were not sent."
+    return names, none
 
 
 def _start_of(path: Path) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reelflow.campaigns.folders import ENDING, natural, same_name, whose_caption
+from reelflow.campaigns.columns import CAPTION, platform_of
+from reelflow.campaigns.folders import ENDING, TEXT_ENDING, natural, same_name, whose_caption
 from reelflow.errors import InputError
 from reelflow.video.rules import Limits
 from reelflow.wording import one_line
@@ -17,8 +19,6 @@ DONE, REJECTED = "done", "rejected"
 """The folders in the inbox to which videos are moved."""
 ACCOUNTS_FILE = "accounts.txt"
 """In a folder: the accounts of its videos, one in each line. It counts more than the folder's name."""
-TEXT_ENDING = ".reelflow.txt"
-"""Of the text that says what became of a video: cake.mp4.reelflow.txt. Never a caption's file."""
 PARTIAL = (".part", ".partial", ".crdownload", ".download", ".tmp", ".!ut", ".filepart", ".opdownload")
 """What programs add to the name of a file of which not all is there. Some create the whole name beside it, empty."""
 _NO_FILES = (".", "~$")
@@ -124,14 +124,32 @@ class InboxFolder:
             else:
                 self.strays.append(name)
 
-    def is_settled(self, video: str, before: InboxFolder | None, now: float, wait: float) -> bool:
-        """Whether a video is as it was before, with its captions, and has no reason to wait for any."""
+    def is_settled(
+        self, video: str, before: InboxFolder | None, now: float, wait: float, accounts: Collection[str] = ()
+    ) -> bool:
+        """Whether a video is as it was before, with its captions, and has no reason to wait for more of them.
+
+        Args:
+            video: Its name.
+            before: The folder at the look before.
+            now: Unix seconds.
+            wait: For how many seconds it waits for captions that are not there.
+            accounts: Where it goes, by the names that people use.
+        """
         if before is None or self.files[video].size == 0 or video.casefold() in self.partial:
             return False
         names = {video, *self.captions.get(video, ()), *before.captions.get(video, ()), ACCOUNTS_FILE}
         if any(self.files.get(name) != before.files.get(name) for name in names):
             return False
-        return bool(self.captions.get(video)) or not is_young(self.files[video], now, wait)
+        return self._has_all_captions(video, accounts) or not is_young(self.files[video], now, wait)
+
+    def _has_all_captions(self, video: str, accounts: Collection[str]) -> bool:
+        """Whether no caption can be missing: there is one for all platforms, or each account's own."""
+        stem = same_name(Path(video).stem)
+        columns = {whose_caption(name, {stem: [video]})[0] for name in self.captions.get(video, ())}
+        platforms = {platform for column in columns if (platform := platform_of(column))}
+        names = [name.strip() for each in accounts for name in each.split(",")]
+        return CAPTION in columns or (bool(names) and all(_is_on(name, platforms) for name in names))
 
     def shown(self, name: str) -> str:
         """A file of it, for people."""
@@ -141,6 +159,11 @@ class InboxFolder:
         """A video of it."""
         captions = tuple(self.path / caption for caption in self.captions.get(name, ()))
         return InboxVideo(self.path / name, self.name, self.files[name], captions)
+
+
+def _is_on(account: str, platforms: Collection[str]) -> bool:
+    """Whether an account's name begins with one of these platforms; behind "all" or an ID is any."""
+    return account.casefold().partition(" ")[0] in platforms
 
 
 def is_young(stamp: Stamp, now: float, seconds: float) -> bool:

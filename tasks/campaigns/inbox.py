@@ -42,6 +42,12 @@ ADVICE = (
     "Delete the video; or, to send it all the same, publish it with a plan that has {repeat} in its column 'repeat'."
 )
 """What to do about a video that was sent before."""
+AGAIN = (
+    "A post that a platform has failed is not sent again from an inbox. To send it once more, move the video and its "
+    "caption files into a folder of their own, and run publish-campaign with that folder as its plan, its accounts, "
+    "and 'what failed' under Send; or reelflow campaign FOLDER --to ACCOUNT --slots main --only \"what failed\"."
+)
+"""What to do about a video whose post has failed."""
 LATER = "Looked at again by the next run, since its file may still be being written."
 TWICE = "Looked at again by the next run, since the same video is in the inbox twice."
 
@@ -126,7 +132,7 @@ def file_inbox(
             if number in shas:
                 kept_poster(video.path, sha256=shas[number])  # the page of the week looks where it was sent from
             try:
-                moved = file_away(found.folder, video, fate, text_about(video, fate, its))
+                moved = file_away(found.folder, video, fate, text_about(video, fate, its, AGAIN))
                 notes.append(f"Moved to {one_line(str(moved), LONGEST_PATH)}.")
             except FileNotFoundError:
                 notes.append(f"{one_line(video.path.name)} is no longer in the inbox.")

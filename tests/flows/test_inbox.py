@@ -16,7 +16,9 @@ from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import PostingSlots, TaislyAccount
+from flows.campaign import publish_campaign
 from flows.inbox import publish_inbox
+from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.inbox_form import InboxForm
 from tasks.ledger import open_ledger
 from tasks.upkeep.week import KEY
@@ -212,6 +214,33 @@ def test_a_video_with_something_changed_is_rejected_with_what_to_do(
     assert "publish it with a plan that has 1 in its column 'repeat'" in text
 
 
+def test_a_failed_post_is_sent_again_as_its_text_says(
+    run: Callable[..., Any], put: Callable[..., Path], inbox: Path, taisly: TaislyAccount, slots: PostingSlots,
+    sandbox: Any,
+) -> None:  # fmt: skip
+    """Failed is final, so putting it back does nothing; a campaign with 'what failed' sends it once more."""
+    put("bread.mp4", 1)
+    plan = inbox.parent / "plan.csv"
+    plan.write_text("video,caption,when\ninbox/bread.mp4,Fresh bread,now\n", "utf-8")
+    sandbox.fail_next(platform="Instagram", reason="Session expired")
+    form = CampaignForm(plan=str(plan), accounts=["Instagram"], watch_minutes=1)
+    publish_campaign(taisly, form, return_state=True)
+
+    first = run()
+    rejected = inbox / "rejected"
+    text = (rejected / "bread.mp4.reelflow.txt").read_text("utf-8")
+    form = CampaignForm(plan=str(rejected), accounts=["Instagram"], only="what failed", watch_minutes=0)
+    again = publish_campaign(taisly, form, slots, return_state=True)
+    shutil.copy(rejected / "bread.mp4", inbox)
+    back = run()
+
+    assert (first.name, again.name, back.name) == ("Rejected", "Scheduled", "Scheduled")
+    assert "what failed" in text
+    assert "put the video back" not in text
+    assert [post["caption"] for post in sandbox.posts] == ["Fresh bread", "Fresh bread"]
+    assert _files(inbox / "done") == ["bread.mp4"]
+
+
 def test_a_check_moves_and_sends_nothing(
     run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
 ) -> None:
@@ -227,7 +256,7 @@ def test_a_check_moves_and_sends_nothing(
 def test_what_cannot_be_sent_for_now_stays_in_the_inbox(
     run: Callable[..., Any], put: Callable[..., Path], inbox: Path, sandbox: Any
 ) -> None:
-    """Taisly is away: the next run sends it."""
+    """Taisly cannot be reached: the next run sends it."""
     put("bread.mp4", 1)
     sandbox.order_fault("status_before", status=503, times=None)
     away = run()

@@ -123,6 +123,27 @@ def test_a_video_without_a_caption_waits_for_one(inbox: Path) -> None:
     assert names(late) == ["bread.mp4", "cake.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "captions", "is_taken"),
+    [
+        ("TikTok @mara + Instagram", ["tiktok"], False),
+        ("TikTok @mara, Instagram", ["tiktok"], False),
+        ("all", ["tiktok", "instagram"], False),
+        ("TikTok @mara + Instagram", ["tiktok", "instagram"], True),
+        ("tiktok", ["tiktok"], True),
+    ],
+)
+def test_a_caption_for_one_platform_does_not_end_the_wait_of_others(
+    inbox: Path, folder: str, captions: list[str], is_taken: bool
+) -> None:
+    """Else they would be posted without a caption, of which not all was there yet."""
+    put(inbox, f"{folder}/cake.mp4", *(f"{folder}/cake.{platform}.txt" for platform in captions))
+
+    early, late = find(inbox, later=60), find(inbox, later=150)
+
+    assert (bool(names(early)), names(late)) == (is_taken, ["cake.mp4"])
+
+
 def test_a_time_that_is_to_come_holds_nothing_up(inbox: Path) -> None:
     """A camera's clock may be years ahead."""
     put(inbox, "cake.mp4")
@@ -231,7 +252,7 @@ def test_a_caption_that_cannot_be_read_is_a_problem_of_its_row(inbox: Path) -> N
     ],
 )
 def test_what_becomes_of_a_video(inbox: Path, codes: list[str], outcomes: list[str], fate: Fate) -> None:
-    """What is wrong with the video, a person mends; what is wrong with anything else, the video waits for."""
+    """What is wrong with the video, a person fixes; what is wrong with anything else, the video waits for."""
     put(inbox, "cake.mp4")
     problems = [RowProblem(1, "", code, "") for code in codes]
 
@@ -289,6 +310,19 @@ def test_a_name_that_is_there_gets_a_number(inbox: Path) -> None:
         "cake.mp4": "one", "cake.txt": "one", "cake (2).mp4": "two", "cake (2).txt": "two",
         "cake (3).mp4": "three", "cake (3).txt": "three",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "says_back", "says_again"),
+    [(["wrong"], True, False), (["scheduled", "failed"], False, True), (["refused", "failed"], True, True)],
+)
+def test_the_text_says_what_truly_helps(inbox: Path, outcomes: list[str], says_back: bool, says_again: bool) -> None:
+    """A post that a platform has failed would be rejected again each time that its video is put back."""
+    put(inbox, "cake.mp4")
+
+    text = text_about(first(find(inbox)), Fate.REJECTED, [line(o) for o in outcomes], "Send it again like this.")
+
+    assert ("put the video back" in text, "Send it again like this." in text) == (says_back, says_again)
 
 
 def test_a_move_that_fails_leaves_everything_where_it_was(inbox: Path) -> None:
