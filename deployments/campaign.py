@@ -131,7 +131,7 @@ def check(
     /,
     *,
     time_zone: Annotated[str, Parameter(help="For times without a time zone. Empty: this machine's.")] = "",
-    date_format: Annotated[DateFormat, Parameter(help="What dates like 03/04/2026 mean.")] = "",
+    date_format: Annotated[DateFormat, Parameter(help="What dates like 03/04/2026 mean.")] = "refused",
     as_json: AsJson = False,
 ) -> int:
     """Say what is wrong with a plan: its rows, videos, captions and times. Needs no server and sends nothing."""

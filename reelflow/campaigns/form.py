@@ -80,7 +80,7 @@ class CampaignForm(Form):
         advanced=True, examples=["Europe/Berlin"],
     )  # fmt: skip
     date_format: DateFormat = entry(
-        15, "Dates like 03/04/2026", "What they mean. Empty: they are refused.", "", advanced=True
+        15, "Dates like 03/04/2026", "What they mean.", "refused", advanced=True
     )  # fmt: skip
     campaign_id: str = entry(
         16, "Campaign ID", "Empty: a post without a time that is out already, from whichever plan, is not sent again. "

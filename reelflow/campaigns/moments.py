@@ -14,8 +14,8 @@ from reelflow.posts.schedule import read_time
 from reelflow.time_zones import in_zone
 from reelflow.wording import one_line
 
-DateFormat = Literal["", "day/month/year", "month/day/year"]
-"""The order of a date's numbers where the separator does not tell it; "" for plans that say it otherwise."""
+DateFormat = Literal["refused", "day/month/year", "month/day/year"]
+"""The order of a date's numbers where the separator does not tell it; "refused" if nobody has said it."""
 YEARS = range(2000, 2100)
 """A date in another year is a mistake, and its moment may not fit any clock."""
 
@@ -46,7 +46,7 @@ def read_when(value: Any, zone: ZoneInfo, date_format: DateFormat, now: datetime
     Args:
         value: A text, or what a form or a program makes of one.
         zone: That of a time without one; of a time that comes twice, when the clocks go back, it is the first.
-        date_format: Of dates such as 03/04/2026. Without it they are refused.
+        date_format: Of dates such as 03/04/2026.
         now: It gives the year where there is none.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -65,7 +65,7 @@ def read_when(value: Any, zone: ZoneInfo, date_format: DateFormat, now: datetime
 
 def _read(text: str, zone: ZoneInfo, date_format: DateFormat, here: datetime) -> tuple[When, list[Wrong]]:
     if match := _UNDECLARED.fullmatch(text):
-        if not date_format:
+        if date_format == "refused":
             wrong = [Wrong("undeclared_date", _undeclared(text, here))]
             return None, wrong if _TIME.search(match[5]) else [*wrong, _without_time(text, here)]
         spelled = _day_first(match, date_format)
@@ -80,7 +80,7 @@ def _read(text: str, zone: ZoneInfo, date_format: DateFormat, here: datetime) ->
             return None, [_without_time(text, here)]
         if spelled == text:
             return None, [Wrong("time", error.message)]
-        order = f" as {date_format}" if date_format else ""
+        order = f" as {date_format}" if date_format != "refused" else ""
         return None, [Wrong("time", f"The time {one_line(text, 60)!r} cannot be read{order}. {_write(here)}")]
     return _moment(found, zone, text)
 

@@ -52,7 +52,7 @@ class ReadingOptions:
     """
 
     time_zone: str = ""
-    date_format: DateFormat = ""
+    date_format: DateFormat = "refused"
     campaign: str = ""
 
 
