@@ -26,10 +26,11 @@ class LivePosts:
     Args:
         form: The campaign's.
         posts: What is to be sent.
+        note: What is to be said of all of them.
     """
 
-    def __init__(self, form: CampaignForm, posts: Sequence[PlannedPost]) -> None:
-        self._form, self._posts = form, posts
+    def __init__(self, form: CampaignForm, posts: Sequence[PlannedPost], note: str = "") -> None:
+        self._form, self._posts, self._note = form, posts, note
         self._carried: dict[int, Carried] = {}
         self._shown_at = 0.0
         if posts:
@@ -62,7 +63,8 @@ class LivePosts:
             "": [words.get(place, "to be sent") for place in places],
         }
         more = len(self._posts) - len(places)
-        lines = [f"# {plain_text(self._form.name)}", "", f"{summary}. {zone_shown()}", "", *table(columns)]
+        head = f"{summary}. {zone_shown()} {self._note}".strip()
+        lines = [f"# {plain_text(self._form.name)}", "", head, "", *table(columns)]
         show_live([*lines, *(["", f"And {more} more."] if more else [])], f"Sending: {summary}.")
 
 

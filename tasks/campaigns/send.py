@@ -9,7 +9,9 @@ from reelflow.campaigns.carrying_out import CLAIMED, SENDERS, Carried, Carrier
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan
+from reelflow.campaigns.report import room_note
 from reelflow.errors import PartFailed, ReelflowError
+from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
@@ -40,7 +42,9 @@ def send_campaign(
     checked.problems += problems  # a slot may have been taken since the check
     if leave_out_moved(checked, posts):
         posts, _ = placer.place(checked.right_drafts(), dry_run=False)
-    live = LivePosts(form, posts)
+    if note := room_note(checked, REQUESTS_PER_HOUR[taisly.plan]):
+        get_run_logger().info("%s", note)
+    live = LivePosts(form, posts, note)
     with SharedConfirmation(ledger, enough=CLAIMED - SENDERS) as confirm, taisly.get_rate_limited(ledger) as client:
         carried = Carrier(
             client,

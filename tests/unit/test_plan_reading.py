@@ -389,7 +389,7 @@ def test_values_of_a_wrong_type_are_problems(read: Any) -> None:
         (0, "", "unknown_column"),
         (1, "video", "wrong_type"), (1, "caption", "wrong_type"), (1, "accounts", "wrong_type"),
         (1, "time zone", "wrong_type"), (1, "when", "wrong_type"), (1, "preview second", "preview_second"),
-        (2, "refused", "wrong_type"),
+        (2, "", "wrong_type"),
         (3, "caption x", "wrong_type"), (3, "accounts", "wrong_type"), (3, "preview second", "preview_second"),
         (3, "campaign id", "wrong_type"),
         (4, "video", "column_twice"), (4, "preview second", "preview_second"),
