@@ -6,22 +6,23 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
-from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
+from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
 from deployments.progress import progress, without_bars
 from reelflow.campaigns.approval import GivenAnswer
-from reelflow.campaigns.check import check_alone
+from reelflow.campaigns.check import check_alone, no_progress
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
 from reelflow.campaigns.posts import PlannedPost
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import TROUBLE, CampaignReport
-from reelflow.campaigns.writing import template, write_problems
+from reelflow.campaigns.writing import save_wrong_rows, template
 from reelflow.errors import InputError
 from reelflow.time_zones import shown
 from reelflow.wording import count, one_line
@@ -30,14 +31,7 @@ PlanFile = Annotated[
     str,
     Parameter(help="A folder with videos, a CSV, JSON or YAML file, or the http(s) address of such a file."),
 ]
-To = Annotated[
-    list[str] | None,
-    Parameter(
-        negative="",
-        help="Where to post what names no accounts of its own: a name or ID of an account, a platform with only one "
-        "account, or 'all'. Repeat the option for several accounts.",
-    ),
-]
+To = Annotated[list[str] | None, accounts_option("what names no accounts of its own")]
 Slots = Annotated[
     str,
     Parameter(
@@ -69,13 +63,11 @@ def campaign(
 
     form = read_form(CampaignForm, values | {"plan": whole_path(plan), "accounts": to or []}, names=ELSEWHERE)
     if form.approval and (as_json or not sys.stdin.isatty()):
-        raise InputError("--approval asks in the terminal: leave --json away, and do not redirect the input.")
+        raise InputError("--approval asks in the terminal: omit --json, and do not redirect the input.")
     with asked_by(ask_in_terminal):
-        return run_flow(
+        return run_campaign(
             publish_campaign,
             as_json=as_json,
-            lines=campaign_lines,
-            facts=campaign_facts,
             taisly=load_block(TaislyAccount, block),
             campaign=form,
             slots=load_block(PostingSlots, slots, "--slots") if slots else load_saved(PostingSlots, "main"),
@@ -102,6 +94,11 @@ def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
                 return GivenAnswer(approves=answer.casefold().startswith("y"))
             if answer:
                 return GivenAnswer(approves=True, drop=answer)
+
+
+def run_campaign(flow: Any, *, as_json: bool, **parameters: Any) -> int:
+    """Run a campaign or an inbox to its end and print what became of each row; see `run_flow`."""
+    return run_flow(flow, as_json=as_json, lines=campaign_lines, facts=campaign_facts, **parameters)
 
 
 def campaign_lines(report: Any) -> list[str]:
@@ -138,7 +135,8 @@ def check(
     now, options = datetime.now(UTC), ReadingOptions(time_zone=time_zone, date_format=date_format)
     found = read_plan(whole_path(plan), folder=None, options=options, now=now)
     with progress() as show:
-        found = check_alone(found, now, progress=lambda done, total: show("Videos checked", done, total))
+        tell = no_progress if as_json else partial(show, "Videos checked")
+        found = check_alone(found, now, progress=tell)
     if as_json:
         rows = [{"row": p.number, "column": p.column, "code": p.code, "problem": p.sentence} for p in found.problems]
         print(json.dumps({"ok": not rows, "rows": len(found.rows), "problems": rows}, indent=2, ensure_ascii=False))
@@ -151,12 +149,7 @@ def check(
         print(f"{count(len(found.rows), 'row')}, nothing wrong. Accounts and duplicates are checked by "
               "`reelflow campaign --dry-run`.")  # fmt: skip
         return 0
-    if wrong and found.path is not None:
-        name = "plan" if found.path.is_dir() else found.path.stem
-        folder = found.path if found.path.is_dir() else found.path.parent
-        path = write_problems(found, found.problems, folder / f"{name}.problems.csv")
-        print(f"The wrong rows are in {path}. Mend them there, and use that file as the plan.")
-    print(f"{len(wrong)} of {count(len(found.rows), 'row')} wrong.", file=sys.stderr)
+    print(f"{len(wrong)} of {count(len(found.rows), 'row')} wrong. {save_wrong_rows(found, found.problems)}".rstrip())
     return 1
 
 
@@ -177,7 +170,7 @@ def plan_template(
             print(text if len(files) == 1 else f"{name}\n  {text}", end="")
         return 0
     if taken := [name for name in files if (save / name).exists()]:
-        raise InputError(f"{save / taken[0]} is there already. Nothing was written. Name another folder.")
+        raise InputError(f"{save / taken[0]} already exists. Nothing was written. Name another folder.")
     save.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         # Excel takes a CSV without the mark for its system's encoding.

@@ -6,22 +6,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from deployments.campaign import campaign_facts, campaign_lines
-from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
-from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
+from deployments.campaign import run_campaign
+from deployments.in_terminal import load_block, quieten_run_logs, whole_path
+from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
 from reelflow.campaigns.inbox_form import InboxForm
 
 Folder = Annotated[
     str, Parameter(help="The inbox. A subfolder such as 'TikTok @mara' names the accounts of its videos.")
 ]
-To = Annotated[
-    list[str] | None,
-    Parameter(
-        negative="",
-        help="Where to post the videos that are directly in the folder: a name or ID of an account, a platform with "
-        "only one account, or 'all'. Repeat the option for several accounts.",
-    ),
-]
+To = Annotated[list[str] | None, accounts_option("the videos that are directly in the folder")]
 Slots = Annotated[str, Parameter(help='Name of the saved block "Posting Slots".')]
 ELSEWHERE = {"folder": "FOLDER", "accounts": "--to"}
 """Fields of the form that the command has in another way."""
@@ -43,11 +36,9 @@ def inbox(
     from blocks import PostingSlots, TaislyAccount
     from flows.inbox import publish_inbox
 
-    return run_flow(
+    return run_campaign(
         publish_inbox,
         as_json=as_json,
-        lines=campaign_lines,
-        facts=campaign_facts,
         taisly=load_block(TaislyAccount, block),
         inbox=read_form(InboxForm, values | {"folder": whole_path(folder), "accounts": to or []}, names=ELSEWHERE),
         slots=load_block(PostingSlots, slots, "--slots"),

@@ -19,6 +19,16 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=Fals
 TaislyBlock = Annotated[str, Parameter(help='Name of the saved block "Taisly Account".')]
 HostBlock = Annotated[str, Parameter(help='Name of the saved block "TikMatrix Host".')]
 
+
+def accounts_option(what: str) -> Parameter:
+    """The option --to of a command that publishes more than one video; `what` goes there."""
+    return Parameter(
+        negative="",
+        help=f"Where to post {what}: a name or ID of an account, a platform with only one account, or 'all'. Repeat "
+        "the option for several accounts.",
+    )
+
+
 Command = Callable[..., int]
 F = TypeVar("F", bound=BaseModel)
 

@@ -13,8 +13,9 @@ from reelflow.campaigns.form import CampaignForm
 from tasks.campaigns.approve import approve_campaign
 from tasks.campaigns.cancel import conclude_cancelled_campaign
 from tasks.campaigns.check import check_campaign, is_blocked, read_campaign
-from tasks.campaigns.report import campaign_run_name, final_state, report_campaign, report_check
+from tasks.campaigns.report import final_state, report_campaign, report_check
 from tasks.campaigns.send import send_campaign, watch_campaign
+from tasks.campaigns.wording import campaign_run_name
 from tasks.late import skip_if_late
 from tasks.step import flow
 

@@ -14,17 +14,17 @@ from tasks.campaigns.cancel import conclude_cancelled_campaign
 from tasks.campaigns.inbox import (
     check_inbox,
     file_inbox,
-    inbox_run_name,
     inbox_state,
     look_into_inbox,
     nothing_new,
     send_inbox,
 )
 from tasks.campaigns.report import final_state, report_check
+from tasks.campaigns.wording import campaign_run_name
 from tasks.step import flow
 
 
-@flow(name="publish-inbox", flow_run_name=inbox_run_name, on_cancellation=[conclude_cancelled_campaign])
+@flow(name="publish-inbox", flow_run_name=campaign_run_name, on_cancellation=[conclude_cancelled_campaign])
 def publish_inbox(taisly: TaislyAccount, inbox: InboxForm, slots: PostingSlots) -> State[Any]:
     """Publish the new videos of a folder, each exactly once, in the next posting slots of its accounts.
 

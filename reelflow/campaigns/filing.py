@@ -40,7 +40,7 @@ class Fate(StrEnum):
     DONE = DONE
     REJECTED = REJECTED
     STAYS = "stays"
-    """It needs a person, or a service that is away: the next run tries again."""
+    """It needs a person, or a service that cannot be reached: the next run tries again."""
     LATER = "later"
     """Nothing is wrong: the next run takes it."""
 

@@ -5,7 +5,7 @@
     form ──────────────────────── documents ──────────┘
 
 What keeps the whole plan from being read is an InputError. What is wrong with its columns or with a row is a problem in
-the plan, beside all others: people fix a plan once, not once for each mistake.
+the plan, beside all others: people correct a plan once, not once for each mistake.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ PUBLISHED, SCHEDULED, OPEN, FAILED, REFUSED, UNCONFIRMED = (
     "published", "scheduled", "open", "failed", "refused", "unconfirmed",
 )  # fmt: skip
 NOT_SENT, SKIPPED, WRONG, CANCELLED, WOULD_SEND = "not sent", "skipped", "wrong", "cancelled", "ready"
-HELD = "held"
+HELD = "on hold"
 WORST_FIRST = (
     WRONG, FAILED, REFUSED, UNCONFIRMED, HELD, NOT_SENT, OPEN, PUBLISHED, SCHEDULED, WOULD_SEND, CANCELLED, SKIPPED,
 )  # fmt: skip

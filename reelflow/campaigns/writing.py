@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,8 @@ from reelflow.written_files import neutral_cell, replace_file
 
 Kind = Literal["csv", "json", "yaml", "folder"]
 """In which a plan may be written."""
+_OURS = re.compile(r"\.problems(-\d+)?$")
+"""How the name of a file with wrong rows ends, without its ending."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]], delimiter: str = ",") -> str:
@@ -58,11 +61,35 @@ def write_csv(path: Path, text: str) -> None:
     replace_file(path, text, "utf-8-sig")
 
 
+def place_beside(plan: Plan) -> Path | None:
+    """What the names of the files about a plan begin with; None if it is no file of this machine."""
+    if plan.path is None:
+        return None
+    return plan.path / "plan" if plan.path.is_dir() else plan.path.with_suffix("")
+
+
+def save_wrong_rows(plan: Plan, problems: Sequence[RowProblem]) -> str:
+    """Write the wrong rows beside their plan; returns the sentence that says where.
+
+    Empty if no row is wrong, or the plan is no file of this machine. Rows that are still wrong in such a file get the
+    next number.
+
+    Raises:
+        InputError: they cannot be written there.
+    """
+    place = place_beside(plan)
+    if place is None or not any(problem.number for problem in problems):
+        return ""
+    name = _OURS.sub("", place.name)
+    path = write_problems(plan, problems, place.with_name(f"{name}.problems.csv"))
+    return f"The wrong rows are in {path}. Fix them there, and use that file as the plan."
+
+
 def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> Path:
     """Write the wrong rows of a plan as a CSV: as they were, with their number and what is wrong. Returns where.
 
-    Mended, it is a plan of its own: `read_plan` takes it as it is. A problem of the whole plan has a line with nothing
-    else, which is read as a blank one. A file that is there already may be half mended: it is never written over, and
+    Fixed, it is a plan of its own: `read_plan` takes it as it is. A problem of the whole plan has a line with nothing
+    else, which is read as a blank one. A file that already exists may be half fixed: it is never written over, and
     the new one gets a number.
 
     Raises:

@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks import PostingSlots, TaislyAccount
@@ -50,13 +49,6 @@ AGAIN = (
 """What to do about a video whose post has failed."""
 LATER = "Looked at again by the next run, since its file may still be being written."
 TWICE = "Looked at again by the next run, since the same video is in the inbox twice."
-
-
-def inbox_run_name() -> str:
-    """A name for the runs of an inbox: "inbox", "check inbox"."""
-    given = flow_run.parameters["inbox"]
-    form = given if isinstance(given, InboxForm) else InboxForm(**given)
-    return f"{'check ' if form.dry_run else ''}{form.name}"
 
 
 @step("look into {form.name}", retry=Retry.READ)

@@ -1,12 +1,10 @@
 """Report a campaign: as an artifact of the run, as files beside its plan, and as the run's state."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks import TaislyAccount
@@ -35,7 +33,7 @@ from reelflow.campaigns.report import (
     wrong_with_all,
 )
 from reelflow.campaigns.rows import Plan
-from reelflow.campaigns.writing import csv_text, write_csv, write_problems
+from reelflow.campaigns.writing import csv_text, place_beside, save_wrong_rows, write_csv
 from reelflow.errors import CampaignFailed, InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
@@ -51,13 +49,6 @@ MOST_LINES = 300
 """Lines of the report; the CSV has all of them."""
 CAPTION_SHOWN = 60
 """Characters of a caption in the report."""
-
-
-def campaign_run_name() -> str:
-    """A name for the runs of a campaign: "week-48", "check week-48"."""
-    given = flow_run.parameters["campaign"]
-    form = given if isinstance(given, CampaignForm) else CampaignForm(**given)
-    return f"{'check ' if form.dry_run else ''}{form.name}"
 
 
 @step("report {form.name}", retry=Retry.LEDGER)
@@ -160,28 +151,16 @@ def what_comes(report: CampaignReport) -> list[str]:
 
 def _write_files(plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine], *, with_results: bool) -> list[str]:
     """Write the wrong rows, and what became of all rows, beside the plan; what is to be said of it."""
-    place = _place_of(plan)
-    if place is None:
-        return []
-    notes = []
+    notes: list[str] = []
     try:
-        if checked.wrong_rows - {0}:
-            path = write_problems(plan, checked.problems, place.with_name(f"{place.name}.problems.csv"))
-            notes.append(f"The wrong rows are in {path}. Fix them there, and use that file as the plan.")
-        if with_results:
+        notes += filter(None, [save_wrong_rows(plan, checked.problems)])
+        if with_results and (place := place_beside(plan)):
             path = place.with_name(f"{place.name}.results.csv")
             write_csv(path, csv_text(*_results(lines)))
             notes.append(f"The results are in {path}.")
     except (InputError, OSError) as error:
         get_run_logger().warning("The files beside the plan could not be written: %s", error)
     return notes
-
-
-def _place_of(plan: Plan) -> Path | None:
-    """What the names of the files begin with; None if the plan is not a file of this machine."""
-    if plan.path is None:
-        return None
-    return plan.path / "plan" if plan.path.is_dir() else plan.path.with_suffix("")
 
 
 def _results(lines: Sequence[CampaignLine]) -> tuple[list[str], list[list[str]]]:

@@ -4,10 +4,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 
+from prefect.runtime import flow_run
+
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.inbox_form import InboxForm
 from reelflow.time_zones import shown_locally, shown_zone
 
 MOST_WARNINGS = 50
 """Lines of a report about what is sent all the same."""
+
+
+def campaign_run_name() -> str:
+    """A name for the runs of a campaign or of an inbox: "week-48", "check inbox"."""
+    given = flow_run.parameters
+    name, kind = ("inbox", InboxForm) if "inbox" in given else ("campaign", CampaignForm)
+    form = kind.model_validate(given[name])
+    return f"{'check ' if form.dry_run else ''}{form.name}"
 
 
 def time_shown(moment: datetime | None) -> str:

@@ -104,7 +104,7 @@ def _page(week: Week, tasks: TaskCounts, most: int, posters: int) -> list[str]:
 
 
 def _waiting(week: Week, most: int) -> list[str]:
-    """What a person must decide or mend, and how."""
+    """What a person must decide or fix, and how."""
     if not (week.questions or week.unconfirmed or week.failed):
         return []
     lines = ["## Waiting for you", ""]

@@ -60,14 +60,14 @@ def test_an_account_that_fails_holds_its_own_queue_and_goes_on_when_released(
     third = _campaign(taisly, videos, 4, 5)
     released = _campaign(taisly, videos, 4, 5, to="Instagram, YouTube", release_accounts=["Instagram"])
 
-    held = [line for line in _report(second).lines if line.outcome == "held"]
+    held = [line for line in _report(second).lines if line.outcome == "on hold"]
     assert [alarm.kind for alarm in _alarms(first)] == ["post", "post", "post", "hold"]
     assert _alarms(second, third, released) == []
     assert (second.name, third.name, released.name) == ("Partly failed", "Failed", "Completed")
     assert _outcomes(second) == [
-        (1, "Instagram", "held"),
+        (1, "Instagram", "on hold"),
         (1, "YouTube", "published"),
-        (2, "Instagram", "held"),
+        (2, "Instagram", "on hold"),
         (2, "YouTube", "published"),
     ]
     assert held[0].detail == (

@@ -412,7 +412,7 @@ def test_a_scheduled_post_that_fails_days_later_counts(
 def test_a_post_that_is_out_at_an_account_on_hold_is_reported_as_it_is(
     taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
 ) -> None:
-    """Another run has sent it in the meantime: it is not held, and is not sent again."""
+    """Another run has sent it in the meantime: it is not on hold, and is not sent again."""
     first, second = (Campaign(taisly, *rows_of(videos, 4)) for _ in range(2))
     checked = second.check()
     first.send()

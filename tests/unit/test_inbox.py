@@ -238,7 +238,7 @@ def test_a_caption_that_cannot_be_read_is_a_problem_of_its_row(inbox: Path) -> N
     [
         ([], ["scheduled", "published", "open", "unconfirmed"], Fate.DONE),
         ([], ["scheduled", "not sent"], Fate.STAYS),
-        ([], ["scheduled", "held"], Fate.STAYS),
+        ([], ["scheduled", "on hold"], Fate.STAYS),
         ([], ["scheduled", "failed"], Fate.REJECTED),
         ([], ["refused"], Fate.REJECTED),
         ([], [], Fate.STAYS),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.commands import reelflow
 
 from reelflow.campaigns.reading import ReadingOptions, plan_of_rows, read_plan
 from reelflow.campaigns.rows import NOW, Plan, RowProblem
-from reelflow.campaigns.writing import Kind, csv_text, template, write_problems
+from reelflow.campaigns.writing import Kind, csv_text, save_wrong_rows, template, write_problems
 from reelflow.errors import InputError
 from reelflow.written_files import neutral_cell, plain_cell
 
@@ -55,7 +58,7 @@ def test_only_the_wrong_rows_come_back_with_what_is_wrong(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_the_wrong_rows_load_again_once_they_are_mended(tmp_path: Path) -> None:
+def test_the_wrong_rows_load_again_once_they_are_fixed(tmp_path: Path) -> None:
     """What the file has beside the plan's columns says nothing, and it may be written over and over."""
     problems = tmp_path / "plan.problems.csv"
     plan = _read(_file(tmp_path / "plan.csv", "video,when,caption\na.mp4,2026-11-27,-20 % today\nb.mp4,now,x\n"))
@@ -67,10 +70,10 @@ def test_the_wrong_rows_load_again_once_they_are_mended(tmp_path: Path) -> None:
     write_problems(still, still.problems, problems)
     _file(problems, problems.read_text("utf-8-sig").replace("2026-11-27", "2026-11-27 18:00", 1))
 
-    mended = _read(problems)
-    assert mended.problems == ()
-    assert (mended.rows[0].caption, mended.rows[0].when) == ("-20 % today", datetime(2026, 11, 27, 17, tzinfo=UTC))
-    assert mended.rows[0].video == plan.rows[0].video
+    fixed = _read(problems)
+    assert fixed.problems == ()
+    assert (fixed.rows[0].caption, fixed.rows[0].when) == ("-20 % today", datetime(2026, 11, 27, 17, tzinfo=UTC))
+    assert fixed.rows[0].video == plan.rows[0].video
 
 
 def test_a_problem_of_the_plan_has_a_line_of_its_own(tmp_path: Path) -> None:
@@ -191,15 +194,50 @@ def test_a_template_is_a_plan(tmp_path: Path, kind: Kind) -> None:
         assert len(plan.rows) == 3
 
 
-def test_a_file_that_may_be_half_mended_is_not_written_over(tmp_path: Path) -> None:
+def test_a_file_that_may_be_half_fixed_is_not_written_over(tmp_path: Path) -> None:
     """Checking the plan again writes a second file, unless it would be the same."""
     plan = plan_of_rows([{"video": "a.mp4", "when": "soon"}], "plan", options=OPTIONS, now=TODAY)
     first = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
     same = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
-    first.write_text("mended by hand", "utf-8")
+    first.write_text("fixed by hand", "utf-8")
 
     other = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
 
     assert (first, same) == (tmp_path / "plan.problems.csv", first)
     assert other == tmp_path / "plan.problems-2.csv"
-    assert first.read_text("utf-8") == "mended by hand"
+    assert first.read_text("utf-8") == "fixed by hand"
+
+
+def test_rows_that_are_still_wrong_get_the_next_number(tmp_path: Path) -> None:
+    """Not a name that grows each time; the plan's own mistakes have no row, and need no file."""
+    (tmp_path / "week.csv").write_text("video,when\na.mp4,soon\n", "utf-8")
+    plan = _read(tmp_path / "week.csv")
+    whole = [RowProblem(0, "accounts", "accounts", "No connected account matches 'TikTokk'.")]
+
+    said = save_wrong_rows(plan, [*whole, *plan.problems])
+    first = tmp_path / "week.problems.csv"
+    first.write_text(first.read_text("utf-8-sig").replace("soon", "later"), "utf-8")
+    still = _read(first)
+    save_wrong_rows(still, still.problems)
+    second = tmp_path / "week.problems-2.csv"
+    second.write_text(second.read_text("utf-8-sig").replace("later", "then"), "utf-8")
+    again = _read(second)
+    save_wrong_rows(again, again.problems)
+
+    assert f"The wrong rows are in {first}." in said
+    assert save_wrong_rows(plan, whole) == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "week.csv", "week.problems-2.csv", "week.problems-3.csv", "week.problems.csv",
+    ]  # fmt: skip
+
+
+def test_a_check_says_everything_on_standard_output(tmp_path: Path, clip: Callable[[str], Path]) -> None:
+    """How many rows are wrong, too, so that it is in a file that it was sent to; for programs, nothing else."""
+    (tmp_path / "week.csv").write_text(f"video,when\n{clip('small.mp4')},soon\n", "utf-8")
+
+    said = reelflow("plan", "check", str(tmp_path / "week.csv"))
+    document = reelflow("plan", "check", str(tmp_path / "week.csv"), "--json")
+
+    assert (said.returncode, "1 of 1 row wrong. The wrong rows are in " in said.stdout) == (1, True)
+    assert "wrong" not in said.stderr
+    assert (json.loads(document.stdout)["ok"], document.stderr) == (False, "")
