@@ -4,22 +4,17 @@ v2 has 690 pixels for it beside its own columns, and puts 28 above and below eac
 and a poster below the time, so that the text beside it begins at its top.
 """
 
-import base64
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from reelflow.records.approvals import OpenQuestion
 from reelflow.records.phone_states import TaskState
-from reelflow.records.posts import Outcome
 from reelflow.tikmatrix.scripts import JOBS
 from reelflow.time_zones import shown
 from reelflow.upkeep.week import (
-    MOST_ACCOUNTS,
     MOST_FAILED,
     MOST_LISTED,
     MOST_UNCONFIRMED,
@@ -29,15 +24,24 @@ from reelflow.upkeep.week import (
     Week,
     counted,
     describe_counts,
-    is_alarming,
     local_time,
     nearest,
 )
-from reelflow.video.kept_poster import kept_poster
-from reelflow.wording import count, one_line
+from reelflow.wording import count
 from tasks.alarm_messages import ADVICE
-from tasks.artifacts import link, plain_text, table
+from tasks.artifacts import plain_text, table
 from tasks.phones import wording as phones_wording
+from tasks.upkeep.week_cells import (
+    BLANK,
+    code_cell,
+    day_shown,
+    name_cell,
+    outcomes_cell,
+    post_cell,
+    posters_of,
+    reasons_cell,
+    run_link,
+)
 
 MOST_BYTES = 900_000
 """Of the page. The server stores two copies, and the UI loads it whole."""
@@ -50,17 +54,6 @@ MOST_ROWS = 30
 DAYS_OF_A_TABLE = 7
 MOST_TABLES = 4
 """Of posts by day and account, the nearest to today; a month."""
-LONGEST_CAPTION, LONGEST_REASON, LONGEST_NAME, LONGEST_LINK = 120, 160, 60, 300
-"""Characters."""
-POSTER_WIDTH = 45
-"""Pixels on the page; the picture has half as many again, for sharp screens."""
-CHANGED_SECONDS = 300.0
-"""By so much may the clock of a network drive be ahead, before its video counts as changed since it was posted."""
-RUN = "../../runs/flow-run/"
-"""The way to a run from every page of the UI that shows an artifact, in both UIs and under any address."""
-BLANK = "\N{NO-BREAK SPACE}"
-"""Within a name or a date: v2 breaks lines of a table wherever it can."""
-_ID = re.compile(r"[0-9a-fA-F-]{36}")
 
 TaskCounts = Sequence[tuple[str, str, str, int]]
 """Phone tasks: (host, script, state, how many)."""
@@ -71,7 +64,7 @@ def summarize_week(week: Week) -> str:
     waits = Counter({word: week.counts[word] for word in ("failed", "refused", "not sent")})
     waits["unconfirmed"] = sum(len(entry.outcomes) for entry in week.unconfirmed)
     told = counted(sum(len(day.entries) for day in week.days), week.counts)
-    days = f"{_day(week.first)} to {_day(week.last)}".replace(BLANK, " ")
+    days = f"{day_shown(week.first)} to {day_shown(week.last)}".replace(BLANK, " ")
     told_waits = [describe_counts(waits)] if waits.total() else []
     if week.questions:
         told_waits.insert(0, f"{count(sum(q.posts for q in week.questions), 'post')} to approve")
@@ -130,32 +123,23 @@ def _questions(questions: Sequence[OpenQuestion]) -> list[str]:
         "Posts": [str(question.posts) for question in rows],
         "First due": [shown(question.first) if question.first else "at once" for question in rows],
         "Asked": [shown(question.asked_at) for question in rows],
-        "Run": [_run(question.flow_run) for question in rows],
+        "Run": [run_link(question.flow_run) for question in rows],
     }
     return [*table(columns), "", *_and_more(len(questions) - len(rows))]
 
 
 def _waiting_table(entries: Sequence[Entry], most: int, *, with_ids: bool) -> list[str]:
     rows = entries[:most]
-    ids = [f"<br>{_code(entry.send.id)}" if with_ids else "" for entry in rows]
+    ids = [f"<br>{code_cell(entry.send.id)}" if with_ids else "" for entry in rows]
     columns = {
-        "When": [f"{_day(local_time(entry.at).date())}<br>{local_time(entry.at):%H:%M}" for entry in rows],
+        "When": [f"{day_shown(local_time(entry.at).date())}<br>{local_time(entry.at):%H:%M}" for entry in rows],
         f"Video{' and send ID' if with_ids else ''}": [
-            _name(e.send.file_name) + i for e, i in zip(rows, ids, strict=True)
+            name_cell(e.send.file_name) + i for e, i in zip(rows, ids, strict=True)
         ],
-        "Where and why": [_reasons(entry) for entry in rows],
-        "Run": [_run(entry.send.flow_run) for entry in rows],
+        "Where and why": [reasons_cell(entry) for entry in rows],
+        "Run": [run_link(entry.send.flow_run) for entry in rows],
     }
     return [*table(columns), "", *_and_more(len(entries) - most)]
-
-
-def _reasons(entry: Entry) -> str:
-    """A line for each reason, with its accounts."""
-    found: dict[str, list[str]] = {}
-    for outcome in entry.outcomes:
-        found.setdefault(one_line(outcome.detail, LONGEST_REASON), []).append(_name(outcome.account.label))
-    lines = [f"{_listed(who)}{f': {plain_text(why)}' if why else ''}" for why, who in found.items()]
-    return "<br>".join(_with_more(lines))
 
 
 def _accounts(week: Week) -> list[str]:
@@ -182,26 +166,21 @@ def _accounts(week: Week) -> list[str]:
         if left:
             all_ = Counter({d.date: d.counts.total() for d in days})
             numbers[_others(left)] = all_ - sum(numbers.values(), Counter[date]())
-        title = f"{_day(days[0].date)} to {_day(days[-1].date)}" if len(days) > 1 else _day(days[0].date)
+        title = " to ".join(dict.fromkeys([day_shown(days[0].date), day_shown(days[-1].date)]))
         is_open = len(rows) * len(parts) <= MOST_ROWS
-        columns = {d.date: _day(d.date).replace(BLANK, "<br>", 1) for d in days}
+        columns = {d.date: day_shown(d.date).replace(BLANK, "<br>", 1) for d in days}
         lines += _foldable(f"<b>{title}</b>", _numbers(numbers, columns), is_open=is_open)
     return lines
 
 
 def _numbers(rows: Mapping[str, Counter[Any]], titles: Mapping[Any, str]) -> list[str]:
     """A table of numbers, with a row for all; rows and columns without any are omitted."""
-    shown_rows = [(_name(label), row) for label, row in rows.items() if row.total()]
+    shown_rows = [(name_cell(label), row) for label, row in rows.items() if row.total()]
     total = sum((row for _, row in shown_rows), Counter[Any]())
     shown_rows += [("**All**", total)] if len(shown_rows) > 1 else []
     columns = {"Account": [name for name, _ in shown_rows], "Posts": [str(row.total()) for _, row in shown_rows]}
     columns |= {title: [str(row[key] or "·") for _, row in shown_rows] for key, title in titles.items() if total[key]}
     return table(columns)
-
-
-def _foldable(title: str, lines: Sequence[str], *, is_open: bool) -> list[str]:
-    """Lines that a click on their title shows or hides; the title is HTML."""
-    return [f"<details{' open' if is_open else ''}><summary>{title}</summary>", "", *lines, "", "</details>", ""]
 
 
 def _parts(week: Week) -> list[list[Day]]:
@@ -221,11 +200,11 @@ def _days(week: Week, most: int, posters: int) -> list[str]:
     """Today and what comes, then the past days, the latest first; days far away are folded."""
     listed = week.listed(most)
     flat = [entry for entries in listed.values() for entry in entries]
-    pictures = _pictures(nearest(flat, week.now, posters))
+    pictures = posters_of(nearest(flat, week.now, posters))
     opened = _opened(week, listed)
     ahead = [day for day in week.days if day.date >= week.today]
     past = [day for day in week.days if day.date < week.today][::-1]
-    lines, later = list[str](), [f"{count(week.later, 'more post')} scheduled after {_day(week.last)}.", ""]
+    lines, later = list[str](), [f"{count(week.later, 'more post')} scheduled after {day_shown(week.last)}.", ""]
     for title, days, more in (("## Today and ahead", ahead, later if week.later else []), ("## Past days", past, [])):
         if days or more:
             lines += [title, ""]
@@ -248,88 +227,28 @@ def _opened(week: Week, listed: Mapping[date, Sequence[Entry]]) -> set[date]:
 
 def _of_day(week: Week, day: Day, entries: Sequence[Entry], pictures: Mapping[str, str], *, is_open: bool) -> list[str]:
     named = {0: "Today, ", 1: "Tomorrow, ", -1: "Yesterday, "}.get((day.date - week.today).days, "")
-    title = f"<b>{named}{_day(day.date)}</b>: {counted(len(day.entries), day.counts)}"
+    title = f"<b>{named}{day_shown(day.date)}</b>: {counted(len(day.entries), day.counts)}"
     columns = {
         "Time": [f"{local_time(e.at):%H:%M}{pictures.get(e.send.id, '')}" for e in entries],
-        "Post": [_post(e) for e in entries],
-        "Outcome": [_outcomes(e) for e in entries],
-        "Run": [_run(e.send.flow_run) for e in entries],
+        "Post": [post_cell(e) for e in entries],
+        "Outcome": [outcomes_cell(e) for e in entries],
+        "Run": [run_link(e.send.flow_run) for e in entries],
     }
     lines = [*table(columns), "", *_and_more(len(day.entries) - len(entries))]
     return _foldable(title, lines, is_open=is_open)
-
-
-def _post(entry: Entry) -> str:
-    caption = plain_text(one_line(entry.send.caption, LONGEST_CAPTION))
-    parts = [f"**{_name(entry.send.file_name)}**", caption]
-    if entry.is_scheduled and entry.send.history_id:
-        parts.append(f"History ID {_code(entry.send.history_id)}")
-    return "<br>".join(filter(None, parts))
-
-
-def _outcomes(entry: Entry) -> str:
-    """A line for each outcome, with its accounts as links to the post, and the reason where it is one to look at."""
-    lines = []
-    for word, outcomes in entry.by_word().items():
-        if is_alarming(word):
-            lines.append(f"**{word}**: {_reasons(entry.only(outcomes))}")
-        else:
-            lines.append(f"{word}: {_listed(map(_account, outcomes))}")
-    return "<br>".join(lines)
-
-
-def _account(outcome: Outcome) -> str:
-    if outcome.link and len(outcome.link) <= LONGEST_LINK:
-        return link(outcome.link, one_line(outcome.account.label, LONGEST_NAME)).replace(" ", BLANK)
-    return _name(outcome.account.label)
-
-
-def _with_more(texts: Iterable[str]) -> list[str]:
-    found = list(texts)
-    return found[:MOST_ACCOUNTS] + ([f"{len(found) - MOST_ACCOUNTS} more"] if len(found) > MOST_ACCOUNTS else [])
-
-
-def _listed(accounts: Iterable[str]) -> str:
-    """Two on a line: v1 breaks no line of a table."""
-    found = _with_more(accounts)
-    return ",<br>".join(", ".join(found[n : n + 2]) for n in range(0, len(found), 2))
 
 
 def _and_more(number: int, where: str = "") -> list[str]:
     return [f"… and {count(number, 'more post')}{where}", ""] if number > 0 else []
 
 
+def _foldable(title: str, lines: Sequence[str], *, is_open: bool) -> list[str]:
+    """Lines that a click on their title shows or hides; the title is HTML."""
+    return [f"<details{' open' if is_open else ''}><summary>{title}</summary>", "", *lines, "", "</details>", ""]
+
+
 def _others(number: int) -> str:
     return count(number, "other account")
-
-
-def _pictures(entries: Sequence[Entry]) -> dict[str, str]:
-    """The posters of those posts, by send; a video that several posts share is read once."""
-    found = dict[str, str]()
-    for entry in entries:
-        send = entry.send
-        before = (send.sealed_at or send.claimed_at) + CHANGED_SECONDS
-        if jpeg := kept_poster(Path(send.file), sha256=send.sha256, changed_before=before):
-            data = base64.b64encode(jpeg).decode()
-            found[send.id] = f'<br><img src="data:image/jpeg;base64,{data}" width="{POSTER_WIDTH}">'
-    return found
-
-
-def _run(run: str | None) -> str:
-    run = run or ""
-    return f"[run]({RUN}{run})" if _ID.fullmatch(run) else ""
-
-
-def _name(text: str) -> str:
-    return plain_text(one_line(text, LONGEST_NAME)).replace(" ", BLANK)
-
-
-def _code(text: str) -> str:
-    return f"`{re.sub('[`|<>]', '', one_line(text, LONGEST_NAME))}`"
-
-
-def _day(day: date) -> str:
-    return f"{day:%a}{BLANK}{day.day}{BLANK}{day:%b}"
 
 
 def _tasks(tasks: TaskCounts) -> list[str]:
