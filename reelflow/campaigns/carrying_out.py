@@ -82,7 +82,7 @@ class Carrier:
         grace: As for `send_post`.
         confirm: Called before each upload, and once before it waits for its turn: whether the ledger may be used.
         progress: Called with how many of how many posts are sent.
-        on_carried: Called with the place of each post in the order given, and what became of it.
+        on_carried: Called with the place of each post in the order given, and what became of it, or of a part of it.
     """
 
     taisly: RateLimitedTaisly
@@ -104,10 +104,11 @@ class Carrier:
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
         """Send posts, the first ones first; the result of each, in the same order.
 
+        A post has several results if its accounts got different slots once the one that they had in common passed.
         Never raises for what one post meets. If the ledger cannot be used, the key is refused, or Taisly cannot be
         reached for long, the rest is left unsent; if an account gets on hold, the rest is sent to the others only.
         """
-        found: dict[int, Carried] = {}
+        found: dict[int, list[Carried]] = {}
         self._at_once = min(CLAIMED, len(posts))
         pool = ThreadPoolExecutor(CLAIMED, thread_name_prefix="reelflow-send")
         try:
@@ -116,57 +117,67 @@ class Carrier:
             }
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
-                self.on_carried(futures[future], future.result())
+                for carried in future.result():
+                    self.on_carried(futures[future], carried)
                 self.progress(len(found), len(posts))
         except BaseException:  # the run is being ended: what has not begun must not begin
             self._stopped = "The run was ended."
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        return [found[place] for place in range(len(posts))]
+        return [carried for place in range(len(posts)) for carried in found[place]]
 
-    def _carry(self, place: int, post: PlannedPost) -> Carried:
+    def _carry(self, place: int, post: PlannedPost) -> list[Carried]:
         held, settled = list[Hold](), frozenset[str]()
         while post.request.accounts:
             try:
-                return replace(self._try(place, post, settled), held=tuple(held))
+                first, *parts = self._try(place, post, settled)
+                return [replace(first, held=(*first.held, *held)), *parts]
             except OnHold as error:
                 try:
                     wanted = {a.id for a in self.taisly.ledger.claimable(post.request, service=self.taisly.service)}
                 except LedgerUnavailable as gone:
-                    return replace(self._failed(post, gone, stops=True), held=tuple(held))
+                    return [replace(self._failed(post, gone, stops=True), held=tuple(held))]
                 held += [hold for hold in error.holds if hold.account.id in wanted]
                 settled |= {hold.account.id for hold in error.holds} - wanted  # sent before: only reported
                 post = self._without(post, error.holds, wanted)
-        return Carried(post, held=tuple(held))
+        return [Carried(post, held=tuple(held))]
 
-    def _try(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
+    def _try(self, place: int, post: PlannedPost, settled: frozenset[str]) -> list[Carried]:
         moves = MOVES
         while not self._stopped:
             try:
-                return self._send(place, post, settled)
+                return [self._send(place, post, settled)]
             except TimePassed as error:
                 if not post.slots:
-                    return self._failed(post, error)
+                    return [self._failed(post, error)]
                 if not moves:
                     break
                 moves -= 1
                 try:
-                    post = self.placer.move(post)
-                except ReelflowError as no_slot:
-                    return self._failed(post, no_slot)
+                    parts = self.placer.move(post)
+                except ReelflowError as gone:
+                    return [self._failed(post, gone)]
+                if len(parts) > 1:
+                    return [each for part, why in parts for each in self._carry_part(place, part, why)]
+                [(post, no_slot)] = parts
+                if no_slot:
+                    return [self._failed(post, no_slot)]
                 log.info("%s: its slot has passed; moved to %s.", _name(post), shown(post.request.scheduled_for or 0))
             except NothingSent as error:
                 if isinstance(error, Busy) or not self._wait_for_service():
-                    return self._failed(post, error, stops=not isinstance(error, Busy))
+                    return [self._failed(post, error, stops=not isinstance(error, Busy))]
             except (LedgerUnavailable, NotAllowed) as error:
-                return self._failed(post, error, stops=True)
+                return [self._failed(post, error, stops=True)]
             except Stopped:
                 break
             except ReelflowError as error:
-                return self._failed(post, error)
+                return [self._failed(post, error)]
         passed = "Its slot passed again and again before it could be sent. Start the run again."
-        return Carried(post, failure=self._stopped or passed)
+        return [Carried(post, failure=self._stopped or passed)]
+
+    def _carry_part(self, place: int, part: PlannedPost, no_slot: ReelflowError | None) -> list[Carried]:
+        return [self._failed(part, no_slot)] if no_slot else self._carry(place, part)
 
     def _send(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
         def wait_for_turn() -> None:

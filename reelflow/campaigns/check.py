@@ -16,7 +16,7 @@ from reelflow.campaigns.placing import Placer
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped, problem_of
 from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
-from reelflow.campaigns.together import check_together, time_to_send, twice_sentence
+from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
 from reelflow.errors import InputError
 from reelflow.posts.accounts import caption_limit, check_caption
 from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
@@ -80,11 +80,12 @@ class Checker:
         drafts = [draft for row in plan.rows for draft in self._drafts(row, videos, accounts)]
         records = self.taisly.ledger.sends_of_videos(self.taisly.service, {d.video.sha256 for d in drafts})
         kept = self.taisly.ledger.reservations(self.taisly.service, {d.video.sha256 for d in drafts})
-        already = Already(records, kept, self.form, self.taisly.ledger.now())
+        already = Already(drafts, records, kept, self.form, self.taisly.ledger.now())
         left = [again for draft in drafts if (again := already.to_send(draft, found)) is not None]
         left = without_held(self._without_passed(left, found, now), held, found)
         going_to = {draft.account.id for draft in left}
-        taken = self.taisly.ledger.taken_moments(self.taisly.service, going_to, self.placer.others)
+        own = posts_of_plan(drafts, left, found.known)
+        taken = self.taisly.ledger.taken_moments(self.taisly.service, going_to, self.placer.others, leave_out=own)
         apart = self.form.minutes_apart * 60
         self._problems += check_together(left, taken, seconds_apart=apart, now=now.timestamp())
         found.drafts = left

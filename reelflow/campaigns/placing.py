@@ -9,12 +9,12 @@ from typing import Literal
 
 from reelflow.campaigns.posts import Draft, PlannedPost, problem_of
 from reelflow.campaigns.rows import RowProblem
-from reelflow.campaigns.slots import SlotBook, next_free
+from reelflow.campaigns.slots import SlotBook, SlotSearch
 from reelflow.errors import InputError, NoSlot
 from reelflow.ledger import Ledger
 from reelflow.posts.looking_back import found_post
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.records.campaigns import SlotRequest, Taken
+from reelflow.records.campaigns import RowPost, SlotRequest, Taken
 from reelflow.records.posts import Account, PostRequest
 from reelflow.time_zones import DAY
 
@@ -24,6 +24,9 @@ MARGIN_SECONDS = 15.0
 """How far ahead a time must still be when an upload begins. What passes meanwhile is Taisly's to decide."""
 HORIZON = timedelta(days=61)
 """How far ahead Taisly's history is read for posts that take slots: as far as slots are given, and a day."""
+
+_Slot = tuple[datetime | InputError, str, SlotRequest]
+"""A moment, or why there is none; what is to be said of it; and for what."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Placer:
         options: For the posts.
         flow_run: Id for the record.
         may_move: Whether a post may take another slot once its own has passed; not if it was approved for that one.
+        seconds_apart: How far slots are at least from posts of the same plan that have times of their own.
     """
 
     ledger: Ledger
@@ -58,6 +62,8 @@ class Placer:
     options: PostOptions = field(default_factory=PostOptions)
     flow_run: str | None = None
     may_move: bool = True
+    seconds_apart: float = 0.0
+    _fixed: list[RowPost] = field(default_factory=list, init=False, repr=False)
 
     def place(self, drafts: Sequence[Draft], *, dry_run: bool) -> tuple[list[PlannedPost], list[RowProblem]]:
         """The posts for these drafts, the earliest first; and what has no slot.
@@ -72,7 +78,8 @@ class Placer:
             return _posts([_Placed(d, d.when) for d in drafts if d.when is not None], self.options), problems
         groups = list(_groups(wanting, self.same_time))
         fixed = [_Placed(d, d.when) for d in drafts if d.when is not None]
-        found = self._reserve([_slot_request(group) for group in groups], _with_fixed(self.others, fixed), dry_run)
+        self._fixed = [placed.draft.post for placed in fixed]
+        found = self._reserve([_slot_request(group) for group in groups], dry_run)
         placed, problems = list(fixed), list[RowProblem]()
         for group, (at, note, request) in zip(groups, found, strict=True):
             if isinstance(at, InputError):
@@ -82,54 +89,69 @@ class Placer:
                 placed += [_Placed(draft, at, request, note) for draft in group]
         return _posts(placed, self.options), problems
 
-    def move(self, post: PlannedPost) -> PlannedPost:
+    def move(self, post: PlannedPost) -> list[tuple[PlannedPost, InputError | None]]:
         """The same post in its next slot, since the one that it had has passed.
 
-        Raises:
-            InputError: none is free, or it may not move.
+        Several if its accounts have slots of their own that only were at the same moment. Each comes with None; or, in
+        its old slot, with the reason why it has no other: none is free, or it may not move.
         """
         if not self.may_move:
-            raise InputError(
-                "Its slot passed before it was sent, and its approval has ended with it. Start the campaign again."
-            )
+            ended = "Its slot passed before it was sent, and its approval has ended with it. Start the campaign again."
+            return [(post, InputError(ended))]
         mine = {account.id for account in post.request.accounts}  # others of the row may have been sent in time
-        slots = tuple(replace(s, accounts=tuple(a for a in s.accounts if a.id in mine)) for s in post.slots)
-        first, *_ = self._reserve([_together(slots)], self.others, dry_run=False)
-        at, note, slot = first
-        if isinstance(at, InputError):
-            raise at
-        return PlannedPost(post.number, post.request.model_copy(update={"scheduled_for": at}), (slot,), note)
+        slots = [replace(s, accounts=tuple(a for a in s.accounts if a.id in mine)) for s in post.slots]
+        found: dict[datetime | str, list[_Slot]] = {}
+        for each in self._reserve([slot for slot in slots if slot.accounts], dry_run=False):
+            found.setdefault(each[0] if isinstance(each[0], datetime) else str(each[0]), []).append(each)
+        return [_moved(post, its) for its in found.values()]
 
-    def _reserve(
-        self, requests: list[SlotRequest], others: Taken, dry_run: bool
-    ) -> list[tuple[datetime | InputError, str, SlotRequest]]:
-        notes: dict[float, str] = {}
-        book = self.book
+    def _reserve(self, requests: list[SlotRequest], dry_run: bool) -> list[_Slot]:
+        now, book = self.ledger.now(), self.book
         assert book is not None  # noqa: S101 - only posts of a book have slots
+        earliest = now + LEAD_SECONDS
+        fixed: dict[str, list[float]] = {}
+        for post in self._fixed:
+            fixed.setdefault(post.account_id, []).append(post.at or now)
+        search = SlotSearch(
+            book, datetime.fromtimestamp(earliest, UTC), seconds_apart=self.seconds_apart,
+            fixed={account: sorted(moments) for account, moments in fixed.items()},
+        )  # fmt: skip
 
-        def choose(request: SlotRequest, taken: Taken, earliest: float) -> float:
-            moment = next_free(book, request.accounts, taken, datetime.fromtimestamp(earliest, UTC))
-            if moment.is_moved:
-                notes[moment.at.timestamp()] = (
-                    f"{moment.wanted:%H:%M} does not exist on this day, since the clocks go forward"
-                )
-            return moment.at.timestamp()
+        def choose(request: SlotRequest, taken: Taken, _earliest: float) -> float:
+            return search.next_free(request.accounts, taken).at.timestamp()
 
         found = self.ledger.reserve(
             self.service,
             requests,
             choose,
-            earliest=self.ledger.now() + LEAD_SECONDS,
+            earliest=earliest,
             margin=MARGIN_SECONDS,
-            others=others,
+            others=self.others,
+            fixed=self._fixed,
             flow_run=self.flow_run,
             dry_run=dry_run,
         )
-        return [
-            (at if isinstance(at, InputError) else datetime.fromtimestamp(at, UTC),
-             "" if isinstance(at, InputError) else notes.get(at, ""), request)
-            for at, request in zip(found, requests, strict=True)
-        ]  # fmt: skip
+        placed: list[_Slot] = []
+        for at, request in zip(found, requests, strict=True):
+            if isinstance(at, InputError):
+                placed.append((at, "", request))
+                continue
+            moment = datetime.fromtimestamp(at, UTC)
+            skipped = search.skipped_time(request.accounts, moment)
+            note = f"{skipped:%H:%M} does not exist on this day, since the clocks go forward" if skipped else ""
+            placed.append((moment, note, request))
+        return placed
+
+
+def _moved(post: PlannedPost, its: Sequence[_Slot]) -> tuple[PlannedPost, InputError | None]:
+    """The part of a post whose accounts got one moment; or none, for one reason."""
+    at, slots = its[0][0], tuple(slot for _, _, slot in its)
+    accounts = [account for account in post.request.accounts if any(account in slot.accounts for slot in slots)]
+    error, changes = None, {"accounts": accounts, "scheduled_for": at}
+    if isinstance(at, InputError):
+        error, changes = at, {"accounts": accounts}
+    note = next((note for _, note, _ in its if note), "")
+    return PlannedPost(post.number, post.request.model_copy(update=changes), slots, note), error
 
 
 @dataclass(frozen=True)
@@ -179,22 +201,6 @@ def _slot_request(group: Sequence[Draft]) -> SlotRequest:
         accounts=tuple(draft.account for draft in group),
         repeat=first.repeat,
     )
-
-
-def _together(slots: Sequence[SlotRequest]) -> SlotRequest:
-    """One request for slots that happen to be at the same moment: their accounts have one post."""
-    accounts = tuple(account for slot in slots for account in slot.accounts)
-    captions = {account: caption for slot in slots for account, caption in slot.captions.items()}
-    return replace(slots[0], accounts=accounts, captions=captions)
-
-
-def _with_fixed(others: Taken, fixed: Sequence[_Placed]) -> Taken:
-    """What is taken, with the posts of this plan that have a time of their own."""
-    taken = {account: list(moments) for account, moments in others.items()}
-    for placed in fixed:
-        if placed.moment is not None:
-            taken.setdefault(placed.draft.account.id, []).append(placed.moment.timestamp())
-    return {account: sorted(moments) for account, moments in taken.items()}
 
 
 def _posts(placed: Sequence[_Placed], options: PostOptions) -> list[PlannedPost]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from reelflow.campaigns.rows import PlanRow, RowProblem
 from reelflow.errors import InputError
-from reelflow.records.campaigns import SlotRequest, Taken
+from reelflow.records.campaigns import RowPost, SlotRequest, Taken
 from reelflow.records.holds import Hold
 from reelflow.records.posts import Account, Outcome, PostRequest, Send, Video
 
@@ -33,6 +33,12 @@ class Draft:
     caption: str
     when: datetime | Literal["now"] | None
     repeat: int = 0
+
+    @property
+    def post(self) -> RowPost:
+        """What the ledger knows it by."""
+        at = self.when.timestamp() if isinstance(self.when, datetime) else None if self.when is None else 0.0
+        return RowPost(self.row.campaign, self.video.sha256, self.account.id, self.repeat, at)
 
 
 @dataclass(frozen=True)

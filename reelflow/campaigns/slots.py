@@ -125,29 +125,79 @@ def slots_after(book: SlotBook, account: Account, after: datetime, *, days: int 
     return (slot.moment for slot in _slots(book, [account], after, days))
 
 
-def next_free(
-    book: SlotBook, accounts: Sequence[Account], taken: Mapping[str, Sequence[float]], after: datetime
-) -> Moment:
-    """The first moment that is a slot of every one of `accounts`, and free for each.
+class SlotSearch:
+    """Finds slots for many posts, one after another, while nothing that is taken becomes free.
+
+    Each search goes on where the last one for the same accounts ended, so a long plan looks at each slot once.
 
     Args:
         book: The posting slots.
-        accounts: One, or several that post at the same moment.
-        taken: When each account posts already, in Unix seconds, sorted, by its id: it is searched by halves.
-        after: With a time zone; the slot is later than this.
-
-    Raises:
-        NoSlot: there is none within `HORIZON_DAYS`; it says why.
+        after: With a time zone; each slot is later than this.
+        fixed: When accounts have posts to which slots keep a distance, in Unix seconds, sorted, by the account's id.
+        seconds_apart: That distance.
     """
-    _require_rules(book, accounts)
-    posts = [taken.get(account.id, ()) for account in accounts]
-    for slot in _slots(book, accounts, after, HORIZON_DAYS):
-        for each in posts:  # `all(...)` takes twice as long, and a long plan asks this half a million times
-            if not _is_free(book, slot, each):
-                break
-        else:
-            return slot.moment
-    raise _none_free(book, accounts, after)
+
+    def __init__(
+        self, book: SlotBook, after: datetime, *, fixed: Mapping[str, Sequence[float]] | None = None,
+        seconds_apart: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._book, self._after = book, after
+        self._fixed, self._apart = fixed or {}, seconds_apart
+        self._searches: dict[tuple[str, ...], _Search] = {}
+
+    def next_free(self, accounts: Sequence[Account], taken: Mapping[str, Sequence[float]]) -> Moment:
+        """The first moment that is a slot of every one of `accounts`, and free for each.
+
+        Args:
+            accounts: One, or several that post at the same moment.
+            taken: When each account posts already, in Unix seconds, sorted, by its id: it is searched by halves.
+
+        Raises:
+            NoSlot: there is none within `HORIZON_DAYS`; it says why.
+        """
+        key = tuple(account.id for account in accounts)
+        search = self._searches.get(key) or self._searches.setdefault(key, self._begin(accounts))
+        posts = [taken.get(account.id, ()) for account in accounts]
+        while search.slot is not None:
+            for each in posts:  # `all(...)` takes twice as long
+                if not _is_free(self._book, search.slot, each):
+                    break
+            else:
+                return search.slot.moment
+            search.slot = next(search.left, None)
+        search.error = search.error or _none_free(self._book, accounts, self._after)
+        raise NoSlot(str(search.error), reason=search.error.reason, account_ids=search.error.account_ids)
+
+    def skipped_time(self, accounts: Sequence[Account], at: datetime) -> datetime | None:
+        """The local time that the clocks skip and whose slot is at `at`; None if that is no such slot of `accounts`."""
+        before = at - _MINUTE
+        if before.astimezone(self._book.zone).utcoffset() == at.astimezone(self._book.zone).utcoffset():
+            return None
+        slot = next(_slots(self._book, accounts, before, days=1), None)
+        return slot.moment.wanted if slot and slot.moment.at == at and slot.moment.is_moved else None
+
+    def _begin(self, accounts: Sequence[Account]) -> _Search:
+        try:
+            _require_rules(self._book, accounts)
+        except NoSlot as error:
+            return _Search(iter(()), None, error)
+        fixed = [self._fixed.get(account.id, ()) for account in accounts]
+        slots = _slots(self._book, accounts, self._after, HORIZON_DAYS)
+        left = (slot for slot in slots if not any(self._is_close(slot, moments) for moments in fixed))
+        return _Search(left, next(left, None))
+
+    def _is_close(self, slot: _Slot, moments: Sequence[float]) -> bool:
+        place = bisect_left(moments, slot.seconds)
+        return any(abs(at - slot.seconds) < self._apart for at in moments[max(0, place - 1) : place + 1])
+
+
+@dataclass
+class _Search:
+    """The slots that some accounts have in common from `slot` on; None once there are no more, or none at all."""
+
+    left: Iterator[_Slot]
+    slot: _Slot | None
+    error: NoSlot | None = None
 
 
 def _slots(book: SlotBook, accounts: Sequence[Account], after: datetime, days: int) -> Iterator[_Slot]:

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from reelflow.campaigns.posts import Draft, problem_of
+from reelflow.campaigns.posts import Draft, Known, problem_of
 from reelflow.campaigns.rows import NOW, RowProblem
-from reelflow.records.campaigns import Taken
+from reelflow.records.campaigns import RowPost, Taken
 from reelflow.records.duplicates import SAME_LENGTH, are_alike
 from reelflow.time_zones import shown
 from reelflow.wording import duration
@@ -21,7 +21,7 @@ def check_together(drafts: Sequence[Draft], taken: Taken, *, seconds_apart: floa
 
     Args:
         drafts: Of the whole plan.
-        taken: When the accounts have other posts.
+        taken: When the accounts have other posts; without those of `posts_of_plan`.
         seconds_apart: How far apart two posts of one account are at least; 0 if that is not checked.
         now: Unix seconds.
     """
@@ -35,6 +35,26 @@ def check_together(drafts: Sequence[Draft], taken: Taken, *, seconds_apart: floa
             timed.sort(key=lambda each: (each[0], each[1].row.number))
             found += [*_close(timed, seconds_apart), *_close_to_others(timed, taken, seconds_apart)]
     return _one_a_row(found)
+
+
+def posts_of_plan(drafts: Sequence[Draft], left: Sequence[Draft], known: Sequence[Known]) -> list[RowPost]:
+    """What on record is not compared with the fixed times of a plan, since it is of the plan itself.
+
+    What is to be sent may have been tried before, or have a slot. A slot is never too close: neither one that a row
+    has, nor one in which it was sent.
+
+    Args:
+        drafts: Of the whole plan.
+        left: Those of them that are to be sent.
+        known: What of it was sent.
+    """
+    sends = {(each.number, each.outcome.account.id): each.send for each in known}
+    slots = [
+        draft.post._replace(repeat=send.repeat, at=send.scheduled_ms / 1000)
+        for draft in drafts
+        if draft.when is None and (send := sends.get((draft.row.number, draft.account.id)))
+    ]
+    return [*(draft.post for draft in left), *slots]
 
 
 def _twice(drafts: Sequence[Draft]) -> Iterator[RowProblem]:

@@ -15,10 +15,10 @@ from reelflow.ledger.post_rows import destination_row, outcome_of, post_key, sen
 from reelflow.ledger.posts import PostLedger
 from reelflow.ledger.schema import KEY, destinations, sends
 from reelflow.ledger.sends import SendLedger
-from reelflow.ledger.statements import CHANGE_SEND, EARLIER, NEW_SEND, SAME_LENGTH_SENDS
+from reelflow.ledger.statements import CHANGE_SEND, EARLIER, EARLIER_TRIES, NEW_SEND, SAME_LENGTH_SENDS
 from reelflow.records.duplicates import Duplicate, Verdict, are_alike, duplicate_of
 from reelflow.records.post_states import BEING_SENT, PostState, is_held, may_be_claimed
-from reelflow.records.posts import Account, Claim, Outcome, PostRequest, Send, Video
+from reelflow.records.posts import SENT_AGAIN, Account, Claim, Outcome, PostRequest, Send, Video
 
 
 class DuplicateFound(Exception):
@@ -105,8 +105,11 @@ class ClaimLedger(PostLedger, SendLedger):
     def _earlier(
         self, connection: Connection, request: PostRequest, service: str, accounts: Sequence[Account], now: float
     ) -> list[tuple[Send, Outcome]]:
-        """Other sends to these accounts that may be of the same video. None if it is sent again on purpose."""
-        if request.repeat or not accounts:
+        """Other sends to these accounts that may be of the same video. None if it is sent again on purpose.
+
+        What a campaign sends again since it failed is compared only with itself: its caption may have been changed.
+        """
+        if 0 < request.repeat < SENT_AGAIN or not accounts:
             return []
         since = now - request.duplicate_seconds
         wanted = {
@@ -115,8 +118,11 @@ class ClaimLedger(PostLedger, SendLedger):
             "since": since,
             "since_ms": since * 1000,
         }
-        alike = _alike(connection, request.video, wanted)
-        rows = connection.execute(EARLIER, {**wanted, "alike": alike}).mappings()
+        if request.repeat:
+            rows = connection.execute(EARLIER_TRIES, wanted).mappings()
+        else:
+            alike = _alike(connection, request.video, wanted)
+            rows = connection.execute(EARLIER, {**wanted, "alike": alike}).mappings()
         return [(send_of(row), outcome_of(row)) for row in rows]
 
     @staticmethod

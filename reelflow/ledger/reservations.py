@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.errors import InputError
 from reelflow.ledger.database import in_parts, refuse_if_moved
-from reelflow.ledger.schema import RESERVED, destinations, reservations, sends
+from reelflow.ledger.schema import reservations
 from reelflow.ledger.sends import SendLedger
-from reelflow.records.campaigns import Choose, Reservation, SlotRequest, Taken, caption_fingerprint
-from reelflow.records.post_states import NOT_OUT, PostState, may_be_claimed
+from reelflow.ledger.taken import post_of, sent_at, taken_moments, used_moments
+from reelflow.records.campaigns import Choose, Reservation, RowPost, SlotRequest, Taken, caption_fingerprint
 from reelflow.records.posts import Account
-from reelflow.time_zones import DAY
-
-
-class _Key(NamedTuple):
-    """What a post at one account is known by, apart from its time."""
-
-    sha256: str
-    account_id: str
-    caption_sha256: str
-    repeat: int
 
 
 class ReservationLedger(SendLedger):
@@ -40,12 +30,13 @@ class ReservationLedger(SendLedger):
         earliest: float,
         margin: float = 0.0,
         others: Taken | None = None,
+        fixed: Collection[RowPost] = (),
         flow_run: str | None = None,
         dry_run: bool = False,
     ) -> list[float | InputError]:
         """A slot for each post, all in one transaction; the same one as before for a post that has one.
 
-        A post whose slot has passed before it was sent, or that is certainly not out, takes a new one.
+        A post whose slot has passed before it was sent, or that was refused or cancelled, takes a new one.
 
         Args:
             service: The posts' service.
@@ -54,6 +45,7 @@ class ReservationLedger(SendLedger):
             earliest: Unix seconds; slots are later.
             margin: Seconds by which a slot that a post has must be ahead; if it is not, it counts as passed.
             others: What else the accounts have, which this ledger does not know.
+            fixed: Posts that are to be sent at times of their own. Slots that they had before are given up.
             flow_run: Id of the run that they belong to from now on.
             dry_run: Whether to look only.
 
@@ -63,21 +55,20 @@ class ReservationLedger(SendLedger):
         Raises:
             LedgerUnavailable: the ledger was replaced.
         """
-        if not requests:
+        if not requests and not fixed:
             return []
         found: list[float | InputError] = []
-        with self.transaction() as connection:
-            self._one_at_a_time(connection)
+        with self.reading() if dry_run else self.transaction() as connection:
+            if not dry_run:
+                self._one_at_a_time(connection)
             refuse_if_moved(connection, self.place)
-            now = self.now()
-            states = _states(connection, service, {r.sha256 for r in requests}, now)
-            kept = {
-                (row["campaign"], _key_of(row)): row["at"]
-                for row in _rows(connection, service, {r.sha256 for r in requests})
-            }
-            taken = _taken(connection, service, {a.id for r in requests for a in r.accounts}, now, others or {})
+            now, accounts = self.now(), {a.id for r in requests for a in r.accounts}
+            videos = {r.sha256 for r in requests} | {post.sha256 for post in fixed}
+            slots = _Slots(connection, service, videos, now, now + margin, flow_run)
+            slots.give_up(fixed)
+            taken = taken_moments(connection, service, accounts, now, others or {}, add=fixed, leave_out=slots.given_up)
             for request in requests:
-                at = _kept(request, kept, states, now + margin)
+                at = slots.of(request)
                 if at is None:
                     try:
                         at = choose(request, taken, earliest)
@@ -86,15 +77,26 @@ class ReservationLedger(SendLedger):
                         continue
                     for account in request.accounts:
                         insort(taken[account.id], at)
-                if not dry_run:  # also a slot that it has: it is this run's now
-                    self._store(connection, service, request, at, flow_run, now)
+                slots.keep(request, at)
                 found.append(at)
+            if not dry_run:
+                self._store(connection, service, slots, now)
         return found
 
-    def taken_moments(self, service: str, account_ids: set[str], others: Taken) -> Taken:
-        """When these accounts have posts, from a day ago on: sent, scheduled, reserved, or in `others`."""
+    def taken_moments(
+        self, service: str, account_ids: set[str], others: Taken, *, leave_out: Collection[RowPost] = ()
+    ) -> Taken:
+        """When these accounts have posts, from a day ago on: sent, scheduled, reserved, or in `others`.
+
+        Args:
+            service: The posts' service.
+            account_ids: Whose.
+            others: What else they have, which this ledger does not know.
+            leave_out: Posts that do not count, such as those of the plan that is compared with the rest: neither what
+                is on record for them at their fixed time, nor the slots that they have.
+        """
         with self.reading() as connection:
-            return _taken(connection, service, account_ids, self.now(), others)
+            return taken_moments(connection, service, account_ids, self.now(), others, leave_out=leave_out)
 
     def reservations(self, service: str, sha256s: Iterable[str]) -> list[Reservation]:
         """The slots that are kept for these videos, those that have passed included."""
@@ -138,30 +140,85 @@ class ReservationLedger(SendLedger):
                     .values(caption_sha256=caption_sha256)
                 )
 
-    def _store(
-        self, connection: Connection, service: str, request: SlotRequest, at: float, flow_run: str | None, now: float
+    def _store(self, connection: Connection, service: str, slots: _Slots, now: float) -> None:
+        if slots.old_rows:
+            delete = reservations.delete().where(reservations.c.id == sa.bindparam("old"))
+            connection.execute(delete, [{"old": row} for row in slots.old_rows])
+        values = [
+            {
+                "service": service,
+                "campaign": request.campaign,
+                "sha256": request.sha256,
+                "account_id": account.id,
+                "caption_sha256": caption_fingerprint(request.captions[account.id]),
+                "repeat": request.repeat,
+                "platform": account.platform,
+                "name": account.name,
+                "file": request.file,
+                "at": at,
+                "flow_run": slots.flow_run,
+                "made_at": now,
+            }
+            for request, account, at in slots.new.values()
+        ]
+        if values:
+            connection.execute(reservations.insert(), values)
+
+
+class _Slots:
+    """The slots of some videos while others are reserved."""
+
+    def __init__(
+        self, connection: Connection, service: str, videos: set[str], now: float, passed: float, flow_run: str | None
     ) -> None:
-        for account in request.accounts:
-            fresh = self.insert(reservations).values(
-                service=service,
-                campaign=request.campaign,
-                sha256=request.sha256,
-                account_id=account.id,
-                caption_sha256=caption_fingerprint(request.captions[account.id]),
-                repeat=request.repeat,
-                platform=account.platform,
-                name=account.name,
-                file=request.file,
-                at=at,
-                flow_run=flow_run,
-                made_at=now,
-            )
-            changed = {"at": at, "flow_run": flow_run, "made_at": now}
-            connection.execute(fresh.on_conflict_do_update(index_elements=list(RESERVED), set_=changed))
+        self._now, self._passed, self.flow_run = now, passed, flow_run
+        self._is_used = used_moments(connection, service, videos, now)
+        self._rows: dict[RowPost, list[Any]] = {}
+        for row in _rows(connection, service, videos):
+            self._rows.setdefault(post_of(row), []).append(row)
+        self._at: dict[RowPost, float] = {post: rows[-1]["at"] for post, rows in self._rows.items()}
+        self.new: dict[RowPost, tuple[SlotRequest, Account, float]] = {}
+        self.old_rows: list[int] = []
+        self.given_up: set[RowPost] = set()
+
+    def of(self, request: SlotRequest) -> float | None:
+        """The moment that a post has; None if it has none, or needs another one."""
+        moments = {self._moment(post) for post in _posts_of(request)}
+        return moments.pop() if len(moments) == 1 else None
+
+    def _moment(self, post: RowPost) -> float | None:
+        at = self._at.get(post)
+        if at is None:
+            return None
+        is_used = self._is_used.get(sent_at(post, at))
+        if is_used is False or (is_used is None and at <= self._passed):
+            return None  # cancelled or refused; or passed before it was sent
+        return at
+
+    def keep(self, request: SlotRequest, at: float) -> None:
+        """Remember what has to be stored for a post that has this moment: nothing if it had it before, in this run."""
+        for post, account in zip(_posts_of(request), request.accounts, strict=True):
+            wanted = (at, caption_fingerprint(request.captions[account.id]), self.flow_run)
+            rows = self._rows.get(post, [])
+            if [(row["at"], row["caption_sha256"], row["flow_run"]) for row in rows] == [wanted]:
+                continue
+            if post not in self.new:
+                self.old_rows += [row["id"] for row in rows]
+            self._at[post], self.new[post] = at, (request, account, at)
+
+    def give_up(self, fixed: Collection[RowPost]) -> None:
+        """Let others have the slots of posts that have a fixed time by now, unless they were sent in them."""
+        for post in fixed:
+            slot = post._replace(at=None)
+            at = self._at.get(slot)
+            if at is None or at <= self._now or self._is_used.get(sent_at(slot, at)):
+                continue
+            self.given_up.add(slot)
+            self.old_rows += [row["id"] for row in self._rows[slot]]
 
 
-def _key_of(row: Any) -> _Key:
-    return _Key(row["sha256"], row["account_id"], row["caption_sha256"], row["repeat"])
+def _posts_of(request: SlotRequest) -> list[RowPost]:
+    return [RowPost(request.campaign, request.sha256, account.id, request.repeat) for account in request.accounts]
 
 
 def _reservation_of(row: Any) -> Reservation:
@@ -176,70 +233,8 @@ def _reservation_of(row: Any) -> Reservation:
 
 
 def _rows(connection: Connection, service: str, sha256s: set[str]) -> Iterator[Any]:
+    """The reservations of these videos, the newest last."""
+    r = reservations.c
     for some in in_parts(sha256s):
-        query = sa.select(reservations).where(reservations.c.service == service, reservations.c.sha256.in_(some))
+        query = sa.select(reservations).where(r.service == service, r.sha256.in_(some)).order_by(r.made_at, r.id)
         yield from connection.execute(query).mappings()
-
-
-def _states(connection: Connection, service: str, sha256s: set[str], now: float) -> dict[tuple[_Key, int], bool]:
-    """Whether a post may be sent again, by its key and time in ms: it is certain that it is not out."""
-    d, found = destinations.c, dict[tuple[_Key, int], bool]()
-    for some in in_parts(sha256s):
-        query = (
-            sa.select(destinations, sends.c.lease_until, sends.c.sealed_at)
-            .join(sends, sends.c.id == d.send_id)
-            .where(d.service == service, d.sha256.in_(some))
-        )
-        for row in connection.execute(query).mappings():
-            found[_key_of(row), row["scheduled_ms"]] = may_be_claimed(
-                PostState(row["state"]), lease_until=row["lease_until"], sealed_at=row["sealed_at"], now=now
-            )
-    return found
-
-
-def _kept(
-    request: SlotRequest,
-    kept: Mapping[tuple[str, _Key], float],
-    states: Mapping[tuple[_Key, int], bool],
-    passed: float,
-) -> float | None:
-    """The moment that a post has, unless it needs another one: what is not later than `passed` has passed."""
-    moments = set[float | None]()
-    for account in request.accounts:
-        caption = caption_fingerprint(request.captions[account.id])
-        key = _Key(request.sha256, account.id, caption, request.repeat)
-        at = kept.get((request.campaign, key))
-        may_be_sent = states.get((key, round(at * 1000))) if at is not None else None
-        if at is not None and (may_be_sent is True or (may_be_sent is None and at <= passed)):
-            at = None  # cancelled or refused; or passed before it was sent
-        moments.add(at)
-    return moments.pop() if len(moments) == 1 else None
-
-
-def _taken(
-    connection: Connection, service: str, account_ids: set[str], now: float, others: Taken
-) -> dict[str, list[float]]:
-    """When these accounts have posts, from a day ago on: sent, scheduled or reserved, each once; sorted."""
-    d, r, since = destinations.c, reservations.c, now - DAY
-    found = {account: {("", "", 0, at) for at in others.get(account, ())} for account in account_ids}
-    gone = set[tuple[_Key, int]]()
-    for some in in_parts(account_ids):
-        sent = (
-            sa.select(destinations, sends.c.sealed_at, sends.c.claimed_at)
-            .join(sends, sends.c.id == d.send_id)
-            .where(d.service == service, d.account_id.in_(some))
-            .where(sa.or_(d.scheduled_ms >= since * 1000, d.changed_at >= since))
-        )
-        for row in connection.execute(sent).mappings():
-            key = _key_of(row)
-            if row["state"] in (*NOT_OUT, PostState.FAILED):
-                gone.add((key, row["scheduled_ms"]))
-                continue
-            at = row["scheduled_ms"] / 1000 or row["sealed_at"] or row["claimed_at"]
-            found[key.account_id].add((key.sha256, key.caption_sha256, key.repeat, at))
-        ahead = sa.select(reservations).where(r.service == service, r.account_id.in_(some), r.at > now)
-        for row in connection.execute(ahead).mappings():
-            key = _key_of(row)
-            if (key, round(row["at"] * 1000)) not in gone:
-                found[key.account_id].add((key.sha256, key.caption_sha256, key.repeat, row["at"]))
-    return {account: sorted(at for *_, at in moments) for account, moments in found.items()}

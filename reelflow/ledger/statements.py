@@ -78,3 +78,10 @@ EARLIER = WITH_SENDS.where(
     *_OTHERS, sa.or_(_D.sha256 == bindparam("sha256"), _D.send_id.in_(bindparam("alike", expanding=True)))
 ).order_by(_D.changed_at.desc())
 """Those of the same file, and those that look alike; the newest first."""
+EARLIER_TRIES = WITH_SENDS.where(
+    *_OTHERS,
+    _D.sha256 == bindparam("sha256"),
+    _D.repeat == bindparam("repeat"),
+    _D.scheduled_ms == bindparam("scheduled_ms"),
+).order_by(_D.changed_at.desc())
+"""Those of the same file, under the same number and for the same time."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reelflow.errors import DuplicatePost
 from reelflow.records.duplicates import Duplicate, Verdict
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import Account
+from reelflow.records.posts import Account, own_repeat
 from reelflow.time_zones import shown
 from reelflow.wording import duration, one_line
 
@@ -67,7 +67,7 @@ def reason_of(refused: Sequence[Duplicate], now: float) -> str:
 
 def next_repeat(refused: Sequence[Duplicate]) -> int:
     """A number with which none of these was sent."""
-    return max(each.send.repeat for each in refused) + 1
+    return max(own_repeat(each.send.repeat) for each in refused) + 1
 
 
 def _is_scheduled(found: Duplicate, now: float) -> bool:

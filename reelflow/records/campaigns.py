@@ -6,8 +6,27 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from reelflow.records.posts import Account, plain_caption
+
+
+class RowPost(NamedTuple):
+    """What a row of a plan wants at one account. It is the same post whatever its caption is by now.
+
+    Attributes:
+        campaign: As in `SlotRequest`.
+        sha256: Of the video.
+        account_id: Where.
+        repeat: As in `PostRequest`.
+        at: Its fixed time, in Unix seconds; 0 for at once, None if it takes a slot.
+    """
+
+    campaign: str
+    sha256: str
+    account_id: str
+    repeat: int
+    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +52,10 @@ class SlotRequest:
 
 @dataclass(frozen=True)
 class Reservation:
-    """A slot that is kept for a post at one account. `at` is in Unix seconds."""
+    """A slot that is kept for a post at one account. `at` is in Unix seconds.
+
+    The caption is the one with which the slot was reserved. It does not tell whose slot it is: see `post`.
+    """
 
     campaign: str
     sha256: str
@@ -41,6 +63,11 @@ class Reservation:
     caption_sha256: str
     repeat: int
     at: float
+
+    @property
+    def post(self) -> RowPost:
+        """What it is kept for."""
+        return RowPost(self.campaign, self.sha256, self.account.id, self.repeat)
 
     @property
     def moment(self) -> datetime:

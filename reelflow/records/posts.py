@@ -18,6 +18,14 @@ EMPTY_CAPTION = (
     "caption: empty (recommended: a text). Taisly's own tools require one, and platforms may show such a post less."
 )
 """Taisly itself takes a post without a caption."""
+SENT_AGAIN = 10_000
+"""What a campaign sends again since it failed has the `repeat` of its row plus a multiple of this: people give smaller
+numbers, so it is never taken for another row's post."""
+
+
+def own_repeat(repeat: int) -> int:
+    """The number that a person gave a post, however often it was sent again since it failed."""
+    return repeat % SENT_AGAIN
 
 
 def file_name(path: str) -> str:
@@ -80,7 +88,7 @@ class PostRequest(BaseModel):
         caption: Its text.
         scheduled_for: When Taisly publishes it; None for at once.
         preview_second: The frame that platforms show as its cover.
-        repeat: 0 for the first time; another number sends the same again on purpose.
+        repeat: 0 for the first time; another number sends the same again on purpose. See `SENT_AGAIN`.
         watch_seconds: How long to wait for outcomes.
         patience: Seconds to wait until it can be sent.
         duplicate_seconds: How far apart the same video may be published to the same account.

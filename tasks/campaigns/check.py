@@ -81,7 +81,16 @@ def get_placer(
     # Posts wait for room in the plan as long as the plan itself makes them wait, and for other runs on top.
     options = PostOptions(form.watch_minutes * 60, PATIENCE + 2 * checked.seconds, taisly.duplicate_seconds)
     book = slots.book if slots else None
-    return Placer(ledger, taisly.service, book, checked.others, form.same_time, options, flow_run.id)
+    return Placer(
+        ledger,
+        taisly.service,
+        book,
+        checked.others,
+        form.same_time,
+        options,
+        flow_run.id,
+        seconds_apart=form.minutes_apart * 60,
+    )
 
 
 def is_blocked(checked: CheckedPlan, form: CampaignForm) -> bool:

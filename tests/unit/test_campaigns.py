@@ -19,7 +19,7 @@ from support.clock import Clock
 from reelflow.campaigns.carrying_out import CLAIMED, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import Checker, check_alone
 from reelflow.campaigns.form import CampaignForm
-from reelflow.campaigns.placing import MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
+from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.rows import NOW, Plan, PlanRow
 from reelflow.campaigns.slot_rules import read_rules
@@ -306,6 +306,46 @@ def test_posts_that_are_too_close_are_named(
     assert codes(checked) == expected
 
 
+def test_a_plan_that_is_run_again_is_not_too_close_to_itself(
+    taisly: RateLimitedTaisly, videos: Videos, clock: Clock
+) -> None:
+    """Its fixed time was tried before, and a slot that another row has is as near as it was when it was chosen."""
+    hour = datetime.fromtimestamp((clock.now // 3600 + 2) * 3600, UTC)
+    fixed = row(1, videos(1), when=hour - timedelta(minutes=10))
+    campaign = Campaign(taisly, fixed, row(2, videos(2)), minutes_apart=60)
+    posts, _ = campaign.placer.place(campaign.check().drafts, dry_run=False)
+    (timed,) = [post.request for post in posts if post.number == 1]
+    taisly.ledger.claim(timed, service=taisly.service, owner="a live run")
+
+    beside_it = campaign.check()
+    clock.now += 60
+    after_it = campaign.check()
+    Campaign(taisly, row(2, videos(2))).send()
+
+    assert codes(beside_it) == codes(after_it) == codes(campaign.check()) == []
+    assert [problem.code for problem in Campaign(taisly, fixed, minutes_apart=60).check().problems] == ["too_close"]
+
+
+def test_accounts_whose_common_slot_passed_are_sent_each_in_its_next(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """They were one post only since their slots were at the same moment."""
+    clock.now = clock.now // 86400 * 86400 + 86400 + 10 * 3600
+    sandbox.set_clock(clock.now - time.time())
+    book = SlotBook(read_rules(["Instagram: daily 12:00, 15:00", "YouTube: daily 12:00, 18:00"]), ZoneInfo("UTC"))
+    campaign = Campaign(taisly, row(1, videos(1), accounts=("Instagram", "YouTube")), book=book)
+    posts, _ = campaign.placer.place(campaign.check().right_drafts(), dry_run=False)
+    clock.now += 2 * 3600
+    sandbox.set_clock(clock.now - time.time())
+
+    carried = Carrier(taisly, campaign.placer).carry_out(posts)
+
+    moments = [each.post.request.scheduled_for for each in carried]
+    assert (len(posts), [each.failure for each in carried]) == (1, ["", ""])
+    assert [f"{moment:%H:%M}" for moment in moments if moment] == ["15:00", "18:00"]
+    assert sorted(post["scheduled"] / 1000 for post in sandbox.posts) == [m.timestamp() for m in moments if m]
+
+
 def test_the_same_video_twice_is_named_unless_it_is_meant(taisly: RateLimitedTaisly, videos: Videos) -> None:
     """For one account only the first is sent: the other row says which one it repeats."""
     rows = [row(1, videos(1)), row(2, videos(1)), row(3, videos(1), repeat=1), row(4, videos(1), accounts=("YouTube",))]
@@ -358,7 +398,7 @@ def test_accounts_can_share_one_moment(taisly: RateLimitedTaisly, videos: Videos
 
 def test_posts_of_taislys_own_history_take_slots(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
     """A post that somebody scheduled in Taisly itself is not joined by one of ours."""
-    at = datetime.fromtimestamp((taisly.ledger.now() // 3600 + 2) * 3600, UTC)
+    at = datetime.fromtimestamp(((taisly.ledger.now() + LEAD_SECONDS) // 3600 + 2) * 3600, UTC)
     sandbox.taisly().create_post(videos(9), [INSTAGRAM.id], "by hand", scheduled=at)
     campaign = Campaign(taisly, row(1, videos(1)), row(2, videos(2)))
 

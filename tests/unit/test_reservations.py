@@ -14,7 +14,7 @@ from support.clock import Clock
 
 from reelflow.errors import InputError, LedgerUnavailable
 from reelflow.ledger import Ledger, replace_ledger
-from reelflow.records.campaigns import SlotRequest, Taken, caption_fingerprint
+from reelflow.records.campaigns import RowPost, SlotRequest, Taken, caption_fingerprint
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, PostRequest
 
@@ -57,12 +57,81 @@ def test_the_same_plan_takes_no_second_slot(ledger: Ledger) -> None:
 
 
 def test_under_another_campaign_it_is_another_post(ledger: Ledger) -> None:
-    """So is another caption, and a number of times that it is sent on purpose."""
+    """So is one that is sent once more on purpose."""
     (first,) = reserve(ledger, wanted("a"))
 
-    later = reserve(ledger, wanted(campaign="spring"), wanted(captions={MARA.id: "two"}), wanted(repeat=1), wanted("a"))
+    later = reserve(ledger, wanted(campaign="spring"), wanted(repeat=1), wanted("a"))
 
-    assert later == [first + HOUR, first + 2 * HOUR, first + 3 * HOUR, first]
+    assert later == [first + HOUR, first + 2 * HOUR, first]
+
+
+def test_a_slot_stays_with_its_post_when_the_caption_changes(ledger: Ledger) -> None:
+    """A typo was corrected: no second slot is taken, and the first is not lost to everybody."""
+    (first,) = reserve(ledger, wanted("a"))
+
+    assert reserve(ledger, wanted(captions={MARA.id: "two"}), wanted("b")) == [first, first + HOUR]
+    assert [kept.caption_sha256 for kept in ledger.reservations(SERVICE, ["a" * 64])] == [caption_fingerprint("two")]
+
+
+def test_a_post_whose_run_died_keeps_its_slot_while_that_is_ahead(ledger: Ledger, clock: Clock, checked: Post) -> None:
+    """It is sent in it by the next run, and nobody else gets it; once it has passed, it takes another."""
+    (first,) = reserve(ledger, _of(checked()))
+    send_id = _scheduled(ledger, checked, at=first, accepted=False)
+    ledger.release_claim(send_id, "Taisly cannot be reached", owner="me")
+
+    assert reserve(ledger, _of(checked()), wanted("b")) == [first, first + HOUR]
+
+    clock.now = first + 1
+    assert reserve(ledger, _of(checked())) == [first + 2 * HOUR]
+
+
+def test_a_claim_that_came_to_nothing_takes_no_time(ledger: Ledger, checked: Post) -> None:
+    """It has no slot; its own plan names its time when it is run again."""
+    send_id = _scheduled(ledger, checked, at=ledger.now() + HOUR, accepted=False)
+    ledger.release_claim(send_id, "not published", owner="me")
+
+    assert ledger.taken_moments(SERVICE, {MARA.id}, {}) == {MARA.id: []}
+
+
+def test_a_plan_is_not_compared_with_its_own_posts(ledger: Ledger, checked: Post) -> None:
+    """Neither with what a live run is sending for it at this moment, nor with a slot that it had."""
+    request = checked()
+    (slot,) = reserve(ledger, _of(request))
+    _scheduled(ledger, checked, at=slot + HOUR, accepted=False)
+    reserve(ledger, wanted("b"))
+    own = RowPost("", request.video.sha256, MARA.id, 0, slot + HOUR)
+
+    assert list(ledger.taken_moments(SERVICE, {MARA.id}, {})[MARA.id]) == [slot, slot + HOUR, slot + 2 * HOUR]
+    assert list(ledger.taken_moments(SERVICE, {MARA.id}, {}, leave_out=[own])[MARA.id]) == [slot + 2 * HOUR]
+
+
+def test_fixed_times_of_the_plan_are_taken_once(ledger: Ledger, checked: Post) -> None:
+    """Whether they were sent by now or not."""
+    at = (ledger.now() // HOUR + 1) * HOUR
+    _scheduled(ledger, checked, at=at)
+    fixed = [RowPost("", checked().video.sha256, MARA.id, 0, at), RowPost("", "b" * 64, MARA.id, 0, at + HOUR)]
+    seen: list[float] = []
+
+    def choose(request: SlotRequest, taken: Taken, earliest: float) -> float:
+        seen.extend(taken[MARA.id])
+        return each_hour(request, taken, earliest)
+
+    assert ledger.reserve(SERVICE, [wanted("c")], choose, earliest=ledger.now(), fixed=fixed) == [at + 2 * HOUR]
+    assert seen == [at, at + HOUR]
+
+
+def test_looking_waits_for_no_writer(ledger_url: str, clock: Clock) -> None:
+    """A check of a long plan does not keep others from sending, nor they it."""
+    with closing(Ledger(ledger_url, clock=clock)) as ledger, closing(Ledger(ledger_url, clock=clock)) as other:
+        other.identity()
+
+        def choose(request: SlotRequest, taken: Taken, earliest: float) -> float:
+            other.release_slots(SERVICE, [])
+            return each_hour(request, taken, earliest)
+
+        (shown,) = ledger.reserve(SERVICE, [wanted()], choose, earliest=clock.now, dry_run=True)
+
+    assert isinstance(shown, float)
 
 
 def test_looking_only_reserves_nothing(ledger: Ledger) -> None:
