@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SENDERS = 4
 """Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
-CLAIMED = 12
+CLAIMED = 24
 """Posts claimed at once, those that are uploaded included: the server is asked once for several of them."""
 MOVES = 5
 """How often a post is moved to its next slot before it is left to the next run."""

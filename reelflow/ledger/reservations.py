@@ -196,11 +196,14 @@ class _Slots:
         return at
 
     def keep(self, request: SlotRequest, at: float) -> None:
-        """Remember what has to be stored for a post that has this moment: nothing if it had it before, in this run."""
+        """Remember what has to be stored for a post that has this moment.
+
+        Of what is stored already, that is the run to which it belongs now, and when it said so last.
+        """
         for post, account in zip(_posts_of(request), request.accounts, strict=True):
-            wanted = (at, caption_fingerprint(request.captions[account.id]), self.flow_run)
+            wanted = (at, caption_fingerprint(request.captions[account.id]))
             rows = self._rows.get(post, [])
-            if [(row["at"], row["caption_sha256"], row["flow_run"]) for row in rows] == [wanted]:
+            if self.flow_run is None and [(row["at"], row["caption_sha256"]) for row in rows] == [wanted]:
                 continue
             if post not in self.new:
                 self.old_rows += [row["id"] for row in rows]
