@@ -45,7 +45,8 @@ def send_campaign(
     if note := room_note(checked, REQUESTS_PER_HOUR[taisly.plan]):
         get_run_logger().info("%s", note)
     live = LivePosts(form, posts, note)
-    with SharedConfirmation(ledger, enough=(CLAIMED - SENDERS) // 2) as confirm, taisly.get_rate_limited(ledger) as client:
+    confirmation = SharedConfirmation(ledger, enough=(CLAIMED - SENDERS) // 2)  # the others are uploaded meanwhile
+    with confirmation as confirm, taisly.get_rate_limited(ledger) as client:
         carried = Carrier(
             client,
             placer,
