@@ -1,8 +1,11 @@
 """`reelflow up`, and a person with a browser: real Chromium, a real Prefect server, the sandbox."""
 
 import contextlib
+import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +172,42 @@ class _Hand:
     def type(self, text: str) -> None:
         self.keys += len(text)
         self._page.keyboard.type(text)
+
+
+COUNT = """for (const [event, key] of [["click", "clicks"], ["keydown", "keys"]]) addEventListener(event, (e) => {
+  if (e.isTrusted) localStorage.setItem(key, Number(localStorage.getItem(key)) + 1) }, true)"""
+"""Counts what a person does on the pages of a tab."""
+
+
+def test_ten_videos_from_a_folder_take_few_clicks_and_keystrokes(
+    up: Any, page: Any, videos: Callable[[int], Path]
+) -> None:
+    """From the list of deployments to the last submitted key; then all ten are scheduled, each in a slot of its own."""
+    folder = up.log.parent / "ten-videos"
+    folder.mkdir()
+    for n in range(10):
+        shutil.copy(videos(50 + n), folder / f"video-{n}.mp4")
+        (folder / f"video-{n}.txt").write_text(f"Number {n} of ten", "utf-8")
+    page.add_init_script(COUNT)
+    page.goto(f"{up.ui}/v2/deployments")
+    page.get_by_role("link", name="03-publish-campaign").first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    sync_api.expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()
+    page.get_by_role("tab", name="Type").first.click()
+    page.locator("textarea").first.click()
+    page.keyboard.type(folder.name)
+    page.get_by_text("Select", exact=True).first.click()
+    page.get_by_role("option", name="Instagram").first.click()
+    page.keyboard.press("Escape")
+    _submit(page)
+    clicks, keys = (int(page.evaluate(f"localStorage.getItem('{key}')")) for key in ("clicks", "keys"))
+
+    until("the run's end", lambda: up.runs("publish-campaign")[0]["state_type"] == "COMPLETED")
+    posts = [post for post in up.sandbox()["posts"] if post["caption"].endswith("of ten")]
+    assert (len(posts), len({post["scheduled"] for post in posts})) == (10, 10)
+    assert clicks <= 12
+    assert keys <= 60
 
 
 def test_wrong_input_is_refused_at_the_field(up: Any, page: Any) -> None:
