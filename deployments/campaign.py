@@ -21,7 +21,7 @@ from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
 from reelflow.campaigns.posts import PlannedPost
 from reelflow.campaigns.reading import ReadingOptions, read_plan
-from reelflow.campaigns.report import TROUBLE, CampaignReport
+from reelflow.campaigns.report import TROUBLE, WOULD_SEND, CampaignReport
 from reelflow.campaigns.writing import save_wrong_rows, template
 from reelflow.errors import InputError
 from reelflow.time_zones import shown
@@ -39,6 +39,8 @@ Slots = Annotated[
         show_default=False,
     ),
 ]
+LONGEST_CAPTION = 100
+"""Characters of a caption that a check shows."""
 ELSEWHERE = {"plan": "PLAN", "accounts": "--to", "rows": "PLAN"}
 """Fields of the form that the command has in another way."""
 
@@ -85,15 +87,23 @@ def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
                 print(f"           {one_line(line, len(line))}")
         print(what)
         while True:
-            try:
-                answer = input("Send them? yes, no, or the rows to drop, such as 3, 5-7: ").strip()
-            except EOFError:  # Ctrl-D
-                print()
-                answer = "no"
-            if answer.casefold() in ("yes", "y", "no", "n"):
-                return GivenAnswer(approves=answer.casefold().startswith("y"))
-            if answer:
+            answer = _input("Send them? yes, no, or the rows to drop, such as 3, 5-7: ")
+            if answer in ("yes", "no"):
+                return GivenAnswer(approves=answer == "yes")
+            if not any(letter.isdigit() for letter in answer):
+                print("Answer yes, no, or numbers of rows.")
+            elif _input(f"Drop {answer}, and send the others? yes or no: ") == "yes":
                 return GivenAnswer(approves=True, drop=answer)
+
+
+def _input(question: str) -> str:
+    """A person's answer; "yes" and "no" as they are, and "no" at the end of the input."""
+    try:
+        answer = input(question).strip()
+    except EOFError:  # Ctrl-D
+        print()
+        return "no"
+    return {"y": "yes", "n": "no"}.get(answer.casefold(), answer.casefold())
 
 
 def run_campaign(flow: Any, *, as_json: bool, **parameters: Any) -> int:
@@ -108,9 +118,11 @@ def campaign_lines(report: Any) -> list[str]:
     lines = []
     for line in report.lines:
         row = f"row {line.number}" if line.number else "plan"
-        at = shown(line.at) if line.at else ""
+        at = shown(line.at) if line.at else "now" if line.outcome == WOULD_SEND else ""
         outcome = line.outcome.upper() if line.outcome in TROUBLE else line.outcome
         lines.append(f"  {row:8} {outcome:11} {line.video:24} {line.account:28} {at:34} {line.link or line.detail}")
+        if report.dry_run and line.caption:
+            lines.append(f"{'':10} {one_line(line.caption, LONGEST_CAPTION)}")
     return [*(line.rstrip() for line in lines), *report.notes]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
+
+from prefect.settings import PREFECT_API_URL
 
 from deployments.in_terminal import print_json, quieten_run_logs
 from deployments.options import AsJson, FormOptions, read_form, with_options_of
@@ -35,7 +38,10 @@ def week(*, as_json: AsJson = False, **values: Any) -> int:
     from tasks.zone import use_server_zone
 
     use_server_zone()
-    found = read_week(open_ledger(), form)
+    ledger = open_ledger()
+    if not PREFECT_API_URL.value():
+        print(f"PREFECT_API_URL is not set, so this is the ledger {ledger.full_place}.", file=sys.stderr)
+    found = read_week(ledger, form)
     files = write_files(form, found)
     if as_json:
         for entry in found.entries:

@@ -15,6 +15,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import DeploymentStatus
 
 from deployments.alarms import ring_test
 from deployments.prefect_api import checked_client, read_block_ids, read_variable
@@ -41,7 +42,7 @@ from deployments.setup.desired import (
     desired_work_pools,
 )
 from deployments.setup.zone import choose_zone
-from deployments.spec import MAIN
+from deployments.spec import MAIN, deployment_specs
 from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
 from reelflow.posts.rate_limited import Plan
@@ -129,6 +130,11 @@ def setup(
     return _setup(options, notify=notify, test=test, serve=serve, yes=yes, dry_run=dry_run)
 
 
+STAYS_SERVED = """
+One process serves the flows of this server now, such as `reelflow up`, and goes on to do so. To use workers instead,
+stop it, wait a minute, and run setup again."""
+
+
 def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool, yes: bool, dry_run: bool) -> int:
     read_zone(options.time_zone or "UTC")
     read_phones(options.phones)
@@ -141,6 +147,8 @@ def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool
                 f"{option} needs a single --phone-pc. Run setup once for each --phone-pc, with its own phones."
             )
         options = replace(options, phone_pcs=phone_pcs)
+        is_served = _is_served(client)
+        serve |= is_served
         automations = desired_automations(find_notification_block(client, notify), serve=serve) if notify else []
         try:
             _apply(client, changes, options, automations, serve=serve, yes=yes)
@@ -151,8 +159,14 @@ def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool
         if test and not dry_run:
             print(ring_test(client))
     if not dry_run:
-        print(_next_steps(options, serve=serve))
+        print(STAYS_SERVED if is_served else _next_steps(options, serve=serve))
     return 0
+
+
+def _is_served(client: SyncPrefectClient) -> bool:
+    """Whether one process serves the flows now, as `reelflow up` does: with work pools, it could not start again."""
+    found = read_actual_state(client, [spec.full_name for spec in deployment_specs()], []).deployments.values()
+    return any(not each.work_pool_name and each.status is DeploymentStatus.READY for each in found)
 
 
 def _apply(

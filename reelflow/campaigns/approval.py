@@ -117,7 +117,7 @@ def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -
         if asked is None:
             found.open.append(draft)
         elif asked.answer is Answer.DROPPED:
-            _skip(found, draft, "Dropped when the campaign was approved.")
+            _skip(found, draft, "You did not approve it.")
         elif asked.until and asked.until <= now:
             why = f"It was not {'sent' if asked.answer else 'approved'} before its time, {shown(asked.until)}."
             _skip(found, draft, f"{why} Start the campaign again to publish it.", is_failure=True)

@@ -89,7 +89,9 @@ class Checker:
         apart = self.form.minutes_apart * 60
         self._problems += check_together(left, taken, seconds_apart=apart, now=now.timestamp())
         found.drafts = left
-        found.posts, unplaced = self.placer.place(left, dry_run=True)
+        without_time = {problem.number for problem in plan.problems if problem.column == "when"}
+        placeable = [draft for draft in left if draft.row.number not in without_time]
+        found.posts, unplaced = self.placer.place(placeable, dry_run=True)
         self._problems += unplaced
         in_history = self.taisly.ledger.found_posts(self.taisly.service)
         for post in found.posts:

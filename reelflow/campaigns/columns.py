@@ -37,6 +37,7 @@ _OTHER_NAMES = {
     CAMPAIGN: ("campaign",),
     REPEAT: ("send again",),
 }
+_PLATFORMS = ("tiktok", "instagram", "youtube", "facebook", "x")
 _BY_NAME = {
     name.replace(" ", ""): column
     for column in COLUMNS
@@ -59,7 +60,8 @@ def column_of(name: str) -> str | None:
     if column := _BY_NAME.get(words.replace(" ", "")):
         return column
     if match := _WITH_PLATFORM.fullmatch(words):
-        return caption_column(match[1] or match[2])
+        column = caption_column(match[1] or match[2])
+        return None if _meant_platform(platform_of(column)) else column
     return words if words in OURS else None
 
 
@@ -141,7 +143,17 @@ def twice(first: str, other: str, column: str) -> str:
     return f"The columns {names} both mean '{column}'; only the first one counts.{more} Delete the other, or join them."
 
 
+def _meant_platform(platform: str) -> str:
+    """The known platform that this one is a misspelling of; "" if it is none. There may be others than the known."""
+    near = get_close_matches(platform, _PLATFORMS, n=1, cutoff=0.75)
+    return near[0] if near and platform not in _PLATFORMS else ""
+
+
 def _unknown(name: str) -> str:
+    words = _BETWEEN.sub(" ", name).strip().casefold()
+    if (match := _WITH_PLATFORM.fullmatch(words)) and (platform := _meant_platform(match[1] or match[2])):
+        hint = f"Did you mean '{caption_column(platform)}'?"
+        return f"The column {one_line(name, MOST_LETTERS)!r} is not known. {hint} Rename it, or delete it."
     near = get_close_matches(_BETWEEN.sub("", name).casefold()[:MOST_LETTERS], _BY_NAME, n=1, cutoff=0.7)
     hint = f"Did you mean '{_BY_NAME[near[0]]}'?" if near else f"There are: {_listed()}."
     return f"The column {one_line(name, MOST_LETTERS)!r} is not known. {hint} Rename it, or delete it."

@@ -21,6 +21,8 @@ ENDING = ".txt"
 """Of a caption's file: cake.txt is for cake.mp4 on every platform, cake.tiktok.txt for TikTok."""
 TEXT_ENDING = ".reelflow.txt"
 """Of the text that says what became of an inbox's video: cake.mp4.reelflow.txt. Never a caption's file."""
+PLANS = frozenset({"plan.csv", "plan.tsv", "plan.json", "plan.yaml", "plan.yml"})
+"""Plans by the names of the templates: who puts one beside its videos means it, and not the bare folder."""
 MOST_CAPTION_BYTES = 100_000
 """Of a caption's file. The longest caption that a platform takes has 2200 characters."""
 T = TypeVar("T")
@@ -33,12 +35,17 @@ def read_folder(folder: Path, name: str) -> tuple[Table, list[RowProblem]]:
     Files that are hidden are not looked at, nor are folders in it.
 
     Raises:
-        InputError: it cannot be read, or has no video or too many.
+        InputError: it cannot be read, has a plan in it, or no video or too many.
     """
     try:
         files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise InputError(f"The folder {name} cannot be read ({one_line(error.strerror or str(error))}).") from None
+    if plans := sorted(path.name for path in files if path.name.casefold() in PLANS):
+        raise InputError(
+            f"The folder {name} has a plan, {plans[0]}, which would not be read. Give that file as the plan; or, "
+            "to post every video of the folder with the captions of its text files, take it out of the folder."
+        )
     endings = Limits().endings
     videos = sorted((path for path in files if path.suffix.lower() in endings), key=lambda path: natural(path.name))
     if not videos:

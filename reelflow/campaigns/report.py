@@ -25,6 +25,7 @@ WORST_FIRST = (
     WRONG, FAILED, REFUSED, UNCONFIRMED, HELD, NOT_SENT, OPEN, PUBLISHED, SCHEDULED, WOULD_SEND, CANCELLED, SKIPPED,
 )  # fmt: skip
 """The order in which a summary names what became of posts: what a person must act on comes first."""
+_SENT = frozenset({PUBLISHED, SCHEDULED, OPEN, FAILED, REFUSED, UNCONFIRMED})
 TROUBLE = frozenset({WRONG, FAILED, REFUSED, UNCONFIRMED, HELD, NOT_SENT})
 
 
@@ -227,9 +228,22 @@ def summarize(report: CampaignReport, *, more: str = "", rows: str = "row") -> s
     line = f"{head}: {count(report.rows, rows)}{f', {wrong} of them wrong' if wrong else ''}."
     if parts:
         line += f" Posts: {', '.join(parts)}."
+    if said := _sent_before(report):
+        line += f" {said}"
     for reason, number in causes(report.lines)[:2]:
         line += f" {count(number, 'post')}: {reason.rstrip('.')}."
     return f"{line} {more}".strip()
+
+
+def _sent_before(report: CampaignReport) -> str:
+    """How many of the posts were sent by an earlier run; empty if this run sent all of them, or none were sent."""
+    sent = [line for line in report.lines if line.outcome in _SENT]
+    before = sum(not line.is_new for line in sent)
+    if report.dry_run or not before:
+        return ""
+    if before == len(sent):
+        return "All of these had been sent before; nothing was sent again."
+    return f"{before} of these had been sent before and {'was' if before == 1 else 'were'} not sent again."
 
 
 def wrong_with_all(lines: Iterable[CampaignLine]) -> list[str]:

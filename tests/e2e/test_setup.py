@@ -240,6 +240,24 @@ def _serve(server: Server, name: str) -> None:
         deployment.apply()
 
 
+def test_setup_leaves_flows_that_are_served_to_their_process(own_server: Server) -> None:
+    """Moved to a work pool, `reelflow up` could not serve them the next time."""
+    _serve(own_server, "publish-video")
+    served = _of(own_server, "publish-video")["id"]
+    ask("POST", f"{own_server.api}/deployments/get_scheduled_flow_runs", deployment_ids=[served])  # as its process does
+
+    done = own_server.setup("--slots", "all: daily 6pm")
+
+    assert done.returncode == 0, done.stderr
+    assert "One process serves the flows of this server now, such as `reelflow up`" in done.stdout
+    assert own_server.all("work_pools") == []
+    assert [each["work_pool_name"] for each in own_server.all("deployments")] == [None]
+    (block,) = [b for b in own_server.all("block_documents") if b["block_type"]["slug"] == "posting-slots"]
+    assert block["data"]["slots"] == ["all: daily 6pm"]
+    ask("DELETE", f"{own_server.api}/deployments/{served}")
+    assert own_server.teardown().returncode == 0
+
+
 def test_a_schedule_waits_for_its_block_and_a_persons_pause_stays(own_server: Server, sandbox: Any) -> None:
     """Paused while the block is missing, on when it is saved; one that a person paused stays off, whatever comes."""
     own_server.setup()

@@ -95,6 +95,7 @@ def test_running_it_again_sends_nothing_and_takes_no_slot(
     again = _campaign(taisly, slots, plan=str(week))
 
     assert (again.is_completed(), _outcomes(again)) == (True, [(n, "Instagram", "scheduled") for n in (1, 2, 3)])
+    assert "All of these had been sent before; nothing was sent again." in again.message
     assert sorted(post["scheduled"] for post in sandbox.posts) == before
     assert sandbox.requests("POST /api/private/post") == 3
 

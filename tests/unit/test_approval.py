@@ -107,7 +107,7 @@ def test_only_what_is_approved_is_sent(draft: Make) -> None:
     found = decide([first, second, third], known, NOW)
 
     assert (found.approved, found.open, found.dropped) == ([first], [third], [second])
-    assert [s.reason for s in found.skipped] == ["Dropped when the campaign was approved."]
+    assert [s.reason for s in found.skipped] == ["You did not approve it."]
 
 
 @pytest.mark.parametrize("answer", [None, Answer.APPROVED], ids=["silence", "approved"])
@@ -206,6 +206,21 @@ def test_in_a_terminal_captions_are_shown_whole_and_the_end_of_input_is_a_no(
     assert ("bread " * 300).strip() in told
     assert "#end\n" in told
     assert "\x1b" not in told
+
+
+def test_in_a_terminal_rows_are_dropped_only_after_a_second_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lone 2 may be meant as "send row 2"; and what is no answer at all is asked again without the whole list."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("maybe\n2\nno\n3, 5-7\nY\n"))
+
+    answer = ask_in_terminal("9 rows to approve.", [])
+
+    told = capsys.readouterr().out
+    assert answer == GivenAnswer(approves=True, drop="3, 5-7")
+    assert "Answer yes, no, or numbers of rows." in told
+    assert "Drop 2, and send the others?" in told
+    assert told.count("9 rows to approve.") == 1
 
 
 def test_reject_publishes_nothing(draft: Make) -> None:

@@ -21,7 +21,7 @@ from reelflow.campaigns.check import Checker, check_alone
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
-from reelflow.campaigns.rows import NOW, Plan, PlanRow
+from reelflow.campaigns.rows import NOW, Plan, PlanRow, RowProblem
 from reelflow.campaigns.slot_rules import read_rules
 from reelflow.campaigns.slots import SlotBook, rules_of_nobody
 from reelflow.errors import LedgerUnavailable, NothingSent
@@ -74,6 +74,24 @@ def test_each_post_is_sent_once_in_its_slot(taisly: RateLimitedTaisly, videos: V
     assert [each.failure for each in carried] == ["", "", ""]
     assert [later - moments[0] for later in moments] == [0, 3600, 7200]
     assert 0 < moments[0] - taisly.ledger.now() < 7200
+
+
+def test_a_row_whose_time_cannot_be_read_takes_no_slot_and_has_one_problem(
+    taisly: RateLimitedTaisly, videos: Videos
+) -> None:
+    """It has a time, although nobody knows which."""
+    rows = [row(1, videos(1)), row(2, videos(2))]
+    unreadable = RowProblem(1, "when", "time", "The time 'noonish' cannot be read.")
+    without = Campaign(taisly, *rows, book=None)
+    without.plan = replace(without.plan, problems=(unreadable,))
+    with_slots = Campaign(taisly, *rows)
+    with_slots.plan = replace(with_slots.plan, problems=(unreadable,))
+
+    assert codes(without.check()) == [(1, "time"), (2, "no_slots")]
+    checked = with_slots.check()
+    assert codes(checked) == [(1, "time")]
+    assert [post.number for post in checked.posts] == [2]
+    assert checked.posts[0].request.scheduled_for == Campaign(taisly, rows[1]).check().posts[0].request.scheduled_for
 
 
 def test_a_slot_that_passes_while_others_are_sent_is_exchanged(

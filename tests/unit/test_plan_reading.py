@@ -102,6 +102,7 @@ def test_columns_stand_in_any_order_and_spelling(read: Any, header: str, field: 
     ("header", "code", "words"),
     [
         ("video,capton", "unknown_column", "Did you mean 'caption'?"),
+        ("video,caption tiktoc", "unknown_column", "Did you mean 'caption tiktok'?"),
         ("video,qqqq", "unknown_column", "There are: video, caption, caption tiktok (or another platform), accounts"),
         ("video,caption x,caption x", "column_twice", "'caption x' and 'caption x 2' both mean 'caption x'"),
         ("video,file", "column_twice", "'video' and 'file' both mean 'video'"),

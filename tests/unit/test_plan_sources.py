@@ -199,6 +199,12 @@ def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
         _read(_folder(tmp_path, {"a.txt": "x"}))
 
 
+def test_a_folder_with_a_plan_is_not_taken_for_a_folder_of_videos(tmp_path: Path) -> None:
+    """Its plan would be ignored in silence, and its videos posted without captions."""
+    with pytest.raises(InputError, match=r"The folder inbox has a plan, plan\.csv, .* Give that file as the plan"):
+        _read(_folder(tmp_path, {"plan.csv": "video,caption", "a.mp4": "x"}))
+
+
 class _Web(BaseHTTPRequestHandler):
     """Answers by path; remembers the headers of each request."""
 
