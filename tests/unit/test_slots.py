@@ -387,12 +387,12 @@ def test_random_plans_keep_to_the_slots_and_limits(zone: str, near: str, chance:
 def test_a_long_plan_is_placed_fast() -> None:
     """A thousand posts of one account, each after those before it: each slot is looked at once."""
     book = _book(f"all: {', '.join(f'{hour}:00' for hour in range(24))}", zone="Europe/Berlin")
-    start = clock.process_time()
+    start = clock.thread_time()
 
     found = _place(book, [MARA], 1000)
 
     assert len(set(found)) == len(found)
-    assert clock.process_time() - start < 0.5  # 0.02 s on slow cores
+    assert clock.thread_time() - start < 0.5  # 0.02 s on slow cores
 
 
 def test_searches_for_different_accounts_go_on_each_by_itself() -> None:
