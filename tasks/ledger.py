@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import Self, cast
+from typing import Self
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -109,7 +109,8 @@ class SharedConfirmation:
 
     def __init__(self, ledger: Ledger, *, enough: int = 1) -> None:
         self._ledger, self._enough = ledger, enough
-        self._context, self._client = ExitStack(), cast(SyncPrefectClient, None)
+        self._context = ExitStack()
+        self._client: SyncPrefectClient
         self._block_read_at = float("-inf")
         self._changed = threading.Condition()
         self._asked = self._confirmed = self._refused = 0

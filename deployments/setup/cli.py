@@ -18,7 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import DeploymentStatus
 
 from deployments.alarms import ring_test
-from deployments.prefect_api import checked_client, read_block_ids, read_variable
+from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
 from deployments.setup.actual import find_notification_block, read_actual_state, read_record, recorded_phone_pcs
 from deployments.setup.apply import (
     apply_automations,
@@ -165,8 +165,8 @@ def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool
 
 def _is_served(client: SyncPrefectClient) -> bool:
     """Whether one process serves the flows now, as `reelflow up` does: with work pools, it could not start again."""
-    found = read_actual_state(client, [spec.full_name for spec in deployment_specs()], []).deployments.values()
-    return any(not each.work_pool_name and each.status is DeploymentStatus.READY for each in found)
+    found = (read_deployment(client, spec.full_name) for spec in deployment_specs())
+    return any(each and not each.work_pool_name and each.status is DeploymentStatus.READY for each in found)
 
 
 def _apply(

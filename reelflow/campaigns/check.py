@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reelflow.campaigns.already import Already
-from reelflow.campaigns.columns import caption_column
+from reelflow.campaigns.columns import WHEN, caption_column
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import read_holds, without_held
 from reelflow.campaigns.placing import Placer
@@ -89,7 +89,7 @@ class Checker:
         apart = self.form.minutes_apart * 60
         self._problems += check_together(left, taken, seconds_apart=apart, now=now.timestamp())
         found.drafts = left
-        without_time = {problem.number for problem in plan.problems if problem.column == "when"}
+        without_time = {problem.number for problem in plan.problems if problem.column == WHEN}
         placeable = [draft for draft in left if draft.row.number not in without_time]
         found.posts, unplaced = self.placer.place(placeable, dry_run=True)
         self._problems += unplaced

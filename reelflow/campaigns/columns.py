@@ -56,13 +56,22 @@ def column_of(name: str) -> str | None:
     """
     if len(name) > LONGEST_NAME:
         return None
-    words = _NUMBER.sub("", _BETWEEN.sub(" ", name).strip().casefold())
+    words = _words_of(name)
     if column := _BY_NAME.get(words.replace(" ", "")):
         return column
-    if match := _WITH_PLATFORM.fullmatch(words):
-        column = caption_column(match[1] or match[2])
-        return None if _meant_platform(platform_of(column)) else column
+    if platform := _named_platform(words):
+        return None if _meant_platform(platform) else caption_column(platform)
     return words if words in OURS else None
+
+
+def _words_of(name: str) -> str:
+    return _NUMBER.sub("", _BETWEEN.sub(" ", name).strip().casefold())
+
+
+def _named_platform(words: str) -> str:
+    """Of a column with the captions of one platform, that; "" of another column."""
+    match = _WITH_PLATFORM.fullmatch(words)
+    return match[1] or match[2] if match else ""
 
 
 def is_problems_file(names: Iterable[str]) -> bool:
@@ -150,12 +159,10 @@ def _meant_platform(platform: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    words = _BETWEEN.sub(" ", name).strip().casefold()
-    if (match := _WITH_PLATFORM.fullmatch(words)) and (platform := _meant_platform(match[1] or match[2])):
-        hint = f"Did you mean '{caption_column(platform)}'?"
-        return f"The column {one_line(name, MOST_LETTERS)!r} is not known. {hint} Rename it, or delete it."
     near = get_close_matches(_BETWEEN.sub("", name).casefold()[:MOST_LETTERS], _BY_NAME, n=1, cutoff=0.7)
-    hint = f"Did you mean '{_BY_NAME[near[0]]}'?" if near else f"There are: {_listed()}."
+    platform = _meant_platform(_named_platform(_words_of(name)))
+    meant = caption_column(platform) if platform else _BY_NAME[near[0]] if near else ""
+    hint = f"Did you mean '{meant}'?" if meant else f"There are: {_listed()}."
     return f"The column {one_line(name, MOST_LETTERS)!r} is not known. {hint} Rename it, or delete it."
 
 

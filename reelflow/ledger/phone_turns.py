@@ -27,7 +27,7 @@ class TurnLedger(Database):
         now, c = self.now(), phone_hosts.c
         with self.transaction() as connection:
             fresh = {"host": host, "turn_of": owner, "turn_until": 0}
-            connection.execute(self.insert(phone_hosts).values(fresh).on_conflict_do_nothing())
+            connection.execute(self.insert_new(phone_hosts), fresh)
             free = sa.or_(c.turn_of == owner, self._phone_lease_over(c.turn_until, now))
             taken = connection.execute(
                 phone_hosts.update()
