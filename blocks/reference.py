@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectAlreadyExists
 from pydantic import ValidationError
 
@@ -32,6 +33,14 @@ def load_saved(kind: type[B], name: str) -> B | None:
         InputError: a field of it is not valid.
     """
     return _load(kind, f"{kind._block_type_name} {name!r}", lambda: kind.load(name))
+
+
+def saved_names(kind: type[Block]) -> list[str]:
+    """The names of the saved blocks of a kind, sorted."""
+    with get_client(sync_client=True) as client:
+        documents = client.read_block_documents(include_secrets=False)
+    slug = kind.get_block_type_slug()
+    return sorted(d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug)
 
 
 def problems_of(kind: type[Block], error: ValidationError) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,16 +11,16 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from deployments.asking import ask_in_terminal
 from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
 from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
-from deployments.progress import progress, without_bars
-from reelflow.campaigns.approval import GivenAnswer
+from deployments.progress import progress
 from reelflow.campaigns.check import check_alone, no_progress
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
-from reelflow.campaigns.posts import PlannedPost
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import TROUBLE, WOULD_SEND, CampaignReport
+from reelflow.campaigns.sources import KINDS
 from reelflow.campaigns.writing import save_wrong_rows, template
 from reelflow.errors import InputError
 from reelflow.time_zones import shown
@@ -76,36 +75,6 @@ def campaign(
         )
 
 
-def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
-    """Show the posts with their whole captions, and ask whether to send them; the end of the input is a no."""
-    with without_bars():
-        for post in posts:
-            request = post.request
-            at = shown(request.scheduled_for) if request.scheduled_for else "now"
-            print(f"  row {post.number:<4} {request.video.path.name:24} {request.account_names:28} {at}")
-            for line in filter(None, request.caption.splitlines()):
-                print(f"           {one_line(line, len(line))}")
-        print(what)
-        while True:
-            answer = _input("Send them? yes, no, or the rows to drop, such as 3, 5-7: ")
-            if answer in ("yes", "no"):
-                return GivenAnswer(approves=answer == "yes")
-            if not any(letter.isdigit() for letter in answer):
-                print("Answer yes, no, or numbers of rows.")
-            elif _input(f"Drop {answer}, and send the others? yes or no: ") == "yes":
-                return GivenAnswer(approves=True, drop=answer)
-
-
-def _input(question: str) -> str:
-    """A person's answer; "yes" and "no" as they are, and "no" at the end of the input."""
-    try:
-        answer = input(question).strip()
-    except EOFError:  # Ctrl-D
-        print()
-        return "no"
-    return {"y": "yes", "n": "no"}.get(answer.casefold(), answer.casefold())
-
-
 def run_campaign(flow: Any, *, as_json: bool, **parameters: Any) -> int:
     """Run a campaign or an inbox to its end and print what became of each row; see `run_flow`."""
     return run_flow(flow, as_json=as_json, lines=campaign_lines, facts=campaign_facts, **parameters)
@@ -153,10 +122,15 @@ def check(
         rows = [{"row": p.number, "column": p.column, "code": p.code, "problem": p.sentence} for p in found.problems]
         print(json.dumps({"ok": not rows, "rows": len(found.rows), "problems": rows}, indent=2, ensure_ascii=False))
         return 1 if rows else 0
+    wrong = {problem.number for problem in found.problems} - {0}
+    for row in found.rows:
+        if row.number not in wrong:
+            at = shown(row.when) if isinstance(row.when, datetime) else row.when or "next free slot"
+            names = ", ".join(map(one_line, row.accounts))
+            print(f"  row {row.number:<4} {one_line(Path(row.video).name):24} {names:28} {at}")
     for problem in found.problems:
         where = f"row {problem.number}" if problem.number else "plan"
         print(f"{where}, {problem.column}: {problem.sentence}" if problem.column else f"{where}: {problem.sentence}")
-    wrong = {problem.number for problem in found.problems} - {0}
     if not found.problems:
         print(f"{count(len(found.rows), 'row')}, nothing wrong. Accounts and duplicates are checked by "
               "`reelflow campaign --dry-run`.")  # fmt: skip
@@ -172,7 +146,10 @@ def plan_template(
     /,
     *,
     save: Annotated[
-        Path | None, Parameter(help="A folder to write the files into. Without it, they are shown.")
+        Path | None,
+        Parameter(
+            help="A file such as my-plan.csv, or a folder for the files of the plan. Without it, they are shown."
+        ),
     ] = None,
 ) -> int:
     """Show a sample plan of each kind, or save it, to be filled in."""
@@ -181,11 +158,16 @@ def plan_template(
         for name, text in files.items():
             print(text if len(files) == 1 else f"{name}\n  {text}", end="")
         return 0
-    if taken := [name for name in files if (save / name).exists()]:
-        raise InputError(f"{save / taken[0]} already exists. Nothing was written. Name another folder.")
-    save.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
+    paths = {save / name: text for name, text in files.items()}
+    if (wanted := KINDS.get(save.suffix.lower())) and kind != "folder" and not save.is_dir():
+        if wanted != kind:
+            raise InputError(f"{save} is no place for {kind.upper()}. Name a file that ends in .{kind}, or a folder.")
+        paths = {save: "".join(files.values())}
+    if taken := [path for path in paths if path.exists()]:
+        raise InputError(f"{taken[0]} already exists. Nothing was written. Name another place.")
+    for path, text in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Excel takes a CSV without the mark for its system's encoding.
-        (save / name).write_text(text, "utf-8-sig" if name.endswith(".csv") else "utf-8", newline="")
-        print(save / name)
+        path.write_text(text, "utf-8-sig" if kind == "csv" else "utf-8", newline="")
+        print(path)
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from deployments.progress import shown_progress
 from reelflow.errors import InputError, ReelflowError
+from reelflow.wording import listed
 
 Lines = Callable[[Any], list[str]]
 """The lines for people about a flow's result."""
@@ -87,21 +88,20 @@ def load_block(kind: type[Any], name: str, option: str = "--block") -> Any:
     """
     from prefect.settings import PREFECT_API_URL
 
-    from blocks.reference import load_saved
+    from blocks.reference import load_saved, saved_names
     from deployments.prefect_api import server_errors
 
     server = PREFECT_API_URL.value() or "Prefect's local server"
     try:
         with server_errors(server):
             found = load_saved(kind, name)
+            names = [] if found else saved_names(kind)
     except RuntimeError as error:  # Prefect's own server for one process did not start
         raise ReelflowError(
             f"{server} did not start ({str(error).partition(chr(10))[0]}). "
             "Set PREFECT_API_URL to a server that is running."
         ) from None
     if found is None:
-        raise InputError(
-            f'There is no block "{kind._block_type_name}" named {name!r} on {server}. '
-            f"Create it in the UI under Blocks, or name another with {option}: `reelflow doctor` lists them."
-        )
+        others = f"Name another with {option}: {listed(names)}." if names else "Create it in the UI under Blocks."
+        raise InputError(f'There is no block "{kind._block_type_name}" named {name!r} on {server}. {others}')
     return found

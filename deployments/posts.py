@@ -93,11 +93,12 @@ class _SavedBlock(NamedTuple):
 def _saved_blocks(ledger: Ledger) -> list[_SavedBlock]:
     """The saved Taisly blocks, "main" first. One that cannot be used is skipped, since they only complete a hint."""
     from blocks import TaislyAccount
-    from tasks.posts.cleanup import saved_accounts
+    from blocks.reference import saved_names
+    from tasks.prefect_server import asking_prefect
 
     found: list[_SavedBlock] = []
-    with contextlib.suppress(ReelflowError):
-        for name in sorted(saved_accounts(), key=lambda name: (name != MAIN, name)):
+    with contextlib.suppress(ReelflowError), asking_prefect():
+        for name in sorted(saved_names(TaislyAccount), key=lambda name: (name != MAIN, name)):
             with contextlib.suppress(ReelflowError), load_block(TaislyAccount, name).get_rate_limited(ledger) as client:
                 known = ledger.known_accounts(client.key, float("inf")) or []
                 found.append(_SavedBlock(name, client.service, {account.id for account in known}))

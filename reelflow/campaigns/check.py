@@ -18,7 +18,7 @@ from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
 from reelflow.errors import InputError
-from reelflow.posts.accounts import caption_limit, check_caption
+from reelflow.posts.accounts import CAPTION_LIMITS, caption_limit, check_caption
 from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
 from reelflow.posts.looking_back import found_reason
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -118,7 +118,9 @@ class Checker:
             except InputError as error:
                 own = account.platform.casefold() in row.captions
                 self._add(row, caption_column(account.platform) if own else "caption", "caption", error)
-        if not isinstance(video, Video):
+        if not isinstance(video, Video) or not accounts:
+            if isinstance(row.when, datetime) and row.when.timestamp() <= self.taisly.ledger.now():
+                self._add(row, "when", "passed", passed_sentence(row.when))  # said with what is wrong beside it
             return []
         self._problems += preview_problems(row, video)
         return [
@@ -127,7 +129,10 @@ class Checker:
 
     def _accounts(self, row: PlanRow, among: RowAccounts) -> list[Account]:
         if not (names := self._names(row)):
-            missing = "The row names no accounts, and neither does the form. Name them in one of the two."
+            missing = (
+                "The row names no accounts. Name them in its column 'accounts'; or, for all such rows, in *Accounts* "
+                "of the form or with --to."
+            )
             self._add(row, "accounts", "accounts", missing)
             return []
         try:
@@ -148,7 +153,7 @@ class Checker:
             if not isinstance(draft.when, datetime) or draft.when > now:
                 left.append(draft)
                 continue
-            passed = f"Its time, {shown(draft.when)}, has passed before it was sent. Give it a later one."
+            passed = passed_sentence(draft.when)
             if is_begun:
                 found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), passed, True))
             else:
@@ -245,14 +250,23 @@ def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progres
 
 
 def caption_problems(row: PlanRow) -> list[RowProblem]:
-    """Captions that are too long for their platforms; that of all platforms, for those that allow most."""
-    found = []
-    for platform, caption in (("", row.caption), *row.captions.items()):
-        if (length := len(caption)) > (limit := caption_limit(platform)):
-            where = f"{platform} allows {limit}" if platform else f"no platform allows more than {limit}"
+    """Captions that are too long for their platforms, as far as the row itself names those."""
+    found = list[RowProblem]()
+    for platform in dict.fromkeys([*row.captions, *_platforms_named(row.accounts), ""]):
+        own = platform in row.captions
+        length, limit = len(row.caption_for(platform)), caption_limit(platform)
+        if length > limit and not (found and not platform):  # that of all platforms has been said
+            name = next((name for name in CAPTION_LIMITS if name.casefold() == platform), "")
+            where = f"{name} allows {limit}" if name else f"no platform allows more than {limit}"
             long = f"The caption has {length} characters; {where}. Shorten it."
-            found.append(problem_of(row.number, f"caption {platform}".strip(), "caption", long))
+            found.append(problem_of(row.number, caption_column(platform) if own else "caption", "caption", long))
     return found
+
+
+def _platforms_named(accounts: Iterable[str]) -> list[str]:
+    """In lower case. "X" and "X @mara" name one; what else an account is called, Taisly has to be asked."""
+    parts = [name.casefold().split() for name in accounts]
+    return [words[0] for words in parts if len(words) == 1 or words[1].startswith("@")]
 
 
 def read_videos(

@@ -123,9 +123,9 @@ def _without_time(text: str, here: datetime) -> Wrong:
 
 def _undeclared(text: str, here: datetime) -> str:
     return (
-        f"{one_line(text, 60)!r} does not say whether the day or the month comes first. Write it such as "
-        f"{_sample(here)}, or say it for the whole plan: *Dates like 03/04/2026* in the form, or "
-        "--date-format day/month/year."
+        f"{one_line(text, 60)!r} is in a format that has the day first in some countries and the month in others. "
+        f"Write it such as {_sample(here)}, or say which it is for the whole plan: *Dates like 03/04/2026* in the "
+        "form, or --date-format day/month/year."
     )
 
 

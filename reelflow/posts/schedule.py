@@ -27,6 +27,11 @@ _DAY_MONTH = re.compile(
 
 Between two numbers only a dot says that the day comes first: 03-04 is two dates.
 """
+_MONTH_DAY = re.compile(
+    r"(?:([a-z]{3})[a-z]*,? +)?([a-z]{3,9})\.? +(\d{1,2})(?:,? +(\d{4}))?,?(?: +at)? +(\d{1,2}):(\d{2})(?::(\d{2}))?",
+    re.IGNORECASE,
+)
+"""The same with the month first, as a word: "Nov 27 18:00", "November 27, 2026 18:00"."""
 _CLOCK = re.compile(r"(?<=[ T])(\d{1,2})([:.])(\d{2})(?:\2(\d{2}))?(?: ?([ap])\.?m\.?)?$", re.IGNORECASE)
 """The time of day at the end, as spreadsheets write it, too: "9:05:00", "6:00:00 PM", "18.30"."""
 
@@ -59,7 +64,7 @@ def read_time(text: str, now: datetime) -> datetime:
     03/04 is two dates.
 
     Args:
-        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18.00", "27 Nov 6:00 PM", or ISO 8601 with an offset.
+        text: "2026-11-27 18:00", "27 Nov 18:00", "27.11.2026 18.00", "Nov 27, 6:00 PM", or ISO 8601 with an offset.
         now: In the reader's time zone. A date without a year is the one that is nearest to it, so that a plan that is
             started again after that day does not mean the next year.
 
@@ -75,9 +80,12 @@ def read_time(text: str, now: datetime) -> datetime:
             return datetime.fromisoformat(text)
     except ValueError:
         raise refused from None
-    if not (match := _DAY_MONTH.fullmatch(text)):
+    if match := _DAY_MONTH.fullmatch(text):
+        weekday, day, month, year, hour, minute, second = match.groups()
+    elif match := _MONTH_DAY.fullmatch(text):
+        weekday, month, day, year, hour, minute, second = match.groups()
+    else:
         raise refused
-    weekday, day, month, year, hour, minute, second = match.groups()
     years = [int(year)] if year else range(now.year - 1, now.year + 2)
     rest = _month(month), int(day), int(hour), int(minute), int(second or 0)
     found = min(_existing(years, rest), key=lambda each: abs(each - now.replace(tzinfo=None)), default=None)

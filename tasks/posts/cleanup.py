@@ -2,10 +2,8 @@
 
 from collections import Counter
 
-from prefect.client.orchestration import get_client
-
 from blocks import TaislyAccount
-from blocks.reference import load_saved
+from blocks.reference import load_saved, saved_names
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
@@ -32,7 +30,9 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     Raises:
         ReelflowError: the history of an account cannot be read; what the others tell is on record.
     """
-    ledger, names = open_ledger(), saved_accounts()
+    ledger = open_ledger()
+    with asking_prefect():
+        names = saved_names(TaislyAccount)
     seconds = form.minutes * 60 / max(1, len(names))
     news, troubles = _finish(taisly, ledger, seconds), list[ReelflowError]()
     done = {taisly.api_key.get_secret_value()}
@@ -50,14 +50,6 @@ def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
     if troubles:
         raise troubles[0]
     return report
-
-
-def saved_accounts() -> list[str]:
-    """The names of the saved Taisly accounts."""
-    slug = TaislyAccount.get_block_type_slug()
-    with asking_prefect(), get_client(sync_client=True) as client:
-        documents = client.read_block_documents(include_secrets=False)
-    return [d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug]
 
 
 def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> list[tuple[Send, Outcome]]:

@@ -114,6 +114,7 @@ def test_every_wrong_row_is_named_and_nothing_is_sent(
         f"bread.mp4,five,Instagram,{_at(8)}",
         f"tart.mp4,six,Instagram,{_at(0.05)}",
         "tart.mp4,seven,YouTube,2020-01-01 10:00",
+        "gone.mp4,eight,Nobody,2020-01-01 10:00",
     )
 
     state = _campaign(taisly, plan=str(plan))
@@ -130,9 +131,10 @@ def test_every_wrong_row_is_named_and_nothing_is_sent(
         "5": "twice",
         "6": "too_close",
         "7": "passed",
+        "8": "video, accounts, passed",
     }
     assert "Nothing was sent" in state.message
-    assert all(f"| {number} |" in markdown for number in range(2, 8))
+    assert all(f"| {number} |" in markdown for number in range(2, 9))
     assert "Row 1," not in logs_of(state)
 
 

@@ -87,6 +87,15 @@ def test_a_person_sees_how_far_it_is(server: str, taisly: TaislyAccount, clip: C
     assert "%" not in done.stdout
 
 
+def test_a_block_that_is_not_there_is_told_with_those_that_are(taisly: TaislyAccount, clip: Clip) -> None:
+    """Nobody has to look them up."""
+    done = reelflow("publish", str(clip("small.mp4")), "--to", "x", "--block", "comands")
+
+    assert done.returncode == 1
+    assert "There is no block \"Taisly Account\" named 'comands' on http" in done.stderr
+    assert "Name another with --block: commands" in done.stderr
+
+
 def test_a_failed_post_has_the_exit_code_1_and_its_reason(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """In the document and as the one line of standard error."""
     sandbox.fail_next(platform="X", reason="Session expired")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.clock import Clock
 
-from deployments.campaign import ask_in_terminal
+from deployments.asking import ask_in_terminal
 from reelflow.campaigns.approval import (
     CaptionChange,
     GivenAnswer,

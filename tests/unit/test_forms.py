@@ -208,6 +208,9 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=ZoneInfo("Europe/Berlin"))
         ("2026-11-27 6.45", datetime(2026, 11, 27, 6, 45)),  # noqa: DTZ001
         ("27.11.2026 18.30.15", datetime(2026, 11, 27, 18, 30, 15)),  # noqa: DTZ001
         ("27 Nov at 6.45 pm", datetime(2026, 11, 27, 18, 45)),  # noqa: DTZ001
+        ("Nov 27 18:00", datetime(2026, 11, 27, 18)),  # noqa: DTZ001
+        ("Friday, November 27, 2026 at 6:45 pm", datetime(2026, 11, 27, 18, 45)),  # noqa: DTZ001
+        ("Jan. 3, 9:05", datetime(2027, 1, 3, 9, 5)),  # noqa: DTZ001
         ("2026-11-27t17:00:00.5Z", datetime(2026, 11, 27, 17, 0, 0, 500_000, UTC)),
         ("20261127 12:00-0530", datetime(2026, 11, 27, 17, 30, tzinfo=UTC)),
     ],
@@ -227,6 +230,9 @@ def test_a_time_is_read_as_people_write_it(text: str, expected: datetime) -> Non
         ("31 Feb 10:00", "cannot be read"),
         ("27 Nov 25:00", "cannot be read"),
         ("Thu 27 Nov 18:00", "27 November 2026 is a Friday, not a Thu"),
+        ("Thu, Nov 27 18:00", "27 November 2026 is a Friday, not a Thu"),
+        ("Nov 31 18:00", "cannot be read"),
+        ("Fri 27 18:00", "cannot be read"),
         ("2026-11-27 18,30", "cannot be read"),  # ISO 8601 has fractions of an hour; people mean minutes
         ("2026-11-27 18:30.15", "cannot be read"),
         ("2026-11-27 09-17", "cannot be read"),  # a span, and not an offset

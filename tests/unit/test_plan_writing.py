@@ -241,3 +241,39 @@ def test_a_check_says_everything_on_standard_output(tmp_path: Path, clip: Callab
     assert (said.returncode, "1 of 1 row wrong. The wrong rows are in " in said.stdout) == (1, True)
     assert "wrong" not in said.stderr
     assert (json.loads(document.stdout)["ok"], document.stderr) == (False, "")
+
+
+def test_a_check_shows_each_time_that_it_read(tmp_path: Path, clip: Callable[[str], Path]) -> None:
+    """And the caption that is too long for the platform that the row names, before an account is asked for."""
+    rows = ["2031-05-06 18:00,TikTok,a", "now,X @mara,b", f",X,{'x' * 101}", ",Instagram," + "x" * 101]
+    lines = [f"{clip('small.mp4')},{row}" for row in rows]
+    (tmp_path / "week.csv").write_text("\n".join(["video,when,accounts,caption", *lines]), "utf-8")
+
+    said = reelflow("plan", "check", str(tmp_path / "week.csv"), "--time-zone", "Europe/Berlin", TZ="UTC")
+
+    shown = [" ".join(line.split()) for line in said.stdout.splitlines()]
+    assert shown[:4] == [
+        "row 1 small.mp4 TikTok Tue 6 May 2031, 16:00 (UTC)",
+        "row 2 small.mp4 X @mara now",
+        "row 4 small.mp4 Instagram next free slot",
+        "row 3, caption: The caption has 101 characters; X allows 100. Shorten it.",
+    ]
+
+
+def test_a_template_is_saved_as_the_file_that_is_named(tmp_path: Path) -> None:
+    """Or into a folder; and never over a file, or as another kind than its name says."""
+    file, folder = tmp_path / "new" / "my-plan.csv", tmp_path / "week.48"
+
+    saved = reelflow("plan", "template", "--save", str(file))
+    reelflow("plan", "template", "folder", "--save", str(folder))
+    again = reelflow("plan", "template", "--save", str(file))
+    other = reelflow("plan", "template", "json", "--save", str(tmp_path / "plan.yaml"))
+
+    assert saved.stdout.strip() == str(file)
+    assert _read(file).problems == ()
+    assert (folder / "croissant.txt").is_file()
+    assert f"{file} already exists. Nothing was written." in again.stderr
+    assert (
+        f"{tmp_path / 'plan.yaml'} is no place for JSON. Name a file that ends in .json, or a folder." in other.stderr
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "week.48"]

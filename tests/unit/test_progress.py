@@ -4,6 +4,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,35 +83,53 @@ def test_no_bar_is_drawn_over_a_question() -> None:
     """It would hide the prompt, and what is typed. Afterwards the bars go on."""
     main, terminal = os.openpty()
     script = (
-        "from deployments.campaign import ask_in_terminal\nfrom deployments.progress import shown_progress\n"
+        "from deployments.asking import ask_in_terminal\nfrom deployments.progress import shown_progress\n"
         "from tasks.progress import tell_progress\n"
         "with shown_progress():\n    tell_progress('Videos checked', 1, 2)\n"
         "    print(ask_in_terminal('1 row to approve.', []))\n    tell_progress('Upload', 1, 2)\n"
     )
+    os.write(main, b"yes\n")  # before the question is there
 
     asking = subprocess.Popen([sys.executable, "-c", script], stdin=terminal, stdout=terminal, stderr=terminal,
                               env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})  # fmt: skip
     os.close(terminal)
-    drawn = b""
-    while b"Send them?" not in drawn:
-        drawn += os.read(main, 65536)
-    ready, _, _ = select.select([main], [], [], 0.5)  # five times as long as from one drawing to the next
-    over = os.read(main, 65536) if ready else b""
-    os.write(main, b"3\n")
-    after = _all_of(main)
+    try:
+        _read(main, until="Send them?")
+        over = _read(main, seconds=0.5)  # five times as long as from one drawing to the next
+        os.write(main, b"3\n")
+        _read(main, until="Drop 3, and send the others?")
+        os.write(main, b"yes\n")
+        after = _all_of(main)
+        assert asking.wait(timeout=60) == 0
+    finally:
+        asking.kill()
+        asking.wait()
 
-    assert asking.wait(timeout=60) == 0
-    assert b"Videos checked" not in over
+    assert "Videos checked" not in over
     assert "GivenAnswer(approves=True, drop='3'" in after
     assert "Upload" in after
 
 
-def _all_of(terminal: int) -> str:
-    found = b""
-    try:
-        while piece := os.read(terminal, 65536):
-            found += piece
-    except OSError:  # Linux's way to say that it is closed
-        pass
-    os.close(terminal)
+def _read(terminal: int, *, until: str = "", seconds: float = 60) -> str:
+    """What a terminal shows, up to some words, or for a time."""
+    found, end = b"", time.monotonic() + seconds
+    while not until or until not in found.decode(errors="replace"):
+        ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            assert not until, f"{until!r} was not shown within {seconds} s, but {found!r}"
+            break
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # Linux's way to say that it is closed
+            break
+        if not piece:
+            break
+        found += piece
     return found.decode()
+
+
+def _all_of(terminal: int) -> str:
+    """What it shows from now on, until the program at its other end has ended."""
+    found = _read(terminal)
+    os.close(terminal)
+    return found
