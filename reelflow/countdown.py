@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Countdown:
@@ -27,6 +28,15 @@ class Countdown:
     def left(self) -> float:
         """Seconds that are left; 0 once it is over."""
         return max(0.0, self._seconds - max(self._slept, time.monotonic() - self._start))
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """For what is waited for with a limit of its own: the time in the `with` block does not count."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._start += time.monotonic() - begun
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the end."""

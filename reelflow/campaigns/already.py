@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reelflow.campaigns.form import CampaignForm
-from reelflow.campaigns.posts import CheckedPlan, Draft, Known, Skipped
+from reelflow.campaigns.posts import CheckedPlan, Draft, Known
 from reelflow.campaigns.rows import NOW
 from reelflow.records.campaigns import Reservation
 from reelflow.records.post_states import NOT_OUT, PostState, is_held, may_be_claimed
 from reelflow.records.posts import SENT_AGAIN, Outcome, Send, SendRecord, own_repeat
 
-FAILED = frozenset({PostState.FAILED, PostState.REFUSED})
+SENT_AGAIN_IF_ASKED = frozenset({PostState.FAILED, PostState.REFUSED})
 """What is sent again if a person asks for what failed."""
-NOT_ASKED_FOR = "Only what failed is sent."
+NOT_ASKED_FOR = "Not sent before: this run only repeats what failed."
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,11 @@ class Already:
         sent = self._sends_of(draft) or self._sends_at_another_time(draft)
         tried = [each for each in sent if not each.came_to_nothing]
         if not tried:
-            skipped = Skipped(draft.row.number, draft.video.path.name, (draft.account,), NOT_ASKED_FOR)
-            found.skipped.append(skipped)
+            found.skipped.append(draft.skipped(NOT_ASKED_FOR))
             return None
         last = tried[-1]
         wanted = self._form.cause.strip().casefold() in last.outcome.detail.casefold()
-        if last.outcome.state not in FAILED or not wanted:
+        if last.outcome.state not in SENT_AGAIN_IF_ASKED or not wanted:
             self._add_known(draft, last, found)
             return None
         has_passed = isinstance(draft.when, datetime) and draft.when.timestamp() <= self._now

@@ -54,7 +54,6 @@ class Decided:
 
     Attributes:
         approved: To be sent, with the captions that were approved.
-        recaptioned: Those of them whose caption was changed, as they were before.
         skipped: Dropped, or too late.
         dropped: The drafts of those, whose slots may be released.
         open: Not decided yet.
@@ -62,7 +61,6 @@ class Decided:
     """
 
     approved: list[Draft] = field(default_factory=list)
-    recaptioned: list[tuple[Draft, Draft]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     dropped: list[Draft] = field(default_factory=list)
     open: list[Draft] = field(default_factory=list)
@@ -70,9 +68,9 @@ class Decided:
 
 
 def digest_of(draft: Draft) -> str:
-    """What an approval is bound to: the video, the account, its caption, and the time if the plan sets one.
+    """What an approval is bound to: video, account, caption, `repeat`, and the time if the plan sets one.
 
-    The moment of a slot is not part of it: `moved_since` compares that once the slot is placed.
+    The moment of a slot is not part of it: `leave_out_moved` compares that once the slot is placed.
     """
     content = [draft.video.sha256, draft.account.id, plain_caption(draft.caption), draft.repeat, str(draft.when or "")]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -124,16 +122,13 @@ def decide(drafts: Iterable[Draft], known: Mapping[str, Approval], now: float) -
         elif asked.answer is None:
             found.open.append(draft)
         else:
-            approved = draft if asked.caption is None else replace(draft, caption=asked.caption)
-            found.approved.append(approved)
+            found.approved.append(draft if asked.caption is None else replace(draft, caption=asked.caption))
             found.moments[_place(draft)] = asked.until
-            if approved is not draft:
-                found.recaptioned.append((draft, approved))
     return found
 
 
 def _skip(found: Decided, draft: Draft, reason: str, *, is_failure: bool = False) -> None:
-    found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), reason, is_failure))
+    found.skipped.append(draft.skipped(reason, is_failure=is_failure))
     found.dropped.append(draft)
 
 
@@ -154,9 +149,7 @@ def leave_out_moved(checked: CheckedPlan, posts: Sequence[PlannedPost]) -> bool:
             f"You approved it for {shown(approved)}, and that slot is no longer free. Start the campaign again to "
             "approve another time."
         )
-        checked.skipped.append(
-            Skipped(draft.row.number, draft.video.path.name, (draft.account,), reason, is_failure=True)
-        )
+        checked.skipped.append(draft.skipped(reason, is_failure=True))
     is_less, checked.drafts = len(left) < len(checked.drafts), left
     return is_less
 
@@ -187,8 +180,8 @@ def read_answer(answer: GivenAnswer, asked: Sequence[Draft], gone: Collection[in
     rows = {draft.row.number for draft in asked}
     dropped, named = _numbers(answer.drop), {change.row for change in answer.captions}
     if strange := sorted((dropped | named) - rows.union(gone)):
-        known = ", ".join(map(str, sorted(rows.union(gone))))
-        raise InputError(f"There is no row {strange[0]} to decide about. The rows are {known}.")
+        shown_ones = ", ".join(map(str, sorted(rows.union(gone))))
+        raise InputError(f"Row {strange[0]} is not one of the rows to approve: {shown_ones}.")
     found: Answers = {}
     for draft in asked:
         if draft.row.number in dropped:
@@ -231,5 +224,6 @@ def describe_question(checked: CheckedPlan, asked: Sequence[Draft]) -> str:
     """What is asked, in one line."""
     rows, accounts = len({draft.row.number for draft in asked}), len({draft.account.id for draft in asked})
     known = len({each.number for each in checked.known})
-    more = f" {count(known, 'row')} {'is' if known == 1 else 'are'} out or scheduled already." if known else ""
+    again = f"{'was' if known == 1 else 'were'} sent before and {'is' if known == 1 else 'are'} not sent again"
+    more = f" {count(known, 'row')} {again}." if known else ""
     return f"{count(rows, 'row')} to approve, for {count(accounts, 'account')}.{more}"

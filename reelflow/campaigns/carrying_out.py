@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import Held, PlannedPost
-from reelflow.campaigns.turns import Turn, Uploads
+from reelflow.campaigns.upload_queue import UploadPlace, UploadQueue
 from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, TimePassed
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.posts.sending import send_post
+from reelflow.posts.sending import SentElsewhere, send_post
 from reelflow.records.holds import Hold
 from reelflow.records.posts import PostRequest
 from reelflow.time_zones import shown
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SENDERS = 4
 """Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
-CLAIMED = 24
+CLAIMED_AT_ONCE = 24
 """Posts claimed at once, those that are uploaded included: the server is asked once for several of them."""
 MOVES = 5
 """How often a post is moved to its next slot before it is left to the next run."""
@@ -81,8 +81,8 @@ class Carrier:
         flow_run: Id for the record.
         grace: As for `send_post`.
         confirm: Called before each upload, and once before it waits for its turn: whether the ledger may be used.
-        progress: Called with how many of how many posts are sent.
-        on_carried: Called with the place of each post in the order given, and what became of it, or of a part of it.
+        progress: Called with how many of how many posts are done, whatever came of them.
+        on_carried: Called with the place of each post in the order given, and what became of it, or of its parts.
     """
 
     taisly: RateLimitedTaisly
@@ -91,14 +91,14 @@ class Carrier:
     grace: float = GRACE
     confirm: Callable[[], None] = lambda: None
     progress: Callable[[int, int], None] = lambda done, total: None
-    on_carried: Callable[[int, Carried], None] = lambda place, carried: None
+    on_carried: Callable[[int, Sequence[Carried]], None] = lambda place, parts: None
 
     def __post_init__(self) -> None:
         self._stopped = ""
-        self._at_once = CLAIMED
+        self._trying_at_once = SENDERS
         self._outage_left = OUTAGE_SECONDS
         self._lock = threading.Lock()
-        self._uploads = Uploads(SENDERS)
+        self._uploads = UploadQueue(SENDERS)
         self._told = set[str]()
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
@@ -109,16 +109,15 @@ class Carrier:
         reached for long, the rest is left unsent; if an account gets on hold, the rest is sent to the others only.
         """
         found: dict[int, list[Carried]] = {}
-        self._at_once = min(CLAIMED, len(posts))
-        pool = ThreadPoolExecutor(CLAIMED, thread_name_prefix="reelflow-send")
+        self._trying_at_once = min(SENDERS, len(posts))
+        pool = ThreadPoolExecutor(CLAIMED_AT_ONCE, thread_name_prefix="reelflow-send")
         try:
             futures = {
                 pool.submit(copy_context().run, self._carry, place, post): place for place, post in enumerate(posts)
             }
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
-                for carried in future.result():
-                    self.on_carried(futures[future], carried)
+                self.on_carried(futures[future], future.result())
                 self.progress(len(found), len(posts))
         except BaseException:  # the run is being ended: what has not begun must not begin
             self._stopped = "The run was ended."
@@ -165,15 +164,16 @@ class Carrier:
                     return [self._failed(post, no_slot)]
                 log.info("%s: its slot has passed; moved to %s.", _name(post), shown(post.request.scheduled_for or 0))
             except NothingSent as error:
-                if isinstance(error, Busy) or not self._wait_for_service():
-                    return [self._failed(post, error, stops=not isinstance(error, Busy))]
+                is_own = isinstance(error, Busy | SentElsewhere)  # says nothing of the other posts
+                if is_own or not self._wait_for_service():
+                    return [self._failed(post, error, stops=not is_own)]
             except (LedgerUnavailable, NotAllowed) as error:
                 return [self._failed(post, error, stops=True)]
             except Stopped:
                 break
             except ReelflowError as error:
                 return [self._failed(post, error)]
-        passed = "Its slot passed again and again before it could be sent. Start the run again."
+        passed = f"It missed {MOVES + 1} slots before it could be sent. Start the run again."
         return [Carried(post, failure=self._stopped or passed)]
 
     def _carry_part(self, place: int, part: PlannedPost, no_slot: ReelflowError | None) -> list[Carried]:
@@ -181,18 +181,18 @@ class Carrier:
 
     def _send(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
         def wait_for_turn() -> None:
-            turn.wait()
-            if self._stopped:
-                raise Stopped(self._stopped)
+            upload.wait()
+            self._check_stopped()
 
         def look_again() -> None:
+            self._check_stopped()
             self._check_holds(post.request, settled)
             check_time(post.request, self.taisly.ledger.now())
-            turn.confirm_again()
+            upload.confirm_again()
 
         self._check_holds(post.request, settled)
-        check_time(post.request, self.taisly.ledger.now())
-        with Turn(self._uploads, place, self.confirm) as turn:
+        self._check_time_to_send(post.request)
+        with UploadPlace(self._uploads, place, self.confirm) as upload:
             result = send_post(
                 self.taisly,
                 post.request,
@@ -205,6 +205,18 @@ class Carrier:
         with self._lock:
             self._outage_left = OUTAGE_SECONDS
         return Carried(post, frozenset(result.send_ids), result.sent_now)
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise Stopped(self._stopped)
+
+    def _check_time_to_send(self, request: PostRequest) -> None:
+        """Raise TimePassed as `check_time` does, unless another run has sent the post by now: it is reported then."""
+        try:
+            check_time(request, self.taisly.ledger.now())
+        except TimePassed:
+            if self.taisly.ledger.claimable(request, service=self.taisly.service):
+                raise
 
     def _check_holds(self, request: PostRequest, settled: frozenset[str]) -> None:
         """Raise OnHold if an account is on hold that the post may still be sent to."""
@@ -232,7 +244,7 @@ class Carrier:
     def _wait_for_service(self) -> bool:
         """Wait a little for a service that cannot be reached; False once that has taken too long."""
         with self._lock:
-            self._outage_left -= OUTAGE_PAUSE / self._at_once
+            self._outage_left -= OUTAGE_PAUSE / self._trying_at_once
             if self._outage_left <= 0:
                 return False
         self.taisly.sleep(OUTAGE_PAUSE)

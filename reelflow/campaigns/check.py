@@ -13,7 +13,7 @@ from reelflow.campaigns.columns import WHEN, caption_column
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import read_holds, without_held
 from reelflow.campaigns.placing import Placer
-from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped, problem_of
+from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, problem_of
 from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
@@ -129,10 +129,7 @@ class Checker:
 
     def _accounts(self, row: PlanRow, among: RowAccounts) -> list[Account]:
         if not (names := self._names(row)):
-            missing = (
-                "The row names no accounts. Name them in its column 'accounts'; or, for all such rows, in *Accounts* "
-                "of the form or with --to."
-            )
+            missing = "The row names no accounts. Write them in its column 'accounts', or name some for the whole plan."
             self._add(row, "accounts", "accounts", missing)
             return []
         try:
@@ -155,7 +152,7 @@ class Checker:
                 continue
             passed = passed_sentence(draft.when)
             if is_begun:
-                found.skipped.append(Skipped(draft.row.number, draft.video.path.name, (draft.account,), passed, True))
+                found.skipped.append(draft.skipped(passed, is_failure=True))
             else:
                 self._add(draft.row, "when", "passed", passed)
         return left
@@ -202,12 +199,13 @@ class Checker:
 
 def _strange_captions(row: PlanRow, connected: Sequence[Account]) -> list[RowProblem]:
     """Captions for platforms on which no account is connected: a mistyped name would be ignored in silence."""
-    known = {account.platform.casefold() for account in connected}
+    names = {account.platform for account in connected}
+    known = {name.casefold() for name in names}
     return [
         problem_of(
             row.number, caption_column(platform), "platform",
-            f"No connected account is on {one_line(platform, 30)!r}, so this caption is for nobody. Connected are: "
-            f"{', '.join(sorted(known))}.",
+            f"No connected account is on {one_line(platform, 30)!r}, so this caption would not be used. Connected "
+            f"platforms: {', '.join(sorted(names))}. Rename the column, or delete it.",
         )
         for platform in row.captions
         if platform not in known

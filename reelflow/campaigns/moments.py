@@ -124,8 +124,7 @@ def _without_time(text: str, here: datetime) -> Wrong:
 def _undeclared(text: str, here: datetime) -> str:
     return (
         f"{one_line(text, 60)!r} is in a format that has the day first in some countries and the month in others. "
-        f"Write it such as {_sample(here)}, or say which it is for the whole plan: *Dates like 03/04/2026* in the "
-        "form, or --date-format day/month/year."
+        f"Write it such as {_sample(here)}, or set *Dates like 03/04/2026* for the whole plan."
     )
 
 

@@ -16,7 +16,7 @@ from reelflow.posts.looking_back import found_post
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.campaigns import RowPost, SlotRequest, Taken
 from reelflow.records.posts import Account, PostRequest
-from reelflow.time_zones import DAY
+from reelflow.time_zones import DAY, shown
 
 LEAD_SECONDS = 120.0
 """How far ahead a slot must be, for the upload and for clocks that differ."""
@@ -96,7 +96,10 @@ class Placer:
         its old slot, with the reason why it has no other: none is free, or it may not move.
         """
         if not self.may_move:
-            ended = "Its slot passed before it was sent, and its approval has ended with it. Start the campaign again."
+            ended = (
+                "Its slot passed before it was sent, so your approval no longer applies. Start the campaign again to "
+                "approve another time."
+            )
             return [(post, InputError(ended))]
         mine = {account.id for account in post.request.accounts}  # others of the row may have been sent in time
         slots = [replace(s, accounts=tuple(a for a in s.accounts if a.id in mine)) for s in post.slots]
@@ -169,12 +172,13 @@ class _Placed:
 
 
 def _without_book(draft: Draft) -> RowProblem:
-    return problem_of(
-        draft.row.number,
-        "when",
-        "no_slots",
-        "The row has no time, and no posting slots are chosen. Write a time or 'now', or choose posting slots.",
-    )
+    missing = "The row has no time, and no posting slots are chosen. Write a time or 'now', or choose posting slots."
+    if isinstance(draft.row.when, datetime):  # it failed, and is to be sent again
+        missing = (
+            f"Its time, {shown(draft.row.when)}, has passed, and no posting slots are chosen. Give it a later time, or "
+            "choose posting slots."
+        )
+    return problem_of(draft.row.number, "when", "no_slots", missing)
 
 
 def _one_a_row(drafts: Iterable[Draft]) -> list[Draft]:

@@ -40,6 +40,10 @@ class Draft:
         at = self.when.timestamp() if isinstance(self.when, datetime) else None if self.when is None else 0.0
         return RowPost(self.row.campaign, self.video.sha256, self.account.id, self.repeat, at)
 
+    def skipped(self, reason: str, *, is_failure: bool = False) -> Skipped:
+        """The same as not sent; see `Skipped`."""
+        return Skipped(self.row.number, self.video.path.name, (self.account,), reason, is_failure)
+
 
 @dataclass(frozen=True)
 class PlannedPost:
@@ -104,7 +108,7 @@ class CheckedPlan:
     Attributes:
         drafts: What is to be sent, each for one account.
         posts: The same, each with the time that it would have now, in the order of their times.
-        known: What is out, scheduled or open already.
+        known: What was sent before, and needs no sending now; also if it failed or is unconfirmed.
         skipped: What is not sent although its row is right.
         held: What is not sent since its account is on hold.
         released: What was on hold, and was released as the form asked.

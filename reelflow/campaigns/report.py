@@ -12,15 +12,18 @@ from reelflow.campaigns.carrying_out import Carried
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan, Held, PlannedPost, Skipped, labels
 from reelflow.campaigns.rows import Plan, RowProblem
-from reelflow.records.post_states import PostState, SendStatus, is_alive, word_of
+from reelflow.records.post_states import SCHEDULED, WORDS, PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.wording import count, duration, one_line
 
-PUBLISHED, SCHEDULED, OPEN, FAILED, REFUSED, UNCONFIRMED = (
-    "published", "scheduled", "open", "failed", "refused", "unconfirmed",
+PUBLISHED, OPEN, FAILED, REFUSED, UNCONFIRMED, CANCELLED, NOT_SENT = (
+    WORDS[state]
+    for state in (
+        PostState.SUCCESS, PostState.ACCEPTED, PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED,
+        PostState.CANCELLED, PostState.CLAIMED,
+    )
 )  # fmt: skip
-NOT_SENT, SKIPPED, WRONG, CANCELLED, WOULD_SEND = "not sent", "skipped", "wrong", "cancelled", "ready"
-HELD = "on hold"
+SKIPPED, WRONG, WOULD_SEND, HELD = "skipped", "wrong", "ready", "on hold"
 WORST_FIRST = (
     WRONG, FAILED, REFUSED, UNCONFIRMED, HELD, NOT_SENT, OPEN, PUBLISHED, SCHEDULED, WOULD_SEND, CANCELLED, SKIPPED,
 )  # fmt: skip
@@ -68,6 +71,7 @@ class CampaignReport(BaseModel):
         name: Of its plan.
         rows: How many the plan has.
         lines: By row.
+        dry_run: Whether it was only checked.
         notes: What is to be said of the campaign as a whole.
         summary: One line for people.
     """
@@ -220,6 +224,11 @@ def summarize(report: CampaignReport, *, more: str = "", rows: str = "row") -> s
     """One line about a campaign: how many posts have which outcome, and the commonest reasons of what went wrong.
 
     What is wrong with the whole plan is not in it: see `wrong_with_all`.
+
+    Args:
+        report: What it did, or would do.
+        more: A sentence for the end of the line.
+        rows: What a row of it is called.
     """
     numbers = Counter(line.outcome for line in report.lines)
     parts = [f"{numbers[outcome]} {outcome}" for outcome in WORST_FIRST if numbers[outcome] and outcome != WRONG]
@@ -241,7 +250,7 @@ def _sent_before(report: CampaignReport) -> str:
     before = sum(not line.is_new for line in sent)
     if report.dry_run or not before:
         return ""
-    if before == len(sent):
+    if before == len(report.lines):
         return "All of these had been sent before; nothing was sent again."
     return f"{before} of these had been sent before and {'was' if before == 1 else 'were'} not sent again."
 

@@ -27,7 +27,7 @@ class RowAccounts:
     """
 
     def __init__(self, taisly: RateLimitedTaisly, wanted: Iterable[Names], *, patience: float) -> None:
-        self.connected = taisly.accounts_for(dict.fromkeys(wanted), patience=patience)
+        self.connected = taisly.accounts_for(dict.fromkeys(filter(None, wanted)), patience=patience)
         self._taisly, self._patience = taisly, patience
         self._chosen: dict[Names, list[Account] | InputError] = {}
 

@@ -23,7 +23,7 @@ class ApprovalLedger(SendLedger):
         """Record what a run asks about, in place of what it has asked before; what was answered keeps its answer."""
         now = self.now()
         with self.transaction() as connection:
-            _close(connection, flow_run, now)
+            _close(connection, flow_run)
             for each in asked:
                 fresh = self.insert(approvals).values(
                     flow_run=flow_run,
@@ -93,7 +93,7 @@ class ApprovalLedger(SendLedger):
     def close_questions(self, flow_run: str) -> None:
         """Close what a run has asked and does not ask any more."""
         with self.transaction() as connection:
-            _close(connection, flow_run, self.now())
+            _close(connection, flow_run)
 
     def abandon_questions(self, flow_run: str, *, before: float) -> None:
         """Close the questions of a run that has ended, and let others have the slots that it has not used.
@@ -109,11 +109,10 @@ class ApprovalLedger(SendLedger):
         is_used = sa.exists().where(*same, d.state.not_in(NOT_OUT))
         with self.transaction() as connection:
             self._one_at_a_time(connection)
-            _close(connection, flow_run, before)
+            _close(connection, flow_run, approvals.c.asked_at <= before)
             connection.execute(reservations.delete().where(r.flow_run == flow_run, r.made_at <= before, ~is_used))
 
 
-def _close(connection: Connection, flow_run: str, before: float) -> None:
-    c = approvals.c
-    open_ones = approvals.update().where(c.flow_run == flow_run, c.answer == _OPEN, c.asked_at <= before)
+def _close(connection: Connection, flow_run: str, *only: sa.ColumnElement[bool]) -> None:
+    open_ones = approvals.update().where(approvals.c.flow_run == flow_run, approvals.c.answer == _OPEN, *only)
     connection.execute(open_ones.values(answer=_CLOSED))

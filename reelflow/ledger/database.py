@@ -29,6 +29,8 @@ LEASE_SECONDS = 20.0
 """How long a send stays its run's without a heartbeat; a live run sends one every few seconds."""
 LEASE_VARIABLE = "REELFLOW_LEASE_SECONDS"
 BUSY_TIMEOUT_MS = 30_000
+CONNECT_SECONDS = 10
+"""For one connection to a PostgreSQL. Its driver would wait for ever for a machine that does not answer."""
 WAL_TRIES = 200
 WAL_PAUSE = 0.05
 """Seconds between two tries to switch on write-ahead logging."""
@@ -171,11 +173,13 @@ class Database:
             try:
                 context = self.engine().execution_options(reads_only=reads_only).begin()
                 return context, context.__enter__()
-            except sa.exc.DBAPIError as error:
+            except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
                 if not _is_away(error) or not waiting.left:
                     raise
                 if pause == FIRST_PAUSE:
-                    log.warning("The ledger at %s is away. Waiting up to %s.", self.place, duration(waiting.left))
+                    log.warning(
+                        "The ledger at %s cannot be reached. Waiting for up to %s.", self.place, duration(waiting.left)
+                    )
                 waiting.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -251,11 +255,14 @@ def _url(text: str) -> sa.URL:
         ) from None
 
 
-def _is_away(error: sa.exc.DBAPIError) -> bool:
+def _is_away(error: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:
     """Whether a PostgreSQL could not be reached, or is starting, stopping or has no connection left.
 
-    Its driver has no code for what goes wrong with a connection, only the server's words.
+    Its driver has no code for what goes wrong with a connection, only the server's words. If it hangs, the threads of
+    this process that use it keep every connection of the pool, so that others get none.
     """
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
     if not isinstance(error, sa.exc.OperationalError) or not hasattr(error.orig, "sqlstate"):  # SQLite's has none
         return False
     words = str(error.orig)
@@ -266,7 +273,8 @@ def _create_engine(url: sa.URL) -> Engine:
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise InputError(f"The ledger can be SQLite or PostgreSQL, not {url.get_backend_name()!r} ({URL_VARIABLE}).")
     if url.get_backend_name() == "postgresql":
-        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=limit)
     if url.database in (None, "", ":memory:"):
         raise InputError(
             f"The ledger cannot be in memory: it would forget what was sent. Name a file ({URL_VARIABLE})."

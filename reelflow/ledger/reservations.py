@@ -121,25 +121,6 @@ class ReservationLedger(SendLedger):
                     )
                 )
 
-    def keep_slot_with(self, service: str, kept: Reservation, caption_sha256: str) -> None:
-        """Let a post keep its slot although its caption was changed; not if the changed one has a slot already."""
-        c = reservations.c
-        with self.transaction() as connection:
-            self._one_at_a_time(connection)
-            same = (
-                c.service == service,
-                c.campaign == kept.campaign,
-                c.sha256 == kept.sha256,
-                c.account_id == kept.account.id,
-                c.repeat == kept.repeat,
-            )
-            if connection.execute(sa.select(c.id).where(*same, c.caption_sha256 == caption_sha256)).first() is None:
-                connection.execute(
-                    reservations.update()
-                    .where(*same, c.caption_sha256 == kept.caption_sha256)
-                    .values(caption_sha256=caption_sha256)
-                )
-
     def _store(self, connection: Connection, service: str, slots: _Slots, now: float) -> None:
         if slots.old_rows:
             delete = reservations.delete().where(reservations.c.id == sa.bindparam("old"))

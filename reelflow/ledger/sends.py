@@ -20,7 +20,7 @@ from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.holds import HoldLedger
 from reelflow.ledger.post_rows import outcome_of
 from reelflow.ledger.schema import sends
-from reelflow.ledger.statements import CHANGE_OWN_SEND, CHANGE_SEND, HELD, MOVE, MOVE_ONE, NOTE, WHO
+from reelflow.ledger.statements import CHANGE_OWN_SEND, CHANGE_SEND, MOVE, MOVE_ONE, NOTE, NUMBER_IN_STATES, WHO
 from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.post_states import (
     ALARMING,
@@ -201,8 +201,8 @@ class SendLedger(HoldLedger):
         self._one_at_a_time(connection)
         refuse_if_moved(connection, self.place)
         ours = connection.execute(CHANGE_OWN_SEND, {"send": send_id, "holder": owner, **values}).rowcount
-        found = connection.execute(HELD, {"send": send_id, "states": list(states)}).first()
-        if ours != 1 or found is None or found.held != len(json.loads(found.accounts)):
+        found = connection.execute(NUMBER_IN_STATES, {"send": send_id, "states": list(states)}).first()
+        if ours != 1 or found is None or found.number != len(json.loads(found.accounts)):
             raise ClaimLost(
                 "Another run has taken over this post, or has settled it, because this one sent no heartbeat for too "
                 "long. This run sends nothing more."

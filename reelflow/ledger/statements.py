@@ -8,14 +8,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from reelflow.ledger.database import MOVED_TO
 from reelflow.ledger.post_rows import WITH_SENDS
-from reelflow.ledger.schema import KEY, destinations, events, ledger, sends
+from reelflow.ledger.schema import KEY, destinations, events, sends
 from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED
 
 _D, _S = destinations.c, sends.c
 _ACCOUNTS = _D.account_id.in_(bindparam("accounts", expanding=True))
 _LENGTH = bindparam("length", type_=sa.Float)
-_MOVED_TO = sa.select(ledger.c.moved_to).scalar_subquery()
+_MOVED_TO = MOVED_TO.scalar_subquery()
 
 NEW_SEND = sends.insert()
 """Add a send."""
@@ -24,10 +25,10 @@ CHANGE_SEND = sends.update().where(_S.id == bindparam("send"))
 CHANGE_OWN_SEND = CHANGE_SEND.where(_S.owner == bindparam("holder"), _S.history_id.is_(None))
 """The same, if the send is still its holder's and Taisly has given no id for it."""
 
-_HELD = sa.select(sa.func.count()).where(
+_NUMBER = sa.select(sa.func.count()).where(
     _D.send_id == bindparam("send"), _D.state.in_(bindparam("states", expanding=True))
 )
-HELD = sa.select(_HELD.scalar_subquery().label("held"), _S.accounts).where(_S.id == bindparam("send"))
+NUMBER_IN_STATES = sa.select(_NUMBER.scalar_subquery().label("number"), _S.accounts).where(_S.id == bindparam("send"))
 """How many destinations of a send are in some states, and the ids of all its accounts."""
 
 MOVE = (

@@ -44,6 +44,10 @@ STORE_PAUSE = 0.2
 """Seconds before the second of them; doubled each time."""
 
 
+class SentElsewhere(NothingSent):
+    """Another run is at it for as long as this one waited."""
+
+
 class AfterSend(StrEnum):
     """What is known of a send after its request, and so what may be done next."""
 
@@ -100,7 +104,8 @@ def send_post(
         taisly: With the ledger in which destinations are claimed.
         request: What to send.
         flow_run: Id for the record.
-        patience: Seconds to wait for room in the plan, for a busy service, and for other runs.
+        patience: Seconds to wait for room in the plan, for a busy service, and for other runs. What `on_claimed` waits
+            for does not count.
         grace: Seconds within which a post may still appear in the history after a 429 to its whole upload.
         progress: As in `TaislyClient.create_post`.
         on_claimed: Called once the post is claimed, before room in the plan is waited for. What it raises ends the
@@ -109,6 +114,7 @@ def send_post(
 
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
+        SentElsewhere: another run is still sending it.
         LedgerUnavailable: nothing is sent without the ledger.
         InputError: the file has changed, or cannot be read.
         DuplicatePost: the same post, with something changed, has been sent to one of the accounts.
@@ -133,7 +139,7 @@ def send_post(
         elif not claim.waiting:
             break
         elif not waiting.left:
-            raise NothingSent(
+            raise SentElsewhere(
                 "Another run is still sending this post. This run sent nothing. Start it again once the other one has "
                 "finished."
             )
@@ -178,7 +184,8 @@ class _Attempt:
     def _prepare(self) -> None:
         """What has to be done once the post is claimed; nothing has left yet."""
         try:
-            self.on_claimed()
+            with self.waiting.stopped():
+                self.on_claimed()
         except BaseException as error:
             self._release(str(error) or type(error).__name__)
             raise

@@ -23,7 +23,7 @@ class Approval:
     """A post at one account that a person was asked to approve.
 
     Attributes:
-        digest: Of its video, account, caption and fixed time: another content is another question.
+        digest: Of its video, account, caption, `repeat` and fixed time: another content is another question.
         question: Which question of its run asked for it, from 1.
         number: Of its row.
         until: Unix seconds of the moment at which it would be published: afterwards the question is over; 0 for never.

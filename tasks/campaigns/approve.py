@@ -33,7 +33,6 @@ from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
 from reelflow.records.approvals import WITHOUT_TIME
-from reelflow.records.campaigns import caption_fingerprint
 from tasks.alarms import alarm_waiting
 from tasks.artifacts import show_live
 from tasks.campaigns.check import get_placer
@@ -192,16 +191,10 @@ def _given(answer: Any) -> GivenAnswer:
 
 
 def _only_approved(ledger: Ledger, taisly: TaislyAccount, checked: CheckedPlan, decided: Decided) -> CheckedPlan:
-    """The plan with what was decided: slots that are not wanted any more are released, changed captions keep theirs."""
-    shas = {draft.video.sha256 for draft in (*decided.dropped, *(before for before, _ in decided.recaptioned))}
-    kept = {
-        (each.campaign, each.sha256, each.account.id, each.caption_sha256, each.repeat): each
-        for each in ledger.reservations(taisly.service, shas)
-    }
-    ledger.release_slots(taisly.service, [kept[key] for d in decided.dropped if (key := _key(d)) in kept])
-    for before, after in decided.recaptioned:
-        if slot := kept.get(_key(before)):
-            ledger.keep_slot_with(taisly.service, slot, caption_fingerprint(after.caption))
+    """The plan with what was decided: slots that are not wanted any more are released."""
+    dropped = {draft.post._replace(at=None) for draft in decided.dropped}
+    kept = ledger.reservations(taisly.service, {post.sha256 for post in dropped})
+    ledger.release_slots(taisly.service, [slot for slot in kept if slot.post in dropped])
     wrong = checked.wrong_rows
     others = [draft for draft in checked.drafts if draft.row.number in wrong]
     return replace(
@@ -210,8 +203,3 @@ def _only_approved(ledger: Ledger, taisly: TaislyAccount, checked: CheckedPlan, 
         skipped=[*checked.skipped, *decided.skipped],
         approved=decided.moments,
     )
-
-
-def _key(draft: Draft) -> tuple[str, str, str, str, int]:
-    caption = caption_fingerprint(draft.caption)
-    return draft.row.campaign, draft.video.sha256, draft.account.id, caption, draft.repeat

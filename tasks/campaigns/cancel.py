@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reelflow.campaigns.report import NOT_SENT, OPEN, SCHEDULED, WORST_FIRST, outcome_word
+from reelflow.campaigns.report import NOT_SENT, OPEN, WORST_FIRST, outcome_word
+from reelflow.records.post_states import SCHEDULED
 from reelflow.records.posts import SendRecord
 from tasks.cancelled import conclude
 from tasks.posts.wording import FINISH_OPEN_POSTS

@@ -31,14 +31,15 @@ class LivePosts:
 
     def __init__(self, form: CampaignForm, posts: Sequence[PlannedPost], note: str = "") -> None:
         self._form, self._posts, self._note = form, posts, note
-        self._carried: dict[int, Carried] = {}
+        self._words: dict[int, str] = {}
         self._shown_at = 0.0
         if posts:
             self._show()
 
-    def on_carried(self, place: int, carried: Carried) -> None:
-        """Note what became of a post."""
-        self._carried[place] = carried
+    def on_carried(self, place: int, parts: Sequence[Carried]) -> None:
+        """Note what became of a post, or of the parts of one whose accounts got different slots."""
+        words = set(map(_word, parts))
+        self._words[place] = words.pop() if len(words) == 1 else "partly sent"
 
     def progress(self, done: int, total: int) -> None:
         """Show how far it is, every few seconds."""
@@ -48,8 +49,7 @@ class LivePosts:
 
     def _show(self) -> None:
         self._shown_at = time.monotonic()
-        words = {place: _word(carried) for place, carried in self._carried.items()}
-        numbers = Counter(words.values())
+        words, numbers = self._words, Counter(self._words.values())
         left = len(self._posts) - len(words)
         summary = ", ".join([f"{left} to be sent", *(f"{number} {word}" for word, number in sorted(numbers.items()))])
         places = sorted(range(len(self._posts)), key=lambda place: place in words)[:MOST_POSTS]

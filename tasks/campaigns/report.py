@@ -15,7 +15,6 @@ from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import (
     NOT_SENT,
     OPEN,
-    SCHEDULED,
     TROUBLE,
     WOULD_SEND,
     WRONG,
@@ -37,6 +36,7 @@ from reelflow.campaigns.writing import csv_text, place_beside, save_wrong_rows, 
 from reelflow.errors import CampaignFailed, InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
+from reelflow.records.post_states import SCHEDULED
 from reelflow.wording import count, one_line
 from tasks.artifacts import bullets, link, plain_text, show_live, table
 from tasks.campaigns.wording import time_shown, warnings_shown, zone_shown

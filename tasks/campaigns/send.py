@@ -5,7 +5,7 @@ from prefect.runtime import flow_run
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.approval import leave_out_moved
-from reelflow.campaigns.carrying_out import CLAIMED, SENDERS, Carried, Carrier
+from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, SENDERS, Carried, Carrier
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan
@@ -45,7 +45,8 @@ def send_campaign(
     if note := room_note(checked, REQUESTS_PER_HOUR[taisly.plan]):
         get_run_logger().info("%s", note)
     live = LivePosts(form, posts, note)
-    confirmation = SharedConfirmation(ledger, enough=(CLAIMED - SENDERS) // 2)  # the others are uploaded meanwhile
+    waiting = CLAIMED_AT_ONCE - SENDERS  # the others are uploaded meanwhile
+    confirmation = SharedConfirmation(ledger, enough=waiting // 2)
     with confirmation as confirm, taisly.get_rate_limited(ledger) as client:
         carried = Carrier(
             client,

@@ -136,7 +136,7 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again(
     once_more = run.execute()
 
     assert (again.name, sent, done.name, once_more.name) == ("Suspended", 0, "Scheduled", "Scheduled")
-    assert "There is no row 9 to decide about" in question
+    assert "Row 9 is not one of the rows to approve" in question
     assert len(sandbox.posts) == 3
 
 

@@ -136,10 +136,10 @@ def test_a_changed_caption_is_sent_in_place_of_the_plans(draft: Make) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (GivenAnswer(approves=True, drop="9"), "There is no row 9 to decide about. The rows are 1, 2."),
+        (GivenAnswer(approves=True, drop="9"), "Row 9 is not one of the rows to approve: 1, 2."),
         (GivenAnswer(approves=True, drop="the second"), "'the' is not a row number or a range"),
         (GivenAnswer(approves=True, drop="7-5"), "'7-5' is not a row number"),
-        (GivenAnswer(approves=True, captions=[CaptionChange(3, "new")]), "There is no row 3"),
+        (GivenAnswer(approves=True, captions=[CaptionChange(3, "new")]), "Row 3 is not one"),
         (GivenAnswer(approves=True, captions=[CaptionChange(1, "new", "TikTok")]), "Row 1 is not posted to 'TikTok'"),
         (GivenAnswer(approves=True, captions=[CaptionChange(2, "x" * 101)]), "X allows 100"),
     ],
@@ -263,6 +263,17 @@ def test_what_is_not_asked_any_more_is_closed(ledger: Ledger) -> None:
     assert {d: (a.question, a.answer) for d, a in ledger.approvals("run").items()} == {
         "a": (1, None), "b": (2, Answer.APPROVED),
     }  # fmt: skip
+
+
+def test_a_new_question_replaces_one_from_the_future(ledger: Ledger, clock: Clock) -> None:
+    """The clock was set back meanwhile, or the run goes on where another one counts."""
+    ledger.ask_for_approval("run", [Approval("a", 1, 1, 0.0)])
+    clock.now -= 3600
+    ledger.ask_for_approval("run", [Approval("a", 2, 1, 0.0)])
+    asked = ledger.approvals("run")["a"].question
+    ledger.close_questions("run")
+
+    assert (asked, ledger.asking_runs()) == (2, [])
 
 
 def test_a_post_without_a_time_waits_for_its_answer_for_a_week(ledger: Ledger, clock: Clock) -> None:

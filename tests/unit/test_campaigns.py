@@ -16,7 +16,7 @@ import httpx
 import pytest
 from support.clock import Clock
 
-from reelflow.campaigns.carrying_out import CLAIMED, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
+from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import Checker, check_alone
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
@@ -245,7 +245,7 @@ def test_a_ledger_that_cannot_be_used_stops_the_rest(taisly: RateLimitedTaisly, 
     carried = campaign.send(confirm=confirm)
 
     assert {each.failure for each in carried} == {"Another ledger is used now."}
-    assert (len(calls) <= CLAIMED, sandbox.posts) == (True, [])
+    assert (len(calls) <= CLAIMED_AT_ONCE, sandbox.posts) == (True, [])
 
 
 class AwayForSomeTime(httpx.HTTPTransport):

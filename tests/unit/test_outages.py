@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -63,6 +64,19 @@ def test_a_ledger_away_for_a_second_fails_no_post(
     away.close()
     assert {o.state for o, _ in ledger.outcomes(post, service=taisly.service)} == {PostState.SUCCESS}
     assert len(sandbox.posts) == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_connection_is_waited_for_while_other_threads_have_them_all(ledger: Ledger) -> None:
+    """As they do where the server hangs: theirs do not come back for a while."""
+    pool: Any = ledger.engine().pool
+    pool._timeout = 0.2  # in place of half a minute
+    with ExitStack() as others:
+        for _ in range(pool.size() + pool._max_overflow):
+            others.enter_context(ledger.reading())
+        threading.Timer(1, others.pop_all().close).start()
+
+        assert ledger.runs_alive() == set()
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
