@@ -1,0 +1,126 @@
+"""Posts of a campaign that meet something while others are sent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support.campaigns import Campaign, row
+from support.clock import Clock
+
+from reelflow.campaigns.carrying_out import OUTAGE_PAUSE, Carried, Carrier
+from reelflow.campaigns.placing import PostOptions
+from reelflow.errors import LedgerUnavailable
+from reelflow.ledger import Ledger
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.sending import send_post
+from reelflow.records.posts import Account, PostRequest
+from reelflow.sandbox.catalog import API_KEY
+from reelflow.taisly import TaislyClient
+
+INSTAGRAM = Account(id="64f1c0de00000000000000b1", platform="Instagram", name="mara.bakes")
+Videos = Callable[[int], Path]
+
+
+def test_nothing_is_uploaded_once_the_run_was_stopped(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """Not by a post either that had its turn before, and waits since Taisly was busy."""
+    rests, told, confirmed = threading.Event(), threading.Event(), list[int]()
+    sandbox.order_fault("status_before", "POST", "/api/private/post", status=429, seconds=20)
+
+    def sleep(seconds: float) -> None:
+        rests.set()
+        assert told.wait(30)
+        clock.sleep(seconds)
+
+    def confirm() -> None:
+        confirmed.append(1)
+        if len(confirmed) > 1:
+            assert rests.wait(30)
+            raise LedgerUnavailable("Another ledger is used now.")
+
+    def tell(place: int, parts: Sequence[Carried]) -> None:
+        told.set()
+
+    taisly.sleep = sleep
+    carried = Campaign(taisly, row(1, videos(1)), row(2, videos(2))).send(confirm=confirm, on_carried=tell)
+
+    assert [each.failure for each in carried] == ["Another ledger is used now."] * 2
+    assert (sandbox.posts, sandbox.requests("POST /api/private/post")) == ([], 1)
+
+
+def test_a_post_that_another_run_is_sending_stops_no_other(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """It is no outage either, which would be waited for."""
+    campaign = Campaign(taisly, row(1, videos(1)), row(2, videos(2)))
+    campaign.placer.options = PostOptions(patience=-1)
+    posts, _ = campaign.placer.place(campaign.check().right_drafts(), dry_run=False)
+    taisly.ledger.claim(posts[0].request, service=taisly.service, owner="another run")
+
+    first, second = Carrier(taisly, campaign.placer).carry_out(posts)
+
+    assert first.failure.startswith("Another run is still sending this post.")
+    assert (second.failure, len(sandbox.posts), OUTAGE_PAUSE in clock.slept) == ("", 1, False)
+
+
+def test_a_post_that_another_run_has_sent_in_its_slot_is_reported(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """Although that slot has passed when this run comes to it."""
+    campaign = Campaign(taisly, row(1, videos(1)))
+    posts, _ = campaign.placer.place(campaign.check().right_drafts(), dry_run=False)
+    (sent,) = Carrier(taisly, campaign.placer).carry_out(posts)
+    clock.now += 4 * 3600
+
+    (carried,) = Carrier(taisly, campaign.placer).carry_out(posts)
+
+    assert (carried.failure, carried.send_ids, carried.sent_now) == ("", sent.send_ids, False)
+    assert len(sandbox.posts) == 1
+
+
+def test_a_row_without_accounts_asks_nobody(ledger: Ledger, clock: Clock, videos: Videos, sandbox: Any) -> None:
+    """Taisly may be away: the row says what is wrong with it all the same."""
+    away = httpx.MockTransport(_refuse)
+    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=away)
+    with RateLimitedTaisly(
+        client, ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
+    ) as taisly:
+        ledger.remember_accounts(taisly.key, [INSTAGRAM])
+        checked = Campaign(taisly, row(1, videos(1)), accounts=[]).check()
+
+    assert [(problem.number, problem.code) for problem in checked.problems] == [(1, "accounts")]
+
+
+def _refuse(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("Connection refused")
+
+
+class AwayOnce(httpx.HTTPTransport):
+    """A network that does not connect for the first post."""
+
+    is_away = True
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and self.is_away:
+            self.is_away = False
+            raise httpx.ConnectError("Connection refused")
+        return super().handle_request(request)
+
+
+def test_the_wait_for_its_turn_takes_no_patience_from_a_post(
+    ledger: Ledger, clock: Clock, sandbox: Any, checked: Callable[..., PostRequest]
+) -> None:
+    """A Taisly that is away for a moment is waited for as long as the post was given, from its turn on."""
+    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=AwayOnce())
+    with RateLimitedTaisly(
+        client, ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
+    ) as taisly:
+        result = send_post(taisly, checked(), patience=3, on_claimed=lambda: time.sleep(1.2))
+
+    assert (result.sent_now, len(sandbox.posts)) == (True, 1)
