@@ -100,14 +100,14 @@ def test_each_video_is_scheduled_once_in_a_slot_of_its_own(
         time.sleep(chance.uniform(1.8, 4.0))
         for process in both:
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.wait(30)
         begun.append(len(box.posts))
     box.clear_faults()
     tries = 0
-    while runs.start().wait() != 0:
+    while runs.start().wait(120) != 0:
         tries += 1
         assert tries < TRIES, runs.log
-    last = runs.start().wait()
+    last = runs.start().wait(120)
 
     posts = box.posts
     destinations = collections.Counter((post["sha256"], account) for post in posts for account in post["platforms"])

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,7 +145,7 @@ class Lists:
 
     def kill(self, n: int) -> None:
         self.processes[n].kill()
-        self.processes[n].wait()
+        self.processes[n].wait(30)
 
 
 def test_many_publishes_under_faults(
@@ -380,13 +381,18 @@ def test_the_flows_process_killed_again_and_again(
 
     def kill(caption: str, phase: str, wait: float) -> str:
         process = _flow(environment, server, box.url, videos[caption], caption)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        until(phase, lambda: not PHASES[phase][0] or states(caption) & PHASES[phase][0])
-        time.sleep(wait)
-        ended = process.poll() is not None
-        process.kill()
-        process.communicate()
+        killer = threading.Timer(120, process.kill)
+        killer.start()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            until(phase, lambda: not PHASES[phase][0] or states(caption) & PHASES[phase][0])
+            time.sleep(wait)
+            ended = process.poll() is not None
+        finally:
+            killer.cancel()
+            process.kill()
+            process.communicate(timeout=30)
         return "ENDED" if ended else str(min(states(caption), default="START"))
 
     for n in range(0, FLOW_KILLS, 2):  # two at a time, as the machine has two cores

@@ -135,7 +135,7 @@ def server(postgres: str, redis: int, tmp_path: Path) -> Iterator[Server]:
     settings["PREFECT_SERVER_DOCKET_URL"] = f"redis://127.0.0.1:{redis}/1"
     environment = {**PLAIN, **settings, "PREFECT_HOME": str(tmp_path / "server"), "PREFECT_API_URL": ""}
     found = Server(tmp_path, environment, commands)
-    subprocess.run([sys.executable, "-m", *found.upgrade], env={**os.environ, **environment}, check=True)
+    subprocess.run([sys.executable, "-m", *found.upgrade], env={**os.environ, **environment}, check=True, timeout=120)
     found.start()
     yield found
     found.kill()

@@ -172,7 +172,7 @@ def test_a_later_run_rings_what_a_process_left_when_it_died(
     assert send_id
     ledger.begin(send_id, "me")
 
-    killed = subprocess.run([sys.executable, "-c", code, ledger.full_url, send_id], cwd=ROOT, check=False)
+    killed = subprocess.run([sys.executable, "-c", code, ledger.full_url, send_id], cwd=ROOT, check=False, timeout=120)
     finish_open_posts(taisly, FinishForm(minutes=0.01))
     (alarm,) = bell.wait_for(1)
 
@@ -200,7 +200,7 @@ doomed()
 """)
     environment = {**os.environ, "PREFECT_API_URL": f"{server}/api", "PYTHONPATH": str(ROOT)}
 
-    killed = subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, check=False)
+    killed = subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, check=False, timeout=120)
     ring()
     (alarm,) = bell.wait_for(1)
 

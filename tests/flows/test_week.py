@@ -126,7 +126,8 @@ def test_runs_at_the_same_time_leave_a_version() -> None:
     for run in runs:
         run.start()
     for run in runs:
-        run.join()
+        run.join(60)
+    assert not any(run.is_alive() for run in runs)
     assert _versions()
 
     _refresh()

@@ -65,6 +65,7 @@ def test_an_import_that_points_up_is_found(tmp_path: Path) -> None:
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()",
          "--no-cache"],
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "COLUMNS": "200"}, capture_output=True, text=True, check=False,
+        timeout=120,
     )  # fmt: skip
 
     assert done.returncode == 1, done.stdout + done.stderr

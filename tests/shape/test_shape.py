@@ -24,9 +24,9 @@ def test_only_the_helpers_of_the_tests_are_a_package() -> None:
 
 def test_no_committed_file_names_a_registry() -> None:
     """The pinned requirements must install from wherever the user's tools point."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
-        "\n"
-    )
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    ).stdout.split("\n")
     assert "uv.lock" not in listed
     for name in ("requirements.lock", "requirements-dev.lock"):
         assert not re.search(r"https?://|--index|--find-links", (ROOT / name).read_text())
@@ -129,7 +129,7 @@ def test_one_command_registers_every_block(server: str) -> None:
 
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "block", "register", "-m", "blocks"],
-        capture_output=True, text=True, check=False, cwd=ROOT,
+        capture_output=True, text=True, check=False, timeout=120, cwd=ROOT,
         env={**os.environ, "PREFECT_API_URL": f"{server}/api", "NO_COLOR": "1", "COLUMNS": "200"},
     )  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_every_test_that_a_document_names_exists() -> None:
 
 def test_no_document_or_file_names_a_place_that_is_not_in_the_project() -> None:
     """What the project needs is in the project."""
-    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     outside = "../" + "shared"
     for name in filter(None, done.stdout.split("\n")):
         file = ROOT / name

@@ -20,8 +20,9 @@ AAC = ["-c:a", "aac", "-b:a", "32k"]
 def ffmpeg(*args: str) -> None:
     """Run ffmpeg; its words become the test's failure."""
     done = subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *args], capture_output=True, text=True, check=False
-    )
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *args],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
@@ -123,8 +124,8 @@ def _variable(path: Path) -> None:
 def _no_duration(path: Path) -> None:
     """A Matroska file written to a pipe: no duration and no size in its head."""
     done = subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *picture("540x960"), *tone(), *H264, *AAC,
-         "-f", "matroska", "-live", "1", "pipe:1"], capture_output=True, check=True)  # fmt: skip
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", *picture("540x960"), *tone(), *H264, *AAC,
+         "-f", "matroska", "-live", "1", "pipe:1"], capture_output=True, check=True, timeout=120)  # fmt: skip
     path.write_bytes(done.stdout)
 
 

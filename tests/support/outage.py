@@ -62,7 +62,12 @@ class Outage:
             except OSError:
                 return
             there = socket.socket(socket.AF_UNIX)
-            there.connect(str(self._target))
+            try:
+                there.connect(str(self._target))
+            except OSError:  # the server is not there: as it would refuse, and the next one may be let through
+                here.close()
+                there.close()
+                continue
             self._open += [here, there]
             for source, sink in ((here, there), (there, here)):
                 threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()

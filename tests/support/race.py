@@ -15,7 +15,7 @@ def at_once(number: int, act: Callable[[int], T]) -> list[T]:
     contexts = [contextvars.copy_context() for _ in range(number)]  # Prefect keeps its settings there
 
     def run(n: int) -> T:
-        start.wait()
+        start.wait(60)
         return contexts[n].run(act, n)
 
     with ThreadPoolExecutor(number) as threads:

@@ -43,5 +43,8 @@ def _read_request(connection: socket.socket) -> bool:
     head, _, body = head.partition(b"\r\n\r\n")
     length = next((int(line[15:]) for line in head.splitlines() if line.lower().startswith(b"content-length:")), 0)
     while len(body) < length:
-        body += connection.recv(65536)
+        piece = connection.recv(65536)
+        if not piece:
+            return False
+        body += piece
     return True

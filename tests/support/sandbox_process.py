@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,12 @@ class SandboxProcess(SandboxControl):
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._process.stdout is not None
-        self._url = self._process.stdout.readline().split()[-1]
+        killer = threading.Timer(60, self._process.kill)
+        killer.start()
+        try:
+            self._url = self._process.stdout.readline().split()[-1]
+        finally:
+            killer.cancel()
         port = httpx.URL(self.url).port
         assert port is not None
         assert self.port in (0, port), "the sandbox must come back where it was"

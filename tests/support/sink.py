@@ -44,5 +44,5 @@ def save_notification(api: str, url: str) -> None:
         ".save('sink', overwrite=True)"
     )
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": api}, check=False,
-                          capture_output=True, text=True)  # fmt: skip
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 from support.clock import Clock
+from support.race import at_once
 
 from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import Checker, check_alone
@@ -170,24 +171,18 @@ def test_two_runs_of_one_plan_at_once_send_each_post_once(
 ) -> None:
     """Two processes with the same plan: every post once, every slot once."""
     rows = [row(n, videos(n)) for n in range(1, 6)]
-    go, failures = threading.Barrier(2), list[str]()
 
-    def run() -> None:
-        with closing(Ledger(ledger_url)) as ledger:
-            taisly = sandbox.rate_limited(ledger, clock)
-            taisly.sleep = lambda seconds: time.sleep(min(seconds, 0.05))
-            campaign = Campaign(taisly, *rows)
-            checked = campaign.check()
-            go.wait()
-            failures.extend(each.failure for each in campaign.send(checked) if each.failure)
+    def ready(ledger: Ledger) -> Callable[[], list[Any]]:
+        taisly = sandbox.rate_limited(ledger, clock)
+        taisly.sleep = lambda seconds: time.sleep(min(seconds, 0.05))
+        campaign = Campaign(taisly, *rows)
+        return partial(campaign.send, campaign.check())
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with closing(Ledger(ledger_url)) as one, closing(Ledger(ledger_url)) as other:
+        sends = [ready(one), ready(other)]
+        both = at_once(2, lambda n: sends[n]())
 
-    assert failures == []
+    assert {each.failure for carried in both for each in carried} == {""}
     assert sorted(post["caption"] for post in sandbox.posts) == [f"caption {n}" for n in range(1, 6)]
     assert len({post["scheduled"] for post in sandbox.posts}) == 5
 

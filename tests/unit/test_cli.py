@@ -36,7 +36,7 @@ def test_what_needs_no_prefect_does_not_wait_for_it(arguments: list[str]) -> Non
         "sys.exit('prefect' in sys.modules)"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.waiting import until
 
 import reelflow.sandbox.embedded
 from reelflow.sandbox import Sandbox, SandboxControl
@@ -38,7 +39,7 @@ def test_the_examples_run() -> None:
 def test_importing_the_package_imports_no_server() -> None:
     """`import reelflow.sandbox` is cheap; a wrong name is an AttributeError."""
     code = "import sys, reelflow.sandbox; print({'uvicorn', 'starlette', 'httpx'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
 
     assert done.stdout.strip() == "set()"
     with pytest.raises(AttributeError, match="Sandpit"):
@@ -71,8 +72,7 @@ def test_a_request_that_still_runs_does_not_hold_it_up() -> None:
         url = f"{sandbox.taisly_url}/reposts"
         client = threading.Thread(target=lambda: _lost(url))
         client.start()
-        while not sandbox.requests():
-            time.sleep(0.01)
+        until("the request", sandbox.requests)
         begin = time.monotonic()
 
     assert time.monotonic() - begin < 5

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -366,27 +366,20 @@ def test_a_hold_that_comes_before_the_upload_is_noticed(
 
 def test_two_runs_at_once_hold_an_account_once(ledger_url: str, videos: Videos, sandbox: Any, clock: Clock) -> None:
     """Two plans for one account that Taisly refuses: both stop, and there is one alarm."""
-    go, carried = threading.Barrier(2), list[Carried]()
-    with closing(Ledger(ledger_url)) as ledger:
-        disconnect(sandbox.rate_limited(ledger, clock))
 
-    def run(*numbers: int) -> None:
-        with closing(Ledger(ledger_url)) as ledger:
-            taisly = sandbox.rate_limited(ledger, clock)
-            taisly.sleep = lambda seconds: time.sleep(min(seconds, 0.05))
-            campaign = Campaign(taisly, *rows_of(videos, *numbers, accounts=("Threads",)))
-            checked = campaign.check()
-            go.wait()
-            carried.extend(campaign.send(checked))
+    def ready(ledger: Ledger, *numbers: int) -> Callable[[], list[Carried]]:
+        taisly = sandbox.rate_limited(ledger, clock)
+        taisly.sleep = lambda seconds: time.sleep(min(seconds, 0.05))
+        campaign = Campaign(taisly, *rows_of(videos, *numbers, accounts=("Threads",)))
+        return partial(campaign.send, campaign.check())
 
-    threads = [threading.Thread(target=run, args=range(first, first + 6)) for first in (1, 7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with closing(Ledger(ledger_url)) as one, closing(Ledger(ledger_url)) as other:
+        disconnect(sandbox.rate_limited(one, clock))
+        sends = [ready(one, *range(1, 7)), ready(other, *range(7, 13))]
+        first, second = at_once(2, lambda n: sends[n]())
+        assert [len(group.alarms) for group in alarms(one)] == [1]
 
-    with closing(Ledger(ledger_url)) as ledger:
-        assert [len(group.alarms) for group in alarms(ledger)] == [1]
+    carried = [*first, *second]
     assert sandbox.requests("POST /api/private/post") < HOLD_AFTER + 2 * SENDERS
     assert all(bool(each.held) != bool(each.send_ids) for each in carried)
     assert len(carried) == 12

@@ -178,7 +178,8 @@ def test_a_seal_and_a_takeover_at_the_same_moment_do_not_both_succeed(url: str, 
 
     other._locked = look_and_let_the_other_try  # type: ignore[method-assign]
     claim = other.claim(post.model_copy(update={"accounts": post.accounts[:1]}), service="s", owner="other")
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
 
     assert (claim.send_id is not None, sealed) == (True, [False])
     mine.close()

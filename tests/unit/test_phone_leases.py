@@ -229,7 +229,8 @@ def test_a_plan_is_not_dropped_at_the_moment_in_which_it_leaves(url: str) -> Non
 
     other._task_requests = look_and_let_the_other_try  # type: ignore[method-assign]
     _planned(other, clock, "run-2")
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
 
     (after,) = mine.task_requests(flow_run="run-1")
     assert after.state is (RequestState.SENDING if begun == [True] else RequestState.NOT_CREATED)

@@ -103,7 +103,7 @@ def test_no_bar_is_drawn_over_a_question() -> None:
         assert asking.wait(timeout=60) == 0
     finally:
         asking.kill()
-        asking.wait()
+        asking.wait(30)
 
     assert "Videos checked" not in over
     assert "GivenAnswer(approves=True, drop='3'" in after
@@ -113,10 +113,9 @@ def test_no_bar_is_drawn_over_a_question() -> None:
 def _read(terminal: int, *, until: str = "", seconds: float = 60) -> str:
     """What a terminal shows, up to some words, or for a time."""
     found, end = b"", time.monotonic() + seconds
-    while not until or until not in found.decode(errors="replace"):
-        ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+    while (left := end - time.monotonic()) > 0 and (not until or until not in found.decode(errors="replace")):
+        ready, _, _ = select.select([terminal], [], [], left)
         if not ready:
-            assert not until, f"{until!r} was not shown within {seconds} s, but {found!r}"
             break
         try:
             piece = os.read(terminal, 65536)
@@ -125,7 +124,9 @@ def _read(terminal: int, *, until: str = "", seconds: float = 60) -> str:
         if not piece:
             break
         found += piece
-    return found.decode()
+    shown = found.decode(errors="replace")
+    assert until in shown, f"{until!r} was not shown within {seconds} s, but {shown!r}"
+    return shown
 
 
 def _all_of(terminal: int) -> str:

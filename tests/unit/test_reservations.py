@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.race import at_once
 
 from reelflow.errors import InputError, LedgerUnavailable
 from reelflow.ledger import Ledger, replace_ledger
@@ -232,23 +232,10 @@ def test_campaigns_that_race_share_no_slot(url: str, clock: Clock) -> None:
     ledgers = [Ledger(url, clock=clock) for _ in range(8)]
     ledgers[0].identity()
 
-    def race() -> list[list[Any]]:
-        found: list[list[Any]] = [[] for _ in ledgers]
-        go = threading.Barrier(len(ledgers))
+    def run(number: int) -> list[Any]:
+        return reserve(ledgers[number], *(wanted("a", campaign=f"{number} {post}") for post in range(5)))
 
-        def run(number: int) -> None:
-            go.wait()
-            posts = [wanted("a", campaign=f"{number} {post}") for post in range(5)]
-            found[number] = reserve(ledgers[number], *posts)
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(ledgers))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return found
-
-    first, second = race(), race()
+    first, second = at_once(8, run), at_once(8, run)
     for ledger in ledgers:
         ledger.close()
 

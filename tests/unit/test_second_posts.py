@@ -464,7 +464,8 @@ def _with_pictures(post: PostRequest, path: Path) -> PostRequest:
 
 def _export(source: Path, target: Path, *options: str) -> Path:
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-    subprocess.run([ffmpeg, "-v", "error", "-i", str(source), *options, str(target)], check=True)
+    command = [ffmpeg, "-nostdin", "-v", "error", "-i", str(source), *options, str(target)]
+    subprocess.run(command, check=True, timeout=120)
     return target
 
 

@@ -226,7 +226,7 @@ def test_check_prints_one_json_line_a_file_and_fails_for_a_bad_one(clip: Clip) -
     """`reelflow check --json`: what other programs read."""
     done = subprocess.run(
         [sys.executable, "-m", "deployments", "check", "--json", str(clip("good.mp4")), str(clip("landscape.mp4"))],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 
     good, bad = map(json.loads, done.stdout.splitlines())
@@ -242,7 +242,7 @@ def test_check_of_good_files_ends_well(clip: Clip) -> None:
     """Warnings do not make it fail."""
     done = subprocess.run(
         [sys.executable, "-m", "deployments", "check", str(clip("small.mp4"))],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 
     assert done.returncode == 0
