@@ -23,7 +23,7 @@ class Campaign:
 
     def __init__(self, taisly: RateLimitedTaisly, *rows: PlanRow, book: SlotBook | None = HOURLY, **form: Any) -> None:
         self.taisly, self.plan = taisly, Plan("plan.csv", (), rows)
-        self.form = CampaignForm(**({"accounts": ["Instagram"], "minutes_apart": 0} | form))
+        self.form = CampaignForm(**({"accounts": ["Instagram"]} | form))
         self.placer = Placer(taisly.ledger, taisly.service, book, {}, self.form.same_time, PostOptions(patience=900))
 
     def check(self) -> CheckedPlan:

@@ -14,15 +14,15 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from support.campaigns import Campaign, row
 from support.clock import Clock
 from support.race import at_once
 
 from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
-from reelflow.campaigns.check import Checker, check_alone
-from reelflow.campaigns.form import CampaignForm
-from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, Placer, PostOptions, posts_elsewhere
+from reelflow.campaigns.check import check_alone
+from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
-from reelflow.campaigns.rows import NOW, Plan, PlanRow, RowProblem
+from reelflow.campaigns.rows import NOW, Plan, RowProblem
 from reelflow.campaigns.slot_rules import read_rules
 from reelflow.campaigns.slots import SlotBook, rules_of_nobody
 from reelflow.errors import LedgerUnavailable, NothingSent
@@ -34,31 +34,7 @@ from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 
 INSTAGRAM = Account(id="64f1c0de00000000000000b1", platform="Instagram", name="mara.bakes")
-HOURLY = SlotBook(read_rules(["all: daily " + ", ".join(f"{hour}:00" for hour in range(24))]), ZoneInfo("UTC"))
 Videos = Callable[[int], Path]
-
-
-class Campaign:
-    """A plan, checked and sent with the sandbox."""
-
-    def __init__(self, taisly: RateLimitedTaisly, *rows: PlanRow, book: SlotBook | None = HOURLY, **form: Any) -> None:
-        self.taisly, self.plan = taisly, Plan("plan.csv", (), rows)
-        self.form = CampaignForm(**({"accounts": ["Instagram"]} | form))
-        self.placer = Placer(taisly.ledger, taisly.service, book, {}, self.form.same_time, PostOptions(patience=900))
-
-    def check(self) -> CheckedPlan:
-        now = datetime.fromtimestamp(self.taisly.ledger.now(), UTC)
-        return Checker(self.taisly, self.form, self.placer).check(self.plan, now)
-
-    def send(self, checked: CheckedPlan | None = None, **more: Any) -> list[Any]:
-        checked = checked or self.check()
-        posts, problems = self.placer.place(checked.right_drafts(), dry_run=False)
-        assert not problems
-        return Carrier(self.taisly, self.placer, **more).carry_out(posts)
-
-
-def row(number: int, video: Path, **changes: Any) -> PlanRow:
-    return PlanRow(number, str(video), **({"caption": f"caption {number}"} | changes))
 
 
 def codes(checked: CheckedPlan) -> list[tuple[int, str]]:

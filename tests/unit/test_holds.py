@@ -9,20 +9,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
+from support import campaigns
 from support.clock import Clock
 from support.race import at_once
 
-from reelflow.campaigns.carrying_out import SENDERS, Carried, Carrier
-from reelflow.campaigns.check import Checker
-from reelflow.campaigns.form import CampaignForm
-from reelflow.campaigns.placing import Placer, PostOptions
-from reelflow.campaigns.posts import CheckedPlan
-from reelflow.campaigns.rows import NOW, Plan, PlanRow
-from reelflow.campaigns.slot_rules import read_rules
-from reelflow.campaigns.slots import SlotBook
+from reelflow.campaigns.carrying_out import SENDERS, Carried
+from reelflow.campaigns.rows import NOW, PlanRow
 from reelflow.errors import NothingSent
 from reelflow.ledger import Ledger, move_ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -44,7 +38,6 @@ STATES = {
     "U": PostState.UNCONFIRMED,
     "C": PostState.CANCELLED,
 }
-HOURLY = SlotBook(read_rules(["all: daily " + ", ".join(f"{hour}:00" for hour in range(24))]), ZoneInfo("UTC"))
 EXPIRED = "Instagram session expired"
 GONE = Account(id="gone", platform="Threads", name="mara")
 """An account that was disconnected in Taisly a moment ago: it refuses every post to it."""
@@ -228,33 +221,20 @@ def test_doctor_names_accounts_on_hold(ledger: Ledger, checked: Post) -> None:
 # In a campaign
 
 
-class Campaign:
-    """A plan, checked, sent and watched with the sandbox."""
+class Campaign(campaigns.Campaign):
+    """One whose posts are sent one after another, and watched."""
 
     def __init__(self, taisly: RateLimitedTaisly, *rows: PlanRow, **form: Any) -> None:
-        self.taisly, self.plan = taisly, Plan("plan.csv", (), rows)
-        values = {"accounts": ["Instagram"], "minutes_apart": 0}
-        self.form = CampaignForm(**(values | form))
-        self.placer = Placer(taisly.ledger, taisly.service, HOURLY, {}, options=PostOptions(patience=900))
+        super().__init__(taisly, *rows, **({"minutes_apart": 0} | form))
 
-    def check(self) -> CheckedPlan:
-        now = datetime.fromtimestamp(self.taisly.ledger.now(), UTC)
-        return Checker(self.taisly, self.form, self.placer).check(self.plan, now)
-
-    def send(self, checked: CheckedPlan | None = None, **more: Any) -> list[Carried]:
-        posts, problems = self.placer.place((checked or self.check()).right_drafts(), dry_run=False)
-        assert not problems
-        carried = Carrier(self.taisly, self.placer, **more).carry_out(posts)
+    def send(self, *which: Any, **more: Any) -> list[Carried]:
+        carried = super().send(*which, **more)
         watch_posts(self.taisly, {send_id for each in carried for send_id in each.send_ids}, seconds=900)
         return carried
 
 
-def row(number: int, video: Path, **changes: Any) -> PlanRow:
-    return PlanRow(number, str(video), **({"caption": f"caption {number}", "when": NOW} | changes))
-
-
 def rows_of(videos: Videos, *numbers: int, **changes: Any) -> list[PlanRow]:
-    return [row(number, videos(number), **changes) for number in numbers]
+    return [campaigns.row(number, videos(number), **({"when": NOW} | changes)) for number in numbers]
 
 
 def disconnect(taisly: RateLimitedTaisly) -> None:
@@ -392,7 +372,7 @@ def test_a_scheduled_post_that_fails_days_later_counts(
     clock.drive(sandbox)
     at = datetime.fromtimestamp(clock.now, UTC) + timedelta(hours=1)
     sandbox.fail_next(platform="Instagram", reason=EXPIRED, times=3)
-    rows = [row(n, videos(n), when=at + timedelta(hours=n)) for n in (1, 2, 3)]
+    rows = [campaigns.row(n, videos(n), when=at + timedelta(hours=n)) for n in (1, 2, 3)]
     carried = Campaign(taisly, *rows).send()
     before = taisly.ledger.on_hold()
     clock.sleep(5 * 3600)
