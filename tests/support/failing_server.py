@@ -9,10 +9,11 @@ import httpx
 
 
 @contextmanager
-def failing_server(server: str, route: str, *, lost: int | None = None) -> Iterator[str]:
+def failing_server(server: str, route: str, *, lost: int | None = None, seen: list[str] | None = None) -> Iterator[str]:
     """The address of its API; a path that ends with `route` is answered with 500.
 
     With `lost`, nothing fails but that so many POSTs there, which reach the server, are answered with 503.
+    `seen` gets every request there, like "GET /api/…".
     """
     answers_lost: list[str] = []
 
@@ -21,6 +22,8 @@ def failing_server(server: str, route: str, *, lost: int | None = None) -> Itera
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, content = 500, b"{}"
             failing = self.path.endswith(route)
+            if failing and seen is not None:
+                seen.append(f"{self.command} {self.path}")
             if lost is not None or not failing:
                 headers = {"Content-Type": "application/json"}
                 with httpx.Client(trust_env=False, timeout=30) as client:
