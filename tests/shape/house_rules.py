@@ -100,6 +100,18 @@ def words_of_the_ui(root: Path) -> Iterator[Finding]:
                 )
 
 
+def endless_waits(root: Path) -> Iterator[Finding]:
+    """No test waits for a process or a thread without a limit: one that hangs would stop all that come after it."""
+    for path in sorted((root / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            called, given = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+            is_bare = node.func.attr in ("wait", "join", "communicate") and not node.args and not given
+            if is_bare or (called == "subprocess.run" and "timeout" not in given):
+                yield Finding(path.relative_to(root), node.lineno, f"{called}() may wait forever. Give it a timeout")
+
+
 def _texts(root: Path) -> Iterator[tuple[Path, int, str]]:
     """All texts that people read: strings of the code, documents, YAML and pages."""
     for layer in (*LAYERS, "benchmarks", "tests"):
@@ -121,7 +133,7 @@ def _strings(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-RULES = (file_names, models_in_flows, banned_words, words_of_the_ui)
+RULES = (file_names, models_in_flows, banned_words, words_of_the_ui, endless_waits)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def _tree(root: Path, **files: str) -> Path:
     """A small project: file names with two underscores for a slash."""
-    for layer in house_rules.LAYERS:
+    for layer in (*house_rules.LAYERS, "tests"):
         (root / layer).mkdir(parents=True)
     (root / "prefect.yaml").write_text("deployments: [{name: publish-video}]")
     for name, text in files.items():
@@ -32,6 +32,9 @@ def _tree(root: Path, **files: str) -> Path:
         (house_rules.words_of_the_ui, {"reelflow__posts": "x = 'Run publish-video again.'"}, "is a word of the UI"),
         (house_rules.words_of_the_ui, {"reelflow__form": "x = 'See the block below.'"}, "is a word of the UI"),
         (house_rules.words_of_the_ui, {"reelflow__runs": "x = 'No worker is running.'"}, "is a word of the UI"),
+        (house_rules.endless_waits, {"tests__test_x": "process.wait()"}, "Give it a timeout"),
+        (house_rules.endless_waits, {"tests__test_x": "threads[0].join()"}, "Give it a timeout"),
+        (house_rules.endless_waits, {"tests__test_x": "subprocess.run(['true'], check=True)"}, "Give it a timeout"),
     ],
 )
 def test_a_broken_rule_is_found_and_says_what_to_do(rule: object, files: dict, words: str, tmp_path: Path) -> None:
@@ -45,7 +48,13 @@ def test_a_broken_rule_is_found_and_says_what_to_do(rule: object, files: dict, w
 
 def test_a_kept_house_has_no_findings(tmp_path: Path) -> None:
     """Ordinary names and words pass."""
-    root = _tree(tmp_path, flows__publish="x = 'Cancelled 3 tasks.'", reelflow__posts="x = 'Nothing was sent.'")
+    waits = "process.wait(20); thread.join(timeout=5); ', '.join(names); subprocess.run(['true'], timeout=120)"
+    root = _tree(
+        tmp_path,
+        flows__publish="x = 'Cancelled 3 tasks.'",
+        reelflow__posts="x = 'Nothing was sent.'",
+        tests__test_x=waits,
+    )
 
     assert [finding for rule in house_rules.RULES for finding in rule(root)] == []
 
