@@ -45,6 +45,6 @@ def publish_campaign(taisly: TaislyAccount, campaign: CampaignForm, slots: Posti
     if campaign.approval:
         checked = approve_campaign(taisly, campaign, slots, checked)
     carried = send_campaign(taisly, campaign, slots, checked)
-    watch_campaign(taisly, campaign, carried)
+    watch_campaign(taisly, campaign, checked, carried)
 
     return final_state(report_campaign(taisly, campaign, plan, checked, carried))

@@ -12,7 +12,7 @@ from reelflow.campaigns.carrying_out import Carried
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan, Held, PlannedPost, Skipped, labels
 from reelflow.campaigns.rows import Plan, RowProblem
-from reelflow.records.post_states import SCHEDULED, WORDS, PostState, SendStatus, is_alive, word_of
+from reelflow.records.post_states import IN_FLIGHT, SCHEDULED, WORDS, PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.wording import count, duration, one_line
 
@@ -264,6 +264,11 @@ def causes(lines: Iterable[CampaignLine]) -> list[tuple[str, int]]:
     """The reasons of what went wrong, wrong rows apart, and how many posts have each; the commonest first."""
     found = Counter(line.detail for line in lines if line.outcome in TROUBLE - {WRONG} and line.detail)
     return found.most_common()
+
+
+def open_ids(checked: CheckedPlan) -> set[str]:
+    """The sends of a plan that an earlier run has made and whose outcome was not known when it was checked."""
+    return {known.send.id for known in checked.known if known.outcome.state in IN_FLIGHT}
 
 
 def room_note(checked: CheckedPlan, per_hour: int) -> str:

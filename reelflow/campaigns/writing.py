@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -16,11 +16,9 @@ from reelflow.campaigns.columns import (
     ACCOUNTS,
     CAMPAIGN,
     CAPTION,
-    CODE,
+    OURS,
     PREVIEW,
-    PROBLEM,
     REPEAT,
-    ROW,
     TIME_ZONE,
     VIDEO,
     WHEN,
@@ -89,8 +87,8 @@ def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> Pa
     """Write the wrong rows of a plan as a CSV: as they were, with their number and what is wrong. Returns where.
 
     Fixed, it is a plan of its own: `read_plan` takes it as it is. A problem of the whole plan has a line with nothing
-    else, which is read as a blank one. A file that already exists may be half fixed: it is never written over, and
-    the new one gets a number.
+    else, which is read as a blank one. A file that already exists may be half fixed: it is written over only if its
+    rows are still those of the plan; else the new one gets a number.
 
     Raises:
         InputError: it cannot be written there.
@@ -103,26 +101,42 @@ def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> Pa
     if any(NAMELESS in row.cells for row in wrong):
         columns.append(NAMELESS)
     video = next((name for name in columns if column_of(name) == VIDEO), None)
-    lines = [["" for _ in columns] + _said(0, of_row[0])] if 0 in of_row else []
-    for row in wrong:
-        cells = {**row.cells, **({video: _video(row, row.cells.get(video, ""), path)} if video else {})}
-        lines.append([cells.get(name, "") for name in columns] + _said(row.number, of_row[row.number]))
-    text = csv_text([*columns, ROW, CODE, PROBLEM], lines, plan.delimiter)
-    free = _free_path(path, text)
-    write_csv(free, text)
+    rows = {row.number: _cells(row, columns, video, path) for row in plan.rows} | {0: ["" for _ in columns]}
+    numbers = [*([0] if 0 in of_row else []), *(row.number for row in wrong)]
+    lines = [rows[number] + _said(number, of_row[number]) for number in numbers]
+    free = _free_path(path, plan, [*columns, *OURS], rows)
+    write_csv(free, csv_text([*columns, *OURS], lines, plan.delimiter))
     return free
 
 
-def _free_path(path: Path, text: str) -> Path:
-    """The path itself, or with the first number that no other file has: "plan.problems-2.csv"."""
+def _free_path(path: Path, plan: Plan, header: Sequence[str], rows: Mapping[int, Sequence[str]]) -> Path:
+    """The path itself; or, if something in that file was fixed, with the first number: "plan.problems-2.csv"."""
     for number in itertools.count(1):
         each = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         try:
-            if each.read_bytes() == text.encode("utf-8-sig", "replace"):
+            if each != plan.path and _is_unfixed(each.read_text("utf-8-sig"), plan.delimiter, header, rows):
                 return each
+        except UnicodeDecodeError:
+            continue
         except OSError:  # it is not there, or cannot be written either, which is said then
             return each
     raise AssertionError("numbers do not end")
+
+
+def _is_unfixed(text: str, delimiter: str, header: Sequence[str], rows: Mapping[int, Sequence[str]]) -> bool:
+    """Whether a file with problems has only rows that are still as they are in their plan."""
+    try:
+        first, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    except (csv.Error, ValueError):  # the latter: it is empty
+        return False
+    own = len(header) - len(OURS)
+    unfixed = {(*map(neutral_cell, cells), str(number)) for number, cells in rows.items()}
+    return first == [*map(neutral_cell, header)] and all(tuple(line[: own + 1]) in unfixed for line in lines)
+
+
+def _cells(row: PlanRow, columns: Sequence[str], video: str | None, path: Path) -> list[str]:
+    cells = {**row.cells, **({video: _video(row, row.cells.get(video, ""), path)} if video else {})}
+    return [cells.get(name, "") for name in columns]
 
 
 def _said(number: int, problems: Sequence[RowProblem]) -> list[str]:

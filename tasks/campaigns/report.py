@@ -27,6 +27,7 @@ from reelflow.campaigns.report import (
     lines_of_held,
     lines_of_problems,
     lines_of_skipped,
+    open_ids,
     room_note,
     summarize,
     wrong_with_all,
@@ -41,7 +42,7 @@ from reelflow.wording import count, one_line
 from tasks.artifacts import bullets, link, plain_text, show_live, table
 from tasks.campaigns.wording import time_shown, warnings_shown, zone_shown
 from tasks.ledger import open_ledger
-from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, detail_of
+from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED_POSTS, detail_of
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
 
@@ -102,10 +103,11 @@ def state_name(report: CampaignReport) -> str:
 
 def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan) -> list[CampaignLine]:
     """The rows that were not to be sent."""
-    now = ledger.now()
+    now, news = ledger.now(), {(s.id, o.account.id): (s, o) for s, its in ledger.sends(open_ids(checked)) for o in its}
+    known = [(k.number, *news.get((k.send.id, k.outcome.account.id), (k.send, k.outcome))) for k in checked.known]
     return [
-        *(line_of(k.number, k.send, k.outcome, now=now, detail=detail_of(k.send, k.outcome), is_new=False)
-          for k in checked.known),
+        *(line_of(number, send, outcome, now=now, detail=detail_of(send, outcome), is_new=False)
+          for number, send, outcome in known),
         *lines_of_skipped(checked.skipped),
         *lines_of_held(held for held in checked.held if held.number not in checked.wrong_rows),
         *lines_of_problems(plan, checked.problems),
@@ -146,7 +148,7 @@ def what_comes(report: CampaignReport) -> list[str]:
     """What happens to its posts after the run."""
     if report.number_of(OPEN):
         return [FINISH_OPEN_POSTS]
-    return [FINISH_SCHEDULED.replace("its outcome", "the outcomes")] if report.number_of(SCHEDULED) else []
+    return [FINISH_SCHEDULED_POSTS] if report.number_of(SCHEDULED) else []
 
 
 def _write_files(plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine], *, with_results: bool) -> list[str]:

@@ -9,7 +9,7 @@ from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, SENDERS, Carried, C
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan
-from reelflow.campaigns.report import room_note
+from reelflow.campaigns.report import open_ids, room_note
 from reelflow.errors import PartFailed, ReelflowError
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.posts.watching import watch_posts
@@ -63,15 +63,16 @@ def send_campaign(
 
 
 @step("watch {form.name}")
-def watch_campaign(taisly: TaislyAccount, form: CampaignForm, carried: list[Carried]) -> None:
+def watch_campaign(taisly: TaislyAccount, form: CampaignForm, checked: CheckedPlan, carried: list[Carried]) -> None:
     """Wait until the posts that are published at once have an outcome, for at most `watch_minutes`.
 
-    And until those are found whose answer was lost. Never fails the run, since the posts are sent.
+    And until those are found whose answer was lost; also those of an earlier run that died. Never fails the run, since
+    the posts are sent.
 
     Raises:
         PartFailed: a platform did not publish one of them, or the watch stopped.
     """
-    log, awaited = get_run_logger(), {send_id for each in carried for send_id in each.send_ids}
+    log, awaited = get_run_logger(), {send_id for each in carried for send_id in each.send_ids} | open_ids(checked)
     if not awaited:
         return
     told = set[tuple[str, str]]()

@@ -20,6 +20,8 @@ FINISH_OPEN_POSTS = "finish-open-posts reports the outcome: within 5 minutes if 
 """What becomes of a post that no run watches any more."""
 FINISH_SCHEDULED = "finish-open-posts reports its outcome after that, if its schedule is on."
 """What becomes of a post that Taisly publishes later."""
+FINISH_SCHEDULED_POSTS = "finish-open-posts reports the outcomes once they are published, if its schedule is on."
+"""The same for several."""
 
 
 def how_to_cancel(history_ids: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from support.campaigns import Campaign, row
 from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
@@ -98,6 +99,21 @@ def test_running_it_again_sends_nothing_and_takes_no_slot(
     assert "All of these had been sent before; nothing was sent again." in again.message
     assert sorted(post["scheduled"] for post in sandbox.posts) == before
     assert sandbox.requests("POST /api/private/post") == 3
+
+
+def test_a_post_whose_answer_an_earlier_run_lost_is_found(
+    taisly: TaislyAccount, slots: PostingSlots, week: Path, sandbox: Any
+) -> None:
+    """That run died before it could look for it."""
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+    with taisly.get_rate_limited(open_ledger()) as client:
+        Campaign(client, row(1, week / "bread.mp4")).send()
+    before = [post["caption"] for post in sandbox.posts]
+
+    state = _campaign(taisly, slots, plan=str(_plan(week, "bread.mp4,caption 1,Instagram,")))
+
+    assert (before, len(sandbox.posts)) == (["caption 1"], 1)
+    assert (state.name, _outcomes(state)) == ("Scheduled", [(1, "Instagram", "scheduled")])
 
 
 def test_every_wrong_row_is_named_and_nothing_is_sent(

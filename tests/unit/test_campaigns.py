@@ -233,9 +233,12 @@ class AwayForSomeTime(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-@pytest.mark.parametrize(("refused", "sent"), [(9, 2), (10_000, 0)], ids=["a moment", "for long"])
+@pytest.mark.parametrize(
+    ("rows", "refused", "sent"), [(2, 9, 2), (2, 10_000, 0), (30, 10_000, 0)],
+    ids=["a moment", "for long", "for long, many at once"],
+)  # fmt: skip
 def test_taisly_that_cannot_be_reached_is_waited_for(
-    ledger: Ledger, clock: Clock, videos: Videos, sandbox: Any, refused: int, sent: int
+    ledger: Ledger, clock: Clock, videos: Videos, sandbox: Any, rows: int, refused: int, sent: int
 ) -> None:
     """Each row is sent once it is back; after minutes the rest is left, and nothing is tried for ever."""
     network = AwayForSomeTime(refused)
@@ -243,7 +246,7 @@ def test_taisly_that_cannot_be_reached_is_waited_for(
     with RateLimitedTaisly(
         client, ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
     ) as taisly:
-        carried = Campaign(taisly, row(1, videos(1)), row(2, videos(2))).send()
+        carried = Campaign(taisly, *(row(n, videos(n)) for n in range(1, rows + 1))).send()
 
     assert sum(not each.failure for each in carried) == len(sandbox.posts) == sent
     assert network.tries == refused or network.tries < 500

@@ -194,18 +194,34 @@ def test_a_template_is_a_plan(tmp_path: Path, kind: Kind) -> None:
         assert len(plan.rows) == 3
 
 
-def test_a_file_that_may_be_half_fixed_is_not_written_over(tmp_path: Path) -> None:
-    """Checking the plan again writes a second file, unless it would be the same."""
-    plan = plan_of_rows([{"video": "a.mp4", "when": "soon"}], "plan", options=OPTIONS, now=TODAY)
+def test_a_file_in_which_something_was_fixed_is_not_written_over(tmp_path: Path) -> None:
+    """One that is as it was written is: it has what is wrong now, and no second one lies beside it."""
+    plan = plan_of_rows(
+        [{"video": "a.mp4", "when": "soon"}, {"video": "=b.mp4", "when": "later"}], "plan", options=OPTIONS, now=TODAY
+    )
     first = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
-    same = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
-    first.write_text("fixed by hand", "utf-8")
+    more = [RowProblem(0, "accounts", "accounts", "No such account."), *plan.problems[:1]]
+    same = write_problems(plan, more, tmp_path / "plan.problems.csv")
+    codes = [row["code"] for row in _written(first)]
+    fixed = first.read_text("utf-8-sig").replace("soon", "2026-11-27 18:00")
+    first.write_text(fixed, "utf-8-sig")
 
     other = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
 
-    assert (first, same) == (tmp_path / "plan.problems.csv", first)
+    assert (first, same, codes) == (tmp_path / "plan.problems.csv", first, ["accounts", "time"])
     assert other == tmp_path / "plan.problems-2.csv"
-    assert first.read_text("utf-8") == "fixed by hand"
+    assert first.read_text("utf-8-sig") == fixed
+
+
+@pytest.mark.parametrize("content", [b"", b"video\n", b"\xff\xfe", b"video,when\na.mp4,soon\n"], ids=str)
+def test_a_file_of_another_kind_is_not_written_over(tmp_path: Path, content: bytes) -> None:
+    """It may be anything that has the same name."""
+    path = tmp_path / "plan.problems.csv"
+    path.write_bytes(content)
+    plan = plan_of_rows([{"video": "a.mp4", "when": "soon"}], "plan", options=OPTIONS, now=TODAY)
+
+    assert write_problems(plan, plan.problems, path) == tmp_path / "plan.problems-2.csv"
+    assert path.read_bytes() == content
 
 
 def test_rows_that_are_still_wrong_get_the_next_number(tmp_path: Path) -> None:
