@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import prefect
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import DeploymentStatus
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
@@ -95,6 +96,11 @@ def read_deployment(client: SyncPrefectClient, name: str) -> Any:
         return client.read_deployment_by_name(name)
     except ObjectNotFound:
         return None
+
+
+def is_being_served(deployment: Any) -> bool:
+    """Whether a process serves this deployment now: it has no work pool, and its process has asked for runs lately."""
+    return not deployment.work_pool_name and deployment.status == DeploymentStatus.READY
 
 
 def read_variable(client: SyncPrefectClient, name: str) -> Any:

@@ -15,10 +15,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import DeploymentStatus, StateType, WorkerStatus
+from prefect.client.schemas.objects import StateType, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
+from deployments.prefect_api import is_being_served
 from reelflow.time_zones import shown
 from reelflow.wording import count, listed
 from tasks.upkeep.health import Finding
@@ -58,7 +59,7 @@ def _start_worker(pool: str) -> str:
 
 def _check_serving(client: SyncPrefectClient, served: Sequence[Any]) -> Finding:
     what = "Served flows"
-    away = [d for d in served if d.status != DeploymentStatus.READY]
+    away = [d for d in served if not is_being_served(d)]
     if not away:
         return Finding(what, True, f"all {len(served)} are being served")
     waiting = _waiting(client, away)

@@ -15,10 +15,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import DeploymentStatus
 
 from deployments.alarms import ring_test
-from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
+from deployments.prefect_api import checked_client, is_being_served, read_block_ids, read_deployment, read_variable
 from deployments.setup.actual import find_notification_block, read_actual_state, read_record, recorded_phone_pcs
 from deployments.setup.apply import (
     apply_automations,
@@ -48,6 +47,10 @@ from reelflow.phones.limits import read_phones
 from reelflow.posts.rate_limited import Plan
 from reelflow.time_zones import read_zone, use_zone
 from tasks.choices import VIDEOS_VARIABLE
+
+STAYS_SERVED = "The flows of this server are being served, for example by `reelflow up`, and stay that way."
+"""Moved to a work pool, the process that serves them could not start again."""
+TO_USE_WORKERS = "To use workers instead, stop that process, wait a minute, and run setup again."
 
 
 def setup(
@@ -130,11 +133,6 @@ def setup(
     return _setup(options, notify=notify, test=test, serve=serve, yes=yes, dry_run=dry_run)
 
 
-STAYS_SERVED = """
-One process serves the flows of this server now, such as `reelflow up`, and goes on to do so. To use workers instead,
-stop it, wait a minute, and run setup again."""
-
-
 def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool, yes: bool, dry_run: bool) -> int:
     read_zone(options.time_zone or "UTC")
     read_phones(options.phones)
@@ -146,9 +144,14 @@ def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool
             raise InputError(
                 f"{option} needs a single --phone-pc. Run setup once for each --phone-pc, with its own phones."
             )
-        options = replace(options, phone_pcs=phone_pcs)
-        is_served = _is_served(client)
+        is_served, stays = _is_served(client), STAYS_SERVED
+        if is_served and not serve:
+            if options.phone_pcs or options.phones_folder:
+                option = "--phone-pc" if options.phone_pcs else "--folder"
+                raise InputError(f"{STAYS_SERVED} {option} is for workers, so nothing was changed. {TO_USE_WORKERS}")
+            stays += f" So setup creates no work pools or deployments. {TO_USE_WORKERS}"
         serve |= is_served
+        options = replace(options, phone_pcs=phone_pcs)
         automations = desired_automations(find_notification_block(client, notify), serve=serve) if notify else []
         try:
             _apply(client, changes, options, automations, serve=serve, yes=yes)
@@ -158,15 +161,17 @@ def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool
         print(changes.summary)
         if test and not dry_run:
             print(ring_test(client))
-    if not dry_run:
-        print(STAYS_SERVED if is_served else _next_steps(options, serve=serve))
+    if is_served:
+        print(f"\n{stays}")
+    elif not dry_run:
+        print(_next_steps(options, serve=serve))
     return 0
 
 
 def _is_served(client: SyncPrefectClient) -> bool:
-    """Whether one process serves the flows now, as `reelflow up` does: with work pools, it could not start again."""
+    """Whether a process serves any of the flows now."""
     found = (read_deployment(client, spec.full_name) for spec in deployment_specs())
-    return any(each and not each.work_pool_name and each.status is DeploymentStatus.READY for each in found)
+    return any(each is not None and is_being_served(each) for each in found)
 
 
 def _apply(

@@ -241,15 +241,23 @@ def _serve(server: Server, name: str) -> None:
 
 
 def test_setup_leaves_flows_that_are_served_to_their_process(own_server: Server) -> None:
-    """Moved to a work pool, `reelflow up` could not serve them the next time."""
+    """Moved to a work pool, `reelflow up` could not serve them the next time. What is left out is said."""
     _serve(own_server, "publish-video")
     served = _of(own_server, "publish-video")["id"]
     ask("POST", f"{own_server.api}/deployments/get_scheduled_flow_runs", deployment_ids=[served])  # as its process does
 
+    refused = [own_server.setup(*options) for options in (("--phone-pc", "studio"), ("--folder", "/srv/rf"))]
+    untouched = own_server.all("block_documents")
+    dry = own_server.setup("--dry-run")
     done = own_server.setup("--slots", "all: daily 6pm")
+    chosen = own_server.setup("--serve")
 
-    assert done.returncode == 0, done.stderr
-    assert "One process serves the flows of this server now, such as `reelflow up`" in done.stdout
+    assert [each.returncode for each in (*refused, dry, done, chosen)] == [1, 1, 0, 0, 0], done.stderr
+    assert ["is for workers, so nothing was changed. To use workers" in each.stderr for each in refused] == [True] * 2
+    assert untouched == []
+    for each in (dry, done, chosen):
+        assert "The flows of this server are being served, for example by `reelflow up`" in each.stdout
+        assert ("setup creates no work pools or deployments. To use workers" in each.stdout) == (each is not chosen)
     assert own_server.all("work_pools") == []
     assert [each["work_pool_name"] for each in own_server.all("deployments")] == [None]
     (block,) = [b for b in own_server.all("block_documents") if b["block_type"]["slug"] == "posting-slots"]
