@@ -34,9 +34,9 @@ def waiting_questions(ledger: Ledger) -> list[OpenQuestion]:
     for flow_run, run in runs.items():
         if run is not None and run.state is not None and not run.state.is_final():
             continue
-        ledger.abandon_questions(flow_run, before=now)
         if run is not None and run.state is not None and TIMED_OUT in (run.state.message or ""):
-            alarm_unanswered(run)
+            alarm_unanswered(run)  # first: if this process dies in between, the next look finds the question again
+        ledger.abandon_questions(flow_run, before=now)
     return ledger.open_questions()
 
 

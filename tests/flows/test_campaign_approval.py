@@ -22,6 +22,8 @@ from flows.campaign import publish_campaign
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.report import CampaignReport
 from reelflow.errors import CampaignFailed
+from reelflow.ledger import Ledger
+from reelflow.records.alarms import Alarm
 from reelflow.records.campaigns import SlotRequest
 from reelflow.sandbox.catalog import ACCOUNTS
 from tasks.ledger import open_ledger
@@ -250,8 +252,36 @@ def test_what_nobody_can_answer_any_more_waits_for_nobody(
     assert (before, [question.flow_run for question in left], taken) == (3, [str(waiting.run.id)], 3)
     assert waiting_questions(ledger) == []
     assert ledger.reservations(taisly.service, _videos(week)) == []
-    alarms = [a for a in ledger.alarms_of_runs([str(timed_out.run.id)]) if a.state == "FAILED"]
-    assert ["Nobody approved its posts in time" in alarm.reason for alarm in alarms] == [True]
+    assert ["Nobody approved its posts in time" in alarm.reason for alarm in _unanswered(ledger, timed_out)] == [True]
+
+
+class DiesBeforeClosing(Ledger):
+    """A ledger whose process dies before it closes the questions of a run."""
+
+    def abandon_questions(self, flow_run: str, *, before: float) -> None:
+        raise KeyboardInterrupt
+
+
+def test_that_nobody_answered_is_told_even_if_the_process_dies(
+    week: Path, taisly: TaislyAccount, slots: PostingSlots
+) -> None:
+    """The question is still there at the next look, and the alarm is told once."""
+    ledger, run = open_ledger(), Run(week, taisly, slots)
+    run.execute()
+    with get_client(sync_client=True) as client:
+        state = Failed(message="The flow was paused and never resumed.")
+        client.set_flow_run_state(run.run.id, state, force=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        waiting_questions(DiesBeforeClosing(ledger.full_url))
+    then = _unanswered(ledger, run)
+    left = waiting_questions(ledger)
+
+    assert (len(then), left, _unanswered(ledger, run)) == (1, [], then)
+
+
+def _unanswered(ledger: Ledger, run: Run) -> list[Alarm]:
+    return [alarm for alarm in ledger.alarms_of_runs([str(run.run.id)]) if alarm.state == "FAILED"]
 
 
 @pytest.mark.parametrize(("ending", "forced"), [(Cancelled, False), (Crashed, True)], ids=["cancelled", "crashed"])
