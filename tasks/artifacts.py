@@ -1,5 +1,6 @@
 """The artifacts of a run: Markdown reports, tables and a progress bar. A failure here never fails the run."""
 
+import base64
 import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -25,6 +26,8 @@ from tasks.progress import tell_progress
 
 LONGEST_TEXT = 10_000
 """Characters: a caption and the summary of many accounts are shown whole."""
+MOST_BYTES = 900_000
+"""Of a report that grows with its posts. The server stores two copies, and the UI loads it whole."""
 PROGRESS_SECONDS = 2.0
 """Between two updates: each costs the server some 75 ms."""
 
@@ -94,6 +97,11 @@ def link(url: str, text: str) -> str:
     if not url.startswith("https://") or any(character in url for character in " |<>()[]\n"):
         return plain_text(url)
     return f"[{plain_text(text)}]({url})"
+
+
+def picture(jpeg: bytes, width: int) -> str:
+    """A picture below the text of a table's cell, so many pixels wide."""
+    return f'<br><img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" width="{width}">'
 
 
 class ProgressBar:

@@ -1,6 +1,5 @@
 """What a person is asked to approve, as Markdown: every post with its picture, caption, accounts and time."""
 
-import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import accumulate
@@ -10,7 +9,7 @@ from reelflow.errors import VideoUnreadable
 from reelflow.time_zones import shown_zone
 from reelflow.video.poster import poster
 from reelflow.wording import count, one_line
-from tasks.artifacts import LONGEST_TEXT, plain_text, table
+from tasks.artifacts import LONGEST_TEXT, MOST_BYTES, picture, plain_text, table
 from tasks.campaigns.wording import zone_shown
 
 POSTER_HEIGHT, POSTER_WIDTH = 120, 54
@@ -19,10 +18,8 @@ MOST_ASKED = 60
 """Posts that the dialog shows, with pictures of 4 to 7 KB each."""
 ASKED_BYTES = 480_000
 """Of the dialog. The server keeps it for each question."""
-WHOLE_BYTES = 900_000
-"""Of the run's artifact, which lists the other posts too: the server stores two copies, and the UI loads it whole."""
 CAPTION_LENGTHS = (LONGEST_TEXT, 300, 80)
-"""Characters of a caption of those others: the first with which all of them have room."""
+"""Characters of a caption of the others, in the run's artifact: the first with which all of them have room."""
 
 Row = tuple[str, str, str]
 
@@ -40,13 +37,16 @@ def question_of(name: str, note: str, what: str, posts: Sequence[PlannedPost]) -
     head += [f"{plain_text(name)}: {what} {zone_shown()}", ""]
     asked = _within([*_with_posters(posts[:MOST_ASKED])], ASKED_BYTES)
     others = posts[len(asked) :]
-    listed = _others(others, WHOLE_BYTES - _bytes(asked))
+    listed = _others(others, MOST_BYTES - _bytes(asked))
     first = [*head, *_table(asked)]
     if not others:
         return first, first
     more = f"And {count(len(others), 'more post')}, listed under *Artifacts* of this run. Your answer counts for all."
     beyond = len(others) - len(listed)
-    rest = ["", *_table(listed), *(["", f"And {count(beyond, 'more post')} of the plan."] if beyond else [])]
+    rest = ["", *_table(listed)]
+    if beyond:
+        are, them = ("is", "it") if beyond == 1 else ("are", "them")
+        rest += ["", f"{count(beyond, 'more post')} {are} not shown. Your answer counts for {them} too."]
     return [*first, "", more], [*first, *rest]
 
 
@@ -83,8 +83,8 @@ def _with_posters(posts: Sequence[PlannedPost]) -> list[Row]:
         if str(path) not in seen:
             seen.add(str(path))
             with suppress(VideoUnreadable, OSError):
-                jpeg = base64.b64encode(poster(path, at=post.request.preview_second, height=POSTER_HEIGHT)).decode()
-                when += f'<br><img src="data:image/jpeg;base64,{jpeg}" width="{POSTER_WIDTH}">'
+                jpeg = poster(path, at=post.request.preview_second, height=POSTER_HEIGHT)
+                when += picture(jpeg, POSTER_WIDTH)
         rows.append((number, when, what))
     return rows
 

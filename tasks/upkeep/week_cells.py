@@ -1,6 +1,5 @@
 """The cells of the page of the week: a post, its outcomes, its poster, and names and days that do not break."""
 
-import base64
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -10,7 +9,7 @@ from reelflow.records.posts import Outcome
 from reelflow.upkeep.week import MOST_ACCOUNTS, Entry, is_alarming
 from reelflow.video.kept_poster import kept_poster
 from reelflow.wording import one_line
-from tasks.artifacts import link, plain_text
+from tasks.artifacts import link, picture, plain_text
 
 LONGEST_CAPTION, LONGEST_REASON, LONGEST_NAME, LONGEST_LINK = 120, 160, 60, 300
 """Characters."""
@@ -78,8 +77,7 @@ def posters_of(entries: Sequence[Entry]) -> dict[str, str]:
         send = entry.send
         before = (send.sealed_at or send.claimed_at) + CHANGED_SECONDS
         if jpeg := kept_poster(Path(send.file), sha256=send.sha256, changed_before=before):
-            data = base64.b64encode(jpeg).decode()
-            found[send.id] = f'<br><img src="data:image/jpeg;base64,{data}" width="{POSTER_WIDTH}">'
+            found[send.id] = picture(jpeg, POSTER_WIDTH)
     return found
 
 

@@ -29,7 +29,7 @@ from reelflow.upkeep.week import (
 )
 from reelflow.wording import count
 from tasks.alarm_messages import ADVICE
-from tasks.artifacts import plain_text, table
+from tasks.artifacts import MOST_BYTES, plain_text, table
 from tasks.phones import wording as phones_wording
 from tasks.upkeep.week_cells import (
     BLANK,
@@ -43,8 +43,6 @@ from tasks.upkeep.week_cells import (
     run_link,
 )
 
-MOST_BYTES = 900_000
-"""Of the page. The server stores two copies, and the UI loads it whole."""
 MOST_POSTERS = 60
 """Of the posts nearest to now: some 250 KB."""
 MOST_OPEN = 25

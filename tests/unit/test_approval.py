@@ -181,6 +181,7 @@ def test_a_large_question_stays_small_and_leaves_nothing_out(checked: Callable[.
     posts = [PlannedPost(number, one) for number in range(1, 1001)]
 
     dialog, whole = ("\n".join(lines) for lines in question_of("week", "", "1000 rows to approve.", posts))
+    _, huge = question_of("week", "", "6000 rows to approve.", posts * 6)
     small = question_of("week", "Again.", "2 rows to approve.", posts[:2])
 
     assert len(dialog.encode()) < 500_000
@@ -188,6 +189,7 @@ def test_a_large_question_stays_small_and_leaves_nothing_out(checked: Callable[.
     assert "And 940 more posts, listed under *Artifacts* of this run." in dialog
     assert all(f"\n| {number} |" in whole for number in range(1, 1001))
     assert dialog.count(one.caption.strip()) == 60
+    assert huge[-1].endswith(" more posts are not shown. Your answer counts for them too.")
     assert small[0] == small[1]
     assert "more post" not in "".join(small[0])
 

@@ -21,7 +21,8 @@ from reelflow.upkeep.week import MOST_OF_A_DAY, Week, describe_counts, make_week
 from reelflow.upkeep.week_files import COLUMNS, calendar_of, csv_of, write_files
 from reelflow.video.kept_poster import KEPT_SECONDS, forget_old_posters, kept_poster
 from reelflow.written_files import neutral_cell
-from tasks.upkeep.week_page import MOST_BYTES, summarize_week, week_page
+from tasks.artifacts import MOST_BYTES
+from tasks.upkeep.week_page import summarize_week, week_page
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0
