@@ -19,6 +19,7 @@ VIDEOS = 1000
 PROBED = 100
 """How many of them ffprobe reads: its time for each does not depend on how many there are."""
 BOUND = 10.0
+"""How many times faster than ffprobe reelflow must be."""
 
 
 def measure() -> list[Result]:

@@ -39,7 +39,7 @@ def _sound(value: str) -> str:
 Shown = Annotated[str, BeforeValidator(_shown)]
 """Text of a service that is shown to people."""
 Id = Annotated[str, AfterValidator(_sound)]
-"""A service's name for something. It is sent back as it came, so an odd one is refused, not mended."""
+"""A service's name for something. It is sent back as it came, so an odd one is refused, not fixed."""
 
 M = TypeVar("M", bound=BaseModel)
 

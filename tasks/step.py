@@ -39,7 +39,7 @@ class _RunLogHandler(logging.Handler):
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Keep Prefect from logging "Engine execution exited with unexpected exception" for errors that people can mend.
+    """Keep Prefect from logging "Engine execution exited with unexpected exception" for errors that people can fix.
 
     It does so where a flow run has its own process. Of our errors the log has the sentence already. That of a form or
     block that is not valid, found before the flow begins, takes the place of the traceback.
@@ -209,8 +209,10 @@ def step(run_name: str, *, retry: Retry = Retry.NEVER, **options: Any) -> Callab
 
         @functools.wraps(run)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            whole = [opaque(each) for each in args], {name: opaque(each) for name, each in kwargs.items()}
-            state: State[Any] = inner.with_options(**_options(retry))(*whole[0], return_state=True, **whole[1])
+            # Opaque, or Prefect would look through every row of a plan for futures.
+            positional = [opaque(each) for each in args]
+            named = {name: opaque(each) for name, each in kwargs.items()}
+            state: State[Any] = inner.with_options(**_options(retry))(*positional, return_state=True, **named)
             value: R
             try:
                 value = state.result()

@@ -174,7 +174,7 @@ def _ask(form: CampaignForm, question: int, note: str, posts: Sequence[PlannedPo
     refresh_week()
     alarm_waiting(str(flow_run.id), str(flow_run.name), what, question)
     return _given(
-        suspend_flow_run(
+        suspend_flow_run(  # never returns here: the key is new, so it raises Pause; `_stored_answer` reads the answer
             wait_for_input=CampaignApproval.with_initial_data(description="\n".join(asked)),
             timeout=max(60, round(seconds)),
             key=_key_of(question),

@@ -56,7 +56,7 @@ def test_an_odd_link_is_none(link: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ["a\nb", "a\x00", "\u202e7", "x" * 201])
-def test_an_odd_id_is_refused_and_never_mended(odd: str) -> None:
+def test_an_odd_id_is_refused_and_never_fixed(odd: str) -> None:
     """It is sent back as it came, so a part of it would be another id. In the history, such a post has none."""
     assert HistoryItem.model_validate({"id": odd}).id == ""
     for model, value in (
