@@ -20,9 +20,13 @@ Facts = Callable[[Any], dict[str, Any]]
 
 
 def quieten_run_logs() -> None:
-    """Leave the failure to the last line, which the run's log would repeat three times; before Prefect is imported."""
+    """Leave the failure to the last line, which the run's log would repeat three times; before Prefect is imported.
+
+    Prefect's two workers warn at the end of what they are still sending.
+    """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    logging.getLogger("reelflow").setLevel(logging.CRITICAL)
+    for name in ("reelflow", "EventsWorker", "APILogWorker"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def run_flow(flow: Any, *, as_json: bool, lines: Lines, facts: Facts, **parameters: Any) -> int:
