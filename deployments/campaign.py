@@ -135,7 +135,10 @@ def check(
         print(f"{count(len(found.rows), 'row')}, nothing wrong. Accounts and duplicates are checked by "
               "`reelflow campaign --dry-run`.")  # fmt: skip
         return 0
-    print(f"{len(wrong)} of {count(len(found.rows), 'row')} wrong. {save_wrong_rows(found, found.problems)}".rstrip())
+    are = "is" if len(wrong) == 1 else "are"
+    rows_are_wrong = f"{len(wrong)} of {count(len(found.rows), 'row')} {are} wrong."
+    summary = rows_are_wrong if wrong else "The plan is wrong; see above."
+    print(f"{summary} {save_wrong_rows(found, found.problems)}".rstrip())
     return 1
 
 

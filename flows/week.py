@@ -18,7 +18,7 @@ from tasks.upkeep.week import write_week
 def show_week(week: WeekForm = WEEK) -> State[Any]:
     """Show recent and scheduled posts by day and account, what waits for you, and the phone tasks of the past days.
 
-    The page is the artifact *reelflow-week*. It is made new by each run; older versions are deleted.
+    The page is the artifact *reelflow-week*. Each run updates it; older versions are deleted.
 
     Args:
         week: How many days to show, and files to write.

@@ -51,8 +51,8 @@ def conclude(
     except ReelflowError as error:
         flow_run_logger(flow_run).warning("%s", error)
         message = (
-            f"The run was cancelled. What became of its {what} cannot be told, because the ledger cannot be read; the "
-            "run's log says why."
+            f"The run was cancelled. The ledger cannot be read, so the outcome of its {what} is unknown. The run's log "
+            "says why."
         )
     tell_cancelled(flow_run, message)
 

@@ -28,7 +28,7 @@ def cancelled_message(records: Sequence[SendRecord], now: float) -> str:
     if not parts:
         return "The run was cancelled. It posted nothing."
     message = (
-        f"The run was cancelled. Posts by account: {', '.join(parts)}. If posts are left, start it again to send them."
+        f"The run was cancelled. Posts by account: {', '.join(parts)}. To send any remaining posts, start it again."
     )
     if numbers[SCHEDULED]:
         message += " Scheduled posts stay scheduled: cancel-scheduled-post cancels one."

@@ -1,4 +1,4 @@
-"""Show the week: one artifact that is made new each time, and files on request."""
+"""Show the week: one artifact that is replaced each time, and files on request."""
 
 import logging
 from contextlib import suppress
@@ -55,7 +55,7 @@ def write_week(form: WeekForm) -> str:
 
 
 def refresh_week() -> None:
-    """Make the page new, as each campaign does at its end, of as many days as it has.
+    """Update the page, as each campaign does at its end, for the days that it has.
 
     Never raises: what it shows has been done.
     """

@@ -250,11 +250,14 @@ def test_rows_that_are_still_wrong_get_the_next_number(tmp_path: Path) -> None:
 def test_a_check_says_everything_on_standard_output(tmp_path: Path, clip: Callable[[str], Path]) -> None:
     """How many rows are wrong, too, so that it is in a file that it was sent to; for programs, nothing else."""
     (tmp_path / "week.csv").write_text(f"video,when\n{clip('small.mp4')},soon\n", "utf-8")
+    (tmp_path / "odd.csv").write_text(f"video,captoin\n{clip('small.mp4')},Bread\n", "utf-8")
 
     said = reelflow("plan", "check", str(tmp_path / "week.csv"))
+    odd = reelflow("plan", "check", str(tmp_path / "odd.csv"))
     document = reelflow("plan", "check", str(tmp_path / "week.csv"), "--json")
 
-    assert (said.returncode, "1 of 1 row wrong. The wrong rows are in " in said.stdout) == (1, True)
+    assert (said.returncode, "1 of 1 row is wrong. The wrong rows are in " in said.stdout) == (1, True)
+    assert (odd.returncode, odd.stdout.splitlines()[-1]) == (1, "The plan is wrong; see above.")
     assert "wrong" not in said.stderr
     assert (json.loads(document.stdout)["ok"], document.stderr) == (False, "")
 

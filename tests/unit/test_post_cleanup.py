@@ -108,11 +108,11 @@ def test_a_cancelled_campaign_says_only_what_is_so(ledger: Ledger, checked: Post
 
     assert before == "The run was cancelled. It posted nothing."
     assert at_once == (
-        "The run was cancelled. Posts by account: 3 published. If posts are left, start it again to send them."
+        "The run was cancelled. Posts by account: 3 published. To send any remaining posts, start it again."
     )
     assert both == (
-        "The run was cancelled. Posts by account: 3 published, 3 scheduled. If posts are left, start it again to send "
-        "them. Scheduled posts stay scheduled: cancel-scheduled-post cancels one."
+        "The run was cancelled. Posts by account: 3 published, 3 scheduled. To send any remaining posts, start it "
+        "again. Scheduled posts stay scheduled: cancel-scheduled-post cancels one."
     )
 
 
