@@ -152,7 +152,8 @@ _add(app, {
         "Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot.\n\n"
         "The exit code is 1 if a person has to look; with --dry-run, if a row is wrong or its account is on hold.",
     "inbox:inbox":
-        "Publish each new video of a folder in the next posting slot, and move it to 'done' or 'rejected'.",
+        "Publish each new video of a folder in the next posting slot, and move it to 'done' or 'rejected'.\n\n"
+        "The exit code is 1 if a person has to look; with --dry-run, if a video is wrong or its account is on hold.",
     "posts:posts":
         "List what is published, scheduled, open, unconfirmed or failed, with the IDs that resolve and cancel need.",
     "week:week": "Show the posts of the past and the coming days by day, and what waits for you.",
