@@ -241,7 +241,7 @@ def _serve(server: Server, name: str) -> None:
 
 
 def test_setup_leaves_flows_that_are_served_to_their_process(own_server: Server) -> None:
-    """Moved to a work pool, `reelflow up` could not serve them the next time. What is left out is said."""
+    """Moved to a work pool, `reelflow up` could not serve them the next time. What is omitted is said."""
     _serve(own_server, "publish-video")
     served = _of(own_server, "publish-video")["id"]
     ask("POST", f"{own_server.api}/deployments/get_scheduled_flow_runs", deployment_ids=[served])  # as its process does
