@@ -11,6 +11,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -74,16 +75,24 @@ def open_client(
     Each request has its own connection. On one that the service is just closing, a request that never left would count
     as one whose outcome is unknown.
     """
+    trust_env = not is_loopback(base_url)
     return httpx.Client(
         base_url=base_url,
+        verify=_tls(trust_env),
         headers={"User-Agent": "reelflow", "Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})},
         timeout=REQUEST_TIMEOUT,
         limits=httpx.Limits(max_keepalive_connections=0),
         follow_redirects=False,
-        trust_env=not is_loopback(base_url),
+        trust_env=trust_env,
         transport=transport,
         event_hooks={"response": [_ignore_location]},
     )
+
+
+@cache
+def _tls(trust_env: bool) -> ssl.SSLContext:
+    """Which certificates are accepted, read once: it takes longer than a request to this machine."""
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _ignore_location(response: httpx.Response) -> None:

@@ -153,11 +153,12 @@ class SendLedger(HoldLedger):
 
     def record_outcomes(self, send_id: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Record what became of a send at each account; the outcomes that are new."""
-        news = []
+        news: list[Outcome] = []
+        told = [outcome for outcome in outcomes if outcome.state in TOLD_BY_PLATFORMS]
+        if not told:
+            return news
         with self.transaction() as connection:
-            for outcome in outcomes:
-                if outcome.state not in TOLD_BY_PLATFORMS:
-                    continue
+            for outcome in told:
                 change = {
                     "send": send_id, "account": outcome.account.id, "before": list(outcome.state.may_come_from),
                     "after": outcome.state, "why": outcome.detail, "at": outcome.link, "now": self.now(),
