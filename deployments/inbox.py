@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from deployments.campaign import run_campaign
-from deployments.in_terminal import load_block, quieten_run_logs, whole_path
+from deployments.in_terminal import load_block, quieten_run_logs
 from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
 from reelflow.campaigns.inbox_form import InboxForm
 
@@ -36,10 +37,11 @@ def inbox(
     from blocks import PostingSlots, TaislyAccount
     from flows.inbox import publish_inbox
 
+    here = str(Path(folder).expanduser().absolute())  # the flow has a folder of its own for names
     return run_campaign(
         publish_inbox,
         as_json=as_json,
         taisly=load_block(TaislyAccount, block),
-        inbox=read_form(InboxForm, values | {"folder": whole_path(folder), "accounts": to or []}, names=ELSEWHERE),
+        inbox=read_form(InboxForm, values | {"folder": here, "accounts": to or []}, names=ELSEWHERE),
         slots=load_block(PostingSlots, slots, "--slots"),
     )

@@ -10,9 +10,11 @@ from prefect.states import Completed, Failed
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.carrying_out import Carried
+from reelflow.campaigns.columns import ACCOUNTS
 from reelflow.campaigns.filing import PAUSED_CODES, TWICE_CODES, Fate, fate_of, file_away, finish_moves, text_about
 from reelflow.campaigns.inbox import Inbox, InboxOptions, look_into
 from reelflow.campaigns.inbox_form import InboxForm
+from reelflow.campaigns.looking import ACCOUNTS_FILE, InboxVideo
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import (
     HELD,
@@ -117,7 +119,8 @@ def file_inbox(
         problems = [problem for problem in checked.problems if problem.number == number]
         fate = fate_of(video, problems, its, now=time.time(), wait=form.wait_minutes * 60)
         if fate is Fate.STAYS:
-            its = [_changed(line, NOT_SENT, f"{video.folder or found.plan.name}: {line.detail}") for line in its]
+            where, todo = video.folder or found.plan.name, _about_folder(video, problems)
+            its = [_changed(line, NOT_SENT, f"{where}: {line.detail}{todo}") for line in its]
         elif fate is Fate.LATER:
             its = [_changed(line, SKIPPED, _why_later(problems) or line.detail) for line in its]
         else:
@@ -165,6 +168,13 @@ def nothing_new(form: InboxForm, found: Inbox) -> State[Any]:
         return Failed(name="Failed", message=message, data=failed)
     message = " ".join(["Nothing new.", *found.problems, *found.remarks()])
     return Completed(name="Nothing new", message=message)
+
+
+def _about_folder(video: InboxVideo, problems: Sequence[RowProblem]) -> str:
+    """What to do about a subfolder whose name means no account."""
+    if not video.folder or all(problem.column != ACCOUNTS for problem in problems):
+        return ""
+    return f" Rename the folder, or name its accounts in {ACCOUNTS_FILE} in it."
 
 
 def _why_later(problems: Sequence[RowProblem]) -> str:
