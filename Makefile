@@ -60,7 +60,7 @@ test-needs:
 test: install-dev test-needs lint ## run all tests and linters
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-# A round is one test, however many faults it has: more than the usual limit of a test.
+# A round is one test, and takes longer than a test usually may.
 soak: install-dev test-needs ## run the long random fault tests; with another seed: REELFLOW_SEED=7 make soak
 	@PREFECT_LOGGING_LEVEL=WARNING REELFLOW_SOAK=1 $(BIN)/python -m pytest -s -o faulthandler_timeout=7200 tests/e2e/test_faults.py tests/e2e/test_campaign_faults.py tests/e2e/test_phone_faults.py
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from deployments.in_terminal import row_line
 from deployments.progress import without_bars
 from reelflow.campaigns.approval import GivenAnswer
 from reelflow.campaigns.posts import PlannedPost
@@ -19,7 +20,7 @@ def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
         for post in posts:
             request = post.request
             at = shown(request.scheduled_for) if request.scheduled_for else "now"
-            print(f"  row {post.number:<4} {request.video.path.name:24} {request.account_names:28} {at}")
+            print(row_line(post.number, request.video.path.name, request.account_names, at))
             for line in filter(None, request.caption.splitlines()):
                 print(f"           {one_line(line, len(line))}")
         print(what)

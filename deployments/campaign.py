@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from deployments.asking import ask_in_terminal
-from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
+from deployments.in_terminal import load_block, quieten_run_logs, row_line, run_flow, whole_path
 from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
 from deployments.progress import progress
 from reelflow.campaigns.check import check_alone, no_progress
@@ -127,7 +127,7 @@ def check(
         if row.number not in wrong:
             at = shown(row.when) if isinstance(row.when, datetime) else row.when or "next free slot"
             names = ", ".join(map(one_line, row.accounts))
-            print(f"  row {row.number:<4} {one_line(Path(row.video).name):24} {names:28} {at}")
+            print(row_line(row.number, one_line(Path(row.video).name), names, at))
     for problem in found.problems:
         where = f"row {problem.number}" if problem.number else "plan"
         print(f"{where}, {problem.column}: {problem.sentence}" if problem.column else f"{where}: {problem.sentence}")
@@ -162,9 +162,10 @@ def plan_template(
             print(text if len(files) == 1 else f"{name}\n  {text}", end="")
         return 0
     paths = {save / name: text for name, text in files.items()}
-    if (wanted := KINDS.get(save.suffix.lower())) and kind != "folder" and not save.is_dir():
-        if wanted != kind:
-            raise InputError(f"{save} is no place for {kind.upper()}. Name a file that ends in .{kind}, or a folder.")
+    if (named := KINDS.get(save.suffix.lower())) and not save.is_dir():
+        if named != kind:
+            place = "a folder" if kind == "folder" else f"a file that ends in .{kind}, or a folder"
+            raise InputError(f"{save} is not {place}. Name one; or run `reelflow plan template {named} --save {save}`.")
         paths = {save: "".join(files.values())}
     if taken := [path for path in paths if path.exists()]:
         raise InputError(f"{taken[0]} already exists. Nothing was written. Name another place.")

@@ -22,7 +22,7 @@ Facts = Callable[[Any], dict[str, Any]]
 def quieten_run_logs() -> None:
     """Leave the failure to the last line, which the run's log would repeat three times; before Prefect is imported.
 
-    Prefect's two workers warn at the end of what they are still sending.
+    Prefect's senders of events and of logs warn at the end of what they have not sent yet.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     for name in ("reelflow", "EventsWorker", "APILogWorker"):
@@ -60,12 +60,17 @@ def run_flow(flow: Any, *, as_json: bool, lines: Lines, facts: Facts, **paramete
     return 0
 
 
+def row_line(number: int, video: str, accounts: str, at: str) -> str:
+    """A row of a plan before it is sent, for people."""
+    return f"  row {number:<4} {video:24} {accounts:28} {at}"
+
+
 def whole_path(name: str) -> str:
     """The whole path of a file or folder that is named in this terminal, which has a folder; the flow has another one.
 
-    Any other name stays as it is: a web address, or a file of another machine.
+    Any other name stays as it is: a web address, or a file of another machine; and none is not this folder.
     """
-    return str(Path(name).absolute()) if "://" not in name and Path(name).exists() else name
+    return str(Path(name).absolute()) if name.strip() and "://" not in name and Path(name).exists() else name
 
 
 def nothing_more(_report: Any) -> Any:

@@ -37,7 +37,7 @@ def inbox(
     from blocks import PostingSlots, TaislyAccount
     from flows.inbox import publish_inbox
 
-    here = str(Path(folder).expanduser().absolute())  # the flow has a folder of its own for names
+    here = str(Path(folder).absolute()) if folder.strip() else ""  # the flow has a folder of its own for names
     return run_campaign(
         publish_inbox,
         as_json=as_json,

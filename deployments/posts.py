@@ -64,7 +64,9 @@ def posts(
     use_server_zone()
     ledger = open_ledger()
     now = ledger.now()
-    listed = sorted(_in_states(ledger.recent_sends(now - days * DAY), state, now), key=lambda each: each[0].published_at)
+    listed = sorted(
+        _in_states(ledger.recent_sends(now - days * DAY), state, now), key=lambda each: each[0].published_at
+    )
     blocks = _saved_blocks(ledger) if not as_json and any(_waits(send, now) for send, _ in listed) else []
     for send, outcomes in listed:
         if as_json:

@@ -19,6 +19,7 @@
     │   └── ChecksFailed       something that reelflow needs does not work
     └── ServiceError           a request to a service failed
         ├── NothingSent        the request cannot have taken effect: safe to repeat
+        │   ├── SentElsewhere  another run is sending the same post
         │   └── Busy           too many requests (429): wait `retry_after` seconds, then repeat
         ├── OutcomeUnknown     it may or may not have taken effect: read before writing again
         │   └── UnreadableAnswer   the answer cannot be understood
@@ -219,6 +220,10 @@ class ServiceError(ReelflowError):
 
 class NothingSent(ServiceError):
     """The request cannot have taken effect: repeating it is safe."""
+
+
+class SentElsewhere(NothingSent):
+    """Another run was still sending the post when the patience of this one ended."""
 
 
 class Busy(NothingSent):

@@ -12,6 +12,7 @@ from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, Skipped
 from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption
 from reelflow.records.approvals import Answer, Approval
+from reelflow.records.campaigns import Reservation
 from reelflow.records.posts import plain_caption
 from reelflow.time_zones import shown
 from reelflow.wording import count, one_line
@@ -152,6 +153,12 @@ def leave_out_moved(checked: CheckedPlan, posts: Sequence[PlannedPost]) -> bool:
         checked.skipped.append(draft.skipped(reason, is_failure=True))
     is_less, checked.drafts = len(left) < len(checked.drafts), left
     return is_less
+
+
+def slots_to_release(decided: Decided, kept: Iterable[Reservation]) -> list[Reservation]:
+    """The slots of what is not wanted any more. What has a fixed time has none: one of the same video is another's."""
+    dropped = {draft.post for draft in decided.dropped if draft.when is None}
+    return [slot for slot in kept if slot.post in dropped]
 
 
 def as_asked(drafts: Iterable[Draft], asked: Iterable[Approval]) -> list[Draft]:

@@ -13,12 +13,13 @@ from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import Held, PlannedPost
 from reelflow.campaigns.upload_queue import UploadPlace, UploadQueue
-from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, TimePassed
+from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, SentElsewhere, TimePassed
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.posts.sending import SentElsewhere, send_post
+from reelflow.posts.sending import send_post
 from reelflow.records.holds import Hold
-from reelflow.records.posts import PostRequest
+from reelflow.records.post_states import PostState, is_held, may_be_claimed
+from reelflow.records.posts import Account, Outcome, PostRequest, Send
 from reelflow.time_zones import shown
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,10 @@ CLAIMED_AT_ONCE = 24
 MOVES = 5
 """How often a post is moved to its next slot before it is left to the next run."""
 OUTAGE_SECONDS = 180.0
-"""How long a service that cannot be reached is waited for, in all, before the rest is left unsent."""
+"""How many seconds of pauses between tries a service that cannot be reached gets before the rest is left unsent.
+
+Over the posts that try at once. With the pauses of each try itself, that is a quarter of an hour.
+"""
 OUTAGE_PAUSE = 10.0
 
 
@@ -136,7 +140,8 @@ class Carrier:
                 try:
                     wanted = {a.id for a in self.taisly.ledger.claimable(post.request, service=self.taisly.service)}
                 except LedgerUnavailable as gone:
-                    return [replace(self._failed(post, gone, stops=True), held=tuple(held))]
+                    first, *parts = self._failed(post, gone, stops=True)
+                    return [replace(first, held=tuple(held)), *parts]
                 held += [hold for hold in error.holds if hold.account.id in wanted]
                 settled |= {hold.account.id for hold in error.holds} - wanted  # sent before: only reported
                 post = self._without(post, error.holds, wanted)
@@ -149,35 +154,35 @@ class Carrier:
                 return [self._send(place, post, settled)]
             except TimePassed as error:
                 if not post.slots:
-                    return [self._failed(post, error)]
+                    return self._failed(post, error)
                 if not moves:
                     break
                 moves -= 1
                 try:
                     parts = self.placer.move(post)
                 except ReelflowError as gone:
-                    return [self._failed(post, gone)]
+                    return self._failed(post, gone)
                 if len(parts) > 1:
                     return [each for part, why in parts for each in self._carry_part(place, part, why)]
                 [(post, no_slot)] = parts
                 if no_slot:
-                    return [self._failed(post, no_slot)]
+                    return self._failed(post, no_slot)
                 log.info("%s: its slot has passed; moved to %s.", _name(post), shown(post.request.scheduled_for or 0))
             except NothingSent as error:
                 is_own = isinstance(error, Busy | SentElsewhere)  # says nothing of the other posts
                 if is_own or not self._wait_for_service():
-                    return [self._failed(post, error, stops=not is_own)]
+                    return self._failed(post, error, stops=not is_own)
             except (LedgerUnavailable, NotAllowed) as error:
-                return [self._failed(post, error, stops=True)]
+                return self._failed(post, error, stops=True)
             except Stopped:
                 break
             except ReelflowError as error:
-                return [self._failed(post, error)]
+                return self._failed(post, error)
         passed = f"It missed {MOVES + 1} slots before it could be sent. Start the run again."
         return [Carried(post, failure=self._stopped or passed)]
 
     def _carry_part(self, place: int, part: PlannedPost, no_slot: ReelflowError | None) -> list[Carried]:
-        return [self._failed(part, no_slot)] if no_slot else self._carry(place, part)
+        return self._failed(part, no_slot) if no_slot else self._carry(place, part)
 
     def _send(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
         def wait_for_turn() -> None:
@@ -233,13 +238,38 @@ class Carrier:
         for hold in new:
             log.warning("%s", hold_sentence(hold))
         accounts = [account for account in post.request.accounts if account.id not in omitted]
-        return replace(post, request=post.request.model_copy(update={"accounts": accounts}))
+        return _part(post, accounts)
 
-    def _failed(self, post: PlannedPost, error: ReelflowError, *, stops: bool = False) -> Carried:
+    def _failed(self, post: PlannedPost, error: ReelflowError, *, stops: bool = False) -> list[Carried]:
+        """A post that was not sent; with the part of it that was, if only some of its accounts did not get it."""
         if stops:
             self._stopped = str(error)
-        log.warning("Row %d, %s, was not sent: %s", post.number, _name(post), error)
-        return Carried(post, failure=str(error))
+        sent = self._sent_of(post)
+        left = _part(post, [account for account in post.request.accounts if account.id not in sent])
+        log.warning("Row %d, %s, was not sent: %s", post.number, _name(left), error)
+        failed = Carried(left, failure=str(error))
+        if not sent:
+            return [failed]
+        out = _part(post, [account for account in post.request.accounts if account.id in sent])
+        is_own = any(send.flow_run == self.flow_run for send in sent.values())
+        return [Carried(out, frozenset(send.id for send in sent.values()), is_own), failed]
+
+    def _sent_of(self, post: PlannedPost) -> dict[str, Send]:
+        """By account id, the sends of a post that have reached some of its accounts, or may have, or were refused."""
+        ledger, now = self.taisly.ledger, self.taisly.ledger.now()
+        try:
+            found = ledger.outcomes(post.request, service=self.taisly.service) if len(post.request.accounts) > 1 else []
+        except LedgerUnavailable:
+            return {}
+        return {outcome.account.id: send for outcome, send in found if self._is_told(outcome, send, now)}
+
+    def _is_told(self, outcome: Outcome, send: Send, now: float) -> bool:
+        """Whether the record of an account says what became of the post there, and no other run is at it."""
+        if outcome.state is PostState.REFUSED:
+            return send.flow_run == self.flow_run
+        lease = {"lease_until": send.lease_until, "now": now}
+        is_free = may_be_claimed(outcome.state, sealed_at=send.sealed_at, **lease)
+        return not is_free and not is_held(outcome.state, **lease)
 
     def _wait_for_service(self) -> bool:
         """Wait a little for a service that cannot be reached; False once that has taken too long."""
@@ -256,6 +286,10 @@ def check_time(request: PostRequest, now: float) -> None:
     due = request.scheduled_for
     if due is not None and due.timestamp() < now + MARGIN_SECONDS:
         raise TimePassed(f"Its time, {shown(due)}, passed before it could be sent. Give it a later one.")
+
+
+def _part(post: PlannedPost, accounts: Sequence[Account]) -> PlannedPost:
+    return replace(post, request=post.request.model_copy(update={"accounts": list(accounts)}))
 
 
 def _name(post: PlannedPost) -> str:

@@ -253,7 +253,7 @@ def caption_problems(row: PlanRow) -> list[RowProblem]:
     for platform in dict.fromkeys([*row.captions, *_platforms_named(row.accounts), ""]):
         own = platform in row.captions
         length, limit = len(row.caption_for(platform)), caption_limit(platform)
-        if length > limit and not (found and not platform):  # that of all platforms has been said
+        if length > limit and (platform or all(each.column != "caption" for each in found)):
             name = next((name for name in CAPTION_LIMITS if name.casefold() == platform), "")
             where = f"{name} allows {limit}" if name else f"no platform allows more than {limit}"
             long = f"The caption has {length} characters; {where}. Shorten it."

@@ -110,11 +110,11 @@ def write_problems(plan: Plan, problems: Sequence[RowProblem], path: Path) -> Pa
 
 
 def _free_path(path: Path, plan: Plan, header: Sequence[str], rows: Mapping[int, Sequence[str]]) -> Path:
-    """The path itself; or, if something in that file was fixed, with the first number: "plan.problems-2.csv"."""
+    """The path itself; or, if a row there is no longer as in the plan, with the first number: "plan.problems-2.csv"."""
     for number in itertools.count(1):
         each = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         try:
-            if each != plan.path and _is_unfixed(each.read_text("utf-8-sig"), plan.delimiter, header, rows):
+            if each != plan.path and _is_unfixed(each.read_bytes().decode("utf-8-sig"), plan.delimiter, header, rows):
                 return each
         except UnicodeDecodeError:
             continue

@@ -30,7 +30,7 @@ LEASE_SECONDS = 20.0
 LEASE_VARIABLE = "REELFLOW_LEASE_SECONDS"
 BUSY_TIMEOUT_MS = 30_000
 CONNECT_SECONDS = 10
-"""For one connection to a PostgreSQL. Its driver would wait for ever for a machine that does not answer."""
+"""Seconds for one connection to a PostgreSQL. Its driver's own limit, 130 s, is longer than a ledger is waited for."""
 WAL_TRIES = 200
 WAL_PAUSE = 0.05
 """Seconds between two tries to switch on write-ahead logging."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reelflow.countdown import Countdown
-from reelflow.errors import Busy, ClaimLost, LedgerUnavailable, NothingSent, ReelflowError, Refused
+from reelflow.errors import Busy, ClaimLost, LedgerUnavailable, NothingSent, ReelflowError, Refused, SentElsewhere
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import DuplicateFound
 from reelflow.posts.duplicates import refusal_of
@@ -42,10 +42,6 @@ STORE_TRIES = 5
 """How often storing the id of an accepted post is tried before it is left to the history."""
 STORE_PAUSE = 0.2
 """Seconds before the second of them; doubled each time."""
-
-
-class SentElsewhere(NothingSent):
-    """Another run is at it for as long as this one waited."""
 
 
 class AfterSend(StrEnum):
@@ -140,8 +136,7 @@ def send_post(
             break
         elif not waiting.left:
             raise SentElsewhere(
-                "Another run is still sending this post. This run sent nothing. Start it again once the other one has "
-                "finished."
+                "Another run is still sending this post. Start this one again once the other has finished."
             )
         else:
             waiting.sleep(LOOK_AGAIN)

@@ -26,6 +26,7 @@ from reelflow.campaigns.approval import (
     describe_question,
     questions_of,
     read_answer,
+    slots_to_release,
 )
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import MARGIN_SECONDS
@@ -192,9 +193,8 @@ def _given(answer: Any) -> GivenAnswer:
 
 def _only_approved(ledger: Ledger, taisly: TaislyAccount, checked: CheckedPlan, decided: Decided) -> CheckedPlan:
     """The plan with what was decided: slots that are not wanted any more are released."""
-    dropped = {draft.post._replace(at=None) for draft in decided.dropped}
-    kept = ledger.reservations(taisly.service, {post.sha256 for post in dropped})
-    ledger.release_slots(taisly.service, [slot for slot in kept if slot.post in dropped])
+    kept = ledger.reservations(taisly.service, {draft.video.sha256 for draft in decided.dropped})
+    ledger.release_slots(taisly.service, slots_to_release(decided, kept))
     wrong = checked.wrong_rows
     others = [draft for draft in checked.drafts if draft.row.number in wrong]
     return replace(

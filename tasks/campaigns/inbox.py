@@ -10,7 +10,6 @@ from prefect.states import Completed, Failed
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.carrying_out import Carried
-from reelflow.campaigns.columns import ACCOUNTS
 from reelflow.campaigns.filing import PAUSED_CODES, TWICE_CODES, Fate, fate_of, file_away, finish_moves, text_about
 from reelflow.campaigns.inbox import Inbox, InboxOptions, look_into
 from reelflow.campaigns.inbox_form import InboxForm
@@ -44,7 +43,7 @@ ADVICE = (
 )
 """What to do about a video that was sent before."""
 AGAIN = (
-    "A post that a platform has failed is not sent again from an inbox. To send it once more, move the video and its "
+    "A post that failed on a platform is not sent again from an inbox. To send it once more, move the video and its "
     "caption files into a folder of their own, and run publish-campaign with that folder as its plan, its accounts, "
     "and 'what failed' under Send; or reelflow campaign FOLDER --to ACCOUNT --slots main --only \"what failed\"."
 )
@@ -171,10 +170,12 @@ def nothing_new(form: InboxForm, found: Inbox) -> State[Any]:
 
 
 def _about_folder(video: InboxVideo, problems: Sequence[RowProblem]) -> str:
-    """What to do about a subfolder whose name means no account."""
-    if not video.folder or all(problem.column != ACCOUNTS for problem in problems):
+    """What to do about a subfolder that names no connected account."""
+    if not video.folder or all(problem.code != "accounts" for problem in problems):
         return ""
-    return f" Rename the folder, or name its accounts in {ACCOUNTS_FILE} in it."
+    if (video.path.parent / ACCOUNTS_FILE).exists():
+        return f" Correct {ACCOUNTS_FILE} in it."
+    return f" Rename the folder, or list its accounts in {ACCOUNTS_FILE} in it."
 
 
 def _why_later(problems: Sequence[RowProblem]) -> str:

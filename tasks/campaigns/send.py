@@ -77,6 +77,7 @@ def watch_campaign(taisly: TaislyAccount, form: CampaignForm, checked: CheckedPl
         return
     told = set[tuple[str, str]]()
     total = sum(len(c.post.request.accounts) for c in carried if c.post.request.scheduled_for is None)
+    total += sum(known.send.id in awaited and not known.send.scheduled_ms for known in checked.known)
 
     def on_news(send: Send, outcome: Outcome) -> None:
         if send.id in awaited:

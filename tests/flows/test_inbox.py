@@ -296,7 +296,7 @@ def test_what_is_wrong_with_folders_and_slots_keeps_the_videos_and_rings_as_one_
     (one,), (two,) = _alarms_of(first), _alarms_of(second)
     assert [first.name, second.name] == ["Failed", "Partly failed"]
     assert "Instagramm: accounts: No connected account matches 'Instagramm'" in first.message
-    assert "Rename the folder, or name its accounts in accounts.txt in it." in first.message
+    assert "Rename the folder, or list its accounts in accounts.txt in it." in first.message
     assert one.cause == two.cause
     assert _files(inbox) == [
         "Instagramm/bread.mp4", "Instagramm/bread.txt", "X/cake.mp4", "X/cake.txt", "done/tart.mp4", "done/tart.txt",
@@ -369,7 +369,7 @@ def test_a_terminal_does_the_same(
     empty = reelflow("inbox", *words)
     put("cake.mp4", 2)
     failed = reelflow("inbox", *words)
-    gone = reelflow("inbox", "nowhere", *words[1:])
+    gone, unnamed = (reelflow("inbox", name, *words[1:]) for name in ("nowhere", ""))
 
     said = json.loads(sent.stdout)
     assert (sent.returncode, said["flow"], said["state"]) == (0, "publish-inbox", "Scheduled")
@@ -377,3 +377,4 @@ def test_a_terminal_does_the_same(
     assert (empty.returncode, empty.stdout) == (0, "Nothing new.\n")
     assert (failed.returncode, "no accounts are named" in failed.stderr) == (1, True)
     assert f"The inbox {Path('nowhere').absolute()} cannot be read" in gone.stderr
+    assert "No folder is named" in unnamed.stderr  # a variable that is not set must not mean the current folder

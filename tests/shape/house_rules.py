@@ -100,15 +100,18 @@ def words_of_the_ui(root: Path) -> Iterator[Finding]:
                 )
 
 
+_RUN = ("subprocess.run", "subprocess.check_output", "subprocess.check_call", "subprocess.call")
+
+
 def endless_waits(root: Path) -> Iterator[Finding]:
-    """No test waits for a process or a thread without a limit: one that hangs would stop all that come after it."""
+    """No bare `wait`, `join` or `communicate` in a test, and no program run without a timeout: it may wait for ever."""
     for path in sorted((root / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             called, given = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
             is_bare = node.func.attr in ("wait", "join", "communicate") and not node.args and not given
-            if is_bare or (called == "subprocess.run" and "timeout" not in given):
+            if is_bare or (called in _RUN and "timeout" not in given):
                 yield Finding(path.relative_to(root), node.lineno, f"{called}() may wait forever. Give it a timeout")
 
 

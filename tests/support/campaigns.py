@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
+
 from reelflow.campaigns.carrying_out import Carried, Carrier
 from reelflow.campaigns.check import Checker
 from reelflow.campaigns.form import CampaignForm
@@ -38,3 +40,17 @@ class Campaign:
 
 def row(number: int, video: Path, **changes: Any) -> PlanRow:
     return PlanRow(number, str(video), **({"caption": f"caption {number}"} | changes))
+
+
+class AwayForSomeTime(httpx.HTTPTransport):
+    """A network that does not connect to `/post` for so many requests."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__()
+        self.refused, self.tries = refused, 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and self.tries < self.refused:
+            self.tries += 1
+            raise httpx.ConnectError("Connection refused")
+        return super().handle_request(request)

@@ -14,19 +14,21 @@ from support.clock import Clock
 from deployments.asking import ask_in_terminal
 from reelflow.campaigns.approval import (
     CaptionChange,
+    Decided,
     GivenAnswer,
     as_asked,
     decide,
     digest_of,
     leave_out_moved,
     read_answer,
+    slots_to_release,
 )
 from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost
 from reelflow.campaigns.rows import PlanRow
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
 from reelflow.records.approvals import Answer, Approval
-from reelflow.records.campaigns import SlotRequest
+from reelflow.records.campaigns import Reservation, SlotRequest
 from reelflow.records.posts import Account, PostRequest
 from reelflow.time_zones import DAY, shown
 from tasks.campaigns.question import question_of
@@ -108,6 +110,16 @@ def test_only_what_is_approved_is_sent(draft: Make) -> None:
 
     assert (found.approved, found.open, found.dropped) == ([first], [third], [second])
     assert [s.reason for s in found.skipped] == ["You did not approve it."]
+
+
+def test_only_the_slot_of_a_post_that_was_dropped_is_released(draft: Make) -> None:
+    """That of another post stays: of another account, or of the same video without a fixed time, which may be out."""
+    mine, other, fixed = draft(1), draft(2), replace(draft(3), when=NOON)
+    kept = [
+        Reservation(d.row.campaign, d.video.sha256, d.account, "", d.repeat, NOW + 60) for d in (mine, other, fixed)
+    ]
+
+    assert slots_to_release(Decided(dropped=[mine, fixed]), kept) == kept[:1]
 
 
 @pytest.mark.parametrize("answer", [None, Answer.APPROVED], ids=["silence", "approved"])

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
-from support.campaigns import Campaign, row
+from support.campaigns import AwayForSomeTime, Campaign, row
 from support.clock import Clock
 from support.race import at_once
 
@@ -217,20 +216,6 @@ def test_a_ledger_that_cannot_be_used_stops_the_rest(taisly: RateLimitedTaisly, 
 
     assert {each.failure for each in carried} == {"Another ledger is used now."}
     assert (len(calls) <= CLAIMED_AT_ONCE, sandbox.posts) == (True, [])
-
-
-class AwayForSomeTime(httpx.HTTPTransport):
-    """A network that does not connect to `/post` for so many requests."""
-
-    def __init__(self, refused: int) -> None:
-        super().__init__()
-        self.refused, self.tries = refused, 0
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "POST" and self.tries < self.refused:
-            self.tries += 1
-            raise httpx.ConnectError("Connection refused")
-        return super().handle_request(request)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support.campaigns import Campaign, row
+from support.campaigns import AwayForSomeTime, Campaign, row
 from support.clock import Clock
 
 from reelflow.campaigns.carrying_out import OUTAGE_PAUSE, Carried, Carrier
@@ -69,6 +69,24 @@ def test_a_post_that_another_run_is_sending_stops_no_other(
     assert (second.failure, len(sandbox.posts), OUTAGE_PAUSE in clock.slept) == ("", 1, False)
 
 
+def test_what_was_sent_is_reported_although_another_run_holds_the_rest(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """A part of the post is out, and is watched; only the other one was not sent."""
+    campaign = Campaign(taisly, row(1, videos(1), accounts=("Instagram", "YouTube")), same_time=True)
+    campaign.placer.options = PostOptions(patience=-1)
+    (post,), _ = campaign.placer.place(campaign.check().right_drafts(), dry_run=False)
+    only_one = post.request.model_copy(update={"accounts": post.request.accounts[:1]})
+    taisly.ledger.claim(only_one, service=taisly.service, owner="another run")
+
+    sent, left = Carrier(taisly, campaign.placer).carry_out([post])
+
+    assert ([a.platform for a in sent.post.request.accounts], sent.failure, sent.sent_now) == (["YouTube"], "", True)
+    assert len(sent.send_ids) == len(sandbox.posts) == 1
+    assert [a.platform for a in left.post.request.accounts] == ["Instagram"]
+    assert left.failure.startswith("Another run is still sending this post.")
+
+
 def test_a_post_that_another_run_has_sent_in_its_slot_is_reported(
     taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
 ) -> None:
@@ -101,23 +119,11 @@ def _refuse(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("Connection refused")
 
 
-class AwayOnce(httpx.HTTPTransport):
-    """A network that does not connect for the first post."""
-
-    is_away = True
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "POST" and self.is_away:
-            self.is_away = False
-            raise httpx.ConnectError("Connection refused")
-        return super().handle_request(request)
-
-
 def test_the_wait_for_its_turn_takes_no_patience_from_a_post(
     ledger: Ledger, clock: Clock, sandbox: Any, checked: Callable[..., PostRequest]
 ) -> None:
     """A Taisly that is away for a moment is waited for as long as the post was given, from its turn on."""
-    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=AwayOnce())
+    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=AwayForSomeTime(1))
     with RateLimitedTaisly(
         client, ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
     ) as taisly:

@@ -196,9 +196,8 @@ def test_a_template_is_a_plan(tmp_path: Path, kind: Kind) -> None:
 
 def test_a_file_in_which_something_was_fixed_is_not_written_over(tmp_path: Path) -> None:
     """One that is as it was written is: it has what is wrong now, and no second one lies beside it."""
-    plan = plan_of_rows(
-        [{"video": "a.mp4", "when": "soon"}, {"video": "=b.mp4", "when": "later"}], "plan", options=OPTIONS, now=TODAY
-    )
+    rows = [{"video": "a.mp4", "caption": "two\r\nlines", "when": "soon"}, {"video": "=b.mp4", "when": "later"}]
+    plan = plan_of_rows(rows, "plan", options=OPTIONS, now=TODAY)
     first = write_problems(plan, plan.problems, tmp_path / "plan.problems.csv")
     more = [RowProblem(0, "accounts", "accounts", "No such account."), *plan.problems[:1]]
     same = write_problems(plan, more, tmp_path / "plan.problems.csv")
@@ -292,7 +291,5 @@ def test_a_template_is_saved_as_the_file_that_is_named(tmp_path: Path) -> None:
     assert _read(file).problems == ()
     assert (folder / "croissant.txt").is_file()
     assert f"{file} already exists. Nothing was written." in again.stderr
-    assert (
-        f"{tmp_path / 'plan.yaml'} is no place for JSON. Name a file that ends in .json, or a folder." in other.stderr
-    )
+    assert "plan.yaml is not a file that ends in .json, or a folder. Name one; or run `reelflow plan" in other.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "week.48"]
