@@ -11,6 +11,7 @@ from deployments.campaign import run_campaign
 from deployments.in_terminal import load_block, quieten_run_logs
 from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
 from reelflow.campaigns.inbox_form import InboxForm
+from reelflow.errors import InputError
 
 Folder = Annotated[
     str, Parameter(help="The inbox. A subfolder such as 'TikTok @mara' names the accounts of its videos.")
@@ -37,7 +38,9 @@ def inbox(
     from blocks import PostingSlots, TaislyAccount
     from flows.inbox import publish_inbox
 
-    here = str(Path(folder).absolute()) if folder.strip() else ""  # the flow has a folder of its own for names
+    if not folder.strip():
+        raise InputError("No folder is named. A variable of your script may not be set.")
+    here = str(Path(folder).absolute())  # the flow has a folder of its own for names
     return run_campaign(
         publish_inbox,
         as_json=as_json,

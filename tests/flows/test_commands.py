@@ -14,6 +14,7 @@ import pytest
 from support.commands import Done, reelflow
 
 from blocks import TaislyAccount, TikMatrixHost
+from blocks.reference import saved_names
 from flows.publish import publish_video
 from reelflow.posts.form import PostForm
 from reelflow.time_zones import shown
@@ -26,7 +27,9 @@ SERIALS = ["R58N01SANDBOX", "R58N02SANDBOX"]
 
 @pytest.fixture
 def taisly(sandbox: Any) -> TaislyAccount:
-    """A saved block."""
+    """The only saved block; a test of another file may have left one that could be named as well."""
+    for name in saved_names(TaislyAccount):
+        TaislyAccount.delete(name)
     block = TaislyAccount(
         api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01,
         unconfirmed_after_minutes=0,
