@@ -19,7 +19,7 @@ from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.posts import CheckedPlan, Draft, Known
 from reelflow.campaigns.rows import NOW
 from reelflow.records.campaigns import Reservation
-from reelflow.records.post_states import NOT_OUT, PostState, is_held, may_be_claimed
+from reelflow.records.post_states import NOT_OUT, PostState, may_be_claimed, may_be_sent
 from reelflow.records.posts import SENT_AGAIN, Outcome, Send, SendRecord, own_repeat
 
 SENT_AGAIN_IF_ASKED = frozenset({PostState.FAILED, PostState.REFUSED})
@@ -44,7 +44,8 @@ class _Sent:
     @property
     def may_be_sent(self) -> bool:
         """Whether it is certainly not out; or another run is at it, for which the send waits."""
-        return self.may_be_claimed or is_held(self.outcome.state, lease_until=self.send.lease_until, now=self.now)
+        lease = {"lease_until": self.send.lease_until, "now": self.now}
+        return may_be_sent(self.outcome.state, sealed_at=self.send.sealed_at, **lease)
 
     @property
     def came_to_nothing(self) -> bool:

@@ -18,7 +18,7 @@ from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
 from reelflow.records.holds import Hold
-from reelflow.records.post_states import PostState, is_held, may_be_claimed
+from reelflow.records.post_states import PostState, may_be_sent
 from reelflow.records.posts import Account, Outcome, PostRequest, Send
 from reelflow.time_zones import shown
 
@@ -267,9 +267,7 @@ class Carrier:
         """Whether the record of an account says what became of the post there, and no other run is at it."""
         if outcome.state is PostState.REFUSED:
             return send.flow_run == self.flow_run
-        lease = {"lease_until": send.lease_until, "now": now}
-        is_free = may_be_claimed(outcome.state, sealed_at=send.sealed_at, **lease)
-        return not is_free and not is_held(outcome.state, **lease)
+        return not may_be_sent(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
 
     def _wait_for_service(self) -> bool:
         """Wait a little for a service that cannot be reached; False once that has taken too long."""

@@ -173,6 +173,19 @@ def is_held(state: PostState, *, lease_until: float, now: float) -> bool:
     return state in BEING_SENT and is_alive(lease_until, now)
 
 
+def may_be_sent(state: PostState, *, lease_until: float, sealed_at: float | None, now: float) -> bool:
+    """Whether a destination is certainly not out, or a live run is at it, for which another one waits.
+
+    Args:
+        state: Of the destination.
+        lease_until: As for `may_be_claimed`.
+        sealed_at: As for `may_be_claimed`.
+        now: Unix seconds.
+    """
+    is_free = may_be_claimed(state, lease_until=lease_until, sealed_at=sealed_at, now=now)
+    return is_free or is_held(state, lease_until=lease_until, now=now)
+
+
 MISSED_SECONDS = 60.0
 """How long a history must not have shown a post whose answer was lost: one look may come at a bad moment."""
 
