@@ -1,14 +1,19 @@
 """Register block types, and load saved blocks, by name or as a run's parameters refer to them."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
+import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
 from reelflow.errors import InputError
+
+log = logging.getLogger("reelflow.blocks")
 
 B = TypeVar("B", bound=Block)
 _CORRECT_IT = "Correct it in the UI under Blocks."
@@ -41,6 +46,16 @@ def saved_names(kind: type[Block]) -> list[str]:
         documents = client.read_block_documents(include_secrets=False)
     slug = kind.get_block_type_slug()
     return sorted(d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug)
+
+
+def read_values(block_id: UUID) -> dict[str, Any]:
+    """The values of a saved block as they are now, its secrets too; none if the server does not tell them."""
+    try:
+        with get_client(sync_client=True) as client:
+            return dict(client.read_block_document(block_id, include_secrets=True).data)
+    except (httpx.HTTPError, ObjectNotFound, PrefectHTTPStatusError) as error:
+        log.warning("The saved block could not be read: %s", type(error).__name__)
+        return {}
 
 
 def problems_of(kind: type[Block], error: ValidationError) -> str:

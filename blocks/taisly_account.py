@@ -3,6 +3,7 @@
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
+from blocks.reference import read_values
 from reelflow.addresses import same_address
 from reelflow.ledger import Ledger
 from reelflow.posts.history import GRACE
@@ -117,5 +118,18 @@ class TaislyAccount(Block):
         Raises:
             InputError: the key or the base URL cannot be used.
         """
-        key = self.api_key.get_secret_value()
-        return RateLimitedTaisly(self.get_client(), ledger, api_key=key, service=self.service, plan=self.plan)
+        return RateLimitedTaisly(
+            self.get_client(),
+            ledger,
+            api_key=self.api_key.get_secret_value(),
+            service=self.service,
+            plan=self.plan,
+            fresh_key=self.saved_key,
+        )
+
+    def saved_key(self) -> str | None:
+        """The key that the saved block has now; None if this is none, or the server does not tell it."""
+        if self._block_document_id is None:
+            return None
+        data = read_values(self._block_document_id)
+        return str(data["api_key"]) if data.get("api_key") else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from reelflow.ledger.keys import KeyLedger
+from reelflow.ledger.rotations import RotationLedger
 from reelflow.ledger.schema import api_keys, found_posts, ledger, sends
 from reelflow.records.posts import FoundPost
 
@@ -44,7 +44,7 @@ class Identity:
     copy_id: str
 
 
-class IdentityLedger(KeyLedger):
+class IdentityLedger(RotationLedger):
     """The part of the ledger that is about itself, and about posts that it should know and does not."""
 
     def identity(self) -> Identity:

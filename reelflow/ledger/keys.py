@@ -65,11 +65,15 @@ class Room(NamedTuple):
         ticket: For `finish_request`; None if there is no room now.
         wait: Seconds until there may be room.
         is_paused: Whether that is because Taisly asked for a pause.
+        is_rotating: Whether that is because the key is being replaced.
+        replaced_by: The fingerprint of the key that has replaced this one.
     """
 
     ticket: str | None
     wait: float
     is_paused: bool
+    is_rotating: bool = False
+    replaced_by: str = ""
 
 
 def key_fingerprint(api_key: str, service: str) -> str:
@@ -83,7 +87,14 @@ class KeyLedger(Database):
     # The quota: requests of the last hour, counted for all runs on all machines
 
     def take_request(
-        self, api_key: str, kind: str, most: Callable[[int], int], *, waiter: str = "", patience: float = 0.0
+        self,
+        api_key: str,
+        kind: str,
+        most: Callable[[int], int],
+        *,
+        waiter: str = "",
+        patience: float = 0.0,
+        even_if_replaced: bool = False,
     ) -> Room:
         """Take room for one request, or a place in the queue for it.
 
@@ -96,10 +107,13 @@ class KeyLedger(Database):
             most: Requests in the last hour, above which this one has to wait, from how many of them were to watch.
             waiter: An id under which the request waits; none for one that does not.
             patience: Seconds that it would wait. No place is taken for a longer time.
+            even_if_replaced: Whether the key is used although another one has replaced it.
         """
         now = self.now()
         with self.transaction() as connection:
             state = self._key_row(connection, api_key)
+            if state["replaced_by"] and not even_if_replaced:
+                return Room(None, 0.0, is_paused=False, replaced_by=state["replaced_by"])
             connection.execute(_LEFT, {"now": now, "latest": now + 2 * PLACE_KEPT})
             taken = self._requests_taken(connection, api_key, now)
             room = most(sum(of_kind == WATCH for _, of_kind in taken))
@@ -113,6 +127,8 @@ class KeyLedger(Database):
             if (due := len(taken) + before - room) >= 0:
                 freed = taken[due][0] if due < len(taken) else now
                 wait = max(wait, 0.1, freed + HOUR + HOUR_SLACK - now)
+            if rotating := is_rotating(state, now):
+                wait = max(wait, state["rotating_until"] - now)
             if wait == 0.0:
                 ticket = uuid.uuid4().hex
                 connection.execute(_NEW_REQUEST, {"id": ticket, "api_key": api_key, "kind": kind, "at": now})
@@ -121,7 +137,7 @@ class KeyLedger(Database):
                 return Room(ticket, 0.0, is_paused=False)
             if wait <= patience:
                 self._keep_place(connection, api_key, kind, waiter, now)
-            return Room(None, wait, is_paused=paused)
+            return Room(None, wait, is_paused=paused, is_rotating=rotating)
 
     @staticmethod
     def _requests_taken(connection: Connection, api_key: str, now: float) -> list[tuple[float, str]]:
@@ -271,10 +287,15 @@ class KeyLedger(Database):
         fresh = {
             "api_key": api_key, "blocked_until": 0, "blocked_at": 0, "reader": "", "reader_until": 0, "next_look": 0,
             "pause": 0, "accounts": "[]", "accounts_at": 0, "copies": "[]", "copies_at": 0,
-            "looked_back": 0,
+            "looked_back": 0, "rotating": "", "rotating_until": 0, "replaced_by": "",
         }  # fmt: skip
         connection.execute(self.insert_new(api_keys), fresh)
         return connection.execute(_LOCKED_KEY_ROW, {"key": api_key}).mappings().one()
+
+
+def is_rotating(row: RowMapping, now: float) -> bool:
+    """Whether a key is being replaced. A mark that ends much later is one from before the clock was set back."""
+    return bool(now < row["rotating_until"] <= now + HOUR)
 
 
 def _known_row(connection: Connection, api_key: str) -> RowMapping | None:

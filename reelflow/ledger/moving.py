@@ -14,7 +14,13 @@ from reelflow.ledger.schema import api_keys, ledger, metadata, phone_hosts, phon
 from reelflow.ledger.sends import CLAIM_LOCK, lease_is_alive
 
 ROWS_AT_ONCE = 500
-LEASES = (sends.c.lease_until, phone_requests.c.lease_until, phone_hosts.c.turn_until, api_keys.c.reader_until)
+LEASES = (
+    sends.c.lease_until,
+    phone_requests.c.lease_until,
+    phone_hosts.c.turn_until,
+    api_keys.c.reader_until,
+    api_keys.c.rotating_until,
+)
 """Until when runs hold what they are at work on."""
 _CONTENT = [table for table in metadata.sorted_tables if table is not ledger]
 

@@ -127,6 +127,9 @@ api_keys = sa.Table(
     sa.Column("copies", _T, nullable=False),
     sa.Column("copies_at", _F, nullable=False),
     sa.Column("looked_back", sa.Integer, nullable=False),
+    sa.Column("rotating", _S(32), nullable=False, server_default=""),
+    sa.Column("rotating_until", _F, nullable=False, server_default="0"),
+    sa.Column("replaced_by", _S(64), nullable=False, server_default=""),
 )
 found_posts = sa.Table(
     "found_posts",

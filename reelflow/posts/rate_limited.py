@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from reelflow.errors import Busy, InputError, ReelflowError, Refused, UnreadableAnswer
-from reelflow.ledger import Ledger, Room, key_fingerprint
+from reelflow.errors import Busy, InputError, NotAllowed, ReelflowError, Refused, UnreadableAnswer
+from reelflow.ledger import Ledger, Room
 from reelflow.posts.accounts import choose_accounts
+from reelflow.posts.current_key import CurrentKey, KeyFound
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
@@ -39,6 +40,7 @@ BUSY_SECONDS = 60.0
 ASK_AGAIN = 10.0
 """Seconds between two looks whether there is room again, while waiting for it."""
 
+T = TypeVar("T")
 Kind = Literal["publish", "watch"]
 """What a request is for: what a post or a person waits for may use the whole plan, checks of outcomes a share of it."""
 
@@ -50,6 +52,10 @@ class RateLimitedTaisly:
     more than the plan allows in any hour, however many runs and machines there are, as long as they share a ledger.
     A method that asks Taisly raises `Busy` if the plan has no room for the request, and otherwise as the client does.
 
+    If the key is replaced meanwhile, the new one is used: before a request, if the ledger says so, and after Taisly
+    itself has refused one (401), which is then made once more. A key of another Taisly account is never used: its
+    history says nothing of the posts of this one.
+
     Args:
         client: The client to use; closed with this object.
         ledger: Where requests are counted.
@@ -57,6 +63,7 @@ class RateLimitedTaisly:
         service: The client's base URL.
         plan: Decides how many requests an hour there may be.
         sleep: For tests.
+        fresh_key: The key that is saved now; None if that cannot be told.
     """
 
     def __init__(
@@ -68,13 +75,21 @@ class RateLimitedTaisly:
         service: str,
         plan: Plan,
         sleep: Callable[[float], None] = time.sleep,
+        fresh_key: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._client = client
         self.ledger = ledger
         self.service = service
-        self.key = key_fingerprint(api_key, service)
         self.per_hour = REQUESTS_PER_HOUR[plan]
         self.sleep = sleep
+        self._current = CurrentKey(
+            client, ledger, api_key=api_key, service=service, saved=fresh_key, sleep=lambda seconds: self.sleep(seconds)
+        )
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key that is used now."""
+        return self._current.fingerprint
 
     def __enter__(self) -> Self:
         return self
@@ -91,8 +106,7 @@ class RateLimitedTaisly:
 
     def _ask_accounts(self, patience: float = 0.0) -> list[Account]:
         """The connected accounts, asked for now and remembered for `ACCOUNTS_KEPT` seconds."""
-        with self.request("publish", patience):
-            found = self._client.platforms()
+        found = self._ask("publish", patience, self._client.platforms)
         accounts = [account_of(each) for each in found]
         self.ledger.remember_accounts(self.key, accounts)
         return accounts
@@ -161,8 +175,7 @@ class RateLimitedTaisly:
             return known
         older = self.ledger.known_copies(self.key, float("inf"))
         try:
-            with self.request("publish", 0.0 if older else patience):
-                rules = self._client.reposts()
+            rules = self._ask("publish", 0.0 if older else patience, self._client.reposts)
         except Busy:
             if older is None:
                 raise
@@ -182,18 +195,15 @@ class RateLimitedTaisly:
         self, start: datetime, end: datetime, kind: Kind = "watch", patience: float = 0.0
     ) -> list[HistoryItem]:
         """As the client's, counted."""
-        with self.request(kind, patience):
-            return self._client.history_between(start, end)
+        return self._ask(kind, patience, lambda: self._client.history_between(start, end))
 
     def history_page(self, page: int, kind: Kind = "watch", patience: float = 0.0) -> list[HistoryItem]:
         """As the client's, counted."""
-        with self.request(kind, patience):
-            return self._client.history_page(page)
+        return self._ask(kind, patience, lambda: self._client.history_page(page))
 
     def cancel_scheduled(self, history_id: str) -> None:
         """As the client's, counted like a send: a person is waiting for it."""
-        with self.request("publish"):
-            self._client.cancel_scheduled(history_id)
+        self._ask("publish", 0.0, lambda: self._client.cancel_scheduled(history_id))
 
     def check_accounts(self) -> list[Account]:
         """The connected accounts, for a person's check: asked for in any case, counted, and remembered."""
@@ -213,6 +223,19 @@ class RateLimitedTaisly:
         if kind == "publish":
             return self.per_hour - still_kept
         return self.per_hour if still_kept else max(1, int(self.per_hour * READ_SHARE))
+
+    def _ask(self, kind: Kind, patience: float, request: Callable[[], T]) -> T:
+        """Make one request, counted; once more if the key was replaced and Taisly refused the old one."""
+        used = self.key
+        try:
+            with self.request(kind, patience):
+                used = self.key
+                return request()
+        except NotAllowed as error:
+            if not self.renewed_after(error, used):
+                raise
+        with self.request(kind, patience):
+            return request()
 
     @contextlib.contextmanager
     def request(self, kind: Kind, patience: float = 0.0) -> Iterator[None]:
@@ -240,13 +263,20 @@ class RateLimitedTaisly:
         Raises:
             Busy: there is no room within `patience` seconds, which is said at once.
         """
-        waiter, left, told = uuid.uuid4().hex, patience, False
+        waiter, left, told, regardless = uuid.uuid4().hex, patience, False, False
         try:
             while True:
-                most = partial(self.allowance, kind)
-                room = self.ledger.take_request(self.key, kind, most, waiter=waiter, patience=left)
+                most, used = partial(self.allowance, kind), self.key
+                room = self.ledger.take_request(
+                    used, kind, most, waiter=waiter, patience=left, even_if_replaced=regardless
+                )
                 if room.ticket is not None:
                     return room.ticket
+                if (room.replaced_by or room.is_rotating) and self._current.use_saved(used) is KeyFound.USED:
+                    continue
+                if room.replaced_by:  # but the block has it still, or again: Taisly says whether it works
+                    regardless = True
+                    continue
                 if room.wait > left:
                     sent = " Nothing was sent." if kind == "publish" else ""
                     why = f"{self._why_busy(kind, room)}; retry in {duration(room.wait)}.{sent}"
@@ -263,7 +293,13 @@ class RateLimitedTaisly:
                 with contextlib.suppress(ReelflowError):  # the place is given to the next one in a few seconds
                     self.ledger.leave_queue(waiter)
 
+    def renewed_after(self, error: BaseException, used: str) -> bool:
+        """As `CurrentKey.renewed_after`."""
+        return self._current.renewed_after(error, used)
+
     def _why_busy(self, kind: Kind, room: Room) -> str:
+        if room.is_rotating:
+            return "Taisly's API key is being replaced"
         if room.is_paused:
             return "Taisly asked for a pause (429)"
         if kind == "watch":

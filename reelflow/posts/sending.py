@@ -161,6 +161,7 @@ class _Attempt:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
         self.send_id, self.owner, self.waiting, self.grace = send_id, owner, waiting, grace
         self.progress, self.on_claimed, self.before_upload = progress, on_claimed, before_upload
+        self._key, self._has_new_key = taisly.key, False
 
     def run(self) -> bool:
         """Send until it is settled; False if another run has taken the post over."""
@@ -198,6 +199,7 @@ class _Attempt:
         try:
             self.before_upload()
             self.ledger.begin(self.send_id, self.owner)
+            self._key = self.taisly.key
             accepted = self.taisly.create_post(
                 self.request.video.path,
                 [a.id for a in self.request.accounts],
@@ -252,6 +254,9 @@ class _Attempt:
         if isinstance(error, ClaimLost):
             raise error
         if seen is AfterSend.REFUSED:
+            if self._may_use_new_key(error):
+                self._release(reason, keep=0.0)
+                return 0.0
             self.ledger.settle(self.send_id, PostState.REFUSED, reason)
             return None
         if seen is AfterSend.BUSY:
@@ -272,6 +277,14 @@ class _Attempt:
         log.warning("%s Nothing was posted. Trying again in %.0f s.", error, pause)
         self._release(reason, keep=pause)
         return pause
+
+    def _may_use_new_key(self, error: BaseException) -> bool:
+        """Whether the post was refused for a key that was replaced during the upload; asked once for each post."""
+        if self._has_new_key or not self.taisly.renewed_after(error, self._key):
+            return False
+        self._has_new_key = True
+        log.warning("%s Nothing was posted. Sending it with the new API key.", error)
+        return True
 
     def _release(self, reason: str, *, keep: float | None = None) -> None:
         """Record that nothing was posted. The claim is kept for a further try in `keep` seconds, if there is one."""

@@ -66,18 +66,22 @@ class TaislyClient(ServiceClient):
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        key = api_key.strip()
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
-            raise InputError(
-                "The Taisly API key is empty or contains invalid characters. Copy it again from Taisly's settings.",
-                service=SERVICE,
-            )
-        self._key = key
+        self._key = _checked_key(api_key)
+        self._transport = transport
         url = check_url(base_url, service=SERVICE)
-        http = open_client(url, headers={"Authorization": f"Bearer {key}"}, transport=transport)
+        http = open_client(url, headers={"Authorization": f"Bearer {self._key}"}, transport=transport)
         super().__init__(url, http, clock)
 
     # The key itself
+
+    def with_key(self, api_key: str) -> TaislyClient:
+        """Another client of the same Taisly with another key; to be closed by itself."""
+        return TaislyClient(api_key, self._base_url, transport=self._transport, clock=self._clock)
+
+    def use_key(self, api_key: str) -> None:
+        """Use another key for every request that is made from now on, in every thread."""
+        self._key = _checked_key(api_key)
+        self._http.headers["Authorization"] = f"Bearer {self._key}"
 
     def key_info(self) -> dict[str, Any]:
         """GET ``/user/api-key``: what Taisly says about this key. The fields are not documented."""
@@ -219,6 +223,16 @@ class TaislyClient(ServiceClient):
         if not isinstance(data, list):  # also none at all: an empty list must not be taken for granted
             raise UnreadableAnswer(f"Taisly sent no list of {path.rpartition('/')[2]}.", service=SERVICE)
         return [self._parse(item, model) for item in data]
+
+
+def _checked_key(api_key: str) -> str:
+    key = api_key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(
+            "The Taisly API key is empty or contains invalid characters. Copy it again from Taisly's settings.",
+            service=SERVICE,
+        )
+    return key
 
 
 def _counted(
