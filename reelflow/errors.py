@@ -10,6 +10,8 @@
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the work; this one sends nothing
     │   └── TurnLost           another run has taken the turn on a PC with phones
+    ├── KeyNotSaved            a new API key is kept on this machine, and its block does not have it yet
+    ├── KeyLost                the API key is dead, and nobody has seen the new one: a person generates another
     ├── RunSkipped             the run did nothing, since it is too late for it
     ├── PartFailed             a step did its work, and part of it failed; the run goes on with `value`
     ├── RunFailed              the run did its work, and part of it failed; `report` has the details
@@ -162,6 +164,14 @@ class ClaimLost(ReelflowError):
 
 class TurnLost(ClaimLost):
     """Another run has taken the turn to create tasks on a PC. The work is still this one's: it may take a new turn."""
+
+
+class KeyNotSaved(ReelflowError):
+    """A new API key could not be saved into its block. It is kept on this machine."""
+
+
+class KeyLost(ReelflowError):
+    """The API key was replaced, and the new one was shown to nobody."""
 
 
 class RunSkipped(ReelflowError):

@@ -15,6 +15,7 @@ from reelflow.ledger.schema import api_keys, api_requests, api_waiting, destinat
 from reelflow.ledger.sends import lease_is_alive
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import file_name
+from reelflow.wording import duration
 
 FOR_A_PERSON = "person"
 """Who holds a mark while a person has to put a new key into the block; any run may take it over."""
@@ -34,7 +35,11 @@ class RotationLedger(KeyLedger):
             refuse_if_moved(connection, self.place)
             row = self._key_row(connection, api_key)
             if is_rotating(row, now) and row["rotating"] not in ("", owner, FOR_A_PERSON):
-                raise InputError("Another run is replacing or revoking this API key. Nothing was changed. Wait for it.")
+                left = duration(row["rotating_until"] - now)
+                raise InputError(
+                    "Another run is replacing or revoking this API key. Nothing was changed. If it was killed, try "
+                    f"again in {left}."
+                )
             _change(connection, api_key, rotating=owner, rotating_until=now + seconds, replaced_by="")
 
     def renew_rotation(self, api_key: str, owner: str, seconds: float) -> None:

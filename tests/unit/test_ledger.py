@@ -193,7 +193,7 @@ def test_a_429_rests_the_key_for_everybody(ledger: Ledger, clock: Clock) -> None
     ledger.block_key("k", 100)
     ledger.block_key("k", 10)
 
-    assert take(ledger, "k", 50) == (None, pytest.approx(100), True)
+    assert take(ledger, "k", 50)[:3] == (None, pytest.approx(100), True)
     assert take(ledger, "other", 50).ticket
     clock.sleep(101)
     assert take(ledger, "k", 50).ticket

@@ -1,0 +1,365 @@
+"""A new Taisly API key in place of the old one, in an order in which no crash leaves the user without a working key.
+
+    checked      the key works, its block can be saved, and no other run replaces it
+    at rest      no request with the key begins, and no upload is in progress
+    announced    the file says that a key is being generated: if this run dies now, the next one asks Taisly which works
+    generated    the old key is dead, and the answer shows the new one
+    kept         the file has the new key: from here on, nothing can lose it
+    saved        the blocks have it
+    recorded     it works, and the ledger counts its requests together with those of the old one
+    done         the file is deleted
+
+A run that finds a file ends what the earlier one began, and generates nothing. Only a crash, or a lost answer, between
+the two sides of `generated` leaves no key: then Taisly has replaced it and showed it to nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from pydantic import SecretStr
+
+from reelflow.countdown import Countdown
+from reelflow.errors import (
+    InputError,
+    KeyLost,
+    KeyNotSaved,
+    NotAllowed,
+    NothingSent,
+    OutcomeUnknown,
+    ReelflowError,
+    Refused,
+)
+from reelflow.heartbeat import heartbeat
+from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.taisly.answers import SERVICE
+from reelflow.taisly.client import TaislyClient
+from reelflow.upkeep.key_file import KeptKey, KeyFile
+from reelflow.wording import count, duration, listed
+
+log = logging.getLogger(__name__)
+
+MARK_SECONDS = 60.0
+"""How long runs wait for a rotation whose process has died; a living one renews its mark three times as often."""
+PERSON_SECONDS = 3600.0
+"""How long runs wait for a person who has to put a working key into the block."""
+UPLOAD_PAUSE = 2.0
+"""Seconds between two looks for uploads. Two looks must find none: a request may be just about to begin."""
+SAVE_SECONDS = 300.0
+"""How long saving the new key is tried: the Prefect server may be restarting."""
+SAVE_PAUSE = 5.0
+"""Seconds between two tries to save it."""
+TRIES = 3
+"""How often Taisly is asked whether a key works."""
+TRY_PAUSE = 5.0
+"""Seconds between two of them, and before the first after a lost answer: the request may still be carried out."""
+
+
+class SavedKeys(Protocol):
+    """The saved blocks that have a key."""
+
+    def read(self) -> str:
+        """The key that the run's own block has now."""
+
+    def rewrite(self) -> None:
+        """Save that block as it is, and read it back: proves that it can be saved."""
+
+    def replace(self, old: str, new: str) -> list[str]:
+        """Put the key `new` into the run's own block and into each with the key of the fingerprint `old`.
+
+        Returns the names of all blocks that have `new`. Doing it again changes nothing.
+        """
+
+
+class Replaced(NamedTuple):
+    """What was done.
+
+    Attributes:
+        blocks: The names of the saved blocks that have the new key.
+        resumed: Whether an earlier run had generated it.
+    """
+
+    blocks: list[str]
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Replaces or revokes the key of one saved block.
+
+    Args:
+        ledger: Where runs see that the key is being replaced.
+        service: The address of Taisly's API, as the ledger names it.
+        block: The block, as people find it.
+        name: Its name.
+        saved: Reads and saves it.
+        file: Keeps the new key until it is saved.
+        client: A client with a key.
+        sleep: How to wait.
+        after: Called after each step with its name.
+    """
+
+    ledger: Ledger
+    service: str
+    block: str
+    name: str
+    saved: SavedKeys
+    file: KeyFile
+    client: Callable[[str], TaislyClient]
+    sleep: Callable[[float], None] = time.sleep
+    after: Callable[[str], None] = lambda step: None
+
+    def replace(self, key: str, *, patience: float) -> Replaced:
+        """Generate a new key, keep it, save it, and try it; or end what an earlier run has begun.
+
+        Args:
+            key: The key of the block.
+            patience: Seconds to wait for uploads in progress.
+
+        Raises:
+            InputError: something is missing that it needs, or another run does the same. Nothing was changed.
+            NothingSent: an upload is in progress, or Taisly generated nothing. The key still works.
+            KeyNotSaved: the new key is kept on this machine. Running it again saves it.
+            KeyLost: Taisly has replaced the key, and showed the new one to nobody.
+            OutcomeUnknown: Taisly does not tell whether it has. Running it again finds out.
+        """
+        if (kept := self.file.read()) and (done := self._finish(kept)):
+            return done
+        self.check(key)
+        self.saved.rewrite()
+        self.after("checked")
+        old = self._fingerprint(key)
+        with self._at_rest(old, patience):
+            self.after("at rest")
+            kept = KeptKey(block=self.name, old=old, at=datetime.fromtimestamp(self.ledger.now(), UTC))
+            self.file.write(kept)
+            self.after("announced")
+            kept = kept.model_copy(update={"key": SecretStr(self._generate(key))})
+            self.after("generated")
+            is_kept = self._keep(kept)
+            self.after("kept")
+            return Replaced(self._put_into_use(kept, is_kept=is_kept), resumed=False)
+
+    def revoke(self, key: str, *, patience: float) -> None:
+        """Let a key die without a new one.
+
+        Args:
+            key: The key of the block.
+            patience: As before.
+
+        Raises:
+            InputError, NothingSent, OutcomeUnknown: as before.
+        """
+        if self.file.read() is not None:
+            raise InputError(
+                f"An earlier run has begun to replace the key of {self.block}. Nothing was revoked. Replace the key "
+                "first: that ends what was begun."
+            )
+        self.check(key)
+        with self._at_rest(self._fingerprint(key), patience):
+            try:
+                with self.client(key) as client:
+                    client.revoke_key()
+            except (InputError, NothingSent):
+                raise
+            except ReelflowError as error:
+                if _is_refusal(error):
+                    raise
+                self._after_lost_answer(key, error, "revoked the key")
+            if self._works(key):
+                raise OutcomeUnknown("Taisly says that the key is revoked, but accepts it still. Check it in Taisly.")
+
+    def check(self, key: str) -> None:
+        """Raise InputError unless the block still has the key, and the key works. Changes nothing."""
+        if self.saved.read() != key:
+            raise InputError(
+                f"The key in {self.block} was changed after this run began. Nothing was changed. Run it again."
+            )
+        if not self._works(key):
+            raise InputError(
+                f"Taisly does not accept the key of {self.block} (401), so it can replace none. Nothing was changed. "
+                "Generate a key in Taisly's settings, and put it into the block."
+            )
+
+    # What an earlier run began
+
+    def _finish(self, kept: KeptKey) -> Replaced | None:
+        """End it; None if there is nothing left of it, and the block's key works."""
+        key, saved = kept.key.get_secret_value(), self.saved.read()
+        is_own = self._fingerprint(saved) == kept.old or saved == key
+        if key and (is_own or not self._works(saved)) and self._works(key):
+            log.info("An earlier run generated a new key and did not finish. This run goes on with that key.")
+            with self._at_rest(kept.old, None):
+                return Replaced(self._put_into_use(kept, is_kept=True), resumed=True)
+        if not self._works(saved):
+            self._let_runs_wait(kept.old)
+            raise self._lost()
+        self.file.delete()
+        return None
+
+    # Steps
+
+    @contextlib.contextmanager
+    def _at_rest(self, old: str, patience: float | None) -> Iterator[None]:
+        """No request with the key begins in the body. Where a person has to act after it, runs wait for that, too."""
+        owner = uuid.uuid4().hex
+        self.ledger.begin_rotation(old, owner, MARK_SECONDS)
+        try:
+            with heartbeat(lambda: self.ledger.renew_rotation(old, owner, MARK_SECONDS), MARK_SECONDS / 3):
+                if patience is not None:
+                    self._wait_for_uploads(old, patience)
+                yield
+        except (KeyLost, KeyNotSaved):
+            with contextlib.suppress(ReelflowError):
+                self.ledger.await_new_key(old, owner, PERSON_SECONDS)
+            raise
+        finally:
+            with contextlib.suppress(ReelflowError):  # the mark ends by itself
+                self.ledger.end_rotation(old, owner)
+
+    def _let_runs_wait(self, old: str) -> None:
+        with contextlib.suppress(ReelflowError):
+            owner = uuid.uuid4().hex
+            self.ledger.begin_rotation(old, owner, MARK_SECONDS)
+            self.ledger.await_new_key(old, owner, PERSON_SECONDS)
+
+    def _wait_for_uploads(self, old: str, patience: float) -> None:
+        accounts = [account.id for account in self.ledger.known_accounts(old, float("inf")) or ()]
+        waiting, looks_without = Countdown(patience, self.sleep), 0
+        while True:
+            files = self.ledger.uploads_in_progress(self.service, accounts)
+            looks_without = 0 if files else looks_without + 1
+            if looks_without == 2:
+                return
+            if files and not waiting.left:
+                raise NothingSent(
+                    f"{count(len(files), 'upload is', 'uploads are')} still in progress after {duration(patience)}: "
+                    f"{listed(files)}. Nothing was changed, and the key still works. Run this again when they have "
+                    "finished.",
+                    service=SERVICE,
+                )
+            waiting.sleep(UPLOAD_PAUSE)
+
+    def _generate(self, key: str) -> str:
+        try:
+            with self.client(key) as client:
+                return client.generate_key()
+        except (InputError, NothingSent):
+            self.file.delete()
+            raise
+        except ReelflowError as error:
+            if _is_refusal(error):
+                self.file.delete()
+                raise
+            self._after_lost_answer(key, error, "generated a new key")
+            raise self._lost() from None
+
+    def _after_lost_answer(self, key: str, error: ReelflowError, what: str) -> None:
+        """Return if Taisly has done it, since the key is dead.
+
+        Raises:
+            NothingSent: it has not.
+            OutcomeUnknown: it does not tell.
+        """
+        for _ in range(2):  # the request may still be carried out
+            self.sleep(TRY_PAUSE)
+            try:
+                if not self._works(key):
+                    return
+            except ReelflowError as why:
+                raise OutcomeUnknown(
+                    f"{error} Taisly does not tell whether it {what}: {why} Run this again: it finds out first.",
+                    service=SERVICE,
+                ) from None
+        self.file.delete()
+        raise NothingSent(
+            f"{error} Taisly has not {what}: the key still works. It is safe to run this again.", service=SERVICE
+        ) from None
+
+    def _keep(self, kept: KeptKey) -> bool:
+        """Whether the file has the new key. If its disk is full at this very moment, the block may still take it."""
+        try:
+            self.file.write(kept)
+        except InputError as error:
+            log.warning("%s Saving the key into the block all the same.", error)
+            return False
+        return True
+
+    def _put_into_use(self, kept: KeptKey, *, is_kept: bool) -> list[str]:
+        key = kept.key.get_secret_value()
+        names = self._save(kept.old, key, is_kept=is_kept)
+        self.after("saved")
+        if not self._works(key):
+            raise self._lost()
+        self.ledger.replace_key(kept.old, self._fingerprint(key))
+        self.after("recorded")
+        self.file.delete()
+        return names
+
+    def _save(self, old: str, key: str, *, is_kept: bool) -> list[str]:
+        waiting = Countdown(SAVE_SECONDS, self.sleep)
+        while True:
+            try:
+                return self.saved.replace(old, key)
+            except ReelflowError as error:
+                if not waiting.left:
+                    raise self._not_saved(error, is_kept=is_kept) from None
+                log.warning("The new key could not be saved: %s Trying again.", error)
+            waiting.sleep(SAVE_PAUSE)
+
+    def _works(self, key: str) -> bool:
+        """Whether Taisly accepts a key, which its own 401 denies.
+
+        Raises:
+            ServiceError: Taisly cannot be asked.
+        """
+        for tries_left in reversed(range(TRIES)):
+            ticket = self.ledger.count_request(self._fingerprint(key))
+            try:
+                with self.client(key) as client:
+                    client.platforms()
+            except NotAllowed as error:
+                if error.status == 401 and error.by_service:
+                    return False
+                raise
+            except (NothingSent, OutcomeUnknown):
+                if not tries_left:
+                    raise
+            else:
+                return True
+            finally:
+                with contextlib.suppress(ReelflowError):
+                    self.ledger.finish_request(ticket)
+            self.sleep(TRY_PAUSE)
+        raise AssertionError  # pragma: no cover - the last try returns or raises
+
+    def _fingerprint(self, key: str) -> str:
+        return key_fingerprint(key.strip(), self.service)
+
+    def _not_saved(self, error: ReelflowError, *, is_kept: bool) -> ReelflowError:
+        if not is_kept:
+            return self._lost()
+        return KeyNotSaved(
+            f"Taisly has generated a new key, but {self.block} could not be saved: {error} The new key is kept on this "
+            f"machine in {self.file.path}. Run this again on this machine: it saves that key, and generates none. "
+            f"Runs wait for it for up to {duration(PERSON_SECONDS)}."
+        )
+
+    def _lost(self) -> KeyLost:
+        return KeyLost(
+            f"Taisly has replaced the API key, and the new one was lost: Taisly shows it only once. {self.block} has a "
+            "key that no longer works. Generate another key in Taisly's settings, and put it into that block. Running "
+            f"posts wait for it for up to {duration(PERSON_SECONDS)}; nothing is sent twice."
+        )
+
+
+def _is_refusal(error: ReelflowError) -> bool:
+    """Whether Taisly itself says that it did nothing; something on the way does not know."""
+    return isinstance(error, Refused) and error.by_service
