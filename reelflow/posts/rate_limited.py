@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, TypeVar
 from reelflow.errors import Busy, InputError, NotAllowed, ReelflowError, Refused, UnreadableAnswer
 from reelflow.ledger import Ledger, Room
 from reelflow.posts.accounts import choose_accounts
-from reelflow.posts.current_key import CurrentKey, KeyFound
+from reelflow.posts.current_key import LOOK_FOR_KEY, CurrentKey, KeyFound
 from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
@@ -284,7 +284,7 @@ class RateLimitedTaisly:
                 if not told:
                     log.warning("%s. Waiting up to %s.", self._why_busy(kind, room), duration(room.wait))
                     told = True
-                pause = min(room.wait, ASK_AGAIN)
+                pause = min(room.wait, LOOK_FOR_KEY if room.is_rotating else ASK_AGAIN)
                 self.sleep(pause)
                 left -= pause  # not by a clock: the wait was within the patience when the place was taken
                 while_waiting()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from reelflow.fields import Form, entry
 
 
@@ -41,3 +43,23 @@ class WeekForm(Form):
 
 WEEK = WeekForm()
 """The form as it is when nobody fills it in, as in a schedule."""
+
+
+class RotateKeyForm(Form):
+    """Whether to replace the API key or to revoke it, after you have seen who uses it."""
+
+    action: Literal["replace", "revoke"] = entry(
+        0, "What to do", "'replace' generates a new key at Taisly and saves it into the block; runs go on with it. "
+        "'revoke' only makes the key useless. Taisly can undo neither.", "replace",
+    )  # fmt: skip
+    dry_run: bool = entry(
+        1, "Dry run", "Show who uses the key and what would happen, without changing the key or a block.", True
+    )
+    revoke_without_new_key: bool = entry(
+        2, "Yes, revoke without a new key", "Only for 'revoke': nothing can be sent or checked with this block until "
+        "you put another key into it. Whether posts that are scheduled at Taisly still go out is not known.", False,
+    )  # fmt: skip
+    wait_minutes: float = entry(
+        10, "Wait for uploads (minutes)", "How long to wait for uploads in progress. If one takes longer, nothing is "
+        "changed. No new upload begins meanwhile.", 10, advanced=True, ge=0, le=120,
+    )  # fmt: skip

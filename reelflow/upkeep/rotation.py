@@ -5,8 +5,9 @@
     announced    the file says that a key is being generated: if this run dies now, the next one asks Taisly which works
     generated    the old key is dead, and the answer shows the new one
     kept         the file has the new key: from here on, nothing can lose it
+    tried        it works, so it is the only one that does
     saved        the blocks have it
-    recorded     it works, and the ledger counts its requests together with those of the old one
+    recorded     the ledger counts its requests together with those of the old one
     done         the file is deleted
 
 A run that finds a file ends what the earlier one began, and generates nothing. Only a crash, or a lost answer, between
@@ -294,14 +295,32 @@ class Rotation:
 
     def _put_into_use(self, kept: KeptKey, *, is_kept: bool) -> list[str]:
         key = kept.key.get_secret_value()
+        self._try_out(key)
+        self.after("tried")
         names = self._save(kept.old, key, is_kept=is_kept)
         self.after("saved")
-        if not self._works(key):
-            raise self._lost()
         self.ledger.replace_key(kept.old, self._fingerprint(key))
         self.after("recorded")
         self.file.delete()
         return names
+
+    def _try_out(self, key: str) -> None:
+        """See that the new key works: then every other is dead, and may be overwritten, whoever has saved it meanwhile.
+
+        Raises:
+            InputError: somebody else has generated another one since, and saved it.
+            KeyLost: the same, and the block does not have that one.
+        """
+        try:
+            if self._works(key):
+                return
+        except ReelflowError as error:
+            log.warning("The new key could not be tried: %s Saving it all the same.", error)
+            return
+        if not self._works(self.saved.read()):
+            raise self._lost()
+        self.file.delete()
+        raise InputError(f"Somebody else generated another key meanwhile, and saved it in {self.block}. It works.")
 
     def _save(self, old: str, key: str, *, is_kept: bool) -> list[str]:
         waiting = Countdown(SAVE_SECONDS, self.sleep)

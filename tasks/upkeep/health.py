@@ -22,6 +22,8 @@ from reelflow.posts.accounts import account_names
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix.client import SERVICE as TIKMATRIX
+from reelflow.time_zones import shown
+from reelflow.upkeep.key_file import KeyFile, key_folder
 from reelflow.wording import count, listed, one_line
 from tasks.ledger import current_ledger
 
@@ -126,7 +128,11 @@ def check_block(block: Any, ledger: Ledger) -> str:
 
 def _check_taisly(block: TaislyAccount, ledger: Ledger) -> str:
     with block.get_rate_limited(ledger) as client:
-        accounts = account_names(client.check_accounts())
+        try:
+            accounts = account_names(client.check_accounts())
+        except NotAllowed as error:
+            error.message += _kept_key(block) if error.status == 401 else ""
+            raise
         check_clock(client.clock_ahead)
         used = ledger.requests_in_last_hour(client.key)
         if not accounts:
@@ -135,6 +141,25 @@ def _check_taisly(block: TaislyAccount, ledger: Ledger) -> str:
             f"{block.base_url}: {count(len(accounts), 'account')} connected ({', '.join(accounts)}); "
             f"plan {block.plan}, {used} of {client.per_hour} requests used in the last hour"
         )
+
+
+def _kept_key(block: TaislyAccount) -> str:
+    """What a run that died has left of a new key for a block, on this machine; empty if nothing."""
+    try:
+        kept = KeyFile(key_folder(), str(block._block_document_id)).read()
+    except InputError as error:
+        return f" {error}"
+    if kept is None:
+        return ""
+    if kept.key.get_secret_value():
+        return (
+            f" A new key was generated at {shown(kept.at)} and not saved. Run rotate-api-key on this machine, with "
+            "'Dry run' off, to save it."
+        )
+    return (
+        f" A new key was asked for at {shown(kept.at)}, and the answer was lost. Generate another key in Taisly's "
+        "settings, and put it into the block."
+    )
 
 
 def _check_tikmatrix(block: TikMatrixHost) -> str:

@@ -80,7 +80,7 @@ def test_the_block_gets_a_new_key_that_works(
     done = rotating(after=steps.append).replace(API_KEY, patience=5)
 
     assert (done.blocks, done.resumed) == (["main"], False)
-    assert steps == ["checked", "at rest", "announced", "generated", "kept", "saved", "recorded"]
+    assert steps == ["checked", "at rest", "announced", "generated", "kept", "tried", "saved", "recorded"]
     assert _works(sandbox, _block(folder))
     assert not _works(sandbox, API_KEY)
     assert list((folder / "keys").iterdir()) == []
@@ -99,7 +99,7 @@ def test_the_plan_counts_the_requests_of_both_keys(
     assert ledger.requests_in_last_hour(key_fingerprint(_block(folder), sandbox.taisly_url)) == 5  # two tries of a key
 
 
-@pytest.mark.parametrize("step", ["checked", "at rest", "announced", "kept", "saved", "recorded"])
+@pytest.mark.parametrize("step", ["checked", "at rest", "announced", "kept", "tried", "saved", "recorded"])
 def test_a_run_that_is_killed_after_any_step_is_finished_by_the_next(
     step: str, folder: Path, sandbox: Any, ledger_url: str
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_after_any_step_is_finished_by_the_next(
     again = _run(sandbox, folder, ledger_url, later=61)
 
     assert (killed.returncode, again.returncode) == (KILLED, 0), again.stdout + again.stderr
-    assert (sandbox.requests(GENERATE), was_generated) == (1, int(step in ("kept", "saved", "recorded")))
+    assert (sandbox.requests(GENERATE), was_generated) == (1, int(step in ("kept", "tried", "saved", "recorded")))
     assert again.stdout.strip() == ("resumed" if was_generated else "generated")
     assert _works(sandbox, _block(folder))
     assert list((folder / "keys").iterdir()) == []
@@ -325,6 +325,22 @@ def test_a_file_that_is_not_ours_is_neither_used_nor_deleted(tmp_path: Path) -> 
         file.read()
 
     assert file.path.exists()
+
+
+def test_a_key_that_somebody_else_generated_meanwhile_is_not_overwritten(
+    rotating: Callable[..., Rotation], folder: Path, sandbox: Any
+) -> None:
+    """It works, and the one of this run does not any more."""
+
+    def faster(step: str) -> None:
+        if step == "kept":
+            sandbox.world.data.keys = ["taisly_by_hand"]
+            (folder / "block").write_text("taisly_by_hand")
+
+    with pytest.raises(InputError, match="Somebody else generated another key meanwhile"):
+        rotating(after=faster).replace(API_KEY, patience=5)
+
+    assert (_block(folder), list((folder / "keys").iterdir())) == ("taisly_by_hand", [])
 
 
 def test_no_text_of_a_kept_key_shows_it(rotating: Callable[..., Rotation], folder: Path) -> None:

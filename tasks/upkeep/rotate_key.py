@@ -1,0 +1,144 @@
+"""Replace or revoke a Taisly API key. No step takes or returns a key: it is in the block and, meanwhile, in a file."""
+
+from prefect import get_run_logger
+
+from blocks import TaislyAccount
+from reelflow.errors import InputError
+from reelflow.posts import cleanup
+from reelflow.taisly.client import TaislyClient
+from reelflow.upkeep.form import RotateKeyForm
+from reelflow.upkeep.key_file import KeyFile, key_folder
+from reelflow.upkeep.rotation import Replaced, Rotation
+from reelflow.wording import count, listed
+from tasks.artifacts import bullets, plain_text, show_markdown
+from tasks.ledger import current_ledger, open_ledger
+from tasks.step import Retry, step
+from tasks.upkeep.key_blocks import KeyBlocks, KeyUse
+
+_STEPS = {
+    "checked": "The key works, and its block can be saved.",
+    "at rest": "No upload is in progress. Requests with this key wait.",
+    "generated": "Taisly has generated a new key; the old one no longer works.",
+    "tried": "The new key works.",
+    "saved": "The new key is saved.",
+}
+"""What the log says after each step that people understand."""
+ELSEWHERE = (
+    "Blocks on other Prefect servers",
+    "Scripts, other programs, and terminals with the key in TAISLY_API_KEY",
+    "People to whom you gave the key",
+)
+"""What may use a key without our knowledge."""
+
+
+@step("see who uses the key", retry=Retry.READ)
+def find_users(taisly: TaislyAccount, form: RotateKeyForm) -> KeyUse:
+    """Who uses the key, as far as this Prefect server knows; shown as a report.
+
+    Raises:
+        InputError: the block is not a saved one.
+    """
+    use = KeyBlocks(taisly).use()
+    happens = "get the new key" if form.action == "replace" else "keep the dead key until you put another into them"
+    goes_on = "go on with the new key" if form.action == "replace" else "cannot send or check anything more"
+    lines = [
+        *bullets(f"These blocks have the key, and {happens}:", use.blocks),
+        *bullets(f"These runs use it now, and {goes_on}:", use.runs),
+        *bullets("What else may use it stops working, and this server does not know it:", ELSEWHERE),
+    ]
+    show_markdown(lines, f"Who uses the API key of {plain_text(use.blocks[0])}")
+    return use
+
+
+@step("check the key", retry=Retry.READ)
+def check_key(taisly: TaislyAccount) -> None:
+    """Check that the key works, which changes nothing.
+
+    Raises:
+        InputError: it does not, or the block was changed after the run began.
+    """
+    _rotation(taisly, is_dry_run=True).check(taisly.api_key.get_secret_value())
+
+
+@step("replace the key")
+def replace_key(taisly: TaislyAccount, form: RotateKeyForm) -> Replaced:
+    """Generate, keep, save and try a new key.
+
+    Raises:
+        ReelflowError: as `Rotation.replace`.
+    """
+    return _rotation(taisly).replace(taisly.api_key.get_secret_value(), patience=form.wait_minutes * 60)
+
+
+@step("revoke the key")
+def revoke_key(taisly: TaislyAccount, form: RotateKeyForm) -> str:
+    """Let the key die without a new one; what that means.
+
+    Raises:
+        InputError: the form does not say so twice.
+        ReelflowError: as `Rotation.revoke`.
+    """
+    if not form.revoke_without_new_key:
+        raise InputError(
+            "Nothing was revoked: turn on 'Yes, revoke without a new key' as well. To get a new key, choose 'replace'."
+        )
+    rotation = _rotation(taisly)
+    rotation.revoke(taisly.api_key.get_secret_value(), patience=form.wait_minutes * 60)
+    said = (
+        f"Revoked the API key. Nothing can be sent or checked until you put another key into {rotation.block}. "
+        f"{_scheduled(taisly)}"
+    )
+    return said.rstrip()
+
+
+def dry_run_message(taisly: TaislyAccount, form: RotateKeyForm, use: KeyUse) -> str:
+    """One line about what would happen."""
+    blocks = listed([repr(name) for name in use.blocks])
+    runs = f" {count(len(use.runs), 'run uses', 'runs use')} it now." if use.runs else ""
+    if form.action == "replace":
+        return f"Dry run: nothing was changed. Would save a new key in {blocks}.{runs}"
+    said = f"Dry run: nothing was changed. Would revoke the key of {blocks}.{runs} {_scheduled(taisly)}"
+    return said.rstrip()
+
+
+def _scheduled(taisly: TaislyAccount) -> str:
+    """What is not known about posts that are scheduled with the key; empty if there is none."""
+    ledger = open_ledger()
+    now = ledger.now()
+    waiting = [
+        send for send in cleanup.open_sends(ledger) if send.service == taisly.service and send.scheduled_ms > now * 1000
+    ]
+    if not waiting:
+        return ""
+    return (
+        f"{count(len(waiting), 'post is', 'posts are')} scheduled at Taisly; whether they still go out is not known. "
+        "Check them in Taisly."
+    )
+
+
+def replaced_message(use: KeyUse, done: Replaced) -> str:
+    """One line about a key that was replaced."""
+    blocks = listed([repr(name) for name in done.blocks])
+    began = "Finished what an earlier run began: the" if done.resumed else "Replaced the API key: a"
+    running = f" {count(len(use.runs), 'run goes', 'runs go')} on with it." if use.runs else ""
+    return f"{began} new key works and is saved in {blocks}.{running} What else used the old key no longer works."
+
+
+def _rotation(taisly: TaislyAccount, *, is_dry_run: bool = False) -> Rotation:
+    blocks = KeyBlocks(taisly)
+    log = get_run_logger()
+
+    def tell(reached: str) -> None:
+        if sentence := _STEPS.get(reached):
+            log.info(sentence)
+
+    return Rotation(
+        open_ledger() if is_dry_run else current_ledger(),
+        taisly.service,
+        blocks.where,
+        blocks.name,
+        blocks,
+        KeyFile(key_folder(), str(blocks.block_id)),
+        lambda key: TaislyClient(key, taisly.base_url),
+        after=tell,
+    )
