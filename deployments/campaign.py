@@ -22,6 +22,7 @@ from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import TROUBLE, WOULD_SEND, CampaignReport
 from reelflow.campaigns.sources import KINDS
 from reelflow.campaigns.writing import save_wrong_rows, template
+from reelflow.downloads.source import shown_name
 from reelflow.errors import InputError
 from reelflow.time_zones import shown
 from reelflow.wording import count, one_line
@@ -127,7 +128,7 @@ def check(
         if row.number not in wrong:
             at = shown(row.when) if isinstance(row.when, datetime) else row.when or "next free slot"
             names = ", ".join(map(one_line, row.accounts))
-            print(row_line(row.number, one_line(Path(row.video).name), names, at))
+            print(row_line(row.number, shown_name(row.video), names, at))
     for problem in found.problems:
         where = f"row {problem.number}" if problem.number else "plan"
         print(f"{where}, {problem.column}: {problem.sentence}" if problem.column else f"{where}: {problem.sentence}")

@@ -37,7 +37,7 @@ app = App(
 
 
 @app.command
-def check(files: list[Path], /, *, json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+def check(files: list[str], /, *, json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """Describe each video file and list what keeps it from being published.
 
     The exit code is 1 if any file has an error. Warnings do not count.
@@ -45,14 +45,14 @@ def check(files: list[Path], /, *, json_lines: Annotated[bool, Parameter(name="-
     Parameters
     ----------
     files
-        The video files.
+        The video files, or their https addresses.
     json_lines
         Print one JSON object per line, one for each file.
     """
     from deployments.progress import each_with_progress
-    from reelflow.video import check_video
+    from deployments.videos import report_on
 
-    reports = [check_video(file) for file in each_with_progress(files, "Videos checked", enabled=not json_lines)]
+    reports = [report_on(file) for file in each_with_progress(files, "Videos checked", enabled=not json_lines)]
     for report in reports:
         if json_lines:
             print(json.dumps(report.as_json(), ensure_ascii=False), flush=True)

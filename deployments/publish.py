@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -13,7 +12,13 @@ from deployments.outcomes import post_facts, post_lines
 from reelflow.phones.form import EngageForm
 from reelflow.posts.form import PostForm
 
-Video = Annotated[Path, Parameter(help="The video file: vertical 9:16, 3 to 90 seconds, up to 500 MB.")]
+Video = Annotated[
+    str,
+    Parameter(
+        help="The video file, its https address, or block://TYPE/NAME/PATH for a saved storage: vertical 9:16, 3 to 90 "
+        "seconds, up to 500 MB."
+    ),
+]
 To = Annotated[
     list[str],
     Parameter(
@@ -78,7 +83,7 @@ def publish_and_engage(
     )
 
 
-def _read_post(video: Path, to: list[str], at: str | None, values: dict[str, Any]) -> PostForm:
+def _read_post(video: str, to: list[str], at: str | None, values: dict[str, Any]) -> PostForm:
     return read_form(
-        PostForm, values | {"video": whole_path(str(video)), "accounts": to, "scheduled_for": at}, names=OTHERWISE
+        PostForm, values | {"video": whole_path(video), "accounts": to, "scheduled_for": at}, names=OTHERWISE
     )

@@ -1,12 +1,32 @@
-"""The addresses of services: which are safe to use, and which lead to the same place."""
+"""Addresses on the web: which of services are safe to use, which lead to the same place, and how they are shown."""
 
 from __future__ import annotations
 
 import ipaddress
+from pathlib import PurePosixPath
 
 import httpx
 
 from reelflow.errors import InputError
+from reelflow.wording import one_line
+
+NO_NAME = "The address"
+"""What an address is called that has no host."""
+
+
+def is_address(source: str) -> bool:
+    """Whether a plan or a video is named by an address on the web, and not by its path."""
+    return source.lower().startswith(("http://", "https://"))
+
+
+def name_of(address: str) -> str:
+    """What a file on the web is called: no more of its address than may be shown, since a link may hold a key."""
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, ValueError):
+        return NO_NAME
+    last = PurePosixPath(url.path).name
+    return one_line(f"{url.host}/…/{last}" if last else url.host, 100) or NO_NAME
 
 
 def is_loopback(url: str) -> bool:

@@ -99,7 +99,7 @@ def receive(client: httpx.Client, request: httpx.Request, *, seconds: float) -> 
         httpx.HTTPError: as `httpx.Client.send`; ReadTimeout after `seconds`, DecodingError for an answer that is too
             large or not encoded as it says.
     """
-    with _Deadline(seconds) as deadline:
+    with Deadline(seconds) as deadline:
         request.extensions |= {"trace": deadline.trace, _BEGUN: lambda: deadline.has_begun}
         try:
             response = client.send(request, stream=True)
@@ -149,7 +149,7 @@ def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
     return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress  # 32: the head says whether it is gzip or zlib
 
 
-class _Deadline:
+class Deadline:
     """Cuts the connection when an answer has taken too long; a read timeout starts again with each piece.
 
     The time starts with the request, stops while its body is sent, and starts again after the body. Connections are

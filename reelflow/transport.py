@@ -78,7 +78,7 @@ def open_client(
     trust_env = not is_loopback(base_url)
     return httpx.Client(
         base_url=base_url,
-        verify=_tls(trust_env),
+        verify=tls(trust_env),
         headers={"User-Agent": "reelflow", "Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})},
         timeout=REQUEST_TIMEOUT,
         limits=httpx.Limits(max_keepalive_connections=0),
@@ -90,7 +90,7 @@ def open_client(
 
 
 @cache
-def _tls(trust_env: bool) -> ssl.SSLContext:
+def tls(trust_env: bool) -> ssl.SSLContext:
     """Which certificates are accepted, read once: it takes longer than a request to this machine."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
@@ -179,22 +179,23 @@ def from_httpx(error: Exception, *, request: httpx.Request, service: str) -> Ree
     if isinstance(error, _BAD_REQUEST) and not has_begun(request):
         return InputError(f"{where} cannot be used as the address of {service}.", service=service)
     if isinstance(error, _BEFORE_SENDING):
-        return NothingSent(f"{service} cannot be reached at {where}: {_reason(error)}.", service=service)
+        return NothingSent(f"{service} cannot be reached at {where}: {reason_of(error)}.", service=service)
     body = request.stream
     if isinstance(body, CountedBody) and not body.complete:
         return NothingSent(
             f"The connection to {service} broke after {body.taken:,} of {body.total:,} bytes "
-            f"({_reason(error)}). The request was incomplete, so it had no effect.",
+            f"({reason_of(error)}). The request was incomplete, so it had no effect.",
             service=service,
         )
     if isinstance(error, httpx.DecodingError):
-        return UnreadableAnswer(f"{service} sent an answer that cannot be read: {_reason(error)}.", service=service)
+        return UnreadableAnswer(f"{service} sent an answer that cannot be read: {reason_of(error)}.", service=service)
     return OutcomeUnknown(
-        f"The connection to {service} was lost before its answer came ({_reason(error)}).", service=service
+        f"The connection to {service} was lost before its answer came ({reason_of(error)}).", service=service
     )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a request failed, in a few words for a person."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

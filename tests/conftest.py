@@ -73,6 +73,20 @@ def ledger_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(autouse=True)
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for the downloads of each test; never the user's."""
+    folder = tmp_path / "downloads"
+    monkeypatch.setenv("REELFLOW_DOWNLOADS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files may be loaded from this machine, as a user allows it."""
+    monkeypatch.setenv("REELFLOW_PRIVATE_ADDRESSES", "127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
 def _server_without_ledger(request: pytest.FixtureRequest) -> None:
     """The shared Prefect server knows no ledger when a test begins: each test has its own."""
     if "server" in request.fixturenames and isinstance(address := request.getfixturevalue("server"), str):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,7 +19,8 @@ from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, problem_of
 from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
-from reelflow.errors import InputError
+from reelflow.downloads.source import Storages
+from reelflow.errors import InputError, NothingSent, OutcomeUnknown
 from reelflow.posts.accounts import CAPTION_LIMITS, caption_limit, check_caption
 from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
 from reelflow.posts.looking_back import found_reason
@@ -34,6 +37,8 @@ LONGEST_ID = 100
 """Characters of a campaign ID: as many as its column in the ledger is sure to take."""
 ROW_ADVICE = "Remove the row; or, to send it all the same, put {repeat} into its column 'repeat'."
 """What to do about a row of a plan that was sent before."""
+PAUSES = (3.0, 15.0)
+"""Seconds before a video is asked for again whose server is away. Then its row is wrong, and the others go on."""
 
 Progress = Callable[[int, int], None]
 
@@ -53,6 +58,7 @@ class Checker:
         folder: Where a video is looked for that is named without its whole path.
         progress: Called with how many of how many videos are read.
         advice: What to do about a row that was sent before.
+        storages: Finds videos in storages.
     """
 
     taisly: RateLimitedTaisly
@@ -61,6 +67,7 @@ class Checker:
     folder: str | None = None
     progress: Progress = no_progress
     advice: str = ROW_ADVICE
+    storages: Storages | None = None
     _problems: list[RowProblem] = field(default_factory=list)
 
     def check(self, plan: Plan, now: datetime) -> CheckedPlan:
@@ -75,7 +82,8 @@ class Checker:
         found = CheckedPlan(others=self.placer.others)
         held = read_holds(self.taisly, self.form, found, patience=self.placer.options.patience)
         self._problems = [*plan.problems, *found.problems]
-        videos = read_videos([row.video for row in plan.rows if row.video], self.folder, self.progress)
+        names = [row.video for row in plan.rows if row.video]
+        videos = read_videos(names, self.folder, self.progress, self.storages, sleep=self.taisly.sleep)
         accounts = RowAccounts(self.taisly, map(self._names, plan.rows), patience=self.placer.options.patience)
         drafts = [draft for row in plan.rows for draft in self._drafts(row, videos, accounts)]
         records = self.taisly.ledger.sends_of_videos(self.taisly.service, {d.video.sha256 for d in drafts})
@@ -268,20 +276,33 @@ def _platforms_named(accounts: Iterable[str]) -> list[str]:
 
 
 def read_videos(
-    names: Sequence[str], folder: str | None, progress: Progress = no_progress
+    names: Sequence[str],
+    folder: str | None,
+    progress: Progress = no_progress,
+    storages: Storages | None = None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Video | InputError]:
     """Each video by its name, checked, or what is wrong with it; several at once."""
     wanted, found = list(dict.fromkeys(names)), dict[str, Video | InputError]()
 
     def read(name: str) -> Video | InputError:
-        try:
-            return read_video(name, folder)
-        except InputError as error:
-            return error
+        for pause in (*PAUSES, 0.0):
+            try:
+                return read_video(name, folder, storages)
+            except InputError as error:
+                return error
+            except (NothingSent, OutcomeUnknown) as error:
+                why = InputError(error.message)
+                if pause:
+                    sleep(pause)
+        return why
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="reelflow-check") as pool:
-        for name, video in zip(wanted, pool.map(read, wanted), strict=True):
-            found[name] = video
+        # Each with the settings of this thread: a storage is looked up at the server that they name.
+        reads = [pool.submit(copy_context().run, read, name) for name in wanted]
+        for name, each in zip(wanted, reads, strict=True):
+            found[name] = each.result()
             progress(len(found), len(wanted))
     return found
 

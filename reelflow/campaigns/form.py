@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reelflow.addresses import is_address, name_of
 from reelflow.campaigns.moments import DateFormat
-from reelflow.campaigns.sources import is_address, name_of
 from reelflow.fields import Form, entry
 from reelflow.records.posts import without_quotes
 from reelflow.wording import one_line
@@ -24,7 +24,12 @@ class RowForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    video: str = Field(title="Video", description="A video file.", min_length=1, json_schema_extra={"position": 0})
+    video: str = Field(
+        title="Video",
+        description="A video file, its https address, or its path in a storage.",
+        min_length=1,
+        json_schema_extra={"position": 0},
+    )
     caption: str = Field(
         "", title="Caption", description="Text of the post.", json_schema_extra={"position": 1, "format": "textarea"}
     )

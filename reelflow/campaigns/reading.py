@@ -16,13 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reelflow.addresses import is_address, name_of
 from reelflow.campaigns.columns import OURS, by_column
 from reelflow.campaigns.documents import read_json_plan, read_yaml_plan, table_of_rows
 from reelflow.campaigns.encodings import decode
 from reelflow.campaigns.folders import read_folder
 from reelflow.campaigns.row_reading import ReadingOptions, RowReader
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
-from reelflow.campaigns.sources import is_address, kind_of, load, name_of, read_bytes
+from reelflow.campaigns.sources import kind_of, load, read_bytes
 from reelflow.campaigns.tables import Table, read_csv
 from reelflow.errors import InputError
 from reelflow.posts.requests import find_file

@@ -12,9 +12,10 @@ from reelflow.campaigns.carrying_out import Carried
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan, Held, PlannedPost, Skipped, labels
 from reelflow.campaigns.rows import Plan, RowProblem
+from reelflow.downloads.source import shown_name
 from reelflow.records.post_states import IN_FLIGHT, SCHEDULED, WORDS, PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
-from reelflow.wording import count, duration, one_line
+from reelflow.wording import count, duration
 
 PUBLISHED, OPEN, FAILED, REFUSED, UNCONFIRMED, CANCELLED, NOT_SENT = (
     WORDS[state]
@@ -179,7 +180,7 @@ def lines_of_held(held: Iterable[Held]) -> list[CampaignLine]:
 
 def lines_of_problems(plan: Plan, problems: Sequence[RowProblem]) -> list[CampaignLine]:
     """A line for each wrong row; all that is wrong with it."""
-    names = {row.number: one_line(row.video.replace("\\", "/").rpartition("/")[2]) for row in plan.rows}
+    names = {row.number: shown_name(row.video) for row in plan.rows}
     by_row: dict[int, list[RowProblem]] = {}
     for problem in problems:
         by_row.setdefault(problem.number, []).append(problem)

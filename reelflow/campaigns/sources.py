@@ -7,16 +7,15 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 
-from reelflow.addresses import is_loopback
 from reelflow.answers import Answer, receive
+from reelflow.downloads.reach import Reach
+from reelflow.downloads.web import follow
 from reelflow.errors import InputError
 from reelflow.transport import REQUEST_TIMEOUT
 from reelflow.wording import one_line
 
 MOST_BYTES = 20_000_000
 """Bytes of a plan, as of any answer that reelflow reads. 5000 posts with 2200 characters each have 11 MB."""
-MOST_REDIRECTS = 5
-"""A shared file of Google or Dropbox takes two."""
 LOAD_SECONDS = 60.0
 """For each address on the way, as for any answer: `MOST_BYTES` at 3 Mbit/s."""
 KINDS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
@@ -28,13 +27,7 @@ _TYPES = {
 }  # fmt: skip
 """By the type that a service names, where the address has no such ending: Google's does not."""
 _KNOWN = ".csv, .tsv, .txt, .json, .yaml or .yml"
-_NO_NAME = "The address"
-_CODES_OF_REDIRECTS = (301, 302, 303, 307, 308)
-
-
-def is_address(source: str) -> bool:
-    """Whether a plan is on the web."""
-    return source.lower().startswith(("http://", "https://"))
+_INSTEAD = "Save the file and give its path."
 
 
 def kind_of(path: Path, name: str) -> str:
@@ -79,53 +72,21 @@ def load(address: str, name: str, *, transport: httpx.BaseTransport | None = Non
     Raises:
         InputError: it cannot be loaded, is too large, or no kind of plan.
     """
+    reach = Reach(plain_http=True)
     try:
-        url = first = _checked(httpx.URL(address), name)
-        for _ in range(MOST_REDIRECTS + 1):
-            answer = _get(url, transport)
-            if answer.status_code not in _CODES_OF_REDIRECTS or not (place := answer.headers.get("Location")):
-                break
-            following = _checked(url.join(place), name)
-            if url.scheme == "https" and following.scheme == "http":
-                raise InputError(f"{name} leads to an address that is not encrypted. Save the file and give its path.")
-            url = following
-        else:
-            raise InputError(f"{name} leads from address to address without end. Save the file and give its path.")
+        answer, first, last = follow(address, name, lambda url: _get(url, name, reach, transport), instead=_INSTEAD)
     except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ValueError, OSError) as error:
         said = one_line(str(error)) or type(error).__name__
         raise InputError(
             f"{name} could not be loaded ({said}). Check the address, or save the file and give its path."
         ) from None
-    return _body(answer, name), _kind(answer, name, first, url)
+    return _body(answer, name), _kind(answer, name, first, last)
 
 
-def name_of(address: str) -> str:
-    """What a plan on the web is called: no more of its address than may be shown, since a link may hold a key."""
-    try:
-        url = httpx.URL(address)
-    except (httpx.InvalidURL, ValueError):
-        return _NO_NAME
-    last = PurePosixPath(url.path).name
-    return one_line(f"{url.host}/…/{last}" if last else url.host, 100) or _NO_NAME
-
-
-def _checked(url: httpx.URL, name: str) -> httpx.URL:
-    if url.scheme not in ("http", "https") or not url.host:
-        raise InputError(f"{name} leads to something that is no web address. Save the file and give its path.")
-    if url.userinfo:
-        raise InputError(f"The address of {name} has a user name or password, which are not sent. Remove them.")
-    return url
-
-
-def _get(url: httpx.URL, transport: httpx.BaseTransport | None) -> Answer:
+def _get(url: httpx.URL, name: str, reach: Reach, transport: httpx.BaseTransport | None) -> Answer:
     headers = {"User-Agent": "reelflow", "Accept": "*/*", "Accept-Encoding": "gzip"}
-    with httpx.Client(
-        timeout=REQUEST_TIMEOUT,
-        limits=httpx.Limits(max_keepalive_connections=0),
-        follow_redirects=False,
-        trust_env=not is_loopback(str(url)),
-        transport=transport,
-    ) as client:
+    client = httpx.Client(transport=transport) if transport else reach.client(url, name, REQUEST_TIMEOUT)
+    with client:
         return receive(client, httpx.Request("GET", url, headers=headers), seconds=LOAD_SECONDS)
 
 

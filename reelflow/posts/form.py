@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from reelflow.downloads.source import shown_name
 from reelflow.fields import Form, entry
 from reelflow.posts.accounts import CAPTION_LIMIT, CAPTION_LIMITS
-from reelflow.records.posts import file_name, without_quotes
+from reelflow.records.posts import without_quotes
 from reelflow.video.rules import Limits
 
 VIDEO = Limits()
@@ -27,7 +28,8 @@ class PostForm(Form):
     """What to post, where and when."""
 
     video: str = entry(
-        0, "Video", "A video file on the machine that runs the flow: vertical 9:16, "
+        0, "Video", "A video file on the machine that runs the flow, an https address, or block://TYPE/NAME/PATH for a "
+        "saved storage: vertical 9:16, "
         f"{VIDEO.min_duration:g} to {VIDEO.max_duration:g} seconds, up to {VIDEO.max_bytes / 1e6:g} MB.",
         choices="videos", min_length=1, examples=["/videos/croissant.mp4"],
     )  # fmt: skip
@@ -77,8 +79,8 @@ class PostForm(Form):
 
     @property
     def file_name(self) -> str:
-        """The file name in the video's path, with either kind of slash."""
-        return file_name(without_quotes(self.video))
+        """The file name in the video's path, with either kind of slash; of an address, no more than may be shown."""
+        return shown_name(without_quotes(self.video))
 
     @property
     def patience(self) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from reelflow.downloads.finding import local_video
+from reelflow.downloads.source import LocalVideo, Storages, is_elsewhere
 from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption
 from reelflow.posts.form import PostForm
@@ -13,44 +15,61 @@ from reelflow.posts.schedule import publishing_time
 from reelflow.records.posts import Account, PostRequest, Video, without_quotes
 from reelflow.time_zones import DAY
 from reelflow.video import check_video
+from reelflow.video.check import LONGEST_PATH
 from reelflow.video.pictures import picture_hashes
 from reelflow.wording import one_line
 
 
-def read_video(name: str, folder: str | None = None) -> Video:
-    """The video at the path `name`, checked.
+def read_video(name: str, folder: str | None = None, storages: Storages | None = None) -> Video:
+    """The video that is named, checked; one from elsewhere is downloaded first.
 
     Args:
         name: As people write it, or copy it: quotes around it do not count.
         folder: Where a file is looked for first that is named without its whole path.
+        storages: Finds files in storages; None where no server is asked.
 
     Raises:
         InputError: everything that is wrong with it.
+        NothingSent, OutcomeUnknown: where it is from cannot be reached, or the connection was lost.
     """
-    try:
-        path = find_file(without_quotes(name), folder)
-    except RuntimeError:
-        raise InputError(
-            f"{one_line(name)} cannot be published: its home folder is not known. Give the whole path."
-        ) from None
-    report = check_video(path, with_fingerprint=True)
+    found = find_video(name, folder, storages)
+    report = check_video(found.path, with_fingerprint=True)
     if report.facts is None or report.fingerprint is None:
-        raise InputError(f"{report.file} cannot be published: " + " ".join(str(p) for p in report.errors))
+        raise InputError(f"{found.name} cannot be published: " + " ".join(str(p) for p in report.errors))
     return Video(
-        path=path.resolve(),
+        path=found.path.resolve(),
         **report.fingerprint._asdict(),
         width=report.facts.width,
         height=report.facts.height,
         duration=report.facts.duration,
-        pictures=picture_hashes(path, report.facts.duration),
-        warnings=[str(p) for p in report.warnings],
+        pictures=picture_hashes(found.path, report.facts.duration),
+        warnings=[*([found.note] if found.note else []), *(str(p) for p in report.warnings)],
     )
 
 
-def is_whole_path(name: str) -> bool:
-    """Whether a path says where the file is, by the rules of any system."""
+def find_video(name: str, folder: str | None = None, storages: Storages | None = None) -> LocalVideo:
+    """The video that is named as a file of this machine, not checked; the same arguments and errors as `read_video`."""
     name = without_quotes(name)
-    return PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or name.startswith("~")
+    if is_elsewhere(name):
+        return local_video(name, storages)
+    try:
+        path = find_file(name, folder)
+    except RuntimeError:
+        raise InputError(
+            f"{one_line(name)} cannot be published: its home folder is not known. Give the whole path."
+        ) from None
+    return LocalVideo(path, one_line(str(path), LONGEST_PATH))
+
+
+def is_whole_path(name: str) -> bool:
+    """Whether a name says where the file is, by the rules of any system, or on the web or in a storage."""
+    name = without_quotes(name)
+    return (
+        is_elsewhere(name)
+        or PurePosixPath(name).is_absolute()
+        or PureWindowsPath(name).is_absolute()
+        or name.startswith("~")
+    )
 
 
 def find_file(name: str, folder: str | None) -> Path:

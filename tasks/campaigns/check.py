@@ -22,6 +22,7 @@ from tasks.choices import VIDEOS_VARIABLE
 from tasks.ledger import open_ledger
 from tasks.prefect_server import read_variable
 from tasks.step import Retry, step
+from tasks.storages import open_storages
 
 CHECKED = "Videos checked"
 
@@ -66,7 +67,8 @@ def check_campaign(
         accounts = client.connected_accounts()
         others = posts_elsewhere(client, accounts, patience=PATIENCE) if slots and accounts else {}
         placer = get_placer(taisly, form, slots, ledger, CheckedPlan(others=others))
-        checker = Checker(client, form, placer, folder=videos_folder(), progress=ProgressBar(CHECKED), advice=advice)
+        progress, storages = ProgressBar(CHECKED), open_storages()
+        checker = Checker(client, form, placer, videos_folder(), progress, advice, storages)
         found = checker.check(plan, datetime.now(UTC))
     for who in rules_of_nobody(slots.book, accounts) if slots else ():
         found.warnings.append((0, f"The posting slots of {who!r} are for no connected account. Check the name."))

@@ -15,6 +15,7 @@ from tasks.ledger import open_ledger
 from tasks.posts.wording import explained_duplicates
 from tasks.prefect_server import read_variable
 from tasks.step import Retry, step
+from tasks.storages import open_storages
 
 
 @step("check {form.file_name}", retry=Retry.READ)
@@ -29,7 +30,8 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
         ServiceError: Taisly does not answer, or does not accept this key.
     """
     log = get_run_logger()
-    video = read_video(form.video, None if is_whole_path(form.video) else read_variable(VIDEOS_VARIABLE))
+    folder = None if is_whole_path(form.video) else read_variable(VIDEOS_VARIABLE)
+    video = read_video(form.video, folder, open_storages())
     scheduled_for = check_form(form, video, datetime.now(UTC))
     ledger = open_ledger()
     with taisly.get_rate_limited(ledger) as client:

@@ -12,6 +12,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
+from reelflow.downloads.kept import Downloads, default_folder
 from reelflow.ledger import Ledger
 from reelflow.upkeep.form import WEEK, WeekForm
 from reelflow.upkeep.week import Week, begin_of, make_week, records_since
@@ -51,6 +52,7 @@ def write_week(form: WeekForm) -> str:
     except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
         log.warning(_NOT_MADE, error)
     forget_old_posters()
+    Downloads(default_folder()).forget_old()
     return " ".join([summarize_week(week), *_written(write_files(form, week))])
 
 

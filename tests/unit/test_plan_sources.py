@@ -23,6 +23,8 @@ from reelflow.campaigns.rows import Plan
 from reelflow.campaigns.sources import MOST_BYTES, load
 from reelflow.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("on_loopback")
+
 TODAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 GERMAN = "video;caption\nkäse.mp4;Käsekuchen für 2,50 €\nöl.mp4;„Größte“ Äpfel – schön\n"
 

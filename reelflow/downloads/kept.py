@@ -1,0 +1,341 @@
+"""The downloaded videos of this machine: each address once, whole or not at all, and never forgotten while in use.
+
+    locks/abc                  for the addresses whose key begins with "abc": one download of an address at a time
+    users/PROCESS              locked while the process lives: the copies that it uses
+    KEY/kept.json              which copy is the newest, and what its server said of it
+    KEY/COPY/bread.mp4         a copy under its own name; ".part" while it is written
+
+A copy is never changed, since another run may be sending it: a changed file at the same address is another copy.
+Addresses are kept as hashes only. A link may hold a key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from io import BufferedRandom
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ValidationError
+
+from reelflow.downloads.locks import lock
+from reelflow.errors import InputError, NothingSent, OutcomeUnknown
+from reelflow.wording import duration, one_line
+
+log = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "REELFLOW_DOWNLOADS"
+"""The folder in which downloads are kept; else in the user's cache folder, from where anybody may delete them."""
+KEPT_SECONDS = 14 * 86400.0
+"""A copy that was not used for so long is deleted. Started again within two weeks, a campaign finds its videos."""
+MOST_BYTES = 20_000_000_000
+"""Of all copies: 40 of the largest videos, several hundred usual ones. The longest unused are deleted first."""
+SPARE_BYTES = 200_000_000
+"""What a download leaves free on the disk: the ledger may be on the same one."""
+AWAY_SECONDS = 86400.0
+"""For so long after its server or storage was last asked, a copy is used although that is away."""
+YOUNG_SECONDS = 3600.0
+"""A process's own file that is younger may not be locked yet."""
+
+
+class Kept(BaseModel):
+    """A copy, and what was said of it where it is from."""
+
+    file: str
+    size: int
+    modified_ns: int
+    sha256: str
+    etag: str = ""
+    last_modified: str = ""
+    confirmed_at: float
+
+    def is_of(self, etag: str, last_modified: str, size: int | None) -> bool:
+        """Whether a file with these marks is the same one; without any mark, nobody can tell."""
+        if etag or self.etag:
+            return etag == self.etag
+        return bool(last_modified) and last_modified == self.last_modified and size in (None, self.size)
+
+
+def default_folder() -> Path:
+    """REELFLOW_DOWNLOADS, or a folder in the user's cache."""
+    if named := os.environ.get(FOLDER_VARIABLE, "").strip():
+        return Path(named).expanduser().absolute()
+    return user_cache_path("reelflow", appauthor=False) / "downloads"
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """A folder of downloaded videos.
+
+    Attributes:
+        folder: Where it is.
+        spare_bytes: What stays free on its disk.
+    """
+
+    folder: Path
+    spare_bytes: int = SPARE_BYTES
+
+    @contextlib.contextmanager
+    def place_of(self, address: str, name: str, *, patience: float) -> Iterator[Place]:
+        """What is kept of one address, for one at a time: a second run waits, and finds what the first has loaded.
+
+        Args:
+            address: Whole. It is not stored.
+            name: What it is called in messages.
+            patience: Seconds to wait for the other run.
+
+        Raises:
+            OutcomeUnknown: the other one still has it.
+            InputError: the folder cannot be used.
+        """
+        key = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        with self.saving(name):
+            (self.folder / "locks").mkdir(parents=True, exist_ok=True)
+            (self.folder / key).mkdir(exist_ok=True)
+            held = lock(self._lock_of(key), patience=patience)
+        if held is None:
+            raise OutcomeUnknown(f"Another run is still downloading {name}. Nothing was sent. Start this run again.")
+        with held:
+            with self.saving(name):
+                (self.folder / key).mkdir(exist_ok=True)  # it may have been forgotten meanwhile
+                for part in (self.folder / key).glob("*/.part"):  # of a run that was killed: nobody else writes here
+                    shutil.rmtree(part.parent, ignore_errors=True)
+            yield Place(self, self.folder / key, name)
+
+    def forget_old(
+        self, *, now: float | None = None, kept_seconds: float = KEPT_SECONDS, most_bytes: int = MOST_BYTES
+    ) -> None:
+        """Delete the copies that are old, replaced or too many, but none in use. Never raises: it is a cache."""
+        with contextlib.suppress(OSError):
+            copies = sorted(self._copies(), key=lambda each: each[0])
+            total = sum(size for _, size, _ in copies)
+            for used_at, size, copy in copies:
+                is_old = used_at < (time.time() if now is None else now) - kept_seconds
+                if is_old or total > most_bytes or not _is_newest(copy):
+                    total -= size if self._forget(copy) else 0
+
+    def _copies(self) -> Iterator[tuple[float, int, Path]]:
+        """When each copy was last used, its bytes, and its folder."""
+        for copy in self.folder.glob("?" * 32 + "/*/"):
+            with contextlib.suppress(OSError):
+                yield copy.stat().st_mtime, sum(file.stat().st_size for file in copy.iterdir()), copy
+
+    def _forget(self, copy: Path) -> bool:
+        with contextlib.suppress(OSError):
+            if (held := lock(self._lock_of(copy.parent.name))) is None:
+                return False
+            with held:  # whoever takes a copy says so before its lock is released
+                if copy.name in self._names_in_use():
+                    return False
+                if _is_newest(copy):
+                    (copy.parent / "kept.json").unlink(missing_ok=True)
+                shutil.rmtree(copy, ignore_errors=True)
+                with contextlib.suppress(OSError):  # another copy is in it
+                    copy.parent.rmdir()
+                return True
+        return False
+
+    def _lock_of(self, key: str) -> Path:
+        return self.folder / "locks" / key[:3]
+
+    def _names_in_use(self) -> set[str]:
+        """The copies that running processes use, this one among them; forgets processes that have ended."""
+        names = set[str]()
+        for path in (self.folder / "users").glob("*"):
+            with contextlib.suppress(OSError):
+                held = None if path.name == _this_process(self.folder).name else lock(path)
+                names |= set(path.read_text("ascii").split()) if held is None else set()
+                if held is not None:
+                    held.close()
+                    if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
+                        path.unlink()
+        return names
+
+    @contextlib.contextmanager
+    def saving(self, name: str) -> Iterator[None]:
+        """Say in one sentence what keeps a download from being saved."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{name} cannot be saved in {one_line(str(self.folder))} ({one_line(error.strerror or str(error))}). "
+                f"Nothing was sent. Free some space there, or set {FOLDER_VARIABLE} to another folder."
+            ) from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is kept of one address; from `Downloads.place_of`, while it is locked."""
+
+    downloads: Downloads
+    folder: Path
+    name: str
+
+    def newest(self) -> Kept | None:
+        """The newest copy, if it is still as it was downloaded."""
+        try:
+            kept = Kept.model_validate_json((self.folder / "kept.json").read_bytes())
+            stat = (self.folder / kept.file).stat()
+        except (OSError, ValidationError):
+            return None
+        return kept if (stat.st_size, stat.st_mtime_ns) == (kept.size, kept.modified_ns) else None
+
+    @contextlib.contextmanager
+    def part(self, size: int | None, most_bytes: int) -> Iterator[Part]:
+        """A new copy to be written; what is not kept in the end is deleted.
+
+        Args:
+            size: Its bytes, if they are known.
+            most_bytes: More are refused.
+
+        Raises:
+            InputError: it is too large, or the disk has no room for it.
+        """
+        if size is not None and size > most_bytes:
+            raise too_large(self.name, most_bytes)
+        copy = self.folder / secrets.token_hex(8)
+        with self.downloads.saving(self.name):
+            free = shutil.disk_usage(self.folder).free
+            if size is not None and free - size < self.downloads.spare_bytes:
+                raise InputError(
+                    f"{self.name} has {size / 1e6:.1f} MB, and the disk of {one_line(str(self.folder.parent))} only "
+                    f"{free / 1e6:.0f} MB free. Nothing was downloaded or sent. Free some space there, or set "
+                    f"{FOLDER_VARIABLE} to another folder."
+                )
+            copy.mkdir()
+            _use(self.downloads.folder, copy.name)
+            file = (copy / ".part").open("w+b")
+        try:
+            yield Part(self, copy, file, most_bytes)
+        finally:
+            with contextlib.suppress(OSError):  # what is still to be written has no room on a full disk
+                file.close()
+            if (copy / ".part").exists():
+                shutil.rmtree(copy, ignore_errors=True)
+
+    def use(self, kept: Kept) -> Path:
+        """The path of a copy, which is not forgotten while this process lives."""
+        path = self.folder / kept.file
+        with self.downloads.saving(self.name):
+            _use(self.downloads.folder, path.parent.name)
+            os.utime(path.parent)
+        return path
+
+    def copy_while_away(self, error: NothingSent | OutcomeUnknown) -> tuple[Path, str]:
+        """The newest copy while where it is from is away, and what is to be said of that; `error` if it is too old."""
+        kept = self.newest()
+        age = time.time() - kept.confirmed_at if kept else AWAY_SECONDS
+        if kept is None or not 0 <= age < AWAY_SECONDS:
+            raise error
+        note = f"{error} The copy from {duration(age)} ago is used; what has changed since then is not in it."
+        log.warning("%s", note)
+        return self.use(kept), note
+
+    def note(self, kept: Kept) -> Kept:
+        """Store which copy is the newest, with what is known of it."""
+        with self.downloads.saving(self.name):
+            part = self.folder / f"kept.{secrets.token_hex(4)}"
+            part.write_text(kept.model_dump_json(), "utf-8")
+            part.replace(self.folder / "kept.json")
+        return kept
+
+
+@dataclass
+class Part:
+    """A copy that is being written."""
+
+    place: Place
+    copy: Path
+    file: BufferedRandom
+    most_bytes: int
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece.
+
+        Raises:
+            InputError: the copy gets too large, or the disk is full.
+        """
+        self.size += len(piece)
+        if self.size > self.most_bytes:
+            raise too_large(self.place.name, self.most_bytes)
+        self._hash.update(piece)
+        with self.place.downloads.saving(self.place.name):
+            self.file.write(piece)
+
+    def keep(self, file_name: str, *, etag: str, last_modified: str) -> Kept:
+        """Keep the copy, now that it is whole. If the newest one has the same content, that one stays.
+
+        Args:
+            file_name: Under which it is kept: see `reelflow.downloads.names`.
+            etag: What tells it from a later file at the same address, if anything does.
+            last_modified: The same, as a time.
+        """
+        sha256, before = self._hash.hexdigest(), self.place.newest()
+        marks = {"etag": etag, "last_modified": last_modified, "confirmed_at": time.time()}
+        if before is not None and before.sha256 == sha256:
+            return self.place.note(before.model_copy(update=marks))
+        with self.place.downloads.saving(self.place.name):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            path = (self.copy / ".part").rename(self.copy / file_name)
+            stat = path.stat()
+        facts = {"size": stat.st_size, "modified_ns": stat.st_mtime_ns, "sha256": sha256}
+        return self.place.note(Kept.model_validate({"file": f"{self.copy.name}/{file_name}", **facts, **marks}))
+
+
+def too_large(name: str, most_bytes: int) -> InputError:
+    """The sentence about a video that is larger than may be published."""
+    return InputError(
+        f"{name} is larger than {most_bytes / 1e6:.0f} MB, so it cannot be published. Export it with a lower bit rate: "
+        "10 Mbit/s is plenty for 1080x1920."
+    )
+
+
+def _is_newest(copy: Path) -> bool:
+    with contextlib.suppress(OSError, ValidationError):
+        kept = Kept.model_validate_json((copy.parent / "kept.json").read_bytes())
+        return kept.file.partition("/")[0] == copy.name
+    return False
+
+
+class _Process:
+    """This process's own file: locked until it ends, with the names of the copies that it uses."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "users").mkdir(parents=True, exist_ok=True)
+        self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        held = lock(folder / "users" / self.name)
+        assert held is not None  # noqa: S101 - nobody else knows its name
+        self._file = held
+        self._names = set[str]()
+
+    def use(self, name: str) -> None:
+        """Say that this process uses a copy."""
+        if name not in self._names:
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(f"{name}\n".encode("ascii"))
+            self._file.flush()
+            self._names.add(name)
+
+
+@cache
+def _this_process(folder: Path) -> _Process:
+    return _Process(folder)
+
+
+def _use(folder: Path, name: str) -> None:
+    _this_process(folder).use(name)

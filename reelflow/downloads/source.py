@@ -1,0 +1,92 @@
+"""Where a video is, as people write it: the path of a file, an address on the web, or a path in a storage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from reelflow.addresses import is_address, name_of
+from reelflow.errors import InputError
+from reelflow.wording import one_line
+
+BLOCK = "block://"
+"""What the path of a video in a storage begins with; then follow the saved block as Prefect's commands name it, and the
+path: block://remote-file-system/main/clips/bread.mp4."""
+_STORED = re.compile(r"block://([a-z0-9-]+)/([a-z0-9-]+)/(.*[^/])", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class LocalVideo:
+    """A video as a file of this machine.
+
+    Attributes:
+        path: The file.
+        name: What the video is called in messages; of an address, no more than may be shown.
+        note: What is to be said of how it was found; empty for nothing.
+    """
+
+    path: Path
+    name: str
+    note: str = ""
+
+
+class StoredPath(NamedTuple):
+    """A path in a storage: the kind and the name of the saved block that knows the storage, and the path in it."""
+
+    kind: str
+    block: str
+    path: str
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a storage, found and not read yet.
+
+    Attributes:
+        size: Bytes; None if the storage does not tell.
+        version: What is another one when the file has changed; empty if nothing tells.
+        open: Opens it for reading.
+        explain: Makes one of our errors from what the storage raises.
+    """
+
+    size: int | None
+    version: str
+    open: Callable[[], BinaryIO]
+    explain: Callable[[Exception], Exception]
+
+
+Storages = Callable[[StoredPath, str], StoredFile | Path]
+"""Finds a file in a storage, and a file of this machine by its path. The second argument is its name for messages.
+
+Raises InputError if there is none that may be read, NothingSent or OutcomeUnknown if the storage is away.
+"""
+
+
+def is_elsewhere(source: str) -> bool:
+    """Whether a video is named by something else than the path of a file."""
+    return is_address(source) or source.lower().startswith(BLOCK)
+
+
+def shown_name(source: str) -> str:
+    """What a video is called, however it is named: the last part of its path, or what may be shown of its address."""
+    return name_of(source) if is_address(source) else one_line(source.replace("\\", "/").rpartition("/")[2])
+
+
+def stored_path(source: str) -> StoredPath:
+    """What a path in a storage says.
+
+    Raises:
+        InputError: it is not complete, or leads out of the storage.
+    """
+    if not (match := _STORED.fullmatch(source)):
+        raise InputError(
+            f"{one_line(source)} is no path in a storage. Write block://, the type and the name of its saved block, "
+            "and the path, such as block://remote-file-system/main/clips/bread.mp4."
+        )
+    found = StoredPath(*match.groups())
+    if ".." in re.split(r"[/\\]", found.path):
+        raise InputError(f"{one_line(source)} leads out of the folder of its storage. Write the path without '..'.")
+    return found._replace(kind=found.kind.lower(), block=found.block.lower())

@@ -1,0 +1,157 @@
+"""Find a video in a storage that a saved Prefect block names: S3, Google Cloud, a network share, whatever fsspec reads.
+
+Steps hand this to the engine, which knows neither Prefect nor fsspec.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import fsspec
+from fsspec.registry import known_implementations
+from prefect.filesystems import SMB, LocalFileSystem, RemoteFileSystem
+from pydantic import SecretStr
+
+from blocks.reference import load_saved
+from reelflow.downloads.source import Storages, StoredFile, StoredPath
+from reelflow.errors import InputError, OutcomeUnknown, ReelflowError
+from reelflow.transport import redact
+from reelflow.wording import one_line
+from tasks.prefect_server import asking_prefect
+
+KINDS = {kind.get_block_type_slug(): kind for kind in (RemoteFileSystem, SMB, LocalFileSystem)}
+"""The blocks that reelflow reads videos from, by the slug that `prefect block ls` shows."""
+WEB = ("http", "https", "ftp")
+"""Protocols that a storage may not have: an address on the web is checked before it is loaded, and fsspec does not."""
+SHORTEST_SECRET = 4
+"""Characters; a shorter value of the block's settings is a port or a name, which no message needs to hide."""
+PLAIN_SETTINGS = ("host", "port", "region", "region_name", "project", "endpoint_url", "anon", "token_type")
+"""Settings of a block that are no secret, and help to understand what a storage says."""
+
+
+def open_storages() -> Storages:
+    """What finds files in storages, and loads each block once."""
+    blocks, lock = dict[tuple[str, str], Any](), Lock()
+
+    def find(wanted: StoredPath, name: str) -> StoredFile | Path:
+        with lock:
+            if (wanted.kind, wanted.block) not in blocks:
+                blocks[wanted.kind, wanted.block] = _load(wanted)
+            block = blocks[wanted.kind, wanted.block]
+        if isinstance(block, LocalFileSystem):
+            return _in_folder(block, wanted.path, name)
+        return _in_storage(block, wanted.path, name)
+
+    return find
+
+
+def _load(wanted: StoredPath) -> Any:
+    """The saved block.
+
+    Raises:
+        InputError: there is none, or it is none that videos are read from.
+        OutcomeUnknown: the server cannot be asked.
+    """
+    kind = KINDS.get(wanted.kind)
+    if kind is None:
+        raise InputError(
+            f"Videos cannot be read from a block of the type {wanted.kind!r}. Use one of: {', '.join(KINDS)}. For S3 "
+            "and Google Cloud, that is remote-file-system with the base path s3://… or gs://…."
+        )
+    with asking_prefect():
+        found = load_saved(kind, wanted.block)
+    if found is None:
+        raise InputError(
+            f"There is no saved block {wanted.kind}/{wanted.block}. Save it in the UI under Blocks, or use one that "
+            "`prefect block ls` shows."
+        )
+    return found
+
+
+def _in_folder(block: LocalFileSystem, path: str, name: str) -> Path:
+    """A file of this machine is used where it is."""
+    folder = Path(block.basepath or ".").expanduser().resolve()
+    found = (folder / path).resolve()
+    if not found.is_relative_to(folder):
+        raise InputError(f"{name} is outside of the folder of its storage. Move it there, or give its own path.")
+    return found
+
+
+def _in_storage(block: Any, path: str, name: str) -> StoredFile:
+    remote: RemoteFileSystem = block.filesystem if isinstance(block, SMB) else block
+    explain = _explain(remote, name)
+    # Not the block's own way to make a path: that takes a "?" or "#" in a name for the end of it.
+    whole = f"{remote.basepath.rstrip('/')}/{path.lstrip('/')}"
+    try:
+        files = _file_system(remote, name)
+        files.invalidate_cache()  # one that was listed before knows the file as it was then
+        info = files.info(whole)
+        size = info.get("size")
+        version = str(files.ukey(whole))
+    except ReelflowError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each storage's library has errors of its own
+        raise explain(error) from None
+    if info.get("type") == "directory":
+        raise _is_folder(name)
+    return StoredFile(size if isinstance(size, int) else None, version, lambda: files.open(whole, "rb"), explain)
+
+
+def _file_system(remote: RemoteFileSystem, name: str) -> Any:
+    protocol = remote.basepath.partition("://")[0].lower()
+    if protocol.split("::")[-1] in WEB:
+        raise InputError(
+            f"The storage of {name} is a web server ({protocol}), which is not read as a storage. Give the https "
+            "address of the video itself."
+        )
+    try:
+        return fsspec.filesystem(protocol, **remote.settings)
+    except ImportError:
+        needed = str(known_implementations.get(protocol, {}).get("class", protocol)).partition(".")[0]
+        package = {"fsspec": "smbprotocol"}.get(needed, needed)  # of those that fsspec has itself, only SMB needs one
+        raise InputError(
+            f"{name} cannot be read: a storage {protocol}:// needs the package {package} on the machine that runs the "
+            f"flow. Install it: pip install {package}."
+        ) from None
+    except ValueError:
+        raise InputError(
+            f"{name} cannot be read: nothing reads a storage {protocol}://. Correct the base path of its block in the "
+            "UI under Blocks."
+        ) from None
+
+
+def _explain(remote: RemoteFileSystem, name: str) -> Callable[[Exception], Exception]:
+    secrets = sorted(_secrets(remote.settings), key=len, reverse=True)
+
+    def explain(error: Exception) -> Exception:
+        if isinstance(error, ReelflowError):
+            return error
+        if isinstance(error, FileNotFoundError):
+            return InputError(f"{name} is not in its storage. Check the path, which begins below that of the block.")
+        if isinstance(error, PermissionError):
+            return InputError(
+                f"The storage does not allow to read {name}. Check the key in the block, and that it may read there."
+            )
+        if isinstance(error, IsADirectoryError):
+            return _is_folder(name)
+        said = one_line(str(error)) or type(error).__name__
+        for secret in secrets:
+            said = redact(said, secret)
+        return OutcomeUnknown(f"{name} could not be read from its storage ({said.rstrip('.')}). Nothing was sent.")
+
+    return explain
+
+
+def _is_folder(name: str) -> InputError:
+    return InputError(f"{name} is a folder of its storage, not a video. Name a file in it.")
+
+
+def _secrets(settings: Any) -> set[str]:
+    """Every text in the settings of a block that may be a secret, however deep it is in them."""
+    if isinstance(settings, dict):
+        return {each for key, value in settings.items() if key not in PLAIN_SETTINGS for each in _secrets(value)}
+    if isinstance(settings, list | tuple):
+        return {each for value in settings for each in _secrets(value)}
+    text = settings.get_secret_value() if isinstance(settings, SecretStr) else settings
+    return {text} if isinstance(text, str) and len(text) >= SHORTEST_SECRET else set()

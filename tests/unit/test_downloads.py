@@ -1,0 +1,575 @@
+"""A video on the web becomes a file of this machine: once, whole, within limits, and from no private address."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from support.file_server import File, FileServer
+from support.raw_server import raw_server
+from support.waiting import until
+
+from reelflow.downloads.from_web import WebVideos
+from reelflow.downloads.kept import Downloads, Kept
+from reelflow.downloads.names import file_name_for, name_on_web
+from reelflow.downloads.reach import Reach, allowed_networks, is_public
+from reelflow.downloads.source import is_elsewhere, shown_name
+from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown, ReelflowError
+from reelflow.posts.form import PostForm
+from reelflow.posts.requests import read_video
+
+Get = Callable[..., Any]
+HERE = (ip_network("127.0.0.1"),)
+SECRET = "SIGNATURE"
+ONE_DAY = 86400.0
+
+
+@pytest.fixture
+def web() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def get(downloads: Path) -> Get:
+    """Download an address, with this machine allowed."""
+
+    def load(address: str, **options: Any) -> Any:
+        spare = options.pop("spare_bytes", 0)
+        return WebVideos(Downloads(downloads, spare), **({"reach": Reach(HERE)} | options)).get(address)
+
+    return load
+
+
+def test_a_video_on_the_web_is_read_like_a_file(web: FileServer, clip: Any, on_loopback: None) -> None:
+    """Under the name that people know it by, and without the key in its address."""
+    web.files[f"/in/bread.mp4?key={SECRET}"] = File(clip("small.mp4").read_bytes())
+
+    video = read_video(f'"{web.address}/in/bread.mp4?key={SECRET}"')
+
+    assert video.sha256 == read_video(str(clip("small.mp4"))).sha256
+    assert video.path.name == "bread.mp4"
+    assert SECRET not in str(video.path)
+    assert {"Authorization", "Cookie"}.isdisjoint(web.asked[0])
+    assert web.asked[0]["Accept-Encoding"] == "identity"
+
+
+def test_nothing_is_written_of_the_key_in_an_address(web: FileServer, get: Get, downloads: Path) -> None:
+    web.files[f"/a.mp4?key={SECRET}"] = File(b"video", etag='"1"')
+
+    get(f"{web.address}/a.mp4?key={SECRET}")
+
+    assert all(SECRET not in str(path) for path in downloads.rglob("*"))
+    assert all(SECRET.encode() not in path.read_bytes() for path in downloads.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "marks", [{"etag": '"1"'}, {"last_modified": "Thu, 26 Nov 2026 10:00:00 GMT"}], ids=["etag", "time"]
+)
+@pytest.mark.parametrize("conditional", [True, False], ids=["304", "200"])
+def test_an_unchanged_video_is_downloaded_once(web: FileServer, get: Get, marks: Any, conditional: bool) -> None:
+    """Its server is asked each time, also one that answers 200 to "only if it has changed"."""
+    web.files["/a.mp4"] = File(b"video", **marks)
+    first = get(f"{web.address}/a.mp4")
+    if not conditional:
+        name, value = ("ETag", '"1"') if "etag" in marks else ("Last-Modified", marks["last_modified"])
+        web.files["/a.mp4"] = File(b"other", headers={name: value})
+
+    again = get(f"{web.address}/a.mp4")
+
+    assert again == first
+    assert again.path.read_bytes() == b"video"
+    assert len(web.asked) == 2
+
+
+def test_a_changed_video_is_noticed_and_the_earlier_copy_stays(web: FileServer, get: Get) -> None:
+    """Another run may be sending that one."""
+    web.files["/a.mp4"] = File(b"video", etag='"1"')
+    first = get(f"{web.address}/a.mp4")
+    web.files["/a.mp4"] = File(b"other", etag='"2"')
+
+    second = get(f"{web.address}/a.mp4")
+
+    assert second.path.read_bytes() == b"other"
+    assert first.path.read_bytes() == b"video"
+
+
+def test_a_server_that_tells_no_marks_is_read_again(web: FileServer, get: Get) -> None:
+    """The same content keeps its file: a run that sends it sees no change."""
+    web.files["/a.mp4"] = File(b"video")
+    first = get(f"{web.address}/a.mp4")
+    stat = first.path.stat()
+
+    again = get(f"{web.address}/a.mp4")
+
+    assert (again.path, again.path.stat().st_mtime_ns) == (first.path, stat.st_mtime_ns)
+    assert web.sent == 2
+    assert len(list(first.path.parent.parent.glob("*/*.mp4"))) == 1
+
+
+def test_a_copy_is_used_while_its_server_is_away(web: FileServer, get: Get, downloads: Path) -> None:
+    """For a day after the server was last asked, and the report says so; an older one may be wrong by now."""
+    web.files["/a.mp4"] = File(b"video", etag='"1"')
+    first = get(f"{web.address}/a.mp4")
+    web.files["/a.mp4"] = File(status=503)
+
+    again = get(f"{web.address}/a.mp4")
+    assert again.path == first.path
+    assert "server answered 503. The copy from" in again.note
+
+    [noted] = downloads.glob("*/kept.json")
+    kept = Kept.model_validate_json(noted.read_bytes())
+    noted.write_text(kept.model_copy(update={"confirmed_at": time.time() - ONE_DAY}).model_dump_json())
+    with pytest.raises(OutcomeUnknown, match="server answered 503"):
+        get(f"{web.address}/a.mp4")
+
+
+def test_a_video_that_was_removed_is_not_sent_from_its_copy(web: FileServer, get: Get) -> None:
+    web.files["/a.mp4"] = File(b"video", etag='"1"')
+    get(f"{web.address}/a.mp4")
+    del web.files["/a.mp4"]
+
+    with pytest.raises(InputError, match="server answered 404"):
+        get(f"{web.address}/a.mp4")
+
+
+def test_a_copy_that_somebody_changed_is_downloaded_again(web: FileServer, get: Get) -> None:
+    web.files["/a.mp4"] = File(b"video", etag='"1"')
+    get(f"{web.address}/a.mp4").path.write_bytes(b"changed!")
+
+    assert get(f"{web.address}/a.mp4").path.read_bytes() == b"video"
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "words"),
+    [
+        (File(status=404), InputError, "server answered 404. Check the address"),
+        (File(status=403), InputError, "server answered 403. Check the address"),
+        (File(status=418), InputError, "server answered 418. Download the video yourself"),
+        (File(status=302), InputError, "server answered 302"),
+        (File(status=503), OutcomeUnknown, "server answered 503"),
+        (File(status=429, headers={"Retry-After": "7"}), Busy, "too many requests"),
+        (File(b"x", headers={"Content-Type": "text/html; charset=utf-8"}), InputError, "is a web page, not a video"),
+        (File(b"\xef\xbb\xbf\n <!DOCTYPE HTML><html>"), InputError, "is a web page, not a video"),
+        (File(b"x", headers={"Content-Encoding": "gzip"}), InputError, "sends it packed"),
+        (File(b""), InputError, "is empty"),
+        (File(b"x" * 101), InputError, "is larger than 0 MB"),
+        (File(status=302, headers={"Location": "/a.mp4?key=SIGNATURE"}), InputError, "address to address without end"),
+        (File(status=302, headers={"Location": "ftp://127.0.0.1/a"}), InputError, "no web address"),
+        (File(status=302, headers={"Location": "http://me:key@127.0.0.1/a"}), InputError, "user name or password"),
+        (File(status=302, headers={"Location": "http://a:b"}), OutcomeUnknown, "Invalid port"),
+        (File(status=302, headers={"Location": "http://10.0.0.1/a.mp4"}), InputError, "10.0.0.1, a private address"),
+        (File(status=302, headers={"Location": "http://169.254.169.254/"}), InputError, "254, a private address"),
+        (File(status=302, headers={"Location": "http://[::1]:80/a"}), InputError, "::1, a private address"),
+        (File(status=302, headers={"Location": "http://[::ffff:10.0.0.1]/a"}), InputError, "a private address"),
+        (File(status=302, headers={"Location": "http://2130706434/a"}), InputError, "127.0.0.2, a private address"),
+    ],
+)  # fmt: skip
+def test_what_is_no_video_is_one_sentence_and_nothing_is_kept(
+    web: FileServer, get: Get, downloads: Path, file: File, kind: type[ReelflowError], words: str
+) -> None:
+    web.files[f"/a.mp4?key={SECRET}"] = file
+
+    with pytest.raises(kind, match=words) as error:
+        get(f"{web.address}/a.mp4?key={SECRET}", most_bytes=100)
+    assert type(error.value) is kind
+    assert "127.0.0.1/…/a.mp4" in str(error.value)
+    assert SECRET not in str(error.value)
+    assert list(downloads.glob("*/*/*")) == []
+
+
+def test_a_length_beyond_the_limit_is_refused_before_a_byte_is_read(web: FileServer, get: Get) -> None:
+    web.files["/a.mp4"] = File(b"x" * 101, hold=threading.Event())  # its second half never comes
+
+    with pytest.raises(InputError, match="is larger than"):
+        get(f"{web.address}/a.mp4", most_bytes=100)
+
+
+def _endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n")
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def test_a_body_without_end_is_cut_at_the_limit(get: Get, downloads: Path) -> None:
+    with raw_server(_endless) as address, pytest.raises(InputError, match="is larger than 1 MB"):
+        get(f"{address}/a.mp4", most_bytes=1_000_000)
+    assert list(downloads.glob("*/*/*")) == []
+
+
+def _dripping(head: bytes) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        connection.settimeout(0.05)
+        for _ in range(400):
+            connection.sendall(b"x")
+            threading.Event().wait(0.05)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "],
+    ids=["until it is closed", "of known length", "in its head"],
+)  # fmt: skip
+def test_a_body_that_drips_is_cut_when_its_time_is_over(get: Get, downloads: Path, head: bytes) -> None:
+    """Each byte is in time; a copy that was cut counts as none, also where the end of the connection is its end."""
+    with (
+        raw_server(_dripping(head)) as address,
+        pytest.raises(InputError, match="took longer than 0 s and was stopped"),
+    ):
+        get(f"{address}/a.mp4", seconds=0.4)
+    assert list(downloads.glob("*/*/*")) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nvideo",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nvideo\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"nonsense\r\n\r\n",
+    ],
+    ids=["shorter than its length", "without a last chunk", "half a head", "no HTTP"],
+)
+def test_an_answer_that_is_cut_may_be_tried_again(get: Get, downloads: Path, answer: bytes) -> None:
+    def send(connection: socket.socket) -> None:
+        connection.sendall(answer)
+        raise OSError
+
+    with raw_server(send) as address, pytest.raises(OutcomeUnknown, match=r"127\.0\.0\.1/…/a\.mp4 was interrupted"):
+        get(f"{address}/a.mp4")
+    assert list(downloads.glob("*/*/*")) == []
+
+
+def test_a_server_that_cannot_be_reached_may_be_tried_again(get: Get) -> None:
+    with pytest.raises(NothingSent, match="server cannot be reached"):
+        get("http://127.0.0.1:1/a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://me:secret@127.0.0.1/a.mp4", "user name or password"),
+        ("https://", "no web address"),
+        ("http://a:b/a.mp4", "Check the address"),
+        ("http://\udcff/a.mp4", "Check the address|no web address"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(get: Get, address: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as error:
+        get(address)
+    assert "secret" not in str(error.value)
+
+
+# Which addresses may be reached
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.1",
+        "255.255.255.255", "224.0.0.1", "240.0.0.1", "192.0.0.1", "198.18.0.1", "203.0.113.1",
+        "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1",
+        "100::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
+        "2002:a00:1::1", "2002:7f00:1::", "2001:0:a00:1::1", "::10.0.0.1",
+    ],
+)  # fmt: skip
+def test_a_private_address_is_told_in_each_of_its_forms(address: str) -> None:
+    """Also as IPv6 that stands for IPv4: mapped, translated (NAT64), 6to4, Teredo and compatible."""
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+def test_a_public_address_is_told(address: str) -> None:
+    """In a network without IPv4, every older site is behind NAT64."""
+    assert is_public(address)
+
+
+def test_this_machine_is_refused_unless_it_is_allowed(web: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.files["/a.mp4"] = File(b"video")
+    address = f"{web.address}/a.mp4"
+
+    with pytest.raises(InputError, match=r"127\.0\.0\.1, a private address.*REELFLOW_PRIVATE_ADDRESSES=127\.0\.0\.1"):
+        read_video(address)
+    monkeypatch.setenv("REELFLOW_PRIVATE_ADDRESSES", "10.0.0.0/8, 192.168.1.20")
+    with pytest.raises(InputError, match="a private address"):
+        read_video(address)
+    assert web.asked == []
+
+
+def test_an_allowed_network_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REELFLOW_PRIVATE_ADDRESSES", "127.0.0.1, my-nas")
+
+    with pytest.raises(InputError, match=r"REELFLOW_PRIVATE_ADDRESSES cannot be read \('my-nas'"):
+        allowed_networks()
+
+
+def test_a_name_is_looked_up_once_and_the_connection_goes_there(web: FileServer, get: Get) -> None:
+    """A name that means another address the second time leads nowhere else."""
+    web.files["/a.mp4"] = File(b"video")
+    answers = iter([["127.0.0.1"]])
+    port = httpx.URL(web.address).port
+
+    found = get(f"http://videos.example:{port}/a.mp4", reach=Reach(HERE, lambda host, port: next(answers)))
+
+    assert found.path.read_bytes() == b"video"
+    assert web.asked[0]["Host"] == f"videos.example:{port}"
+
+
+@pytest.mark.parametrize("found", [["127.0.0.1", "10.0.0.1"], ["8.8.8.8", "127.0.0.2"]], ids=["second", "not allowed"])
+def test_a_name_with_any_private_address_is_refused(get: Get, found: Sequence[str]) -> None:
+    """Which of its addresses a connection would go to is left to chance."""
+    with pytest.raises(InputError, match="a private address"):
+        get("https://videos.example/a.mp4", reach=Reach(HERE, lambda host, port: found))
+
+
+def test_what_is_not_encrypted_comes_from_no_public_address(get: Get) -> None:
+    with pytest.raises(InputError, match="not encrypted"):
+        get("http://videos.example/a.mp4", reach=Reach((), lambda host, port: ["8.8.8.8"]))
+
+
+def test_a_name_that_is_not_found_may_be_tried_again(get: Get) -> None:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(NothingSent, match="Name or service not known"):
+        get("https://videos.example/a.mp4", reach=Reach((), resolve))
+
+
+def test_through_a_proxy_the_address_is_checked_before(monkeypatch: pytest.MonkeyPatch, get: Get) -> None:
+    """The proxy of the environment is used as for all other requests, and looks names up itself."""
+    seen = []
+
+    def answer(connection: socket.socket) -> None:
+        seen.append(connection)
+        connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        if host == "inside.example":
+            return ["10.0.0.1"]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with raw_server(answer) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.setenv("https_proxy", proxy)
+        with pytest.raises(InputError, match=r"10\.0\.0\.1, a private address"):
+            get("https://inside.example/a.mp4", reach=Reach((), resolve))
+        assert seen == []
+        with pytest.raises(NothingSent, match="cannot be reached"):
+            get("https://videos.example/a.mp4", reach=Reach((), resolve))
+        assert len(seen) == 1
+
+
+# One download at a time, and nothing half done
+
+LOADER = """
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+from reelflow.downloads.from_web import WebVideos
+from reelflow.downloads.kept import Downloads
+from reelflow.downloads.reach import Reach
+from reelflow.errors import ReelflowError
+if len(sys.argv) > 3:
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    found = WebVideos(Downloads(Path(sys.argv[2]), 0), Reach((ip_network("127.0.0.1"),))).get(sys.argv[1])
+    print(found.path, flush=True)
+    sys.stdin.read()
+except ReelflowError as error:
+    print(f"{type(error).__name__}: {error}", flush=True)
+"""
+
+
+def _loader(address: str, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """A process that downloads an address, and then lives until it is told to end."""
+    words = [sys.executable, "-c", LOADER, address, str(folder), *more]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_download_an_address_once(web: FileServer, downloads: Path) -> None:
+    hold = threading.Event()
+    web.files["/a.mp4"] = File(b"video" * 1000, etag='"1"', hold=hold)
+    processes = [_loader(f"{web.address}/a.mp4", downloads) for _ in range(2)]
+    assert web.has_begun.wait(timeout=60)
+    hold.set()
+
+    said = [process.communicate(timeout=60)[0].strip() for process in processes]
+
+    assert said[0] == said[1]
+    assert Path(said[0]).read_bytes() == b"video" * 1000
+    assert web.sent == 1
+
+
+def test_threads_download_an_address_once(web: FileServer, get: Get) -> None:
+    web.files["/a.mp4"] = File(b"video" * 1000, etag='"1"')
+    found = list[Any]()
+    threads = [threading.Thread(target=lambda: found.append(get(f"{web.address}/a.mp4"))) for _ in range(5)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+
+    assert len(found) == 5
+    assert len({each.path for each in found}) == 1
+    assert web.sent == 1
+
+
+def test_a_download_that_was_killed_leaves_nothing_and_is_made_again(
+    web: FileServer, get: Get, downloads: Path
+) -> None:
+    web.files["/a.mp4"] = File(b"video" * 1000, hold=threading.Event())
+    process = _loader(f"{web.address}/a.mp4", downloads)
+    assert web.has_begun.wait(timeout=60)
+    until("the download has begun", lambda: list(downloads.glob("*/*/.part")), seconds=30)
+    process.kill()
+    process.communicate(timeout=30)
+    web.files["/a.mp4"] = File(b"video" * 1000)
+
+    found = get(f"{web.address}/a.mp4")
+
+    assert found.path.read_bytes() == b"video" * 1000
+    assert list(downloads.glob("*/*/*")) == [found.path]
+
+
+def test_a_run_does_not_wait_for_another_one_without_end(web: FileServer, get: Get) -> None:
+    hold = threading.Event()
+    web.files["/a.mp4"] = File(b"video" * 1000, hold=hold)
+    first = threading.Thread(target=get, args=(f"{web.address}/a.mp4",))
+    first.start()
+    assert web.has_begun.wait(timeout=30)
+
+    with pytest.raises(OutcomeUnknown, match=r"Another run is still downloading 127\.0\.0\.1/…/a\.mp4"):
+        get(f"{web.address}/a.mp4", seconds=0.3)
+    hold.set()
+    first.join(timeout=30)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of the size of files is POSIX's")
+def test_a_disk_that_is_full_is_one_sentence(web: FileServer, downloads: Path) -> None:
+    """Here a limit of the process stands for it: the same error at the same place."""
+    web.files["/a.mp4"] = File(b"x" * 3_000_000)
+
+    said, _ = _loader(f"{web.address}/a.mp4", downloads, "1000000").communicate(timeout=60)
+
+    assert said.startswith("InputError: 127.0.0.1/…/a.mp4 cannot be saved in ")
+    assert "Nothing was sent. Free some space there, or set REELFLOW_DOWNLOADS to another folder." in said
+    assert list(downloads.glob("*/*/*")) == []
+
+
+def test_a_disk_without_room_is_not_filled(web: FileServer, get: Get, downloads: Path) -> None:
+    """The ledger may be on it."""
+    web.files["/a.mp4"] = File(b"video")
+
+    with pytest.raises(InputError, match=r"has 0\.0 MB, and the disk of .* only .* MB free"):
+        get(f"{web.address}/a.mp4", spare_bytes=1 << 60)
+    assert list(downloads.glob("*/*/*")) == []
+
+
+def test_a_folder_that_cannot_be_used_is_named(web: FileServer, downloads: Path, get: Get) -> None:
+    downloads.write_text("a file")
+
+    with pytest.raises(InputError, match=r"cannot be saved in .*downloads .* set REELFLOW_DOWNLOADS"):
+        get(f"{web.address}/a.mp4")
+
+
+# Forgetting
+
+
+def _copies(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*/*/*.mp4")}
+
+
+def test_copies_that_nobody_uses_are_forgotten_by_age_and_by_size(web: FileServer, downloads: Path) -> None:
+    """The longest unused go first."""
+    for number in range(3):
+        web.files[f"/{number}.mp4"] = File(bytes(1000 + number))
+        _loader(f"{web.address}/{number}.mp4", downloads).communicate(timeout=60)
+    for number in range(3):
+        [path] = downloads.glob(f"*/*/{number}.mp4")
+        os.utime(path.parent, (1000.0 * (number + 1),) * 2)
+
+    Downloads(downloads).forget_old(now=2500.0, kept_seconds=1000.0)
+    assert _copies(downloads) == {"1.mp4", "2.mp4"}
+    Downloads(downloads).forget_old(now=2500.0, most_bytes=1500)
+    assert _copies(downloads) == {"2.mp4"}
+    assert len(list(downloads.glob("?" * 32))) == 1
+
+
+def test_a_copy_in_use_is_never_forgotten(web: FileServer, get: Get, downloads: Path) -> None:
+    """By this process, nor by another one while it lives, however old and large it is, and replaced meanwhile."""
+    web.files["/a.mp4"] = File(b"ours", etag='"1"')
+    web.files["/b.mp4"] = File(b"theirs", etag='"1"')
+    get(f"{web.address}/a.mp4")
+    other = _loader(f"{web.address}/b.mp4", downloads)
+    assert other.stdout is not None
+    theirs = Path(other.stdout.readline().strip())
+    web.files["/a.mp4"] = File(b"new", etag='"2"')
+    get(f"{web.address}/a.mp4")
+
+    Downloads(downloads).forget_old(now=time.time() + 99 * ONE_DAY, most_bytes=0)
+    assert theirs.read_bytes() == b"theirs"
+    assert {path.read_bytes() for path in downloads.glob("*/*/a.mp4")} == {b"ours", b"new"}
+
+    other.communicate(timeout=30)
+    Downloads(downloads).forget_old(now=time.time() + 99 * ONE_DAY, most_bytes=0)
+    assert not theirs.exists()
+
+
+def test_forgetting_where_nothing_is_kept_is_no_error(tmp_path: Path) -> None:
+    Downloads(tmp_path / "none").forget_old()
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("disposition", "kind", "address", "name"),
+    [
+        ("", "video/mp4", "https://a.example/in/bread.mp4", "bread.mp4"),
+        ('attachment; filename="Fresh bread.MOV"', "", "https://a.example/in/x", "Fresh bread.MOV"),
+        ("attachment; filename*=UTF-8''Br%C3%B6tchen.mp4", "", "https://a.example/x", "Brötchen.mp4"),
+        ('attachment; filename="../../etc/passwd"', "video/mp4", "https://a.example/x", "passwd.mp4"),
+        ('attachment; filename="..\\..\\a:b.mp4"', "", "https://a.example/x", "a_b.mp4"),
+        ('attachment; filename="con.mp4"', "", "https://a.example/x", "_con.mp4"),
+        ("", "video/quicktime", "https://a.example/get/abc", "abc.mov"),
+        ("", "video/mp4", "https://a.example/", "video.mp4"),
+        ("", "", "https://a.example/%2e%2e%2fx%0ay.mp4", "x y.mp4"),
+        ("", "", f"https://a.example/{'x' * 300}.mp4", "x" * 96 + ".mp4"),
+    ],
+)
+def test_a_download_has_the_name_that_people_know(disposition: str, kind: str, address: str, name: str) -> None:
+    headers = {"Content-Disposition": disposition.encode(), "Content-Type": kind.encode()}
+    answer = httpx.Response(200, headers={key: value for key, value in headers.items() if value})
+
+    assert name_on_web(answer, httpx.URL(address)) == name
+
+
+def test_a_name_is_never_a_path() -> None:
+    for name in ("/", "..", ".", "", "a/..", "\\", "\0", ".part", "kept.json"):
+        found = file_name_for([name])
+        assert Path(found).name == found
+        assert found not in ("", ".", "..", ".part")
+
+
+def test_what_people_write_is_told_apart() -> None:
+    assert is_elsewhere("HTTPS://a.example/b.mp4")
+    assert is_elsewhere("block://remote-file-system/main/b.mp4")
+    assert not is_elsewhere("C:\\videos\\b.mp4")
+    assert shown_name(f"https://a.example/b.mp4?{SECRET}") == "a.example/…/b.mp4"
+    assert shown_name("block://smb/nas/in/b.mp4") == "b.mp4"
+    assert PostForm(video=f" 'https://a.example/b.mp4?{SECRET}' ", accounts=["X"]).file_name == "a.example/…/b.mp4"
