@@ -14,7 +14,7 @@ from prefect.filesystems import SMB, LocalFileSystem, RemoteFileSystem
 from pydantic import SecretStr
 
 from blocks.reference import load_saved
-from reelflow.downloads.source import Storages, StoredFile, StoredPath
+from reelflow.downloads.source import Storages, Stored, StoredFile, StoredPath
 from reelflow.errors import InputError, OutcomeUnknown, ReelflowError
 from reelflow.transport import redact
 from reelflow.wording import one_line
@@ -24,6 +24,8 @@ KINDS = {kind.get_block_type_slug(): kind for kind in (RemoteFileSystem, SMB, Lo
 """The blocks that reelflow reads videos from, by the slug that `prefect block ls` shows."""
 WEB = ("http", "https", "ftp")
 """Protocols that a storage may not have: an address on the web is checked before it is loaded, and fsspec does not."""
+PACKAGES = {"smb": "smbprotocol", "sftp": "paramiko", "ssh": "paramiko"}
+"""What fsspec's own readers need; those of other packages are named after them."""
 SHORTEST_SECRET = 4
 """Characters; a shorter value of the block's settings is a port or a name, which no message needs to hide."""
 PLAIN_SETTINGS = ("host", "port", "region", "region_name", "project", "endpoint_url", "anon", "token_type")
@@ -34,14 +36,17 @@ def open_storages() -> Storages:
     """What finds files in storages, and loads each block once."""
     blocks, lock = dict[tuple[str, str], Any](), Lock()
 
-    def find(wanted: StoredPath, name: str) -> StoredFile | Path:
+    def find(wanted: StoredPath, name: str) -> Stored | Path:
         with lock:
             if (wanted.kind, wanted.block) not in blocks:
                 blocks[wanted.kind, wanted.block] = _load(wanted)
             block = blocks[wanted.kind, wanted.block]
         if isinstance(block, LocalFileSystem):
             return _in_folder(block, wanted.path, name)
-        return _in_storage(block, wanted.path, name)
+        remote: RemoteFileSystem = block.filesystem if isinstance(block, SMB) else block
+        # Not the block's own way to make a path: that takes a "?" or "#" in a name for the end of it.
+        where = f"{remote.basepath.rstrip('/')}/{wanted.path.lstrip('/')}"
+        return Stored(where, lambda: _find(remote, where, name))
 
     return find
 
@@ -78,24 +83,21 @@ def _in_folder(block: LocalFileSystem, path: str, name: str) -> Path:
     return found
 
 
-def _in_storage(block: Any, path: str, name: str) -> StoredFile:
-    remote: RemoteFileSystem = block.filesystem if isinstance(block, SMB) else block
+def _find(remote: RemoteFileSystem, where: str, name: str) -> StoredFile:
     explain = _explain(remote, name)
-    # Not the block's own way to make a path: that takes a "?" or "#" in a name for the end of it.
-    whole = f"{remote.basepath.rstrip('/')}/{path.lstrip('/')}"
     try:
         files = _file_system(remote, name)
         files.invalidate_cache()  # one that was listed before knows the file as it was then
-        info = files.info(whole)
+        info = files.info(where)
         size = info.get("size")
-        version = str(files.ukey(whole))
+        version = str(files.ukey(where))
     except ReelflowError:
         raise
     except Exception as error:  # noqa: BLE001 - each storage's library has errors of its own
         raise explain(error) from None
     if info.get("type") == "directory":
         raise _is_folder(name)
-    return StoredFile(size if isinstance(size, int) else None, version, lambda: files.open(whole, "rb"), explain)
+    return StoredFile(size if isinstance(size, int) else None, version, lambda: files.open(where, "rb"), explain)
 
 
 def _file_system(remote: RemoteFileSystem, name: str) -> Any:
@@ -108,11 +110,11 @@ def _file_system(remote: RemoteFileSystem, name: str) -> Any:
     try:
         return fsspec.filesystem(protocol, **remote.settings)
     except ImportError:
-        needed = str(known_implementations.get(protocol, {}).get("class", protocol)).partition(".")[0]
-        package = {"fsspec": "smbprotocol"}.get(needed, needed)  # of those that fsspec has itself, only SMB needs one
+        reader = str(known_implementations.get(protocol, {}).get("class", protocol))
+        package = PACKAGES.get(protocol, reader.partition(".")[0])
         raise InputError(
-            f"{name} cannot be read: a storage {protocol}:// needs the package {package} on the machine that runs the "
-            f"flow. Install it: pip install {package}."
+            f"{name} cannot be read: a storage {protocol}:// needs a package that is not installed on the machine that "
+            f"runs the flow. Install it there: uv pip install {package}."
         ) from None
     except ValueError:
         raise InputError(
@@ -138,7 +140,7 @@ def _explain(remote: RemoteFileSystem, name: str) -> Callable[[Exception], Excep
         said = one_line(str(error)) or type(error).__name__
         for secret in secrets:
             said = redact(said, secret)
-        return OutcomeUnknown(f"{name} could not be read from its storage ({said.rstrip('.')}). Nothing was sent.")
+        return OutcomeUnknown(f"{name} could not be read from its storage ({said.rstrip('.')}).")
 
     return explain
 

@@ -50,12 +50,12 @@ class StoredVideos:
                 f"{name} is in a storage, of which only the Prefect server knows the address. To check it, start a "
                 "dry run."
             )
-        with self.downloads.place_of(f"block://{'/'.join(wanted)}", name, patience=self.seconds) as place:
+        stored = self.storages(wanted, name)
+        if isinstance(stored, Path):
+            return LocalVideo(stored, name)
+        with self.downloads.place_of(stored.where, name, patience=self.seconds) as place:
             try:
-                found = self.storages(wanted, name)
-                if isinstance(found, Path):
-                    return LocalVideo(found, name)
-                kept, is_new = self._load(found, wanted.path, name, place)
+                kept, is_new = self._load(stored.find(), wanted.path, name, place)
             except (NothingSent, OutcomeUnknown) as error:
                 path, note = place.copy_while_away(error)
                 return LocalVideo(path, name, note)
@@ -85,9 +85,7 @@ class StoredVideos:
             except Exception as error:  # noqa: BLE001 - each storage's library has errors of its own
                 raise found.explain(error) from None
             if found.size is not None and part.size != found.size:
-                raise OutcomeUnknown(
-                    f"Copying {name} ended after {part.size:,} of {found.size:,} bytes. Nothing was sent."
-                )
+                raise OutcomeUnknown(f"Copying {name} ended after {part.size:,} of {found.size:,} bytes.")
             return part.keep(file_name_for([path]), etag=found.version, last_modified="")
 
     def _check_time(self, give_up: float, name: str) -> None:

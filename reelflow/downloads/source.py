@@ -58,10 +58,22 @@ class StoredFile:
     explain: Callable[[Exception], Exception]
 
 
-Storages = Callable[[StoredPath, str], StoredFile | Path]
-"""Finds a file in a storage, and a file of this machine by its path. The second argument is its name for messages.
+class Stored(NamedTuple):
+    """A place in a storage.
 
-Raises InputError if there is none that may be read, NothingSent or OutcomeUnknown if the storage is away.
+    Attributes:
+        where: Its whole address, by which a copy is kept: a block may lead to another storage tomorrow.
+        find: Finds the file; raises InputError if there is none that may be read, else OutcomeUnknown.
+    """
+
+    where: str
+    find: Callable[[], StoredFile]
+
+
+Storages = Callable[[StoredPath, str], Stored | Path]
+"""Finds the place in its storage, or the path on this machine. The second argument is its name for messages.
+
+Raises InputError if there is no such storage, OutcomeUnknown if the server that knows it cannot be asked.
 """
 
 

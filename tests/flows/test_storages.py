@@ -1,0 +1,286 @@
+"""Videos from elsewhere in the flows: from a storage that a saved block names, and from the web."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from prefect.filesystems import SMB, LocalFileSystem, RemoteFileSystem
+from support.client import client_of
+from support.commands import reelflow
+from support.file_server import File, FileServer
+from support.seen import logs_of
+
+from blocks import TaislyAccount
+from flows.campaign import publish_campaign
+from flows.publish import publish_video
+from reelflow.campaigns.form import CampaignForm
+from reelflow.downloads.finding import local_video
+from reelflow.errors import CampaignFailed, InputError, OutcomeUnknown, ReelflowError
+from reelflow.ledger import Ledger
+from reelflow.posts.form import PostForm
+from tasks.storages import open_storages
+
+pytestmark = pytest.mark.usefixtures("server")
+Clip = Callable[[str], Path]
+SECRET = "wJalrXUtnFEMI"
+IN_MEMORY = "block://remote-file-system/in-memory"
+
+
+class _Failing(MemoryFileSystem):
+    """A storage whose every file fails in the same way, as its key is wrong or its service away."""
+
+    protocol = "failing"
+    store: dict[str, Any] = {}  # noqa: RUF012 - as in fsspec
+    error: Exception = PermissionError("AccessDenied")
+    read: bytes | None = None
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        if self.read is None:
+            raise self.error
+        return {"name": path, "size": 1000, "type": "file"}
+
+    def open(self, path: str, *_: Any, **__: Any) -> Any:
+        storage = self
+
+        class Reader:
+            def __enter__(self) -> "Reader":
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+            def read(self, _size: int) -> bytes:
+                piece, storage.read = storage.read, b"" if isinstance(storage.error, EOFError) else None
+                if piece is None:
+                    raise storage.error
+                return piece
+
+        return Reader()
+
+
+@pytest.fixture
+def memory(server: str) -> Iterator[Any]:
+    """A storage in the memory of this process, known by a saved block."""
+    files = fsspec.filesystem("memory")
+    RemoteFileSystem(basepath="memory://bucket/clips").save("in-memory", overwrite=True)
+    yield files
+    files.store.clear()
+
+
+@pytest.fixture
+def failing(server: str) -> Iterator[_Failing]:
+    """A storage that fails, known by a saved block with a secret."""
+    fsspec.register_implementation("failing", _Failing, clobber=True)
+    RemoteFileSystem(basepath="failing://bucket", settings={"client": {"secret": SECRET}}).save(
+        "failing", overwrite=True
+    )
+    storage: _Failing = fsspec.filesystem("failing", client={"secret": SECRET})
+    yield storage
+    storage.error, storage.read = _Failing.error, None
+
+
+@pytest.fixture
+def taisly(server: str, sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+
+
+def _get(source: str) -> Any:
+    return local_video(source, open_storages())
+
+
+def test_a_video_in_a_storage_is_copied_once(memory: Any) -> None:
+    """Until it changes there; a name may have any character."""
+    memory.pipe("/bucket/clips/in/bread #1?.mp4", b"video" * 1_000_000)
+    first = _get(f"{IN_MEMORY}/in/bread #1?.mp4")
+    stat = first.path.stat()
+
+    again = _get(f"{IN_MEMORY}/in/bread #1?.mp4")
+    assert (again, again.path.stat().st_ino) == (first, stat.st_ino)
+    assert first.path.read_bytes() == b"video" * 1_000_000
+    assert first.path.name == "bread #1_.mp4"
+
+    memory.pipe("/bucket/clips/in/bread #1?.mp4", b"other")
+    assert _get(f"{IN_MEMORY}/in/bread #1?.mp4").path.read_bytes() == b"other"
+
+
+def test_a_video_in_a_folder_of_this_machine_stays_where_it_is(server: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bread.mp4").write_bytes(b"video")
+    (tmp_path / "in" / "out.mp4").symlink_to("/etc/hosts")
+    LocalFileSystem(basepath=str(tmp_path / "in")).save("a-folder", overwrite=True)
+
+    assert _get("block://local-file-system/a-folder/bread.mp4").path == tmp_path / "in" / "bread.mp4"
+    with pytest.raises(InputError, match=r"out\.mp4 is outside of the folder"):
+        _get("block://local-file-system/a-folder/out.mp4")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("block://remote-file-system/in-memory", "is no path in a storage. Write block://"),
+        ("block://remote-file-system/in-memory/", "is no path in a storage"),
+        ("block://in-memory/bread.mp4", "is no path in a storage"),
+        (f"{IN_MEMORY}/../../bread.mp4", "leads out of the folder of its storage"),
+        (f"{IN_MEMORY}/none.mp4", "none.mp4 is not in its storage. Check the path"),
+        (f"{IN_MEMORY}/in", "in is a folder of its storage"),
+        (f"{IN_MEMORY}/large.mp4", "large.mp4 is larger than 500 MB"),
+        ("block://remote-file-system/nobody/a.mp4", "There is no saved block remote-file-system/nobody"),
+        ("block://s3-bucket/main/a.mp4", "Videos cannot be read from a block of the type 's3-bucket'"),
+        ("block://remote-file-system/of-dropbox/a.mp4", "not installed .* uv pip install dropboxdrivefs"),
+        ("block://remote-file-system/of-nothing/a.mp4", "nothing reads a storage nothing://"),
+        ("block://remote-file-system/of-the-web/a.mp4", "The storage of a.mp4 is a web server"),
+        ("block://smb/of-windows/a.mp4", "uv pip install smbprotocol"),
+    ],
+)  # fmt: skip
+def test_what_is_no_video_in_a_storage_is_one_sentence(memory: Any, downloads: Path, source: str, words: str) -> None:
+    for name, base in (
+        ("of-dropbox", "dropbox://x"),
+        ("of-nothing", "nothing://x"),
+        ("of-the-web", "http://10.0.0.1/x"),
+    ):
+        RemoteFileSystem(basepath=base).save(name, overwrite=True)
+    SMB(share_path="/share", smb_host="nas", smb_password=SECRET).save("of-windows", overwrite=True)
+    memory.pipe("/bucket/clips/in/bread.mp4", b"video")
+    if "large" in source:
+        memory.pipe("/bucket/clips/large.mp4", bytes(500_000_001))
+
+    with pytest.raises(InputError, match=words):
+        _get(source)
+    assert list(downloads.glob("*/*/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "read", "kind", "words"),
+    [
+        (PermissionError("AccessDenied"), None, InputError, "The storage does not allow to read a.mp4. Check the key"),
+        (PermissionError("AccessDenied"), b"x", InputError, "The storage does not allow to read a.mp4"),
+        (TimeoutError("timed out"), b"x", OutcomeUnknown, "could not be read from its storage .timed out"),
+        (RuntimeError(f"bad key {SECRET}."), None, OutcomeUnknown, "from its storage .bad key …"),
+        (EOFError(), b"x", OutcomeUnknown, "ended after 1 of 1,000 bytes"),
+    ],
+    ids=["no permission", "no permission to read", "away", "with a secret", "too short"],
+)
+def test_a_storage_that_fails_is_one_sentence_without_its_key(
+    failing: _Failing, downloads: Path, error: Exception, read: bytes | None, kind: type[ReelflowError], words: str
+) -> None:
+    failing.error, failing.read = error, read
+
+    with pytest.raises(kind, match=words) as raised:
+        _get("block://remote-file-system/failing/a.mp4")
+    assert SECRET not in str(raised.value)
+    assert list(downloads.glob("*/*/*")) == []
+
+
+def test_a_copy_is_used_while_its_storage_is_away(failing: _Failing, memory: Any) -> None:
+    """And the report says so. Where the block leads to another storage by now, the copy is none of that one."""
+    failing.error, failing.read = EOFError(), bytes(1000)
+    first = _get("block://remote-file-system/failing/a.mp4")
+    failing.error, failing.read = TimeoutError("timed out"), None
+
+    again = _get("block://remote-file-system/failing/a.mp4")
+    assert again.path == first.path
+    assert "a.mp4 could not be read from its storage (timed out). The copy from" in again.note
+
+    settings = {"client": {"secret": SECRET}}
+    RemoteFileSystem(basepath="failing://other", settings=settings).save("failing", overwrite=True)
+    with pytest.raises(OutcomeUnknown, match="timed out"):
+        _get("block://remote-file-system/failing/a.mp4")
+
+
+def test_a_server_that_is_away_may_be_tried_again(memory: Any) -> None:
+    with (
+        client_of("http://127.0.0.1:1/api"),
+        pytest.raises(OutcomeUnknown, match="The Prefect server cannot be reached"),
+    ):
+        _get(f"{IN_MEMORY}/a.mp4")
+
+
+def test_a_video_from_a_storage_is_published(taisly: TaislyAccount, sandbox: Any, memory: Any, clip: Clip) -> None:
+    """Started again, it is not sent again: what counts is its content."""
+    memory.pipe("/bucket/clips/bread.mp4", clip("good.mp4").read_bytes())
+    form = PostForm(video=f"{IN_MEMORY}/bread.mp4", accounts=["all"], caption="Bread", watch_minutes=1)
+
+    first = publish_video(taisly, form, return_state=True)
+    again = publish_video(taisly, form, return_state=True)
+
+    assert [first.is_completed(), again.is_completed()] == [True, True], first.message
+    assert len(sandbox.posts) == 1
+
+
+def test_a_video_on_the_web_is_published_and_its_key_is_shown_nowhere(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip, on_loopback: None, ledger_url: str
+) -> None:
+    """A link may hold one."""
+    with FileServer() as web:
+        web.files[f"/bread.mp4?key={SECRET}"] = File(clip("good.mp4").read_bytes(), etag='"1"')
+        form = PostForm(video=f"{web.address}/bread.mp4?key={SECRET}", accounts=["all"], watch_minutes=1)
+        state = publish_video(taisly, form, return_state=True)
+        again = publish_video(taisly, form, return_state=True)
+
+    assert [state.is_completed(), again.is_completed()] == [True, True], state.message
+    assert len(sandbox.posts) == 1
+    assert web.sent == 1
+    with contextlib.closing(Ledger(ledger_url)) as ledger:
+        [(send, _)] = ledger.recent_sends(0)
+    assert send.file_name == "bread.mp4"
+    assert SECRET not in f"{send} {state.message} {logs_of(state)}"
+
+
+def test_a_web_server_that_fails_is_asked_again_by_the_step(taisly: TaislyAccount, on_loopback: None) -> None:
+    """Then the run fails with one sentence, and nothing was sent."""
+    with FileServer() as web:
+        web.files["/bread.mp4"] = File(status=503)
+        form = PostForm(video=f"{web.address}/bread.mp4", accounts=["all"])
+        state = publish_video(taisly, form, return_state=True)
+
+    assert state.is_failed()
+    assert state.message == "127.0.0.1/…/bread.mp4 could not be downloaded: its server answered 503."
+    assert len(web.asked) == 7
+
+
+def test_the_videos_of_a_plan_may_be_anywhere(
+    taisly: TaislyAccount, sandbox: Any, memory: Any, videos: Callable[[int], Path], tmp_path: Path, on_loopback: None
+) -> None:
+    """A row whose video cannot be loaded is wrong, and the others are sent."""
+    memory.pipe("/bucket/clips/cake.mp4", videos(2).read_bytes())
+    when = (datetime.now(UTC) + timedelta(days=7)).replace(microsecond=0)
+    with FileServer() as web:
+        web.files[f"/bread.mp4?key={SECRET}"] = File(videos(1).read_bytes())
+        plan = tmp_path / "plan.csv"
+        sources = [f"{web.address}/bread.mp4?key={SECRET}", f"{IN_MEMORY}/cake.mp4", f"{web.address}/tart.mp4?{SECRET}"]
+        rows = [f"{source},{when + timedelta(hours=n)}" for n, source in enumerate(sources)]
+        plan.write_text("\n".join(["video,when", *rows]))
+        form = CampaignForm(plan=str(plan), accounts=["Instagram"], if_rows_are_wrong="send the right ones")
+        state = publish_campaign(taisly, form, None, return_state=True)
+
+    result = state.result(raise_on_failure=False)
+    assert isinstance(result, CampaignFailed)
+    lines = {line.number: line for line in result.report.lines if line.number}
+    assert [lines[n].outcome for n in (1, 2, 3)] == ["scheduled", "scheduled", "wrong"]
+    assert lines[3].video == "127.0.0.1/…/tart.mp4"
+    assert "server answered 404" in lines[3].detail
+    assert SECRET not in state.message + result.report.model_dump_json() + logs_of(state)
+
+
+def test_the_commands_take_addresses(taisly: TaislyAccount, sandbox: Any, clip: Clip, on_loopback: None) -> None:
+    """`reelflow publish` and `reelflow check`, and a plan that is checked without a server."""
+    taisly.save("elsewhere", overwrite=True)
+    with FileServer() as web:
+        web.files["/bread.mp4"] = File(clip("good.mp4").read_bytes(), etag='"1"')
+        address = f"{web.address}/bread.mp4"
+        checked = reelflow("check", address, f"{web.address}/cake.mp4?{SECRET}")
+        done = reelflow("publish", address, "--to", "all", "--block", "elsewhere", "--dry-run")
+
+    assert checked.returncode == 1
+    assert "ok    127.0.0.1/…/bread.mp4" in checked.stdout
+    assert "ERROR 127.0.0.1/…/cake.mp4" in checked.stdout
+    assert "its server answered 404. Check the address" in checked.stdout
+    assert SECRET not in checked.stdout
+    assert done.returncode == 0, done.stderr
+    assert sandbox.posts == []
+    assert web.sent == 1
