@@ -209,6 +209,31 @@ _add(phones, {
     "phones:tasks": "List, stop, delete or retry phone tasks. Changes nothing without --no-dry-run.",
 })  # fmt: skip
 app.command(phones)
+reposts = App(name="reposts", help="List Taisly's repost rules, or change them.")
+
+
+@reposts.default
+def list_reposts(
+    *,
+    block: Annotated[str, Parameter(help='Name of the saved block "Taisly Account".')] = "main",
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+) -> int:
+    """List the repost rules, as `reelflow reposts apply` takes them.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object per line, one for each rule, and nothing else.
+    """
+    from deployments.reposts import show
+
+    return show(block=block, as_json=as_json)
+
+
+_add(reposts, {
+    "reposts:apply": "Add, remove and pause repost rules until they are those that you name. Dry run by default.",
+})  # fmt: skip
+app.command(reposts)
 _add(app, {
     "setup.cli:setup":
         "Create blocks, work pools, deployments and automations on your Prefect server. Safe to run again.\n\n"

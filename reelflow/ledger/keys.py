@@ -282,6 +282,11 @@ class KeyLedger(Database):
             self._key_row(connection, api_key)
             connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(values))
 
+    def forget_copies(self, api_key: str) -> None:
+        """Have the rules of a key read again before its next post: they are about to change."""
+        with self.transaction() as connection:
+            connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(copies_at=0))
+
     def _key_row(self, connection: Connection, api_key: str) -> RowMapping:
         """The row of a key, made if there is none, and locked until the transaction ends."""
         fresh = {

@@ -7,7 +7,9 @@ module, and would be read back as a plain dict.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from reelflow.downloads.source import shown_name
 from reelflow.fields import Form, entry
@@ -86,6 +88,59 @@ class PostForm(Form):
     def patience(self) -> float:
         """Seconds to wait for free requests in the plan, for a busy service, and for other runs."""
         return max(PATIENCE, self.watch_minutes * 60)
+
+
+class RuleRow(Form):
+    """To which accounts the posts of one account are copied. May be written as "TikTok @a -> X @b, Facebook (paused)".
+
+    Attributes:
+        source: The account whose posts are copied.
+        targets: All accounts that they are copied to.
+        paused: Whether the rule is paused.
+    """
+
+    source: str = entry(
+        0, "From", "The account whose posts are copied: all of them, whoever publishes them.", choices="accounts",
+        min_length=1, examples=["TikTok @mara.bakes"],
+    )  # fmt: skip
+    targets: list[str] = entry(
+        1, "To", "All accounts to which they are copied, or 'all' others. Empty: none, so its rules are removed.", [],
+        choices="accounts", examples=[["Instagram", "X"]],
+    )  # fmt: skip
+    paused: bool = entry(2, "Paused", "The rule exists and copies nothing for now.", False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_line(cls, data: Any) -> Any:
+        if not isinstance(data, str):
+            return data
+        source, arrow, targets = data.replace("\u2192", "->").partition("->")
+        if not arrow:
+            raise ValueError(
+                'a rule is written like "TikTok @a -> X @b, Facebook", with "(paused)" at its end if it is'
+            )
+        kept = targets.strip().removesuffix("(paused)").strip()
+        return {"source": source.strip(), "targets": [kept] if kept else [], "paused": kept != targets.strip()}
+
+
+class RepostRulesForm(Form):
+    """Which repost rules Taisly is to have."""
+
+    rules: list[RuleRow] = entry(
+        0, "Rules", "One for each account whose posts Taisly copies to other accounts. Without rules, the run only "
+        "shows those that there are.", [],
+    )  # fmt: skip
+    remove_others: bool = entry(
+        1, "Remove all other rules", "Also remove the rules of accounts that have no row under 'From' here. Otherwise "
+        "those rules stay.", False,
+    )  # fmt: skip
+    remove_gone: bool = entry(
+        2, "Remove what leads to accounts that are gone", "Also remove what rules copy from or to accounts that are no "
+        "longer connected in Taisly.", False,
+    )  # fmt: skip
+    dry_run: bool = entry(
+        3, "Dry run", "On at first: show what would change, without changing it. Turn it off to change the rules.", True
+    )  # fmt: skip
 
 
 class FinishForm(Form):

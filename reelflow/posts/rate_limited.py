@@ -20,7 +20,7 @@ from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
-from reelflow.taisly.wire import AcceptedPost, HistoryItem
+from reelflow.taisly.wire import AcceptedPost, HistoryItem, RepostRule
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class RateLimitedTaisly:
         """Seconds by which Taisly's clock was ahead of ours at its last answer; None before the first."""
         return self._client.clock_ahead
 
-    def _ask_accounts(self, patience: float = 0.0) -> list[Account]:
+    def ask_accounts(self, patience: float = 0.0) -> list[Account]:
         """The connected accounts, asked for now and remembered for `ACCOUNTS_KEPT` seconds."""
         found = self._ask("publish", patience, self._client.platforms)
         accounts = [account_of(each) for each in found]
@@ -114,12 +114,12 @@ class RateLimitedTaisly:
     def account_ids(self) -> set[str]:
         """The ids of the connected accounts, however long ago they were asked for."""
         known = self.ledger.known_accounts(self.key, float("inf"))
-        return {a.id for a in known or self._ask_accounts()}
+        return {a.id for a in known or self.ask_accounts()}
 
     def connected_accounts(self) -> list[Account]:
         """The connected accounts, for a person who wants to see them: as they are known, or asked for now."""
         known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
-        return self._ask_accounts() if known is None else list(known)
+        return self.ask_accounts() if known is None else list(known)
 
     def choose_accounts(self, names: Sequence[str], *, patience: float = 0.0) -> list[Account]:
         """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
@@ -152,11 +152,11 @@ class RateLimitedTaisly:
             return known
         older = self.ledger.known_accounts(self.key, float("inf"))
         try:
-            return self._ask_accounts(0.0 if older else patience)
+            return self.ask_accounts(0.0 if older else patience)
         except Busy:
             if not older:
                 raise
-        return older if _have_all(older, wanted) else self._ask_accounts(patience)
+        return older if _have_all(older, wanted) else self.ask_accounts(patience)
 
     def copied_accounts(self, *, patience: float = 0.0) -> list[tuple[str, str]]:
         """What Taisly's active repost rules copy: (from, to) account ids, asked for at most every ten minutes.
@@ -175,7 +175,7 @@ class RateLimitedTaisly:
             return known
         older = self.ledger.known_copies(self.key, float("inf"))
         try:
-            rules = self._ask("publish", 0.0 if older else patience, self._client.reposts)
+            return active_copies(self.repost_rules(patience=0.0 if older else patience))
         except Busy:
             if older is None:
                 raise
@@ -183,9 +183,19 @@ class RateLimitedTaisly:
         except (Refused, UnreadableAnswer) as error:
             log.warning("Taisly's repost rules cannot be read, so they are not checked: %s", error)
             return []
-        pairs = [(rule.source, target) for rule in rules if not rule.paused for target in rule.targets]
-        self.ledger.remember_copies(self.key, pairs)
-        return pairs
+
+    def repost_rules(self, *, patience: float = 0.0) -> list[RepostRule]:
+        """Taisly's repost rules, asked for now, and remembered for `copied_accounts`."""
+        rules = self._ask("publish", patience, self._client.reposts)
+        self.ledger.remember_copies(self.key, active_copies(rules))
+        return rules
+
+    @contextlib.contextmanager
+    def changing_rules(self, patience: float = 0.0) -> Iterator[TaislyClient]:
+        """The client, for one request that changes a rule, counted. What was known of the rules is forgotten first."""
+        self.ledger.forget_copies(self.key)
+        with self.request("publish", patience):
+            yield self._client
 
     def create_post(self, *args: Any, **kwargs: Any) -> AcceptedPost:
         """As the client's; `take_ticket` must have been called before."""
@@ -305,6 +315,11 @@ class RateLimitedTaisly:
         if kind == "watch":
             return f"The {int(self.per_hour * READ_SHARE)} requests an hour that may be used for checks are used up"
         return f"The plan's {self.per_hour} requests an hour are used up"
+
+
+def active_copies(rules: Sequence[RepostRule]) -> list[tuple[str, str]]:
+    """What rules copy that are not paused: (from, to) account ids."""
+    return [(rule.source, target) for rule in rules if not rule.paused for target in rule.targets]
 
 
 def _have_all(connected: Sequence[Account], wanted: Iterable[Sequence[str]]) -> bool:

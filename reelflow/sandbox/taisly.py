@@ -165,11 +165,13 @@ class _Taisly:
         return _success()
 
     async def reposts(self, request: Request) -> Response:
-        accounts = {a["id"]: _account(a) for a in ACCOUNTS}
+        shown = {a["id"]: _account(a) for a in ACCOUNTS}  # one that is gone is shown by its ID alone
         return _success(
-            data=[{**rule, "from": accounts[rule["from"]], "to": [accounts[t] for t in rule["to"]]}
-                  for rule in self.world.data.repost_rules]
-        )  # fmt: skip
+            data=[
+                {**rule, "from": shown.get(rule["from"], rule["from"]), "to": [shown.get(t, t) for t in rule["to"]]}
+                for rule in self.world.data.repost_rules
+            ]
+        )
 
     async def add_repost(self, request: Request) -> Response:
         body = await json_object(request)

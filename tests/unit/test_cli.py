@@ -15,13 +15,14 @@ from support.commands import reelflow
 from deployments.cli import app
 
 COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "campaign", "plan", "inbox", "posts", "week",
-            "resolve", "cancel", "rotate-api-key", "accounts", "release", "phones", "setup", "teardown", "doctor",
-            "ledger", "demo", "up", "serve"]  # fmt: skip
+            "resolve", "cancel", "rotate-api-key", "accounts", "release", "phones", "reposts", "setup", "teardown",
+            "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
 ONLY_GROUPS = ("ledger", "plan")
 """What does nothing without one of its commands."""
 GROUPS = {
     "plan": ["template", "check"],
     "ledger": ["show", "use", "move", "unblock"],
+    "reposts": ["apply"],
     "phones": ["warm-up", "comment", "follow", "unfollow", "post", "tasks"],
 }
 PARTS = [(group, name) for group, names in GROUPS.items() for name in names]

@@ -1,0 +1,228 @@
+"""Make Taisly's repost rules those of a list, and say what that means."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from reelflow.errors import InputError, OutcomeUnknown, Refused, ServiceError
+from reelflow.fields import ALL
+from reelflow.posts.accounts import account_names, choose_accounts
+from reelflow.posts.form import RepostRulesForm, RuleRow
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.rule_changes import (
+    Change,
+    Copies,
+    Kind,
+    changes_to,
+    circle_in,
+    copies_of,
+    wanted_copies,
+)
+from reelflow.records.posts import Account
+from reelflow.taisly.wire import RepostRule
+
+log = logging.getLogger(__name__)
+
+UNCHANGED = "Nothing was changed."
+SETTLE_SECONDS = 5.0
+LOST_ANSWERS = 3
+"""How many answers in one run may be lost before it gives up."""
+MOST_READS = 40
+"""How often the rules are read before it gives up: each rule that is added as paused takes one read."""
+
+
+@dataclass
+class RulePlan:
+    """What a list asks for, checked against the rules and accounts of now.
+
+    Attributes:
+        before: The rules as they were.
+        wanted: What is to be copied from each account that the list names, or from which something is to be removed.
+        remove_others: Whether accounts that `wanted` does not name are copied nowhere.
+        names: Of the connected accounts, by ID.
+        after: The rules as they were last read.
+        done: What was changed so far.
+    """
+
+    before: list[RepostRule]
+    wanted: Copies
+    remove_others: bool
+    names: dict[str, str]
+    after: list[RepostRule]
+    done: list[Change] = field(default_factory=list)
+
+    def target(self, rules: Sequence[RepostRule]) -> Copies:
+        """What the rules are to copy in the end, if they are these by now."""
+        return wanted_copies(rules, self.wanted, remove_others=self.remove_others)
+
+    def left(self) -> list[Change]:
+        """What is still to be changed, as far as is known."""
+        return changes_to(self.after, self.target(self.after), self.wanted)
+
+    def name(self, account: str) -> str:
+        """An account as people know it."""
+        return self.names.get(account) or f"an account that is no longer connected (id {account})"
+
+    def sentence(self, change: Change, *, is_done: bool = False) -> str:
+        """What one request changes, or has changed: "Add TikTok @a → X @b"."""
+        return f"{_WORDS[change.kind][is_done]} {self.arrow(change.source, change.targets)}"
+
+    def arrow(self, source: str, targets: Collection[str]) -> str:
+        """A rule in one line."""
+        return f"{self.name(source)} → {', '.join(map(self.name, targets))}"
+
+
+_WORDS = {
+    Kind.ADD: ("Add", "Added"),
+    Kind.REMOVE: ("Remove", "Removed"),
+    Kind.PAUSE: ("Pause", "Paused"),
+    Kind.RESUME: ("Resume", "Resumed"),
+}
+
+
+def check_rules(taisly: RateLimitedTaisly, form: RepostRulesForm, *, patience: float = 0.0) -> RulePlan:
+    """Read the rules and the accounts from Taisly, two requests, and check the list against them. Changes nothing.
+
+    Raises:
+        InputError: a row names no connected account, or the rules would lead in a circle; each wrong row is named.
+        ServiceError: Taisly does not answer, or does not show its rules.
+    """
+    accounts = taisly.ask_accounts(patience)
+    rules = taisly.repost_rules(patience=patience)
+    names = dict(zip((a.id for a in accounts), account_names(accounts), strict=True))
+    plan = RulePlan(rules, _read_rows(form.rules, accounts), form.remove_others, names, rules)
+    if form.remove_gone:
+        plan.wanted |= _without_gone(plan)
+    if plan.wanted or plan.remove_others:
+        check_circle(plan, rules)
+    return plan
+
+
+def _read_rows(rows: Sequence[RuleRow], accounts: Sequence[Account]) -> Copies:
+    """What the rows say, of all rows of one account together."""
+    wanted: Copies = {}
+    wrong: list[str] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            source, targets = _read_row(row, accounts)
+            said = wanted.setdefault(source.id, {})
+            wrong += [
+                f"Rule {number}: {source.label} → {target.label} is paused in one row and active in another."
+                for target in targets
+                if said.setdefault(target.id, row.paused) is not row.paused
+            ]
+        except InputError as error:
+            wrong.append(f"Rule {number}: {error}")
+    if wrong:
+        raise InputError(" ".join([*wrong, UNCHANGED]))
+    return wanted
+
+
+def _read_row(row: RuleRow, accounts: Sequence[Account]) -> tuple[Account, list[Account]]:
+    sources = choose_accounts([row.source], accounts)
+    if len(sources) > 1:
+        raise InputError(f"'From' takes one account, and {row.source!r} names {len(sources)}. Add a row for each.")
+    (source,) = sources
+    if not any(name.strip() for name in row.targets):
+        return source, []
+    targets = choose_accounts(row.targets, accounts)
+    if [name.strip().casefold() for name in row.targets] == [ALL]:
+        return source, [account for account in targets if account != source]
+    if source in targets:
+        raise InputError(f"{source.label} cannot be copied to itself. Remove it from 'To'.")
+    return source, targets
+
+
+def _without_gone(plan: RulePlan) -> Copies:
+    """What sources that the list does not name are to copy, if an account of their rules is gone: the rest."""
+    found = copies_of(plan.before)
+    known = set(plan.names)
+    return {
+        source: {t: paused for t, paused in targets.items() if t in known} if source in known else {}
+        for source, targets in found.items()
+        if source not in plan.wanted and not {source, *targets} <= known
+    }
+
+
+def check_circle(plan: RulePlan, rules: Sequence[RepostRule]) -> None:
+    """Raise InputError if the rules, paused ones counted, would lead in a circle in the end."""
+    if circle := circle_in(plan.target(rules)):
+        way = " → ".join(map(plan.name, circle))
+        raise InputError(
+            f"These rules would copy posts in a circle: {way}.{'' if plan.done else f' {UNCHANGED}'} Remove one of "
+            "them from the list; or, if none of them is in it, turn on 'Remove all other rules'."
+        )
+
+
+def apply_rules(
+    taisly: RateLimitedTaisly, plan: RulePlan, *, patience: float = 0.0, settle: float = SETTLE_SECONDS
+) -> None:
+    """Change the rules step by step; `plan.done` and `plan.after` say how far it came, whatever happens.
+
+    The rules are read first, after each lost answer, and in the end. So nothing is done twice, and calling it again
+    goes on where it stopped. Rules that somebody changes meanwhile are respected, unless the list names their account.
+
+    Args:
+        taisly: With the ledger.
+        plan: As it was checked.
+        patience: Seconds to wait for room in the Taisly plan, for each request.
+        settle: Seconds after a lost answer until the rules are read: the request may still be at work.
+
+    Raises:
+        InputError: rules that somebody has changed since the check would close a circle.
+        Refused: Taisly refused a change. What was paused for it is resumed.
+        OutcomeUnknown: several answers were lost.
+        NothingSent: Taisly cannot be reached, or is busy.
+    """
+    lost, lost_change = 0, None
+    for _ in range(MOST_READS):
+        plan.after = taisly.repost_rules(patience=patience)
+        check_circle(plan, plan.after)
+        changes = plan.left()
+        if lost_change is not None and lost_change not in changes:
+            plan.done.append(lost_change)  # it has arrived all the same
+        lost_change = None
+        if not changes:
+            return
+        for change in changes:
+            try:
+                _send(taisly, change, patience)
+            except OutcomeUnknown as error:
+                lost, lost_change = lost + 1, change
+                if lost > LOST_ANSWERS:
+                    raise
+                log.warning("%s: %s Reading the rules before going on.", plan.sentence(change), error)
+                taisly.sleep(settle)
+                break
+            except Refused:
+                _restore(taisly, plan, change, patience)
+                raise
+            plan.done.append(change)
+            log.info("%s.", plan.sentence(change, is_done=True))
+            if change.then_pause:
+                break
+    raise OutcomeUnknown(f"The rules were read {MOST_READS} times, and are still not those of the list.")
+
+
+def _send(taisly: RateLimitedTaisly, change: Change, patience: float) -> None:
+    with taisly.changing_rules(patience) as client:
+        match change.kind:
+            case Kind.ADD:
+                client.add_repost(change.source, change.targets)
+            case Kind.REMOVE:
+                client.delete_repost(change.rule_id)
+            case Kind.PAUSE | Kind.RESUME:
+                client.pause_repost(change.rule_id, paused=change.kind is Kind.PAUSE)
+
+
+def _restore(taisly: RateLimitedTaisly, plan: RulePlan, refused: Change, patience: float) -> None:
+    """Resume what was paused for a change that Taisly refused, and read the rules as they are now."""
+    with suppress(ServiceError):
+        for rule in [rule for rule in plan.after if rule.id in refused.in_place_of]:
+            resumption = Change(Kind.RESUME, rule.source, rule.targets, rule.id)
+            _send(taisly, resumption, patience)
+            plan.done.append(resumption)
+        plan.after = taisly.repost_rules(patience=patience)

@@ -1,0 +1,263 @@
+"""Taisly's repost rules made those of a list: against the sandbox, with lost answers and refusals."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from reelflow.errors import InputError, NothingSent, OutcomeUnknown, Refused
+from reelflow.posts.form import RepostRulesForm, RuleRow
+from reelflow.posts.repost_rules import apply_rules, check_rules
+from reelflow.posts.rules_report import report_of
+from reelflow.sandbox.catalog import ACCOUNTS
+
+TIKTOK, BEHIND, INSTAGRAM, YOUTUBE, X, FACEBOOK = (account["id"] for account in ACCOUNTS)
+ADD, PAUSE, REMOVE = (f"/api/private/repost/{name}" for name in ("add", "pause", "delete"))
+CHANGES = (ADD, PAUSE, REMOVE)
+
+
+def form(*rules: str, **more: Any) -> RepostRulesForm:
+    return RepostRulesForm(rules=list(rules), **more)
+
+
+def apply(taisly: Any, *rules: str, **more: Any) -> Any:
+    plan = check_rules(taisly, form(*rules, **more))
+    apply_rules(taisly, plan)
+    return plan
+
+
+def there_is(sandbox: Any, source: str, targets: list[str], *, paused: bool = False) -> None:
+    """A rule that was made in Taisly itself."""
+    rule = {"_id": sandbox.world.new_id(), "from": source, "to": targets, "isPaused": paused}
+    sandbox.world.data.repost_rules.append(rule)
+
+
+def rules_at(sandbox: Any) -> set[tuple[str, str, bool]]:
+    """What the sandbox's rules copy, each as (from, to, paused); nothing may be there twice."""
+    found = [(r["from"], t, r["isPaused"]) for r in sandbox.world.data.repost_rules for t in r["to"]]
+    assert len({pair[:2] for pair in found}) == len(found)
+    return set(found)
+
+
+def changes(sandbox: Any) -> int:
+    return sum(sandbox.requests(f"POST {path}") for path in CHANGES)
+
+
+def test_rules_become_those_of_the_list_and_a_second_time_nothing_changes(sandbox: Any, taisly: Any) -> None:
+    """Added, paused and removed; then two reads to check, one more to carry out, and no change."""
+    there_is(sandbox, X, [FACEBOOK])
+    there_is(sandbox, INSTAGRAM, [YOUTUBE])
+    wanted = ["TikTok @mara.bakes -> Instagram, X", "Instagram -> YouTube (paused)", "X ->"]
+
+    first, made = apply(taisly, *wanted), changes(sandbox)
+    second = apply(taisly, *wanted)
+
+    assert rules_at(sandbox) == {(TIKTOK, INSTAGRAM, False), (TIKTOK, X, False), (INSTAGRAM, YOUTUBE, True)}
+    assert (len(first.done), made, second.done, changes(sandbox)) == (3, 3, [], 3)
+    assert report_of(second, dry_run=False).summary == (
+        "The repost rules are as the list says. Nothing had to be changed."
+    )
+
+
+def test_a_check_changes_nothing_and_says_what_it_would(sandbox: Any, taisly: Any) -> None:
+    """What changes, what it means for posts, and which rules stay although the list does not name them."""
+    there_is(sandbox, TIKTOK, [INSTAGRAM, X])
+    there_is(sandbox, FACEBOOK, [YOUTUBE])
+
+    report = report_of(check_rules(taisly, form("TikTok @mara.bakes -> Instagram", "X -> YouTube")), dry_run=True)
+
+    assert changes(sandbox) == 0
+    assert report.summary == (
+        "Dry run: nothing was changed. Would make 4 changes: Pause TikTok @mara.bakes → Instagram mara.bakes, X "
+        "@marabakes; Add TikTok @mara.bakes → Instagram mara.bakes; Remove TikTok @mara.bakes → Instagram mara.bakes, "
+        "X @marabakes; Add X @marabakes → YouTube Mara Bakes."
+    )
+    assert [(line.source, line.before, line.after) for line in report.lines] == [
+        ("Facebook Mara Bakes", ["YouTube Mara Bakes"], ["YouTube Mara Bakes"]),
+        ("TikTok @mara.bakes", ["Instagram mara.bakes", "X @marabakes"], ["Instagram mara.bakes"]),
+        ("X @marabakes", [], ["YouTube Mara Bakes"]),
+    ]
+    assert report.notes == [
+        "Every post to X @marabakes, whoever publishes it, is then posted to YouTube Mara Bakes, too",
+        "TikTok @mara.bakes → Instagram mara.bakes takes the place of a larger rule: what is published in between is "
+        "not copied",
+        "Not in the list, so it stays: Facebook Mara Bakes → YouTube Mara Bakes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (["TikTok @mara.bakes -> Instagram", "X -> Threads @mara"], "Rule 2: No connected account matches 'Threads"),
+        (["all -> X"], "Rule 1: 'From' takes one account, and 'all' names 6."),
+        (["TikTok -> X"], "Rule 1: 'TikTok' matches 2 accounts"),
+        (["X -> X"], "Rule 1: X @marabakes cannot be copied to itself."),
+        (["X -> Facebook", "X -> Facebook (paused)"], "Rule 2: X @marabakes → Facebook Mara Bakes is paused in"),
+        (["X -> Facebook", "Facebook -> YouTube", "YouTube -> X (paused)"],
+         "in a circle: YouTube Mara Bakes → X @marabakes → Facebook Mara Bakes → YouTube Mara Bakes"),
+    ],
+    ids=["gone", "from all", "two accounts", "itself", "two states", "circle of three"],
+)  # fmt: skip
+def test_what_is_wrong_with_the_list_is_said_before_anything_is_changed(
+    sandbox: Any, taisly: Any, rules: list[str], words: str
+) -> None:
+    """In one sentence that names the row; the rules stay as they are."""
+    there_is(sandbox, TIKTOK, [BEHIND])
+
+    with pytest.raises(InputError, match=words) as caught:
+        check_rules(taisly, form(*rules, dry_run=False))
+
+    assert "Nothing was changed." in str(caught.value)
+    assert (rules_at(sandbox), changes(sandbox)) == ({(TIKTOK, BEHIND, False)}, 0)
+
+
+def test_a_circle_through_a_rule_that_is_not_in_the_list_is_named(sandbox: Any, taisly: Any) -> None:
+    """Also where that one is paused, since it could be resumed at any time."""
+    there_is(sandbox, YOUTUBE, [X], paused=True)
+
+    with pytest.raises(InputError, match="circle: YouTube Mara Bakes → X @marabakes → YouTube Mara Bakes"):
+        check_rules(taisly, form("X -> YouTube"))
+
+    assert apply(taisly, "X -> YouTube", remove_others=True).done[0].kind == "remove"
+    assert rules_at(sandbox) == {(X, YOUTUBE, False)}
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "status_after", "garbage_after"])
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_change_whose_answer_was_lost_is_not_made_twice(sandbox: Any, taisly: Any, path: str, fault: str) -> None:
+    """The rules are read before anything is repeated."""
+    there_is(sandbox, X, [FACEBOOK])
+    there_is(sandbox, INSTAGRAM, [YOUTUBE])
+    sandbox.order_fault(fault, "POST", path)
+
+    plan = apply(taisly, "TikTok @mara.bakes -> Instagram, X", "Instagram -> YouTube (paused)", "X ->")
+
+    assert rules_at(sandbox) == {(TIKTOK, INSTAGRAM, False), (TIKTOK, X, False), (INSTAGRAM, YOUTUBE, True)}
+    assert len(plan.done) == 3
+    assert len(sandbox.world.data.repost_rules) == 2
+
+
+def test_whichever_change_fails_starting_again_finishes(sandbox: Any, taisly: Any) -> None:
+    """Stopped before each change in turn, nothing that is wanted is lost, and nothing is there twice."""
+    wanted = ["TikTok @mara.bakes -> Instagram, YouTube", "YouTube -> Facebook (paused)"]
+    end = {(TIKTOK, INSTAGRAM, False), (TIKTOK, YOUTUBE, False), (YOUTUBE, FACEBOOK, True)}
+    for passing in range(7):
+        sandbox.reset()
+        there_is(sandbox, TIKTOK, [INSTAGRAM, X])
+        sandbox.order_fault("status_before", "POST", "/api/private/repost/*", status=429, seconds=1, after=passing)
+
+        plan = check_rules(taisly, form(*wanted))
+        if passing < 6:
+            with pytest.raises(NothingSent):
+                apply_rules(taisly, plan)
+            covered = {pair[:2] for pair in rules_at_once(sandbox)}
+            assert (TIKTOK, INSTAGRAM) in covered
+            assert len(plan.done) == passing
+        taisly.sleep(60)
+        apply_rules(taisly, plan)
+
+        assert rules_at(sandbox) == end
+
+
+def rules_at_once(sandbox: Any) -> list[tuple[str, str, bool]]:
+    """What active and paused rules copy at a moment between two changes; no copy is made twice."""
+    found = [(r["from"], t, r["isPaused"]) for r in sandbox.world.data.repost_rules for t in r["to"]]
+    active = [pair for pair in found if not pair[2]]
+    assert len(set(active)) == len(active)
+    return found
+
+
+def test_a_refused_change_loses_no_rule(sandbox: Any, taisly: Any) -> None:
+    """What was paused for it is resumed; the report says what was done and what was not."""
+    there_is(sandbox, TIKTOK, [INSTAGRAM, X])
+    plan = check_rules(taisly, form("TikTok @mara.bakes -> Instagram"))
+    sandbox.order_fault("status_before", "POST", ADD, status=403)
+
+    with pytest.raises(Refused):
+        apply_rules(taisly, plan)
+
+    assert rules_at(sandbox) == {(TIKTOK, INSTAGRAM, False), (TIKTOK, X, False)}
+    report = report_of(plan, dry_run=False, failure="Refused.")
+    assert [words.split()[0] for words in report.done] == ["Paused", "Resumed"]
+    assert [words.split()[0] for words in report.left] == ["Pause", "Add", "Remove"]
+
+
+def test_answers_that_are_lost_again_and_again_end_the_run(sandbox: Any, taisly: Any) -> None:
+    """With what is known of the outcome, and no endless repeating."""
+    sandbox.order_fault("drop_before", "POST", ADD, times=None)
+    plan = check_rules(taisly, form("X -> Facebook"))
+
+    with pytest.raises(OutcomeUnknown):
+        apply_rules(taisly, plan)
+
+    assert sandbox.requests(f"POST {ADD}") == 4
+
+
+def test_what_leads_to_an_account_that_is_gone_is_named_and_can_be_removed(sandbox: Any, taisly: Any) -> None:
+    """By its ID, which is all that is known of it; the rest of the rule stays."""
+    there_is(sandbox, TIKTOK, [INSTAGRAM, "7"])
+    there_is(sandbox, "8", [X])
+
+    report = report_of(check_rules(taisly, form()), dry_run=True)
+    apply(taisly, remove_gone=True)
+
+    assert report.summary == "Dry run: nothing was changed. Taisly copies the posts of 2 accounts."
+    assert report.notes == [
+        "A rule has an account that is gone: TikTok @mara.bakes → Instagram mara.bakes, an account that is no longer "
+        "connected (id 7). Connect it again in Taisly, or turn on 'Remove what leads to accounts that are gone'",
+        "A rule has an account that is gone: an account that is no longer connected (id 8) → X @marabakes. Connect it "
+        "again in Taisly, or turn on 'Remove what leads to accounts that are gone'",
+    ]
+    assert rules_at(sandbox) == {(TIKTOK, INSTAGRAM, False)}
+
+
+def test_rules_that_change_meanwhile_are_respected(sandbox: Any, taisly: Any) -> None:
+    """Somebody adds one in Taisly between the check and the change: it stays, or closes a circle, which is refused."""
+    plan = check_rules(taisly, form("X -> Facebook"))
+    other = check_rules(taisly, form("YouTube -> Instagram"))
+    there_is(sandbox, TIKTOK, [INSTAGRAM])
+    apply_rules(taisly, plan)
+    there_is(sandbox, INSTAGRAM, [YOUTUBE])
+
+    with pytest.raises(InputError, match="in a circle"):
+        apply_rules(taisly, other)
+
+    assert rules_at(sandbox) == {(X, FACEBOOK, False), (TIKTOK, INSTAGRAM, False), (INSTAGRAM, YOUTUBE, False)}
+
+
+def test_posts_know_of_a_change_at_once(sandbox: Any, taisly: Any) -> None:
+    """What was remembered of the rules is forgotten before they change, and read again after."""
+    assert taisly.copied_accounts() == []
+
+    apply(taisly, "X -> Facebook")
+    known, reads = taisly.copied_accounts(), sandbox.requests("GET /api/private/reposts")
+    sandbox.order_fault("status_before", "POST", REMOVE, status=429, seconds=1)
+    with pytest.raises(NothingSent):
+        apply(taisly, "X ->")
+    taisly.sleep(60)
+
+    assert known == [(X, FACEBOOK)]
+    assert taisly.copied_accounts() == [(X, FACEBOOK)]
+    assert sandbox.requests("GET /api/private/reposts") == reads + 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TikTok @a -> X, Facebook", ("TikTok @a", ["X, Facebook"], False)),
+        ("TikTok @a → X (paused)", ("TikTok @a", ["X"], True)),
+        ("TikTok @a ->", ("TikTok @a", [], False)),
+    ],
+)
+def test_a_rule_can_be_typed_as_a_line(text: str, expected: tuple[str, list[str], bool]) -> None:
+    """As the command takes it; either arrow."""
+    row = RuleRow.model_validate(text)
+
+    assert (row.source, row.targets, row.paused) == expected
+
+
+@pytest.mark.parametrize("text", ["TikTok @a", "-> X"])
+def test_a_line_that_is_no_rule_is_refused(text: str) -> None:
+    """It says how a rule is written, or what is missing."""
+    with pytest.raises(ValidationError):
+        RuleRow.model_validate(text)
