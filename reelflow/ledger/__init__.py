@@ -16,12 +16,13 @@ import sqlalchemy as sa
 from reelflow.ledger.approvals import ApprovalLedger
 from reelflow.ledger.claims import ClaimLedger, DuplicateFound
 from reelflow.ledger.database import URL_VARIABLE, default_url
+from reelflow.ledger.engagements import EngagementLedger
 from reelflow.ledger.identity import Identity, IdentityLedger
 from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import move_ledger, refuse_while_in_use, replace_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.reservations import ReservationLedger
-from reelflow.ledger.schema import phone_requests, sends
+from reelflow.ledger.schema import engagements, phone_requests, sends
 from reelflow.ledger.sends import lease_is_alive
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-class Ledger(ClaimLedger, ReservationLedger, ApprovalLedger, PhoneLedger, IdentityLedger):
+class Ledger(ClaimLedger, ReservationLedger, ApprovalLedger, PhoneLedger, EngagementLedger, IdentityLedger):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.
@@ -51,4 +52,6 @@ class Ledger(ClaimLedger, ReservationLedger, ApprovalLedger, PhoneLedger, Identi
             posting = sa.select(sends.c.flow_run).where(lease_is_alive(sends.c.lease_until, now))
             is_over = self._phone_lease_over(phone_requests.c.lease_until, now)
             phoning = sa.select(phone_requests.c.flow_run).where(sa.not_(is_over))
-            return {run for run in (*connection.scalars(posting), *connection.scalars(phoning)) if run}
+            engaging = sa.select(engagements.c.run).where(lease_is_alive(engagements.c.lease_until, now))
+            runs = (connection.scalars(query) for query in (posting, phoning, engaging))
+            return {run for its in runs for run in its if run}

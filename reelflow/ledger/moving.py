@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from reelflow.errors import InputError
 from reelflow.ledger.database import Database, refuse_if_moved
 from reelflow.ledger.phones import PLANNING_LOCK
-from reelflow.ledger.schema import api_keys, ledger, metadata, phone_hosts, phone_requests, sends
+from reelflow.ledger.schema import api_keys, engagements, ledger, metadata, phone_hosts, phone_requests, sends
 from reelflow.ledger.sends import CLAIM_LOCK, lease_is_alive
 
 ROWS_AT_ONCE = 500
@@ -20,6 +20,7 @@ LEASES = (
     phone_hosts.c.turn_until,
     api_keys.c.reader_until,
     api_keys.c.rotating_until,
+    engagements.c.lease_until,
 )
 """Until when runs hold what they are at work on."""
 _CONTENT = [table for table in metadata.sorted_tables if table is not ledger]

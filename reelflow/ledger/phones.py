@@ -36,11 +36,20 @@ class PhoneLedger(TaskLedger):
     # Plans: read, decided and written in one transaction, so that limits hold for all runs on all machines
 
     def plan_tasks(
-        self, request: PhoneRequest, decide: Decide, *, since: float, host: str, owner: str, flow_run: str | None
+        self,
+        request: PhoneRequest,
+        decide: Decide,
+        *,
+        since: float,
+        host: str,
+        owner: str,
+        flow_run: str | None,
+        engagement: str | None = None,
     ) -> PhonePlan:
         """Decide what is sent and record it as PLANNED, each task counted for its accounts.
 
-        What the same flow run has planned or created before is not planned again; its requests are in the plan.
+        What the same flow run has planned or created before is not planned again; its requests are in the plan. So are
+        those of an earlier run for the same engagement, which is dead: they are this run's from now on.
 
         Args:
             request: What is asked for.
@@ -49,6 +58,7 @@ class PhoneLedger(TaskLedger):
             host: The TikMatrix PC.
             owner: This attempt.
             flow_run: For the record.
+            engagement: The id of the engagement that this is a part of.
         """
         now, c = self.now(), phone_requests.c
         with self.transaction() as connection:
@@ -56,10 +66,14 @@ class PhoneLedger(TaskLedger):
                 connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({PLANNING_LOCK})"))
             refuse_if_moved(connection, self.place)
             self._drop_abandoned(connection, host, flow_run, now)
+            if engagement is not None:
+                earlier_runs = phone_requests.update().where(c.engagement == engagement)
+                connection.execute(earlier_runs.values(flow_run=flow_run))
             plan = decide(self._history(connection, request, since, flow_run))
             for part in plan.parts:
                 request_id = uuid.uuid4().hex
                 row = self._request_row(request_id, request, part, host, owner, flow_run, now)
+                row["engagement"] = engagement
                 connection.execute(phone_requests.insert().values(row))
                 connection.execute(phone_actions.insert(), list(_actions(request_id, part, request.script, now)))
             ours = self._task_requests(

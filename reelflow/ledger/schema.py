@@ -193,6 +193,36 @@ holds = sa.Table(
     sa.Column("held_at", _F),
     sa.Column("released_at", _F),
 )
+ENGAGED = ("service", "sha256", "caption_sha256", "scheduled_ms", "repeat")
+engagements = sa.Table(
+    "engagements",  # what the phones are to do for posts once they are out
+    metadata,
+    sa.Column("id", _S(32), primary_key=True),
+    sa.Column("service", _S(200), nullable=False),
+    sa.Column("sha256", _S(64), nullable=False),
+    sa.Column("caption_sha256", _S(64), nullable=False),
+    sa.Column("scheduled_ms", sa.BigInteger, nullable=False),
+    sa.Column("repeat", sa.Integer, nullable=False),
+    sa.Column("accounts", _T, nullable=False),
+    sa.Column("form", _T, nullable=False),
+    sa.Column("form_sha256", _S(64), nullable=False),
+    sa.Column("file", _T, nullable=False),
+    sa.Column("host", _S(200), nullable=False),
+    sa.Column("chatgpt", _S(200), nullable=False),
+    sa.Column("flow_run", _S(36)),
+    sa.Column("asked_at", _F, nullable=False),
+    sa.Column("due", _F, nullable=False),
+    sa.Column("state", _S(20), nullable=False),
+    sa.Column("reason", _T, nullable=False),
+    sa.Column("owner", _S(32), nullable=False),
+    sa.Column("lease_until", _F, nullable=False),
+    sa.Column("run", _S(36)),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("parts", _T, nullable=False),
+    sa.Column("changed_at", _F, nullable=False),
+    sa.UniqueConstraint(*ENGAGED, "form_sha256", name="one_engagement_a_form"),
+    sa.Index("engagements_by_state", "state"),
+)
 phone_requests = sa.Table(
     "phone_requests",
     metadata,
@@ -215,8 +245,10 @@ phone_requests = sa.Table(
     sa.Column("planned_at", _F, nullable=False),
     sa.Column("begun_at", _F),
     sa.Column("highest_before", sa.BigInteger),
+    sa.Column("engagement", _S(32)),
     sa.Index("phone_requests_by_state", "host", "state"),
     sa.Index("phone_requests_by_run", "flow_run"),
+    sa.Index("phone_requests_by_engagement", "engagement"),
 )
 phone_tasks = sa.Table(
     "phone_tasks",
