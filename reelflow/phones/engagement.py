@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,11 +11,17 @@ from reelflow.errors import InputError
 from reelflow.phones.form import CommentForm, EngageForm, PhoneForm, WarmUpForm
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome
-from reelflow.tikmatrix.scripts import texts
+from reelflow.tikmatrix.scripts import Script, WarmUp, texts
 from reelflow.tikmatrix.targets import Platform, post_key
 
 LEAST_WARM_UP = 10
 """Seconds; the least that `WarmUp.duration_seconds` permits."""
+WARM_UP_FIELDS = {
+    name: "warm_up_seconds" if name == "duration_seconds" else f"warm_up_{name}"
+    for name in WarmUp.model_fields
+    if name not in Script.model_fields
+}
+"""The settings of a warm-up, and what each is called in `EngageForm`."""
 
 
 class EngagementJob(StrEnum):
@@ -35,12 +41,19 @@ class EngagementPart:
 
 def check_engagement(form: EngageForm) -> None:
     """Raise InputError for a form that requests nothing, or has settings that contradict each other."""
-    if not form.warm_up_seconds and not texts(form.comments, "comment"):
+    if not asks_for_something(form):
         raise InputError("Nothing for the phones to do. Add comments or a warm-up duration.")
     if 0 < form.warm_up_seconds < LEAST_WARM_UP:
         raise InputError(f"A warm-up takes at least {LEAST_WARM_UP} seconds.")
     if not form.comment_on:
         raise InputError("Choose at least one platform in 'Comment on'. It also decides which accounts are used.")
+    if form.image_path.strip() and "TikTok" not in form.comment_on:
+        raise InputError("Comments with an image work on TikTok only. Leave 'Image' empty.")
+
+
+def asks_for_something(form: EngageForm) -> bool:
+    """Whether a form asks for comments or a warm-up."""
+    return bool(engagement_jobs(form))
 
 
 def engagement_jobs(form: EngageForm) -> list[EngagementJob]:
@@ -52,31 +65,31 @@ def engagement_jobs(form: EngageForm) -> list[EngagementJob]:
     return [job for job, is_wanted in wanted.items() if is_wanted]
 
 
-def sample_comments(form: EngageForm) -> list[CommentForm]:
-    """A comment form for each platform, to check phones and accounts early: post and text are only placeholders."""
+def needs_chatgpt(form: EngageForm) -> bool:
+    """Whether ChatGPT writes comments during the warm-up."""
+    return any(part.form.needs_chatgpt for part in warm_up_parts(form, dry_run=True))
+
+
+def sample_forms(form: EngageForm) -> list[PhoneForm]:
+    """A phone form for each part that may come, to check phones and accounts early: post and text of a comment are only
+    placeholders, since the text may be missing.
+    """
     example = {"TikTok": "https://vm.tiktok.com/x", "Instagram": "https://www.instagram.com/p/x"}
-    known = {**_shared(form, CommentForm.model_fields), "comments": ["x"]}
-    return [
-        CommentForm(**known, platform=platform, post_urls=[example[platform]])
+    comments = [
+        _comment_on(form.model_copy(update={"comments": ["x"]}), platform, [example[platform]])
         for platform in dict.fromkeys(form.comment_on)
     ]
+    return [*comments, *(part.form for part in warm_up_parts(form, dry_run=False))]
 
 
 def warm_up_parts(form: EngageForm, *, dry_run: bool) -> list[EngagementPart]:
     """The warm-ups that a form asks for, one for each platform."""
     if not form.warm_up_seconds:
         return []
+    own = {name: getattr(form, WARM_UP_FIELDS[name]) for name in WARM_UP_FIELDS}
+    shared = _shared(form, PhoneForm)
     return [
-        EngagementPart(
-            EngagementJob.WARM_UP,
-            WarmUpForm(
-                **_shared(form, PhoneForm.model_fields),
-                platform=platform,
-                duration_seconds=form.warm_up_seconds,
-                topics=form.warm_up_topics,
-                dry_run=dry_run,
-            ),
-        )
+        EngagementPart(EngagementJob.WARM_UP, WarmUpForm(**shared, **own, platform=platform, dry_run=dry_run))
         for platform in dict.fromkeys(form.comment_on)
     ]
 
@@ -93,14 +106,19 @@ def comment_parts(form: EngageForm, outcomes: Sequence[Outcome]) -> tuple[list[E
         if not urls:
             skipped.append(f"No comments on {platform}: {_why_not(here)}")
             continue
-        comment = CommentForm(**_shared(form, CommentForm.model_fields), platform=platform, post_urls=urls)
-        parts.append(EngagementPart(EngagementJob.COMMENT, comment))
+        parts.append(EngagementPart(EngagementJob.COMMENT, _comment_on(form, platform, urls)))
     return parts, skipped
 
 
-def _shared(form: EngageForm, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of those of a phone form's `fields` that `form` has under the same name."""
-    return {name: getattr(form, name) for name in EngageForm.model_fields if name in fields}
+def _comment_on(form: EngageForm, platform: Platform, urls: list[str]) -> CommentForm:
+    """The comments on posts of one platform; an image goes with those on TikTok."""
+    values = _shared(form, CommentForm) | ({} if platform == "TikTok" else {"image_path": ""})
+    return CommentForm(**values, platform=platform, post_urls=urls)
+
+
+def _shared(form: EngageForm, kind: type[PhoneForm]) -> dict[str, Any]:
+    """The values of those fields of a kind of phone form that `form` has under the same name."""
+    return {name: getattr(form, name) for name in EngageForm.model_fields if name in kind.model_fields}
 
 
 def _is_post(url: str, platform: Platform) -> bool:

@@ -74,7 +74,10 @@ class PhonePostForm(Post, PhoneForm):
 
 
 class EngageForm(Form):
-    """What the phones do once the video is published."""
+    """What the phones do once the video is published: the fields of `CommentForm`, and those of `WarmUpForm`.
+
+    What a comment has keeps its name; what a warm-up has begins with "warm_up_". A test compares.
+    """
 
     devices: list[str] = entry(
         0, "Phones", "Phones that the host block lists, or 'all'.", [], choices="phones", max_length=200
@@ -90,31 +93,92 @@ class EngageForm(Form):
     comment_on: list[Platform] = entry(
         3, "Comment on", "Platforms to comment on, if the post was published there.", ["TikTok"], max_length=2
     )
-    comment_order: Order = entry(4, "Comment order", "How the next text is chosen.", "random", advanced=True)
     warm_up_seconds: int = entry(
-        5, "Warm-up (seconds)", "How long each account watches videos first. 0: no warm-up.", 0, ge=0, le=14400
+        4, "Warm-up (seconds)", "How long each account watches videos first. 0: no warm-up.", 0, ge=0, le=14400
     )
+    comment_order: Order = entry(10, "Comment order", "How the next text is chosen.", "random", advanced=True)
+    insert_emoji: bool = entry(11, "Add emoji", "Let TikMatrix add emoji to the comments.", False, advanced=True)
+    image_path: str = entry(
+        12, "Image", "TikTok only: path on the phone PC to an image to comment with.", "", advanced=True,
+    )  # fmt: skip
     warm_up_topics: list[str] = entry(
-        6,
-        "Warm-up topics",
-        "Keywords to search for videos, one per row.",
-        [],
-        max_length=100,
-        advanced=True,
+        20, "Warm-up topics", "Keywords to search for videos, one per row. Leave empty for the app's own feed.", [],
+        max_length=100, advanced=True,
+    )  # fmt: skip
+    warm_up_min_seconds: int = entry(
+        21, "Warm-up: minimum view (seconds)", "Shortest time spent on one video.", 15, ge=1, le=3600, advanced=True
     )
+    warm_up_max_seconds: int = entry(
+        22, "Warm-up: maximum view (seconds)", "Longest time spent on one video.", 30, ge=1, le=3600, advanced=True
+    )
+    warm_up_like_percent: int = entry(
+        23, "Warm-up: likes (percent)", "Share of watched videos to like.", 0, ge=0, le=100, advanced=True
+    )
+    warm_up_follow_percent: int = entry(
+        24, "Warm-up: follows (percent)", "Share of watched videos whose author to follow. These follows do not count "
+        "towards the daily limit.", 0, ge=0, le=100, advanced=True,
+    )  # fmt: skip
+    warm_up_collect_percent: int = entry(
+        25, "Warm-up: favourites (percent)", "Share of watched videos to save.", 0, ge=0, le=100, advanced=True
+    )
+    warm_up_comment_percent: int = entry(
+        26, "Warm-up: comments (percent)", "Share of watched videos to comment on. Needs texts for them, or ChatGPT. "
+        "These comments do not count towards the daily limit.", 0, ge=0, le=100, advanced=True,
+    )  # fmt: skip
+    warm_up_comments: list[str] = entry(
+        27, "Warm-up: comment texts", "Texts for comments on watched videos, one per row.", [], max_length=500,
+        advanced=True,
+    )  # fmt: skip
+    warm_up_comment_order: Order = entry(
+        28, "Warm-up: comment order", "How the next text is chosen.", "random", advanced=True
+    )
+    warm_up_insert_emoji: bool = entry(
+        29, "Warm-up: add emoji", "Let TikMatrix add emoji to the comments on watched videos.", False, advanced=True
+    )
+    warm_up_write_with_chatgpt: bool = entry(
+        30, "Warm-up: comments by ChatGPT", "Let ChatGPT write the comments on watched videos, using a ChatGPT "
+        "Settings block.", False, advanced=True,
+    )  # fmt: skip
+    every_account: bool = entry(
+        40, "Every account of each phone", "Use every username that the host block lists for the phone, not only the "
+        "one that is logged in.", False, advanced=True,
+    )  # fmt: skip
     phone_pc: str = entry(
-        7, "Phone PC", "Name of the PC that the phones are connected to, if it is not the machine that runs this flow. "
-        "That PC then does the phones' part.", "", advanced=True,
+        41, "Phone PC", "Name of the PC that the phones are connected to, if it is not the machine that runs this flow."
+        " That PC then does the phones' part.", "", advanced=True,
     )  # fmt: skip
     most_tasks: int = entry(
-        8, "Task limit", "Checked before the video is published, for one post on each platform. A part that would "
+        42, "Task limit", "Checked before the video is published, for one post on each platform. A part that would "
         "create more tasks than this sends nothing.", 100, ge=1, le=1000, advanced=True,
     )  # fmt: skip
+    retries: int = entry(
+        43, "Retries", "How many times to retry a failed task, after 1, 3, 9, … minutes, in addition to TikMatrix's "
+        "own retries. A comment that is reported as failed may still have been published.", 0, ge=0, le=5,
+        advanced=True,
+    )  # fmt: skip
     watch_minutes: float = entry(
-        9, "Watch for up to (minutes)", "Applies to warm-ups and comments separately. Tasks that are unfinished by "
+        44, "Watch for up to (minutes)", "Applies to warm-ups and comments separately. Tasks that are unfinished by "
         "then continue in TikMatrix and are listed in the report.", 120,
         ge=0, le=1440, advanced=True,
     )  # fmt: skip
+    start_at: str = entry(
+        45, "Start at (HH:MM)", "By the clock of the phone PC. Leave empty to start once the post is published: "
+        "TikMatrix does not document what happens if this time has already passed.", "",
+        pattern=TIME_OF_DAY, advanced=True,
+    )  # fmt: skip
+    max_lateness_hours: float = entry(
+        46, "Skip if later than (hours)", "The phones do nothing if the post was published longer ago than this when "
+        "they could start, for example because the machine was off.", 12, ge=0.1, le=168, advanced=True,
+    )  # fmt: skip
+
+
+class EngageLaterForm(Form):
+    """For which published post the phones do their part."""
+
+    engagement_id: str = entry(
+        0, "Engagement ID", "From the message of the run that published or scheduled the post.", min_length=1,
+    )  # fmt: skip
+    dry_run: bool = entry(1, "Dry run", "Show what the phones would do now, without sending anything.", False)
 
 
 class ManageForm(Form):

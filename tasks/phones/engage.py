@@ -21,7 +21,7 @@ from reelflow.phones.engagement import (
     check_engagement,
     comment_parts,
     engagement_jobs,
-    sample_comments,
+    sample_forms,
     warm_up_parts,
 )
 from reelflow.phones.form import EngageForm
@@ -65,8 +65,8 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
     if not pc:
         if host is None:
             raise InputError("Choose a block 'TikMatrix Host', or enter the 'Phone PC' whose worker does this part.")
-        for comments in sample_comments(form):
-            make_request(comments, host.guardrails)
+        for sample in sample_forms(form):
+            make_request(sample, host.guardrails)
         host.check()
         return
     with asking_prefect(), get_client(sync_client=True) as client:

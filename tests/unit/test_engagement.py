@@ -9,11 +9,12 @@ import pytest
 
 from reelflow.errors import InputError
 from reelflow.phones.engagement import (
+    WARM_UP_FIELDS,
     EngagementJob,
     check_engagement,
     comment_parts,
     engagement_jobs,
-    sample_comments,
+    sample_forms,
     warm_up_parts,
 )
 from reelflow.phones.form import CommentForm, EngageForm, FollowForm, PhoneForm, PhonePostForm, UnfollowForm, WarmUpForm
@@ -272,6 +273,7 @@ def test_what_the_same_run_has_asked_for_is_not_planned_again() -> None:
         (EngageForm(comments=["  ", "\n"]), "Nothing for the phones to do"),
         (EngageForm(warm_up_seconds=9), "at least 10 seconds"),
         (EngageForm(comments=["nice"], comment_on=[]), "Choose at least one platform in 'Comment on'"),
+        (EngageForm(comments=["nice"], comment_on=["Instagram"], image_path="x"), "work on TikTok only"),
     ],
 )
 def test_what_the_phones_cannot_do_for_a_post_is_said(form: EngageForm, words: str) -> None:
@@ -324,29 +326,67 @@ def test_comments_go_to_what_was_published_and_nowhere_without_texts() -> None:
     assert comment_parts(EngageForm(warm_up_seconds=60), published) == ([], [])
 
 
-def test_every_field_for_the_phones_reaches_them() -> None:
-    """Under the same name in a phone form, or passed on by its own name; one that is added is not forgotten."""
-    own = {"comment_on", "warm_up_seconds", "warm_up_topics", "phone_pc"}
+def test_every_field_of_both_forms_is_offered_and_reaches_the_phones() -> None:
+    """Under the same name, or with "warm_up_" before it; one that is added to a script is not forgotten here."""
+    of_the_post = {"post_urls", "platform", "dry_run", "max_lateness_minutes"}
+    own = {"comment_on", "phone_pc", "max_lateness_hours"}
     form = EngageForm(
-        devices=["A1"], comments=["nice"], comment_order="sequential", warm_up_seconds=60, warm_up_topics=["bread"],
-        most_tasks=7, watch_minutes=5,
+        devices=["A1"], comments=["nice"], comment_order="sequential", insert_emoji=True, image_path="C:\\a.png",
+        every_account=True, most_tasks=7, retries=2, watch_minutes=5, start_at="12:30", warm_up_seconds=60,
+        warm_up_topics=["bread"], warm_up_min_seconds=5, warm_up_max_seconds=6, warm_up_like_percent=1,
+        warm_up_follow_percent=2, warm_up_collect_percent=3, warm_up_comment_percent=4, warm_up_comments=["yum"],
+        warm_up_comment_order="sequential", warm_up_insert_emoji=True, warm_up_write_with_chatgpt=True,
     )  # fmt: skip
     published = [Outcome(account=TIKTOK, state=PostState.SUCCESS, link=URL.format(1))]
 
     (comment,), _ = comment_parts(form, published)
     (warm_up,) = warm_up_parts(form, dry_run=False)
 
-    assert set(EngageForm.model_fields) - set(CommentForm.model_fields) == own
-    shared = {name: getattr(form, name) for name in set(EngageForm.model_fields) - own}
-    assert comment.form.model_dump(include=set(shared)) == shared
-    assert (warm_up.form.most_tasks, warm_up.form.watch_minutes, warm_up.form.devices) == (7, 5, ["A1"])
-    assert warm_up.form.model_dump(include={"duration_seconds", "topics", "comments"}) == {
-        "duration_seconds": 60, "topics": ["bread"], "comments": [],
+    of_comments = set(CommentForm.model_fields) - of_the_post
+    of_warm_ups = set(WARM_UP_FIELDS.values())
+    assert set(EngageForm.model_fields) == of_comments | of_warm_ups | own
+    assert set(WarmUpForm.model_fields) - of_the_post == set(PhoneForm.model_fields) - of_the_post | set(WARM_UP_FIELDS)
+    assert comment.form.model_dump(include=of_comments) == form.model_dump(include=of_comments)
+    assert warm_up.form.model_dump(include=set(WARM_UP_FIELDS)) == {
+        name: getattr(form, field) for name, field in WARM_UP_FIELDS.items()
+    }
+    changed = {name for name, field in EngageForm.model_fields.items() if getattr(form, name) != field.default}
+    assert changed == set(EngageForm.model_fields) - {"usernames", "comment_on", "phone_pc", "max_lateness_hours"}
+
+
+def test_an_image_goes_with_comments_on_tiktok_only() -> None:
+    form = EngageForm(comments=["nice"], comment_on=["TikTok", "Instagram"], image_path="C:\\a.png", devices=["A1"])
+
+    images = {sample.platform: sample.image_path for sample in sample_forms(form) if isinstance(sample, CommentForm)}
+
+    assert images == {"TikTok": "C:\\a.png", "Instagram": ""}
+
+
+def test_the_parts_are_checked_before_the_video_is_published() -> None:
+    """The task limit, and what a warm-up cannot have, too."""
+    limited = EngageForm(usernames=["all"], comments=["nice"], most_tasks=1)
+    contradicting = EngageForm(usernames=["ada"], warm_up_seconds=60, warm_up_comment_percent=5)
+
+    for form, words in ((limited, "more than the 'Task limit' of 1"), (contradicting, "there are no comment texts")):
+        with pytest.raises(InputError, match=words):
+            for sample in sample_forms(form):
+                make_request(sample, _rails())
+
+
+def test_parameters_of_before_are_taken_with_the_same_meaning() -> None:
+    """Saved with a deployment, or copied from an earlier run: all fields that the form had, folded or not."""
+    before = {
+        "devices": ["A1"], "usernames": [], "comments": ["nice"], "comment_on": ["TikTok"],
+        "comment_order": "sequential", "warm_up_seconds": 60, "warm_up_topics": ["bread"], "phone_pc": "attic",
+        "most_tasks": 7, "watch_minutes": 5,
     }  # fmt: skip
+    folded = {"comment_order", "warm_up_topics", "phone_pc", "most_tasks", "watch_minutes"}
+    as_sent = {name: value for name, value in before.items() if name not in folded} | {
+        "advanced": {name: before[name] for name in folded}
+    }
 
+    form = EngageForm.model_validate(before)
 
-def test_the_task_limit_is_checked_before_the_video_is_published() -> None:
-    (sample,) = sample_comments(EngageForm(usernames=["all"], comments=["nice"], most_tasks=1))
-
-    with pytest.raises(InputError, match="more than the 'Task limit' of 1"):
-        make_request(sample, _rails())
+    assert form.model_dump(include=set(before)) == before
+    assert EngageForm.model_validate(as_sent) == form
+    assert form == EngageForm(**before)
