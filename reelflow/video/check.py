@@ -55,7 +55,9 @@ class VideoReport(BaseModel):
         }
 
 
-def check_video(path: Path, limits: Limits | None = None, *, with_fingerprint: bool = False) -> VideoReport:
+def check_video(
+    path: Path, limits: Limits | None = None, *, with_fingerprint: bool = False, up_to: float | None = None
+) -> VideoReport:
     """Read the file at `path` and say what is wrong with it. Never raises for a bad file.
 
     No more of a file is read than that needs: of one that is too large, its head and index.
@@ -64,13 +66,15 @@ def check_video(path: Path, limits: Limits | None = None, *, with_fingerprint: b
         path: Of the file, which is opened once by us and once by PyAV.
         limits: What may be published; Taisly's documented limits if None.
         with_fingerprint: Read all of a file without errors, for its sha256.
+        up_to: Of a file that is too large and has no index, read so many seconds for its facts.
     """
     limits = limits or Limits()
     try:
         with open_video(path) as file:
             size = os.fstat(file.fileno()).st_size
             too_large = size_problem(size, limits)
-            facts = probe(path, file, index_only=too_large is not None)
+            is_short = too_large is None
+            facts = probe(path, file, index_only=not is_short and up_to is None, up_to=None if is_short else up_to)
             if facts is None:
                 found = filter(None, [ending_problem(path, limits), too_large])
                 return VideoReport(

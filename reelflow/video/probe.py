@@ -51,6 +51,7 @@ class VideoFacts(BaseModel):
     bit_depth: int = Field(description="Bits per colour component.")
     hdr: str | None = Field(description="'PQ' or 'HLG' for high dynamic range, else None.")
     audio_codec: str | None = Field(description="FFmpeg's name of the audio codec, or 'unknown'; None without sound.")
+    audio_channels: int = Field(0, description="Channels of the sound: 1, 2 or more; 0 without sound.")
     faststart: bool | None = Field(description="MP4 and MOV: whether the index stands at the front; else None.")
 
 
@@ -89,13 +90,16 @@ def open_video(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def probe(path: Path, file: BufferedReader, *, index_only: bool = False) -> VideoFacts | None:
+def probe(
+    path: Path, file: BufferedReader, *, index_only: bool = False, up_to: float | None = None
+) -> VideoFacts | None:
     """Read what the file at `path` is, from its index or else from every packet, and decode one frame.
 
     Args:
         path: Where PyAV opens it: through a Python file object it would take several times as long.
         file: The same file, from `open_video`.
         index_only: Do not read every packet. The result is None for a file without an index.
+        up_to: Of a file without an index, read no more than so many seconds; whether all of it is there stays open.
 
     Raises:
         VideoUnreadable: it is not a video, or a damaged one.
@@ -107,7 +111,7 @@ def probe(path: Path, file: BufferedReader, *, index_only: bool = False) -> Vide
     end = size if shape.kind == "mp4" else content_end(file, size)
     try:
         with open_container(path, end if end < size else None) as container:
-            return _facts(container, size, shape, index_only=index_only)
+            return _facts(container, size, shape, index_only=index_only, up_to=up_to)
     except (FFmpegError, ValueError, OverflowError, EOFError, IndexError) as error:  # IndexError: a stream too many
         if shape.kind is not None:
             raise VideoUnreadable(
@@ -124,7 +128,7 @@ def probe(path: Path, file: BufferedReader, *, index_only: bool = False) -> Vide
         ) from None
 
 
-def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> VideoFacts | None:
+def _facts(container: Any, size: int, shape: Outline, *, index_only: bool, up_to: float | None) -> VideoFacts | None:
     pictures = [s for s in container.streams.video if not is_cover(s)]
     known = {"size_bytes": size, "container": container.format.name}
     if not pictures:
@@ -145,10 +149,11 @@ def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> Vi
     read = read_index(container, stream, size)
     if read is None and index_only:
         return None
-    frame, stamps, span, packets = read or read_packets(container, stream)
+    frame, stamps, span, packets = read or read_packets(container, stream, up_to)
+    is_part = read is None and up_to is not None and span is not None and span[1] - span[0] > up_to
     if frame is None:
         raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.", known)
-    if stream.frames and packets < stream.frames * 0.98 - 1:
+    if stream.frames and packets < stream.frames * 0.98 - 1 and not is_part:
         raise VideoUnreadable(
             "corrupt",
             f"{packets} of {stream.frames} frames are present",
@@ -156,7 +161,7 @@ def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> Vi
             known,
         )
 
-    if shape.kind is None and (lost := _lost_seconds(container, span)):
+    if shape.kind is None and not is_part and (lost := _lost_seconds(container, span)):
         raise VideoUnreadable("corrupt", lost, "Copy or export the video again; its end is missing.", known)
 
     context = stream.codec_context
@@ -165,7 +170,7 @@ def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> Vi
     return VideoFacts(
         size_bytes=size,
         container=container.format.name,
-        duration=round(_duration(container, span), 3),
+        duration=round(_duration(container, span, is_part=is_part), 3),
         width=width,
         height=height,
         rotation=rotation,
@@ -176,6 +181,7 @@ def _facts(container: Any, size: int, shape: Outline, *, index_only: bool) -> Vi
         hdr=_HDR_TRANSFERS.get(int(getattr(frame, "color_trc", 0) or 0))
         or _HDR_TRANSFERS.get(int(context.color_trc or 0)),
         audio_codec=(audio[0].codec_context.name if audio[0].codec_context else UNKNOWN) if audio else None,
+        audio_channels=audio[0].codec_context.channels if audio and audio[0].codec_context else 0,
         faststart=shape.index_first,
     )
 
@@ -185,11 +191,13 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _duration(container: Any, span: tuple[float, float] | None) -> float:
+def _duration(container: Any, span: tuple[float, float] | None, *, is_part: bool) -> float:
     stated = container.duration / av.time_base if container.duration else None
     if span is None:
         return stated or 0.0
     measured = span[1] - span[0]
+    if is_part:
+        return max(stated or 0.0, measured)
     if stated is None or abs(stated - measured) > max(_DURATION_TRUST, 0.02 * measured):
         return measured
     return float(stated)

@@ -21,9 +21,13 @@ Read = tuple[Any, list[float], tuple[float, float] | None, int]
 
 def open_container(path: Path, end: int | None = None) -> Any:
     """The file at `path` as PyAV reads it, as far as byte `end`. Titles in any charset are accepted, and not read."""
+    return av.open(source_name(path, end), metadata_errors="ignore", timeout=PATIENCE)
+
+
+def source_name(path: Path, end: int | None = None) -> str:
+    """How FFmpeg is told to read the file at `path`, whatever its name looks like, as far as byte `end`."""
     whole = f"file:{path.absolute()}"
-    source = whole if end is None else f"subfile,,start,0,end,{end},,:{whole}"
-    return av.open(source, metadata_errors="ignore", timeout=PATIENCE)
+    return whole if end is None else f"subfile,,start,0,end,{end},,:{whole}"
 
 
 def read_index(container: Any, stream: Any, size: int) -> Read | None:
@@ -52,14 +56,15 @@ def read_index(container: Any, stream: Any, size: int) -> Read | None:
     return frame, stamps, (start, max(ends)), len(stream.index_entries)
 
 
-def read_packets(container: Any, stream: Any) -> Read:
-    """What one pass over all packets of the picture and the sound says."""
+def read_packets(container: Any, stream: Any, up_to: float | None = None) -> Read:
+    """What one pass over the packets of the picture and the sound says; over those of `up_to` seconds, or all."""
     frame, packets, give_up = None, 0, time.monotonic() + PATIENCE
     stamps: list[int] = []
     # Per stream in ticks of its own: exact fractions for each packet would cost more than reading it.
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     watched = [stream, *container.streams.audio]
+    most = None if up_to is None else up_to / float(stream.time_base)
     for packet in container.demux(watched):
         if packet.size == 0:
             continue
@@ -77,6 +82,8 @@ def read_packets(container: Any, stream: Any) -> Read:
             first[index] = at
         if upto > last.get(index, upto - 1):
             last[index] = upto
+        if most is not None and index == stream.index and at - first[index] > most:
+            break
     ticks = {s.index: float(s.time_base) for s in watched}
     stamps.sort()
     if container.format.name == "avi" and stamps:  # its head counts slots, and a slot may be empty

@@ -21,12 +21,18 @@ class Limits(BaseModel):
         0.05, description="Seconds of grace on both ends: an encoder's last audio packet is up to 0.03 s long."
     )
     max_bytes: int = Field(500_000_000, description="Bytes; '500 MB' is read in the stricter sense.")
+    advised_bytes: int = Field(300_000_000, description="Bytes; Instagram may refuse more. A warning.")
     aspect: float = Field(9 / 16, description="Width divided by height, as displayed.")
     aspect_tolerance: float = Field(0.01, description="Share by which the aspect ratio may be off.")
     endings: tuple[str, ...] = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv", ".mpeg", ".mpg")
     min_width: int = Field(540, description="Pixels; below it platforms look poor. A warning.")
     min_height: int = Field(960, description="Pixels; below it platforms look poor. A warning.")
     max_fps: float = Field(60.0, description="Frames per second; above it platforms re-encode. A warning.")
+
+    @property
+    def advised_megabytes(self) -> float:
+        """`advised_bytes` as people say it."""
+        return self.advised_bytes / 1e6
 
 
 CONTAINERS: dict[str, tuple[str, ...]] = {
@@ -38,6 +44,9 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "mpegvideo": (".mpeg", ".mpg"),
 }
 """The containers that Taisly accepts, by FFmpeg's names, with the file endings of each."""
+
+OTHER_CONTAINERS = {"mpegts", "asf", "ogg", "mxf", "dv"}
+"""Those that Taisly does not accept, and that hold videos all the same: a fit can write them as MP4."""
 
 
 class Problem(BaseModel):
@@ -138,7 +147,9 @@ _ADVICE = {
     "variable_frame_rate": ("constant", "Sound may drift; export with a constant frame rate."),
     "frame_rate": ("at most {limits.max_fps:g}", "Export with 30 or 60 frames per second."),
     "audio_codec": ("AAC", _RE_ENCODED),
+    "audio_channels": ("stereo", "Platforms mix it to stereo in their own way. Export with stereo sound."),
     "audio": ("a sound track", "Platforms show silent videos less. Add music or speech."),
+    "large": ("at most {limits.advised_megabytes:.0f} MB", "Instagram may refuse it; export with a lower bit rate."),
     "resolution": ("at least {limits.min_width}x{limits.min_height}", "Export in 1080x1920."),
     "faststart": (
         "index at the front",
@@ -173,8 +184,12 @@ def _worth_a_warning(path: Path, facts: VideoFacts, limits: Limits) -> dict[str,
         found["frame_rate"] = f"{facts.fps:.2f} frames per second"
     if facts.audio_codec == UNKNOWN:
         found["audio_codec"] = "sound with an unknown codec"
+    if facts.audio_channels > 2:
+        found["audio_channels"] = f"{facts.audio_channels} channels of sound"
     if facts.audio_codec is None:
         found["audio"] = "no sound"
+    if limits.advised_bytes < facts.size_bytes <= limits.max_bytes:
+        found["large"] = f"{facts.size_bytes / 1e6:.1f} MB"
     if min(facts.width, facts.height) < limits.min_width or max(facts.width, facts.height) < limits.min_height:
         found["resolution"] = f"{facts.width}x{facts.height}"
     if facts.faststart is False:

@@ -159,11 +159,32 @@ def _hole(size: int) -> Callable:
     return make
 
 
-def _hdr(path: Path) -> None:
-    ffmpeg(*picture("540x960"), *tone(), "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le",
-           "-x265-params", "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc",
-           "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc", "-tag:v", "hvc1",
-           *AAC, "-movflags", "+faststart", str(path))  # fmt: skip
+def _hdr(curve: str = "smpte2084", size: str = "540x960") -> Callable:
+    def make(path: Path) -> None:
+        told = f"setparams=color_primaries=bt2020:color_trc={curve}:colorspace=bt2020nc"
+        ffmpeg(*picture(size), *tone(), "-vf", told, "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt",
+               "yuv420p10le", "-x265-params",
+               f"log-level=error:colorprim=bt2020:transfer={curve}:colormatrix=bt2020nc", "-color_primaries", "bt2020",
+               "-color_trc", curve, "-colorspace", "bt2020nc", "-tag:v", "hvc1", *AAC, "-movflags", "+faststart",
+               str(path))  # fmt: skip
+
+    return make
+
+
+def _surround(path: Path) -> None:
+    """Six channels, of which the two in front have a tone each, and the others none."""
+    front = "aevalsrc=0.3*sin(880*PI*t)|0.3*sin(660*PI*t)|0|0|0|0:c=5.1:d=4"
+    ffmpeg(*picture("540x960"), "-f", "lavfi", "-i", front, *H264, "-c:a", "aac", "-b:a", "192k",
+           "-movflags", "+faststart", str(path))  # fmt: skip
+
+
+def _late_sound(path: Path) -> None:
+    """Sound that begins half a second after the picture: an edit list says so."""
+    ffmpeg(*picture("960x540"), "-itsoffset", "0.5", *tone(3.5), *H264, *AAC, "-movflags", "+faststart", str(path))
+
+
+def _three_hours(path: Path) -> None:
+    ffmpeg(*picture("64x36", "1", 10800), *H264, "-movflags", "+faststart", str(path))
 
 
 def _trimmed(path: Path) -> None:
@@ -258,7 +279,18 @@ RECIPES = [
         "index-last.mp4", lambda p: ffmpeg(*picture("540x960"), *tone(), *H264, *AAC, str(p)), warnings={"faststart"}
     ),
     Recipe("fragmented.mp4", _plain(size="540x960", extra=("-movflags", "frag_keyframe+empty_moov")), duration=4),
-    Recipe("hevc-hdr.mp4", _hdr, warnings={"codec", "bit_depth", "hdr"}),
+    Recipe("hevc-hdr.mp4", _hdr(), warnings={"codec", "bit_depth", "hdr"}),
+    Recipe("hlg.mp4", _hdr("arib-std-b67", "960x540"), {"aspect"}, {"codec", "bit_depth", "hdr"}),
+    Recipe("surround.mp4", _surround, warnings={"audio_channels"}, displayed=(540, 960), duration=4),
+    Recipe("late-sound.mp4", _late_sound, {"aspect"}, displayed=(960, 540), duration=4),
+    Recipe("four-k.mp4", _plain(size="3840x2160", rate="10", seconds=3), {"aspect"}, duration=3),
+    Recipe(
+        "interlaced.mp4",
+        _plain(size="720x576", rate="25", extra=("-flags", "+ildct+ilme", "-x264opts", "tff=1", "-vf", "setsar=64/45")),
+        {"aspect"},
+        displayed=(1024, 576),
+    ),
+    Recipe("three-hours.mp4", _three_hours, {"duration", "aspect"}, {"resolution", "audio"}, duration=10800),
     Recipe(
         "ten-bit.mp4",
         _codec("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-movflags", "+faststart", *AAC),
@@ -306,10 +338,13 @@ RECIPES = [
         warnings={"audio_codec"},
         displayed=(540, 960),
     ),
-    Recipe("grown.mkv", _grown(_codec(*H264, *AAC), 450_000_000), displayed=(540, 960), duration=4),
-    Recipe("grown-live.mkv", _grown(_no_duration, 450_000_000), displayed=(540, 960), duration=4),
+    Recipe("grown.mkv", _grown(_codec(*H264, *AAC), 450_000_000), set(), {"large"}, displayed=(540, 960), duration=4),
+    Recipe("grown-live.mkv", _grown(_no_duration, 450_000_000), set(), {"large"}, displayed=(540, 960), duration=4),
     Recipe(
-        "grown.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 450_000_000), warnings={"codec"}, duration=4
+        "grown.avi",
+        _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 450_000_000),
+        warnings={"codec", "large"},
+        duration=4,
     ),
     Recipe("huge.mkv", _grown(_codec(*H264, *AAC), 5_000_000_000), {"size"}),
     Recipe("huge.avi", _grown(_codec("-c:v", "mpeg4", "-c:a", "libmp3lame"), 501_000_000), {"size"}),

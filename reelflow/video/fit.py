@@ -1,0 +1,139 @@
+"""Make a video that is not right for publishing right: a copy, in one run of ffmpeg; the original stays as it is.
+
+check ── what is wrong ── can a fit mend it? ── kept already? ── a turn ── encode ── check again ── keep
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from reelflow.errors import InputError
+from reelflow.video.check import VideoReport, check_video
+from reelflow.video.fingerprint import Fingerprint, fingerprint
+from reelflow.video.fit_command import RECIPE
+from reelflow.video.fit_settings import FitSettings
+from reelflow.video.fit_work import MENDED, FitWork, Progress
+from reelflow.video.kept_fit import default_folder, find_kept, forget_old_fits, turn
+from reelflow.video.probe import VideoFacts, open_video
+from reelflow.video.rules import CONTAINERS, OTHER_CONTAINERS, Limits
+
+
+class Fitted(BaseModel):
+    """A video that was made right, or was right.
+
+    Attributes:
+        path: The file to publish: the fit; or the original, if nothing had to be changed.
+        original: The file that was fitted, at the moment at which it was read.
+        facts: What that is.
+        report: The check of the file to publish.
+        changes: What was changed, as short phrases.
+        warnings: What may be unwanted about that.
+    """
+
+    path: Path
+    original: Fingerprint
+    facts: VideoFacts
+    report: VideoReport
+    changes: list[str] = []
+    warnings: list[str] = []
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is a fit beside the original."""
+        return bool(self.changes)
+
+
+def fit_video(
+    path: Path,
+    settings: FitSettings,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    waiting: Callable[[], None] | None = None,
+) -> Fitted:
+    """Make the video at `path` right for publishing, or find that it is.
+
+    Whether it can be made right is decided before anything is decoded. A fit that was made before is used again, and
+    checked again.
+
+    Args:
+        path: Of the original, which is only read.
+        settings: How.
+        folder: Where fits are kept; None for the user's cache folder.
+        progress: Of the encoding.
+        waiting: Called once if another fit is being made on this machine, which is waited for.
+
+    Raises:
+        InputError: it cannot be made right, or not here and now; one sentence says why.
+    """
+    limits = Limits()
+    report = check_video(path, limits, up_to=limits.max_duration + 5)
+    facts = _mendable(report, settings, limits)
+    with open_video(path) as file:
+        original = fingerprint(file)
+    wrong = {p.code for p in report.problems if p.code in MENDED}
+    if not wrong and not (settings.loudness and facts.audio_codec):
+        return Fitted(path=path, original=original, facts=facts, report=report)
+    key = _key(original.sha256, settings)
+    folder = folder or default_folder()
+    work = FitWork(path, facts, settings, limits, wrong, progress)
+    if (kept := _kept(folder, key, work, original)) is not None:
+        return kept
+    with turn(folder, waiting):
+        if (kept := _kept(folder, key, work, original)) is not None:  # made while this one waited
+            return kept
+        forget_old_fits(folder)
+        made = work.make(folder, key)
+    if made is None:
+        return Fitted(path=path, original=original, facts=facts, report=report)
+    kept = _kept(folder, key, work, original)
+    if kept is None:
+        raise InputError(f"{report.file}: its fit has gone from {folder}. Start again.")
+    return kept
+
+
+def _mendable(report: VideoReport, settings: FitSettings, limits: Limits) -> VideoFacts:
+    """What a file is that a fit can make right.
+
+    Raises:
+        InputError: none can.
+    """
+    facts, errors = report.facts, list(report.errors)
+    if facts is not None:
+        is_short = facts.duration < limits.min_duration - limits.duration_slack
+        is_film = facts.container in CONTAINERS or facts.container in OTHER_CONTAINERS
+        lasting = {"duration"} if is_short else set() if is_film else {"format"}
+        errors = [p for p in errors if p.code in lasting or p.code not in MENDED]
+    if facts is None or errors:
+        raise InputError(
+            f"{report.file} cannot be published, and a fit cannot make it right: " + " ".join(map(str, errors))
+        )
+    if facts.duration > limits.max_duration + limits.duration_slack and settings.too_long == "refuse":
+        raise InputError(
+            f"{report.file} is {facts.duration:.1f} s long, and at most {limits.max_duration:g} s can be "
+            f"published. Trim it; or choose to have it trimmed to its first {limits.max_duration:g} s."
+        )
+    return facts
+
+
+def _key(sha256: str, settings: FitSettings) -> str:
+    told = json.dumps([RECIPE, sha256, settings.model_dump()], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _kept(folder: Path, key: str, work: FitWork, original: Fingerprint) -> Fitted | None:
+    """The fit that is kept, if it passes the check."""
+    found = find_kept(folder, key, work.path.stem)
+    if found is None:
+        return None
+    path, note = found
+    if work.faults(report := check_video(path)):
+        return None
+    return Fitted(
+        path=path, original=original, facts=work.facts, report=report, changes=note.changes, warnings=note.warnings
+    )

@@ -1,0 +1,201 @@
+"""Fitted videos, kept on disk by content and settings; and whose turn it is to make one.
+
+    folder/.turn                 locked by the one process of this machine that encodes
+    folder/<key>/<name>.mp4      a fit, whole: its folder gets its name when all of it is written
+    folder/<key>/fit.json        what was changed
+    folder/<key>.part/           being written; of a process that was killed if nobody has the turn
+
+Encoding takes every core, so two fits at once would both take twice as long, and twice the memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ValidationError
+
+from reelflow.errors import InputError
+from reelflow.wording import one_line
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+KEPT_SECONDS = 7 * 86400.0
+"""A fit that was not used for so long is deleted."""
+KEPT_BYTES = 5_000_000_000
+"""If there are more, those that were not used for longest are deleted, but none that was used in the last day."""
+_IN_USE_SECONDS = 86400.0
+SPARE_BYTES = 50_000_000
+"""That stay free on the disk beside a fit."""
+_TURN_PAUSE = 0.2
+_NOTE = "fit.json"
+_PART = ".part"
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255."""
+
+
+class FitNote(BaseModel):
+    """What is kept beside a fit.
+
+    Attributes:
+        size_bytes: Of the file; another size means that it was not written to its end.
+        changes: What was changed, as short phrases.
+        warnings: What may be unwanted about that.
+    """
+
+    size_bytes: int
+    changes: list[str]
+    warnings: list[str]
+
+
+def default_folder() -> Path:
+    """In the user's cache folder: it may be deleted at any time."""
+    return user_cache_path("reelflow", appauthor=False) / "fitted"
+
+
+def find_kept(folder: Path, key: str, stem: str) -> tuple[Path, FitNote] | None:
+    """The fit that is kept under `key`, named as the original is by now; None if there is none."""
+    place = folder / key
+    try:
+        note = FitNote.model_validate_json((place / _NOTE).read_bytes())
+        kept = next(path for path in place.iterdir() if path.suffix == ".mp4")
+        if kept.stat().st_size != note.size_bytes:
+            return None
+        named = place / file_name(stem)
+        if not named.exists():
+            _same_file(kept, named)
+        os.utime(place)
+    except (OSError, StopIteration, ValidationError):
+        return None
+    return named, note
+
+
+def _same_file(kept: Path, named: Path) -> None:
+    try:
+        named.hardlink_to(kept)
+    except OSError:  # no links on this file system
+        part = named.with_suffix(f".{os.getpid()}{_PART}")
+        shutil.copy2(kept, part)
+        part.replace(named)
+
+
+def file_name(stem: str) -> str:
+    """The name of a fit: that of its original."""
+    return f"{stem.encode()[:_LONGEST_NAME].decode(errors='ignore')}.mp4"
+
+
+@contextlib.contextmanager
+def turn(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Be the only one on this machine that encodes; what killed processes left behind is deleted.
+
+    Waits for as long as another process has the turn: that ends with its work, or with itself.
+
+    Args:
+        folder: Where fits are kept.
+        waiting: Called once if somebody else has the turn.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".turn").open("ab")
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    with file:
+        while not _lock(file.fileno()):
+            if waiting is not None:
+                waiting()
+                waiting = None
+            time.sleep(_TURN_PAUSE)
+        for left in folder.glob(f"*{_PART}"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield  # closing the file unlocks it, and so does the end of the process
+
+
+def _lock(number: int) -> bool:
+    """Lock an open file for this process, if nobody else has."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def part_folder(folder: Path, key: str, needed_bytes: int) -> Iterator[Path]:
+    """A folder for a fit that is being made, gone afterwards unless `keep` took it; only in one's turn.
+
+    Raises:
+        InputError: the disk has no room for so many bytes, or cannot be written to.
+    """
+    part = folder / f"{key}{_PART}"
+    try:
+        free = shutil.disk_usage(folder).free
+        if free < needed_bytes + SPARE_BYTES:
+            raise InputError(
+                f"A fit of this video may take {needed_bytes / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free at "
+                f"{one_line(str(folder))}. Free up room there, then start again."
+            )
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def keep(part: Path, made: Path, note: FitNote) -> None:
+    """Make a part the fit that is kept, in one move.
+
+    Raises:
+        InputError: that cannot be written.
+    """
+    place = part.with_name(part.name.removesuffix(_PART))
+    try:
+        (part / _NOTE).write_text(note.model_dump_json(), "utf-8")
+        if made.stat().st_size != note.size_bytes:
+            raise OSError("its file is incomplete")  # noqa: TRY301 - one sentence for all of it
+        shutil.rmtree(place, ignore_errors=True)  # one that was damaged
+        part.replace(place)
+    except OSError as error:
+        raise _unwritable(part.parent, error) from None
+
+
+def forget_old_fits(folder: Path) -> None:
+    """Delete fits that were not used for a long time, and the oldest of too many. Never raises."""
+    now, kept = time.time(), list[tuple[float, int, Path]]()
+    with contextlib.suppress(OSError):
+        for place in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if place.is_dir() and place.suffix != _PART:
+                    sizes = {(s := path.stat()).st_ino or path.name: s.st_size for path in place.iterdir()}
+                    kept.append((place.stat().st_mtime, sum(sizes.values()), place))
+    room = KEPT_BYTES
+    for used_at, size, place in sorted(kept, reverse=True):
+        room -= size
+        age = now - used_at
+        if age > KEPT_SECONDS or (room < 0 and age > _IN_USE_SECONDS):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    reason = one_line(error.strerror or str(error))
+    return InputError(
+        f"A fitted video cannot be kept at {one_line(str(folder))} ({reason}). Free up room there, or make the folder "
+        "writable, then start again."
+    )
