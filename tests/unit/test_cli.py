@@ -14,8 +14,8 @@ from support.commands import reelflow
 
 from deployments.cli import app
 
-COMMANDS = ["check", "sandbox", "publish", "publish-and-engage", "campaign", "plan", "inbox", "posts", "week",
-            "resolve", "cancel", "rotate-api-key", "accounts", "release", "phones", "reposts", "setup", "teardown",
+COMMANDS = ["check", "sandbox", "fit", "publish", "publish-and-engage", "campaign", "plan", "inbox", "posts",
+            "week", "resolve", "cancel", "rotate-api-key", "accounts", "release", "phones", "reposts", "setup", "teardown",
             "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
 ONLY_GROUPS = ("ledger", "plan")
 """What does nothing without one of its commands."""
@@ -28,7 +28,7 @@ GROUPS = {
 PARTS = [(group, name) for group, names in GROUPS.items() for name in names]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "none.mp4"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "none.mp4"], ["fit", "--help"]])
 def test_what_needs_no_prefect_does_not_wait_for_it(arguments: list[str]) -> None:
     """Its import takes two seconds, and longer on a slow machine."""
     code = (

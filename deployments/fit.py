@@ -1,0 +1,105 @@
+"""``reelflow fit``: make a video right for publishing, without a server."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from deployments.in_terminal import print_json
+from deployments.options import AsJson
+from deployments.progress import progress
+from reelflow.errors import InputError
+from reelflow.video.fit import Fitted, fit_video
+from reelflow.video.fit_settings import FitSettings, How, TooLong
+from reelflow.wording import one_line
+
+Loudness = Annotated[bool, Parameter(negative="", help="Bring the sound to -14 LUFS.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace the file at --output.")]
+
+
+def fit(
+    file: Annotated[Path, Parameter(help="The video file. It is only read.")],
+    /,
+    *,
+    how: Annotated[
+        How,
+        Parameter(help="What becomes of a picture that is not 9:16: black bars, a blurred background, or its middle."),
+    ] = "pad",
+    too_long: Annotated[TooLong, Parameter(help="What becomes of a video of more than 90 seconds.")] = "refuse",
+    loudness: Loudness = False,
+    output: Annotated[
+        Path | None, Parameter(help="The file to write. By default, beside FILE with '-fit' in its name.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make a video right for publishing: 9:16, at most 90 s and 1080x1920, H.264 in standard range, below 500 MB."""
+    to = output or file.with_name(f"{file.stem}-fit.mp4")
+    _check_output(to, file, overwrite=overwrite)
+    settings = FitSettings(how=how, too_long=too_long, loudness=loudness)
+    if as_json:
+        fitted = fit_video(file, settings)
+    else:
+        with progress() as show:
+            fitted = fit_video(
+                file,
+                settings,
+                progress=lambda done, total: show(f"Fitting {one_line(file.name)}", done, total),
+                waiting=lambda: print("Another fit is being made on this machine; waiting for it.", file=sys.stderr),
+            )
+    if fitted.is_changed:
+        _write(fitted.path, to)
+    _tell(fitted, file, to, as_json=as_json)
+    return 0
+
+
+def _check_output(to: Path, file: Path, *, overwrite: bool) -> None:
+    if to.exists() and file.exists() and to.samefile(file):
+        raise InputError(f"{one_line(str(to))} is the original, which is never changed. Name another --output.")
+    if to.is_dir():
+        raise InputError(f"{one_line(str(to))} is a folder. Give --output the name of a file.")
+    if to.exists() and not overwrite:
+        raise InputError(f"{one_line(str(to))} exists. Name another file with --output, or add --overwrite.")
+
+
+def _write(kept: Path, to: Path) -> None:
+    """A copy of what is kept, which may be deleted there at any time; whole or not at all."""
+    part = to.with_name(f".{to.name}.part")
+    try:
+        try:
+            shutil.copyfile(kept, part)
+            part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{one_line(str(to))} cannot be written ({one_line(error.strerror or str(error))}). Its folder must exist "
+            "and have room; or name another file with --output."
+        ) from None
+
+
+def _tell(fitted: Fitted, file: Path, to: Path, *, as_json: bool) -> None:
+    warnings = [*fitted.warnings, *map(str, fitted.report.warnings)]
+    if as_json:
+        print_json(
+            {
+                "file": str(file),
+                "output": str(to) if fitted.is_changed else None,
+                "changes": fitted.changes,
+                "warnings": warnings,
+                "facts": fitted.report.facts.model_dump() if fitted.report.facts else None,
+            }
+        )
+        return
+    if not fitted.is_changed:
+        print(f"{one_line(str(file))} is right as it is. Nothing was written.")
+    else:
+        print(f"{one_line(str(to))}")
+        for change in fitted.changes:
+            print(f"      {change}")
+    for warning in warnings:
+        print(f"      warning: {warning}")

@@ -1,0 +1,100 @@
+"""The command `reelflow fit`, as people and scripts use it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clips import AAC, H264, ffmpeg, picture, tone
+
+from reelflow.video import check_video
+
+Fit = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """A small lying video."""
+    path = tmp_path / "my clip.mov"
+    ffmpeg(*picture("480x270", seconds=3), *tone(3), *H264, *AAC, str(path))
+    return path
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Fit:
+    """Runs the command, with a cache of its own."""
+
+    def run(*words: Any) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "deployments", "fit", *map(str, words)],
+            capture_output=True, text=True, check=False, timeout=120, encoding="utf-8",
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONIOENCODING": "utf-8"},
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_video_is_made_right_beside_its_original(fit: Fit, wide: Path) -> None:
+    """It says what was changed, and where the result is."""
+    done = fit(wide)
+
+    result = wide.with_name("my clip-fit.mp4")
+    assert (done.returncode, check_video(result).errors) == (0, [])
+    assert done.stdout.splitlines()[:2] == [str(result), "      black bars added, from 480x270 to 540x960"]
+    assert "warning: enlarged" in done.stdout
+    assert sorted(path.name for path in wide.parent.glob("*.m*")) == ["my clip-fit.mp4", "my clip.mov"]
+
+
+def test_a_file_that_exists_is_replaced_only_if_told_to(fit: Fit, wide: Path) -> None:
+    """And the original never."""
+    other = wide.with_name("other.mp4")
+    other.write_text("mine")
+
+    refused, original = fit(wide, "--output", other), fit(wide, "--output", wide, "--overwrite")
+    kept = other.read_text()
+    replaced = fit(wide, "--output", other, "--overwrite", "--how", "crop")
+
+    assert (refused.returncode, kept) == (1, "mine")
+    assert refused.stderr == f"reelflow: {other} exists. Name another file with --output, or add --overwrite.\n"
+    assert "is the original, which is never changed" in original.stderr
+    assert replaced.returncode == 0
+    assert check_video(other).ok
+
+
+def test_programs_read_json(fit: Fit, wide: Path) -> None:
+    """One object, and nothing else."""
+    done = fit(wide, "--json", "--how", "blur")
+
+    told = json.loads(done.stdout)
+    assert told["output"] == str(wide.with_name("my clip-fit.mp4"))
+    assert told["changes"][0] == "a blurred background added, from 480x270 to 540x960"
+    assert (told["facts"]["width"], told["facts"]["height"]) == (540, 960)
+    assert done.stderr == ""
+
+
+def test_what_is_right_stays_alone(fit: Fit, clip: Callable[[str], Path]) -> None:
+    """No second file is made."""
+    done = fit(clip("good.mp4"))
+
+    assert (done.returncode, done.stdout) == (0, f"{clip('good.mp4')} is right as it is. Nothing was written.\n")
+    assert not clip("good.mp4").with_name("good-fit.mp4").exists()
+
+
+def test_what_cannot_be_made_right_is_one_line(fit: Fit, clip: Callable[[str], Path], wide: Path) -> None:
+    """On standard error, with the exit code 1."""
+    for words, expected in [
+        ((clip("sound.mp4"),), "no moving picture"),
+        ((clip("three-hours.mp4"),), "at most 90 s can be published"),
+        ((wide, "--output", wide.parent / "none" / "x.mp4"), "cannot be written"),
+        ((wide, "--output", wide.parent), "is a folder"),
+    ]:
+        done = fit(*words)
+
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert len([line for line in done.stderr.splitlines() if line.startswith("reelflow:")]) == 1
+        assert "Traceback" not in done.stderr
