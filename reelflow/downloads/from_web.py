@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -115,9 +115,13 @@ class WebVideos:
             headers |= {key: mark for key, mark in marks.items() if mark}
         with contextlib.ExitStack() as opened, Deadline(self.seconds) as deadline:
 
+            def trace(event: str, info: dict[str, Any]) -> None:
+                if "request_body" not in event:  # there is none, and the time is for all the redirects together
+                    deadline.trace(event, info)
+
             def get(url: httpx.URL) -> httpx.Response:
                 client = opened.enter_context(self.reach.client(url, name, REQUEST_TIMEOUT))
-                request = client.build_request("GET", url, headers=headers, extensions={"trace": deadline.trace})
+                request = client.build_request("GET", url, headers=headers, extensions={"trace": trace})
                 answer = client.send(request, stream=True)
                 opened.callback(answer.close)
                 return answer

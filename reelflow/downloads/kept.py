@@ -20,13 +20,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from io import BufferedRandom
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
+from reelflow.downloads.in_use import names_in_use, use
 from reelflow.downloads.locks import lock
 from reelflow.errors import InputError, NothingSent, OutcomeUnknown
 from reelflow.wording import duration, one_line
@@ -43,8 +43,6 @@ SPARE_BYTES = 200_000_000
 """What a download leaves free on the disk: the ledger may be on the same one."""
 AWAY_SECONDS = 86400.0
 """For so long after its server or storage was last asked, a copy is used although that is away."""
-YOUNG_SECONDS = 3600.0
-"""A process's own file that is younger may not be locked yet."""
 
 
 class Kept(BaseModel):
@@ -134,7 +132,7 @@ class Downloads:
             if (held := lock(self._lock_of(copy.parent.name))) is None:
                 return False
             with held:  # whoever takes a copy says so before its lock is released
-                if copy.name in self._names_in_use():
+                if copy.name in names_in_use(self.users):
                     return False
                 if _is_newest(copy):
                     (copy.parent / "kept.json").unlink(missing_ok=True)
@@ -147,18 +145,10 @@ class Downloads:
     def _lock_of(self, key: str) -> Path:
         return self.folder / "locks" / key[:3]
 
-    def _names_in_use(self) -> set[str]:
-        """The copies that running processes use, this one among them; forgets processes that have ended."""
-        names = set[str]()
-        for path in (self.folder / "users").glob("*"):
-            with contextlib.suppress(OSError):
-                held = None if path.name == _this_process(self.folder).name else lock(path)
-                names |= set(path.read_text("ascii").split()) if held is None else set()
-                if held is not None:
-                    held.close()
-                    if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
-                        path.unlink()
-        return names
+    @property
+    def users(self) -> Path:
+        """The files of the processes that use copies."""
+        return self.folder / "users"
 
     @contextlib.contextmanager
     def saving(self, name: str) -> Iterator[None]:
@@ -212,7 +202,7 @@ class Place:
                     f"{FOLDER_VARIABLE} to another folder."
                 )
             copy.mkdir()
-            _use(self.downloads.folder, copy.name)
+            use(self.downloads.users, copy.name)
             file = (copy / ".part").open("w+b")
         try:
             yield Part(self, copy, file, most_bytes)
@@ -226,7 +216,7 @@ class Place:
         """The path of a copy, which is not forgotten while this process lives."""
         path = self.folder / kept.file
         with self.downloads.saving(self.name):
-            _use(self.downloads.folder, path.parent.name)
+            use(self.downloads.users, path.parent.name)
             os.utime(path.parent)
         return path
 
@@ -310,32 +300,3 @@ def _is_newest(copy: Path) -> bool:
         kept = Kept.model_validate_json((copy.parent / "kept.json").read_bytes())
         return kept.file.partition("/")[0] == copy.name
     return False
-
-
-class _Process:
-    """This process's own file: locked until it ends, with the names of the copies that it uses."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "users").mkdir(parents=True, exist_ok=True)
-        self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
-        held = lock(folder / "users" / self.name)
-        assert held is not None  # noqa: S101 - nobody else knows its name
-        self._file = held
-        self._names = set[str]()
-
-    def use(self, name: str) -> None:
-        """Say that this process uses a copy."""
-        if name not in self._names:
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(f"{name}\n".encode("ascii"))
-            self._file.flush()
-            self._names.add(name)
-
-
-@cache
-def _this_process(folder: Path) -> _Process:
-    return _Process(folder)
-
-
-def _use(folder: Path, name: str) -> None:
-    _this_process(folder).use(name)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from support.file_server import File, FileServer
 from support.raw_server import raw_server
 from support.waiting import until
 
+from reelflow.campaigns.check import PAUSES, check_alone, read_videos
+from reelflow.campaigns.reading import ReadingOptions, read_plan
+from reelflow.campaigns.rows import Plan, RowProblem
+from reelflow.campaigns.writing import write_problems
 from reelflow.downloads.from_web import WebVideos
 from reelflow.downloads.kept import Downloads, Kept
 from reelflow.downloads.names import file_name_for, name_on_web
@@ -27,6 +32,7 @@ from reelflow.downloads.source import is_elsewhere, shown_name
 from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown, ReelflowError
 from reelflow.posts.form import PostForm
 from reelflow.posts.requests import read_video
+from reelflow.records.posts import Video
 
 Get = Callable[..., Any]
 HERE = (ip_network("127.0.0.1"),)
@@ -230,6 +236,19 @@ def test_a_body_that_drips_is_cut_when_its_time_is_over(get: Get, downloads: Pat
     ):
         get(f"{address}/a.mp4", seconds=0.4)
     assert list(downloads.glob("*/*/*")) == []
+
+
+def test_redirects_share_the_time_of_one_download(get: Get) -> None:
+    """Each of them is in time."""
+
+    def answer(connection: socket.socket) -> None:
+        threading.Event().wait(0.3)
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /a.mp4\r\nContent-Length: 0\r\n\r\n")
+
+    begun = time.monotonic()
+    with raw_server(answer) as address, pytest.raises(InputError, match="took longer than"):
+        get(f"{address}/a.mp4", seconds=0.8)
+    assert time.monotonic() - begun < 1.7
 
 
 @pytest.mark.parametrize(
@@ -573,3 +592,67 @@ def test_what_people_write_is_told_apart() -> None:
     assert shown_name(f"https://a.example/b.mp4?{SECRET}") == "a.example/…/b.mp4"
     assert shown_name("block://smb/nas/in/b.mp4") == "b.mp4"
     assert PostForm(video=f" 'https://a.example/b.mp4?{SECRET}' ", accounts=["X"]).file_name == "a.example/…/b.mp4"
+
+
+# In a plan
+
+
+def _plan(folder: Path, *sources: str) -> Plan:
+    path = folder / "plan.csv"
+    path.write_text("\n".join(["video,when", *(f'"{source}",now' for source in sources)]), "utf-8")
+    return read_plan(str(path), folder=None, options=ReadingOptions(), now=datetime.now(UTC))
+
+
+def test_an_address_in_a_plan_is_not_looked_up_beside_it(tmp_path: Path) -> None:
+    """Nor in the file with the wrong rows."""
+    sources = ("https://a.example/b.mp4", "block://smb/nas/in/b.mp4", "b.mp4")
+
+    plan = _plan(tmp_path, *sources)
+
+    assert [row.video for row in plan.rows] == [*sources[:2], str(tmp_path / "b.mp4")]
+    wrong = [RowProblem(number, "video", "video", "wrong") for number in (1, 2, 3)]
+    (tmp_path / "else").mkdir()
+    written = write_problems(plan, wrong, tmp_path / "else" / "plan.problems.csv").read_text("utf-8-sig")
+    assert [line.partition(",")[0] for line in written.splitlines()[1:]] == [*sources[:2], str(tmp_path / "b.mp4")]
+
+
+def test_a_plan_is_checked_with_the_videos_of_its_addresses(
+    web: FileServer, tmp_path: Path, clip: Any, on_loopback: None
+) -> None:
+    """Without a server; what is in a storage needs one."""
+    web.files["/good.mp4"] = File(clip("good.mp4").read_bytes())
+    web.files["/page.mp4"] = File(b"<html>")
+    plan = _plan(tmp_path, f"{web.address}/good.mp4", f"{web.address}/page.mp4", "block://smb/nas/b.mp4")
+
+    found = check_alone(plan, datetime.now(UTC))
+
+    assert [(problem.number, problem.column) for problem in found.problems] == [(2, "video"), (3, "video")]
+    assert "is a web page, not a video" in found.problems[0].sentence
+    assert "b.mp4 is in a storage, of which only the Prefect server knows the address" in found.problems[1].sentence
+
+
+def test_a_server_that_is_away_is_asked_again_and_then_its_row_is_wrong(
+    web: FileServer, clip: Any, on_loopback: None
+) -> None:
+    web.files["/away.mp4"] = File(status=503)
+    web.files["/back.mp4"] = File(status=503)
+    slept = list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        web.files["/back.mp4"] = File(clip("small.mp4").read_bytes())
+
+    names = [f"{web.address}/{name}.mp4" for name in ("away", "back")]
+    found = read_videos(names, None, sleep=sleep)
+
+    assert isinstance(found[names[0]], InputError)
+    assert isinstance(found[names[1]], Video)
+    assert sorted(set(slept)) == list(PAUSES)
+
+
+def test_a_video_that_breaks_a_limit_is_named_as_it_was_given(web: FileServer, clip: Any, on_loopback: None) -> None:
+    """And not by the folder in which its copy is kept."""
+    web.files["/long.txt"] = File(b"no video at all")
+
+    with pytest.raises(InputError, match=r"^127\.0\.0\.1/…/long\.txt cannot be published"):
+        read_video(f"{web.address}/long.txt")

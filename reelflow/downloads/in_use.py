@@ -1,0 +1,81 @@
+"""Which copies running processes use: each has a file with their names, which is locked until the process ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+from threading import Lock
+
+from reelflow.downloads.locks import lock
+
+YOUNG_SECONDS = 3600.0
+"""A file that is younger may be of a process that has not locked it yet."""
+FIRST_LOCK_SECONDS = 10.0
+"""For another process that looks, at this moment, whether the file is locked."""
+
+
+class _Process:
+    """This process's own file."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        held = lock(folder / self.name, patience=FIRST_LOCK_SECONDS)
+        if held is None:
+            raise BlockingIOError(f"{folder / self.name} is locked")
+        self._file = held
+        self._names = set[str]()
+        self._lock = Lock()
+
+    def use(self, name: str) -> None:
+        with self._lock:
+            if name not in self._names:
+                self._file.write(f"{name}\n".encode("ascii"))
+                self._file.flush()
+                self._names.add(name)
+
+
+_PROCESSES: dict[Path, _Process] = {}
+_PROCESSES_LOCK = Lock()
+
+
+def _this_process(folder: Path) -> _Process:
+    with _PROCESSES_LOCK:  # threads that make two would lose what the first one says
+        if folder not in _PROCESSES:
+            _PROCESSES[folder] = _Process(folder)
+        return _PROCESSES[folder]
+
+
+def use(folder: Path, name: str) -> None:
+    """Say that this process uses a copy, as long as it lives.
+
+    Args:
+        folder: With the files of all processes.
+        name: Of the copy.
+
+    Raises:
+        OSError: it cannot be said.
+    """
+    _this_process(folder).use(name)
+
+
+def names_in_use(folder: Path) -> set[str]:
+    """The copies that running processes use, this one among them; forgets processes that have ended.
+
+    Raises:
+        OSError: this process cannot say what it uses.
+    """
+    names, own = set[str](), _this_process(folder).name
+    for path in folder.glob("*"):
+        with contextlib.suppress(OSError):
+            held = None if path.name == own else lock(path)
+            if held is None:
+                names |= set(path.read_text("ascii").split())
+                continue
+            held.close()
+            if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
+                path.unlink()
+    return names
