@@ -9,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from reelflow.campaigns.already import Already
+from reelflow.campaigns.by_rules import CODE as REPOST_RULE
+from reelflow.campaigns.by_rules import without_copied
 from reelflow.campaigns.columns import WHEN, caption_column
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import read_holds, without_held
@@ -25,6 +28,7 @@ from reelflow.posts.accounts import CAPTION_LIMITS, caption_limit, check_caption
 from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
 from reelflow.posts.looking_back import found_reason
 from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.reposts import CopiedBefore
 from reelflow.posts.requests import read_video
 from reelflow.records.duplicates import Verdict
 from reelflow.records.posts import Account, FoundPost, Video
@@ -91,6 +95,9 @@ class Checker:
         already = Already(drafts, records, kept, self.form, self.taisly.ledger.now())
         left = [again for draft in drafts if (again := already.to_send(draft, found)) is not None]
         left = without_held(self._without_passed(left, found, now), held, found)
+        split = partial(accounts.split, choice=self.form.copied_by_rule)
+        left, doubled = without_copied(drafts, left, split, found)
+        self._problems += doubled
         going_to = {draft.account.id for draft in left}
         own = posts_of_plan(drafts, left, found.known)
         taken = self.taisly.ledger.taken_moments(self.taisly.service, going_to, self.placer.others, leave_out=own)
@@ -102,8 +109,9 @@ class Checker:
         found.posts, unplaced = self.placer.place(placeable, dry_run=True)
         self._problems += unplaced
         in_history = self.taisly.ledger.found_posts(self.taisly.service)
+        copied = CopiedBefore(self.taisly, accounts.connected, self.placer.options.patience)
         for post in found.posts:
-            self._check_earlier(post, found, in_history)
+            self._check_earlier(post, found, in_history, copied)
         found.problems = _in_order(self._problems)  # what is wrong is not sent, so it needs no room
         found.problems = _in_order([*found.problems, *self._without_room(found)])
         return found
@@ -146,8 +154,6 @@ class Checker:
             # What is wrong with the form's accounts is said once, and not for each row.
             self._problems.append(problem_of(row.number if row.accounts else 0, "accounts", "accounts", error))
             return []
-        if reason := among.repost_reason(accounts):
-            self._add(row, "accounts", "repost_rule", reason)
         return accounts
 
     def _without_passed(self, drafts: list[Draft], found: CheckedPlan, now: datetime) -> list[Draft]:
@@ -165,8 +171,10 @@ class Checker:
                 self._add(draft.row, "when", "passed", passed)
         return left
 
-    def _check_earlier(self, post: PlannedPost, found: CheckedPlan, in_history: Sequence[FoundPost]) -> None:
-        """Whether an earlier send may be the same post, here or in Taisly's history."""
+    def _check_earlier(
+        self, post: PlannedPost, found: CheckedPlan, in_history: Sequence[FoundPost], copied: CopiedBefore
+    ) -> None:
+        """Whether an earlier send may be the same post, here, in Taisly's history, or copied by a repost rule."""
         ledger, service, row = self.taisly.ledger, self.taisly.service, post.number
         earlier = ledger.duplicates(post.request, service=service)
         if refused := [each for each in earlier if each.verdict is Verdict.REFUSE]:
@@ -182,6 +190,9 @@ class Checker:
         if reason := found_reason(ledger, post.request, in_history, service=service):
             told = f"{reason} {self.advice.format(repeat=1)}"
             self._problems.append(problem_of(row, "video", "in_history", told))
+        if reason := copied.reason(post.request):
+            told = f"{_capital(reason)} {self.advice.format(repeat=1)}"
+            self._problems.append(problem_of(row, "accounts", REPOST_RULE, told))
 
     def _without_room(self, found: CheckedPlan) -> Iterator[RowProblem]:
         """The posts for which the Taisly plan has no room before their time; and how long sending takes."""

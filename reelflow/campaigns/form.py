@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from reelflow.addresses import is_address, name_of
 from reelflow.campaigns.moments import DateFormat
 from reelflow.fields import Form, entry
+from reelflow.posts.form import REFUSE, RULE_HELP, CopiedByRule
 from reelflow.records.posts import without_quotes
 from reelflow.wording import one_line
 
@@ -109,6 +110,7 @@ class CampaignForm(Form):
         "here, or 'all', once the cause is fixed. Not in a schedule, which would release it each time.", [],
         advanced=True, choices="accounts",
     )  # fmt: skip
+    copied_by_rule: CopiedByRule = entry(21, "If a repost rule copies it", RULE_HELP, REFUSE, advanced=True)
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reelflow.campaigns.form import CampaignForm
 from reelflow.fields import Form, entry
+from reelflow.posts.form import REFUSE, RULE_HELP, CopiedByRule
 
 
 class InboxForm(Form):
@@ -41,6 +42,7 @@ class InboxForm(Form):
         14, "Campaign ID", "Empty: a video that is out or scheduled already is not sent again. Under another ID it is "
         "another post.", "", advanced=True, max_length=100,
     )  # fmt: skip
+    copied_by_rule: CopiedByRule = entry(15, "If a repost rule copies it", RULE_HELP, REFUSE, advanced=True)
 
     @property
     def name(self) -> str:
@@ -56,5 +58,6 @@ class InboxForm(Form):
             if_rows_are_wrong="send the right ones",
             same_time=self.same_time,
             campaign_id=self.campaign_id,
+            copied_by_rule=self.copied_by_rule,
             watch_minutes=0,
         )

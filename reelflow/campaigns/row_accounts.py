@@ -7,8 +7,9 @@ from functools import cached_property
 
 from reelflow.errors import InputError
 from reelflow.posts.accounts import choose_accounts
-from reelflow.posts.duplicates import repost_reason
+from reelflow.posts.form import CopiedByRule
 from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.reposts import Split, split_by_rules
 from reelflow.records.posts import Account
 
 Names = tuple[str, ...]
@@ -47,13 +48,13 @@ class RowAccounts:
             raise found
         return found
 
-    def repost_reason(self, accounts: Sequence[Account]) -> str:
-        """Why a post to these accounts would be out twice; "" if it would not.
+    def split(self, accounts: Sequence[Account], choice: CopiedByRule) -> Split:
+        """Which of these accounts a post is sent to, and which a repost rule takes care of.
 
         Raises:
             ServiceError: Taisly had to be asked, and the request failed.
         """
-        return repost_reason(accounts, self._copied)
+        return split_by_rules(accounts, self._copied, choice, connected=self.connected)
 
     @cached_property
     def _copied(self) -> list[tuple[str, str]]:

@@ -25,6 +25,8 @@ PLACE_KEPT = 30.0
 """Seconds for which a place in the queue is kept for one that does not ask again."""
 
 
+PAUSED = "paused"
+"""Marks what a repost rule copies that is paused."""
 WATCH = "watch"
 """The kind of a request that looks for outcomes."""
 
@@ -268,16 +270,24 @@ class KeyLedger(Database):
     # What repost rules copy, kept as long
 
     def known_copies(self, api_key: str, max_age: float) -> list[tuple[str, str]] | None:
-        """The (from, to) account ids remembered for a key, if they are not older than `max_age` seconds."""
+        """What active rules of a key copy, as (from, to) account ids, if it was read in the last `max_age` seconds."""
         with self.reading() as connection:
             row = _known_row(connection, api_key)
             if row is None or not row["copies_at"] or row["copies_at"] < self.now() - max_age:
                 return None
-            return [(source, target) for source, target in json.loads(row["copies"])]
+            return _copies_in(row, paused=False)
 
-    def remember_copies(self, api_key: str, pairs: Sequence[tuple[str, str]]) -> None:
-        """Remember what the repost rules of a key copy."""
-        values = {"copies": json.dumps(pairs), "copies_at": self.now()}
+    def known_paused_copies(self, api_key: str) -> list[tuple[str, str]]:
+        """The same of paused rules, however long ago they were read."""
+        with self.reading() as connection:
+            row = _known_row(connection, api_key)
+            return [] if row is None else _copies_in(row, paused=True)
+
+    def remember_copies(
+        self, api_key: str, pairs: Sequence[tuple[str, str]], paused: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Remember what the repost rules of a key copy, and what those would that are paused."""
+        values = {"copies": json.dumps([*pairs, *((*pair, PAUSED) for pair in paused)]), "copies_at": self.now()}
         with self.transaction() as connection:
             self._key_row(connection, api_key)
             connection.execute(api_keys.update().where(api_keys.c.api_key == api_key).values(values))
@@ -301,6 +311,11 @@ class KeyLedger(Database):
 def is_rotating(row: RowMapping, now: float) -> bool:
     """Whether a key is being replaced. A mark that ends much later is one from before the clock was set back."""
     return bool(now < row["rotating_until"] <= now + HOUR)
+
+
+def _copies_in(row: RowMapping, *, paused: bool) -> list[tuple[str, str]]:
+    found = json.loads(row["copies"])
+    return [(source, target) for source, target, *more in found if (PAUSED in more) is paused]
 
 
 def _known_row(connection: Connection, api_key: str) -> RowMapping | None:

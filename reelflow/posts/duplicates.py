@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reelflow.errors import DuplicatePost
 from reelflow.records.duplicates import Duplicate, Verdict
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import Account, own_repeat
+from reelflow.records.posts import own_repeat
 from reelflow.time_zones import shown
 from reelflow.wording import duration, one_line
 
@@ -90,41 +90,3 @@ _OUTCOMES = {
     PostState.FAILED: "it failed there",
     PostState.UNCONFIRMED: "it is not known whether it was published",
 }
-
-
-def check_reposts(accounts: Sequence[Account], copied: Sequence[tuple[str, str]]) -> None:
-    """Raise DuplicatePost if an active repost rule of Taisly would bring the post to one of its accounts again.
-
-    Args:
-        accounts: Where to post.
-        copied: Account ids by pairs: every post to the first is copied to the second.
-    """
-    if reason := repost_reason(accounts, copied):
-        raise DuplicatePost(f"Nothing was sent, because {reason}")
-
-
-def repost_reason(accounts: Sequence[Account], copied: Sequence[tuple[str, str]]) -> str:
-    """What the repost rules, as for `check_reposts`, would do with a post, and what to do about it; "" for nothing."""
-    by_id = {account.id: account for account in accounts}
-    targets: dict[str, set[str]] = {}
-    for source, target in copied:
-        targets.setdefault(source, set()).add(target)
-    for source in by_id:
-        for target in sorted(_reached(source, targets) & set(by_id)):
-            return (
-                f"Taisly would post the video twice to {by_id[target].label}: a repost rule copies every post from "
-                f"{by_id[source].label} there. Remove {by_id[target].label} from 'Accounts', or pause the rule in "
-                "Taisly."
-            )
-    return ""
-
-
-def _reached(source: str, targets: dict[str, set[str]]) -> set[str]:
-    """Every account that posts to `source` are copied to, in one step or several."""
-    seen: set[str] = set()
-    todo = [source]
-    while todo:
-        fresh = targets.get(todo.pop(), set()) - seen
-        seen |= fresh
-        todo += fresh
-    return seen - {source}

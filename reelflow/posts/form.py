@@ -26,6 +26,15 @@ CAPTION_LENGTHS = f"up to {CAPTION_LIMIT} characters" + "".join(
 )
 
 
+CopiedByRule = Literal["refuse", "leave it to the rule"]
+REFUSE: CopiedByRule = "refuse"
+LEAVE: CopiedByRule = "leave it to the rule"
+RULE_HELP = (
+    "If an active repost rule in Taisly copies posts from one of the accounts to another one: 'refuse' sends nothing; "
+    f"'{LEAVE}' sends it to the first only. The copy is not watched."
+)
+
+
 class PostForm(Form):
     """What to post, where and when."""
 
@@ -77,6 +86,10 @@ class PostForm(Form):
     cancel_post_with_run: bool = entry(
         15, "Cancel the post with the run", "If this run is cancelled after Taisly accepted a scheduled post, cancel "
         "the post at Taisly too. Turn it off to keep the post.", True, advanced=True,
+    )  # fmt: skip
+
+    copied_by_rule: CopiedByRule = entry(
+        16, "If a repost rule copies it", RULE_HELP, "refuse", advanced=True
     )  # fmt: skip
 
     @property

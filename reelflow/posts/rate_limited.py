@@ -184,10 +184,14 @@ class RateLimitedTaisly:
             log.warning("Taisly's repost rules cannot be read, so they are not checked: %s", error)
             return []
 
+    def paused_copies(self) -> list[tuple[str, str]]:
+        """What paused rules would copy, as they were last read: (from, to) account ids."""
+        return self.ledger.known_paused_copies(self.key)
+
     def repost_rules(self, *, patience: float = 0.0) -> list[RepostRule]:
         """Taisly's repost rules, asked for now, and remembered for `copied_accounts`."""
         rules = self._ask("publish", patience, self._client.reposts)
-        self.ledger.remember_copies(self.key, active_copies(rules))
+        self.ledger.remember_copies(self.key, active_copies(rules), _copies(rules, paused=True))
         return rules
 
     @contextlib.contextmanager
@@ -319,7 +323,11 @@ class RateLimitedTaisly:
 
 def active_copies(rules: Sequence[RepostRule]) -> list[tuple[str, str]]:
     """What rules copy that are not paused: (from, to) account ids."""
-    return [(rule.source, target) for rule in rules if not rule.paused for target in rule.targets]
+    return _copies(rules, paused=False)
+
+
+def _copies(rules: Sequence[RepostRule], *, paused: bool) -> list[tuple[str, str]]:
+    return [(rule.source, target) for rule in rules if rule.paused is paused for target in rule.targets]
 
 
 def _have_all(connected: Sequence[Account], wanted: Iterable[Sequence[str]]) -> bool:

@@ -11,6 +11,7 @@ from reelflow.downloads.source import LocalVideo, Storages, is_elsewhere
 from reelflow.errors import InputError
 from reelflow.posts.accounts import check_caption
 from reelflow.posts.form import PostForm
+from reelflow.posts.reposts import LeftToRule
 from reelflow.posts.schedule import publishing_time
 from reelflow.records.posts import Account, PostRequest, Video, without_quotes
 from reelflow.time_zones import DAY
@@ -106,13 +107,14 @@ def make_request(
     accounts: Sequence[Account],
     *,
     duplicate_seconds: float = DAY,
+    left: Sequence[LeftToRule] = (),
 ) -> PostRequest:
-    """The request for a form whose names have been resolved.
+    """The request for a form whose names have been resolved; `left` are accounts to which a repost rule copies it.
 
     Raises:
         InputError: the caption is too long for one of the accounts' platforms.
     """
-    check_caption(form.caption, accounts)
+    check_caption(form.caption, [*accounts, *(each.account for each in left)])
     return PostRequest(
         video=video,
         accounts=list(accounts),
@@ -123,4 +125,5 @@ def make_request(
         watch_seconds=form.watch_minutes * 60,
         patience=form.patience,
         duplicate_seconds=duplicate_seconds,
+        left_to_rules=[each.sentence for each in left],
     )

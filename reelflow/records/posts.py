@@ -92,6 +92,7 @@ class PostRequest(BaseModel):
         watch_seconds: How long to wait for outcomes.
         patience: Seconds to wait until it can be sent.
         duplicate_seconds: How far apart the same video may be published to the same account.
+        left_to_rules: A sentence for each account that is not among them, since a repost rule copies it there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -105,6 +106,7 @@ class PostRequest(BaseModel):
     watch_seconds: float = 0.0
     patience: float = 900.0
     duplicate_seconds: float = DAY
+    left_to_rules: list[str] = Field(default_factory=list)
 
     def with_warnings(self, warnings: Sequence[str]) -> PostRequest:
         """The same post, with more to tell about its video."""

@@ -5,12 +5,14 @@ from prefect.runtime import flow_run
 
 from blocks import PostingSlots, TaislyAccount
 from reelflow.campaigns.approval import leave_out_moved
+from reelflow.campaigns.by_rules import look_at_rules_again
 from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, SENDERS, Carried, Carrier
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import hold_sentence
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import open_ids, room_note
 from reelflow.errors import PartFailed, ReelflowError
+from reelflow.posts.form import PATIENCE
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
@@ -38,6 +40,8 @@ def send_campaign(
     ledger = current_ledger()
     placer = get_placer(taisly, form, slots, ledger, checked)
     placer.may_move = not form.approval
+    with taisly.get_rate_limited(ledger) as client:
+        look_at_rules_again(client, form, checked, patience=PATIENCE)
     posts, problems = placer.place(checked.right_drafts(), dry_run=False)
     checked.problems += problems  # a slot may have been taken since the check
     if leave_out_moved(checked, posts):

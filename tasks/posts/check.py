@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
-from reelflow.posts.duplicates import check_duplicates, check_reposts
+from reelflow.errors import DuplicatePost
+from reelflow.posts.duplicates import check_duplicates
 from reelflow.posts.form import PostForm
 from reelflow.posts.looking_back import check_found, look_back
+from reelflow.posts.reposts import CopiedBefore, split_by_rules
 from reelflow.posts.requests import check_form, is_whole_path, make_request, read_video
 from reelflow.records.posts import PostRequest
 from tasks.choices import VIDEOS_VARIABLE
@@ -36,14 +38,23 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     ledger = open_ledger()
     with taisly.get_rate_limited(ledger) as client:
         accounts = client.choose_accounts(form.accounts, patience=form.patience)
-        check_reposts(accounts, client.copied_accounts(patience=form.patience))
+        connected = client.connected_accounts()
+        copied = client.copied_accounts(patience=form.patience)
+        split = split_by_rules(accounts, copied, form.copied_by_rule, connected=connected)
+        if split.reason:
+            raise DuplicatePost(f"Nothing was sent, because {split.reason}")
         if not form.repeat:
             look_back(client, taisly.duplicate_seconds, patience=form.patience)
-    request = make_request(form, video, scheduled_for, accounts, duplicate_seconds=taisly.duplicate_seconds)
+        request = make_request(
+            form, video, scheduled_for, split.accounts, duplicate_seconds=taisly.duplicate_seconds, left=split.left
+        )
+        CopiedBefore(client, connected, patience=form.patience).check(request)
     check_found(ledger, request, service=taisly.service)
     with explained_duplicates():
         similar = check_duplicates(ledger.duplicates(request, service=taisly.service), ledger.now())
     request = request.with_warnings(similar)
+    for sentence in request.left_to_rules:
+        log.warning("%s.", sentence)
     for warning in request.warnings:
         log.warning("%s: %s", video.path.name, warning)
     return request

@@ -55,7 +55,7 @@ def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport
         dry_run=True,
         outcomes=before,
         unanswered=unanswered_of(found, grace=taisly.grace_seconds, now=now),
-        summary=summarize_dry_run(left, [o.account for o in before]),
+        summary=" ".join([summarize_dry_run(left, [o.account for o in before]), *_left(request)]),
     )
     show_markdown(_markdown(report), report.summary)
     return report
@@ -86,7 +86,7 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -
         sent_before=not sent.sent_now,
         is_due=is_due,
     )
-    report = report.model_copy(update={"summary": " ".join([summarize(report), *_what_comes(report)])})
+    report = report.model_copy(update={"summary": " ".join([summarize(report), *_what_comes(report), *_left(request)])})
     show_markdown(_markdown(report), report.summary)
     return report
 
@@ -96,6 +96,11 @@ def _what_comes(report: PublishReport) -> list[str]:
     if report.scheduled and not report.unanswered:
         return [FINISH_SCHEDULED, how_to_cancel(report.history_ids)]
     return [FINISH_OPEN_POSTS] if report.in_state(PostState.PENDING) else []
+
+
+def _left(request: PostRequest) -> list[str]:
+    """What is said of accounts that a repost rule takes care of."""
+    return [f"{sentence}." for sentence in request.left_to_rules]
 
 
 def final_state(report: PublishReport, *more: str) -> State[Any]:

@@ -1,6 +1,8 @@
 """Repost rules against a real Prefect server and the sandbox over HTTP: the flow, its report and its commands."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +10,9 @@ from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import TaislyAccount
+from flows.publish import publish_video
 from flows.repost_rules import apply_repost_rules
-from reelflow.posts.form import RepostRulesForm
+from reelflow.posts.form import PostForm, RepostRulesForm
 from reelflow.posts.rules_report import RulesReport
 from reelflow.sandbox.catalog import ACCOUNTS
 
@@ -123,3 +126,32 @@ def test_rules_are_listed_and_changed_in_a_terminal(taisly: TaislyAccount, sandb
     assert row["to"] == ["Instagram mara.bakes", "X @marabakes"]
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("reelflow: --rule (0): Value error, a rule is written like")
+
+
+def test_a_post_is_refused_left_to_the_rule_and_not_sent_after_the_rule_was_paused(
+    taisly: TaislyAccount, sandbox: Any, clip: Callable[[str], Path]
+) -> None:
+    """Each account gets it once, whatever is tried afterwards, and the run says who has it from where."""
+    _apply(taisly, "TikTok @mara.bakes -> X")
+
+    def publish(**more: Any) -> Any:
+        form = {"video": str(clip("small.mp4")), "accounts": ["TikTok @mara.bakes", "X"], "watch_minutes": 1}
+        return publish_video(taisly, PostForm(**form | more), return_state=True)
+
+    refused = publish()
+    dry = publish(copied_by_rule="leave it to the rule", dry_run=True)
+    left = publish(copied_by_rule="leave it to the rule")
+    later = publish(accounts=["X"], caption="another")
+    _apply(taisly, "TikTok @mara.bakes -> X (paused)")
+    paused = publish()
+
+    by_rule = (
+        "Not sent to X @marabakes: a repost rule copies it there once it is published to TikTok @mara.bakes. Check it "
+        "there, since the copy is not watched."
+    )
+    assert refused.message.startswith("Nothing was sent, because Taisly would post the video twice to X @marabakes")
+    assert dry.message.endswith(by_rule)
+    assert left.message == f"Published to 1 of 1 account: TikTok @mara.bakes. {by_rule}"
+    assert later.message.startswith("Nothing was sent, because X @marabakes may have it already: a repost rule copies")
+    assert paused.message.startswith("Nothing was sent, because X @marabakes has it already, as Taisly's history shows")
+    assert [(post["platforms"], bool(post["repostOf"])) for post in sandbox.posts] == [([TIKTOK], False), ([X], True)]

@@ -15,8 +15,8 @@ from support.commands import reelflow
 from deployments.cli import app
 
 COMMANDS = ["check", "sandbox", "fit", "publish", "publish-and-engage", "campaign", "plan", "inbox", "posts",
-            "week", "resolve", "cancel", "rotate-api-key", "accounts", "release", "phones", "reposts", "setup", "teardown",
-            "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
+            "week", "resolve", "cancel", "rotate-api-key", "accounts", "release", "phones", "reposts", "setup",
+            "teardown", "doctor", "ledger", "demo", "up", "serve"]  # fmt: skip
 ONLY_GROUPS = ("ledger", "plan")
 """What does nothing without one of its commands."""
 GROUPS = {

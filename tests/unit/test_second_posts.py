@@ -19,8 +19,9 @@ from support.race import at_once
 from blocks import TaislyAccount
 from reelflow.errors import Busy, DuplicatePost
 from reelflow.ledger import Ledger
-from reelflow.posts.duplicates import check_duplicates, check_reposts
+from reelflow.posts.duplicates import check_duplicates
 from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.reposts import check_reposts
 from reelflow.posts.requests import read_video
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts

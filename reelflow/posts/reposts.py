@@ -1,0 +1,227 @@
+"""What Taisly's repost rules mean for a post: where it would arrive twice, and what may be left to a rule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from reelflow.errors import DuplicatePost
+from reelflow.posts.duplicates import reason_of
+from reelflow.posts.fitting import Fit, caption_fit
+from reelflow.posts.form import LEAVE, REFUSE, CopiedByRule
+from reelflow.posts.history import CLOCK_SLACK
+from reelflow.posts.looking_back import LEAST, found_post
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.records.duplicates import Duplicate, Verdict, duplicate_of
+from reelflow.records.posts import Account, FoundPost, PostRequest, own_repeat, plain_caption
+
+log = logging.getLogger(__name__)
+
+Copied = Sequence[tuple[str, str]]
+"""Account ids by pairs: every post to the first is copied to the second."""
+
+
+@dataclass(frozen=True)
+class LeftToRule:
+    """An account that is not sent to, since a rule copies the post there."""
+
+    account: Account
+    source: Account
+
+    @property
+    def sentence(self) -> str:
+        """What was not sent, what happens instead, and what to check."""
+        return (
+            f"Not sent to {self.account.label}: a repost rule copies it there once it is published to "
+            f"{self.source.label}. Check it there, since the copy is not watched"
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which accounts of a post are sent to.
+
+    Attributes:
+        accounts: Those that are.
+        left: Those that a rule takes care of.
+        reason: Why the post may not be sent like this; empty if it may.
+    """
+
+    accounts: list[Account]
+    left: list[LeftToRule] = field(default_factory=list)
+    reason: str = ""
+
+
+def split_by_rules(
+    accounts: Sequence[Account], copied: Copied, choice: CopiedByRule = REFUSE, *, connected: Sequence[Account] = ()
+) -> Split:
+    """Which accounts of a post are sent to, if the same account must not get it twice.
+
+    Whether Taisly copies what a rule has copied is not documented. So a chain of rules counts as a copy, and no account
+    is left to one.
+
+    Args:
+        accounts: Where to post.
+        copied: What active rules copy.
+        choice: What a person wants for an account to which a rule copies the post anyway.
+        connected: All accounts, for the names of those that the post does not go to.
+    """
+    if choice == REFUSE:
+        return Split(list(accounts), reason=twice_reason(accounts, copied, connected))
+    kept, left = _first_of_chains(accounts, copied), list[LeftToRule]()
+    for account in accounts:
+        if account in kept:
+            continue
+        source = next((each for each in kept if (each.id, account.id) in copied), None)
+        if source is None:
+            return Split(list(accounts), reason=(
+                f"{account.label} is at the end of a chain of repost rules, and whether Taisly copies what a rule has "
+                f"copied is not documented, so it would get the video twice or never. Remove {account.label} from "
+                "'Accounts', or pause the rules in Taisly."
+            ))  # fmt: skip
+        left.append(LeftToRule(account, source))
+    return Split(kept, left, twice_reason(kept, copied, connected))
+
+
+def _first_of_chains(accounts: Sequence[Account], copied: Copied) -> list[Account]:
+    """Accounts from which rules reach all the others, none of them reached from another one; of a circle, the first."""
+    by_others = {a.id: {b.id for b in accounts if b != a and a.id in _reached(b.id, copied)} for a in accounts}
+    kept = [account for account in accounts if not by_others[account.id]]
+    for account in accounts:
+        if account not in kept and not by_others[account.id] & {each.id for each in kept}:
+            kept.append(account)
+    return [account for account in accounts if account in kept]
+
+
+def check_reposts(accounts: Sequence[Account], copied: Copied, connected: Sequence[Account] = ()) -> None:
+    """Raise DuplicatePost if active repost rules would bring the post to an account twice; see `split_by_rules`."""
+    if reason := twice_reason(accounts, copied, connected):
+        raise DuplicatePost(f"Nothing was sent, because {reason}")
+
+
+def twice_reason(accounts: Sequence[Account], copied: Copied, connected: Sequence[Account] = ()) -> str:
+    """Where a post would arrive twice, and what to do about it; "" for nowhere."""
+    labels = {account.id: account.label for account in (*connected, *accounts)}
+    by_id = {account.id: account for account in accounts}
+    for target in sorted({target for _, target in copied}):
+        ways = [source for source, to in copied if to == target and source in by_id and source != target]
+        ways += [s for s in by_id if s not in ways and s != target and target in _reached(s, copied)]
+        name = labels.get(target, f"an account that is no longer connected (id {target})")
+        if ways and target in by_id:
+            return (
+                f"Taisly would post the video twice to {name}: a repost rule copies every post from "
+                f"{labels[ways[0]]} there. Remove {name} from 'Accounts', pause the rule in Taisly, or set 'If a "
+                f"repost rule copies it' to '{LEAVE}'."
+            )
+        if len(ways) > 1:
+            return (
+                f"Taisly would post the video twice to {name}: repost rules copy every post from "
+                f"{' and from '.join(labels[way] for way in ways)} there. Pause one of the rules in Taisly"
+                + (", or post to one of these accounts only." if len(set(ways)) > 1 else ".")
+            )
+    return ""
+
+
+def _reached(source: str, copied: Copied) -> set[str]:
+    """Every account that posts to `source` are copied to, in one step or several."""
+    seen: set[str] = set()
+    todo = [source]
+    while todo:
+        at = todo.pop()
+        fresh = {target for came_from, target in copied if came_from == at} - seen
+        seen |= fresh
+        todo += fresh
+    return seen - {source}
+
+
+@dataclass
+class CopiedBefore:
+    """Finds posts that a repost rule may have brought to an account already, since it was sent to another one before.
+
+    An active rule is reason enough: its copy may be on its way. Of a rule that is paused now, only Taisly's history can
+    tell whether it copied the post: read once, and only if there is such a rule and such a post.
+
+    Args:
+        taisly: For the rules and the history, with the ledger.
+        connected: All accounts.
+        patience: Seconds to wait for room in the Taisly plan.
+    """
+
+    taisly: RateLimitedTaisly
+    connected: Sequence[Account]
+    patience: float = 0.0
+
+    def reason(self, request: PostRequest) -> str:
+        """Why a post may be out already by a rule, and what to check; "" if nothing says so.
+
+        Raises:
+            ServiceError: Taisly had to be asked, and the request failed.
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        if own_repeat(request.repeat) or not (self._active or self._paused):
+            return ""
+        earlier = self._sent_before(request)
+        for account in self.taisly.ledger.claimable(request, service=self.taisly.service) if earlier else ():
+            found = next((each for each in earlier if self._copies(self._active, each, account)), None)
+            if found is not None:
+                return (
+                    f"{account.label} may have it already: a repost rule copies every post from "
+                    f"{found.outcome.account.label} there, and {reason_of([found], self.taisly.ledger.now())}. Check "
+                    f"{account.label}."
+                )
+            paused = [each for each in earlier if self._copies(self._paused, each, account)]
+            if any(self._is_in_history(request, account, since=each.send.claimed_at) for each in paused):
+                return (
+                    f"{account.label} has it already, as Taisly's history shows: a repost rule, which is paused now, "
+                    f"copies posts from {paused[0].outcome.account.label} there. Check {account.label}."
+                )
+        return ""
+
+    def check(self, request: PostRequest) -> None:
+        """Raise DuplicatePost if there is a reason."""
+        if reason := self.reason(request):
+            raise DuplicatePost(
+                f"Nothing was sent, because {reason} To send this post all the same, set 'Send again on purpose' to 1."
+            )
+
+    @cached_property
+    def _active(self) -> Copied:
+        return self.taisly.copied_accounts(patience=self.patience)
+
+    @cached_property
+    def _paused(self) -> Copied:
+        return self.taisly.paused_copies()
+
+    def _copies(self, copied: Copied, earlier: Duplicate, account: Account) -> bool:
+        return account.id in _reached(earlier.outcome.account.id, copied)
+
+    def _sent_before(self, request: PostRequest) -> list[Duplicate]:
+        """Earlier sends of the same video to any account, that are out or may be, and near in time."""
+        ledger = self.taisly.ledger
+        found = [
+            duplicate_of(request, send, outcome, now=ledger.now())
+            for send, outcomes in ledger.sends_of_videos(self.taisly.service, {request.video.sha256})
+            for outcome in outcomes
+        ]
+        return [each for each in found if each is not None and each.verdict is Verdict.REFUSE]
+
+    def _is_in_history(self, request: PostRequest, account: Account, *, since: float) -> bool:
+        """Whether the history has a post at this account that is not ours, and may be this one."""
+        return any(
+            post.is_at(account)
+            and (post.at is None or post.at >= since - CLOCK_SLACK.total_seconds())
+            and (not plain_caption(request.caption) or caption_fit(post.caption or None, request.caption) >= Fit.LIKELY)
+            for post in self._not_ours
+        )
+
+    @cached_property
+    def _not_ours(self) -> list[FoundPost]:
+        """What the history of the last day has, and no send on record owns."""
+        now = datetime.fromtimestamp(self.taisly.ledger.now(), UTC)
+        start = now - timedelta(seconds=LEAST) - CLOCK_SLACK
+        items = self.taisly.history_between(start, now + CLOCK_SLACK, "publish", self.patience)
+        owned = self.taisly.ledger.owned_history_ids(self.taisly.service, [item.id for item in items if item.id])
+        return [found_post(item, self.taisly.clock_ahead or 0.0) for item in items if item.id and item.id not in owned]
