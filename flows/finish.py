@@ -1,7 +1,8 @@
 """Finish what earlier runs left open: posts without an outcome, lost answers, interrupted uploads.
 
 When: every few minutes by schedule, or after a run was interrupted.
-Needs: a saved block "Taisly Account". Reads Taisly's history a few times at most and sends nothing.
+Needs: a saved block "Taisly Account". Reads Taisly's history a few times at most and sends nothing. For a post that is
+out and has a part for the phones, it starts engage-when-published.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from prefect.states import Completed
 
 from blocks import TaislyAccount
 from reelflow.posts.form import FINISH, FinishForm
+from tasks.phones.start import start_engagements, summarize_start
 from tasks.posts.cleanup import finish_posts, summarize_finish
 from tasks.step import flow
 
@@ -19,9 +21,15 @@ from tasks.step import flow
 def finish_open_posts(taisly: TaislyAccount, finish: FinishForm = FINISH) -> State[Any]:
     """Look up every post that has no outcome yet, whichever run sent it, and record its outcome.
 
+    What the phones are to do for posts that are out now is started, each in a run of its own.
+
     Args:
         taisly: The Taisly account whose posts to finish.
         finish: How long to watch open posts.
     """
-    report = finish_posts(taisly, finish)
-    return Completed(message=summarize_finish(report), data=report)
+    try:
+        report = finish_posts(taisly, finish)
+    finally:  # what an account's history does not tell keeps nothing waiting that is known
+        phones = start_engagements()
+    message = " ".join([summarize_finish(report), *summarize_start(phones)])
+    return Completed(message=message, data=report)

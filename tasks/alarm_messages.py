@@ -18,9 +18,10 @@ _NOUNS = {
     "hold": "account",
     "phone task": "phone task",
     "phone request": "request to TikMatrix",
+    "engagement": "phones' part of a post",
     "run": "run",
 }
-_PLURALS = {"phone request": "requests to TikMatrix"}
+_PLURALS = {"phone request": "requests to TikMatrix", "engagement": "phones' parts of posts"}
 ADVICE = {
     ("post", "FAILED"): (
         "Check the account first: a platform may publish a post after it reported a failure. Then fix the cause there. "
@@ -43,6 +44,19 @@ ADVICE = {
         "then start a new run."
     ),
     ("phone request", "REFUSED"): "No phone tasks were created. Fix the cause, then start a new run.",
+    ("engagement", "FAILED"): (
+        "The post itself is unaffected. Fix the cause, then start the run of the post again: it is not sent twice, and "
+        "the phones do what is left."
+    ),
+    ("engagement", "SKIPPED"): (
+        "The post itself is unaffected. To warm up or comment all the same, run warm-up-accounts or comment-on-posts."
+    ),
+    ("engagement", "DONE"): (
+        "The post itself is unaffected, and a part of it was done. For the rest, run comment-on-posts."
+    ),
+    ("engagement", "NOT STARTED"): (
+        "The post itself is unaffected. Run `reelflow setup`: the phones start within 5 minutes after that."
+    ),
     ("run", "WAITING"): "Open the run, and choose Resume in its menu. What is not approved is not published.",
     ("run", "CRASHED"): "Retry the run: what it has sent is not sent again.",
 }

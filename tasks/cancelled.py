@@ -21,6 +21,8 @@ from reelflow.records.posts import SendRecord
 from tasks.ledger import reopen_ledger
 from tasks.zone import use_server_zone
 
+SHUTDOWN = "shutting down"
+"""In the message of a run that nobody cancelled: the process that serves the flows was told to end."""
 WAIT_SECONDS = 120.0
 """How long to wait until Prefect has set the run to Cancelled."""
 PAUSE = 0.5

@@ -320,7 +320,7 @@ def _alarm_of(found: Engagement, state: EngagementState, reason: str) -> Alarm:
         key=f"engagement {found.id} {state} {found.asked_at:.3f}",
         kind="engagement",
         state=state,
-        subject=found.file,
+        subject=f"the phones' part of {found.file}",
         who="",
         reason=reason,
         cause=cause_of("engagement", state, reason),

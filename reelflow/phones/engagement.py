@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -71,8 +71,9 @@ def needs_chatgpt(form: EngageForm) -> bool:
 
 
 def sample_forms(form: EngageForm) -> list[PhoneForm]:
-    """A phone form for each part that may come, to check phones and accounts early: post and text of a comment are only
-    placeholders, since the text may be missing.
+    """A phone form for each part that may come, to check phones and accounts early.
+
+    There is one for comments in any case: posts and text are placeholders.
     """
     example = {"TikTok": "https://vm.tiktok.com/x", "Instagram": "https://www.instagram.com/p/x"}
     comments = [
@@ -87,7 +88,7 @@ def warm_up_parts(form: EngageForm, *, dry_run: bool) -> list[EngagementPart]:
     if not form.warm_up_seconds:
         return []
     own = {name: getattr(form, WARM_UP_FIELDS[name]) for name in WARM_UP_FIELDS}
-    shared = _shared(form, PhoneForm)
+    shared = _shared(form, set(PhoneForm.model_fields))
     return [
         EngagementPart(EngagementJob.WARM_UP, WarmUpForm(**shared, **own, platform=platform, dry_run=dry_run))
         for platform in dict.fromkeys(form.comment_on)
@@ -112,13 +113,13 @@ def comment_parts(form: EngageForm, outcomes: Sequence[Outcome]) -> tuple[list[E
 
 def _comment_on(form: EngageForm, platform: Platform, urls: list[str]) -> CommentForm:
     """The comments on posts of one platform; an image goes with those on TikTok."""
-    values = _shared(form, CommentForm) | ({} if platform == "TikTok" else {"image_path": ""})
+    values = _shared(form, set(CommentForm.model_fields)) | ({} if platform == "TikTok" else {"image_path": ""})
     return CommentForm(**values, platform=platform, post_urls=urls)
 
 
-def _shared(form: EngageForm, kind: type[PhoneForm]) -> dict[str, Any]:
-    """The values of those fields of a kind of phone form that `form` has under the same name."""
-    return {name: getattr(form, name) for name in EngageForm.model_fields if name in kind.model_fields}
+def _shared(form: EngageForm, names: Set[str]) -> dict[str, Any]:
+    """The values of those fields of a phone form, by their names, that `form` has under the same name."""
+    return {name: getattr(form, name) for name in EngageForm.model_fields if name in names}
 
 
 def _is_post(url: str, platform: Platform) -> bool:

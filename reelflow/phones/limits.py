@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from reelflow.errors import InputError
@@ -97,6 +97,14 @@ class Guardrails:
             return False
         start, end = self.quiet
         return start <= at < end if start < end else at >= start or at < end
+
+    def quiet_end(self, now: datetime) -> datetime | None:
+        """When the quiet hours end in which `now` lies; None if it lies in none."""
+        local = now.astimezone(self.zone)
+        if self.quiet is None or not self.is_quiet(local.time()):
+            return None
+        end = local.replace(hour=self.quiet[1].hour, minute=self.quiet[1].minute, second=0, microsecond=0)
+        return end if end > local else end + timedelta(days=1)
 
 
 def read_phones(lines: Sequence[str]) -> tuple[Phone, ...]:

@@ -163,6 +163,7 @@ def cancel_post(taisly: RateLimitedTaisly, history_id: str, reason: str) -> None
     send, _ = find_scheduled(taisly.ledger, taisly.service, history_id)
     taisly.cancel_scheduled(history_id)
     taisly.ledger.settle(send.id, PostState.CANCELLED, reason)
+    taisly.ledger.cancel_engagements_of_send(send, "the post was cancelled")
 
 
 def scheduled_sends_of(ledger: Ledger, flow_run: str) -> list[Send]:

@@ -20,9 +20,9 @@ class Alarm:
 
     Attributes:
         key: Nothing is recorded twice under one key.
-        kind: "post", "hold", "phone task", "phone request", or "run".
-        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, ON HOLD, GONE, CRASHED, SKIPPED or LATE; or WAITING
-            for a person.
+        kind: "post", "hold", "phone task", "phone request", "engagement" or "run".
+        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, NOT STARTED, ON HOLD, GONE, CRASHED, SKIPPED or
+            LATE; or WAITING for a person.
         subject: What it is about: the video's file, the account on hold, the job on phones, or the run's name.
         who: The account, or the phone; empty for a run and an account on hold.
         reason: Why, as people read it.

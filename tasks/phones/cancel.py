@@ -13,9 +13,24 @@ from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.phones import cleanup
 from reelflow.wording import count
-from tasks.cancelled import tell_cancelled
+from tasks.cancelled import SHUTDOWN, tell_cancelled
 from tasks.ledger import reopen_ledger
 from tasks.prefect_server import asking_prefect
+
+
+def cancel_engagement(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """Cancel what a cancelled run had asked the phones to do, or was doing; a later run does not do it either.
+
+    Nobody cancelled a run whose process was told to end with its server: then a later run goes on with it.
+    """
+    if SHUTDOWN in (state.message or ""):
+        return
+    log = flow_run_logger(flow_run)
+    try:
+        for cancelled in reopen_ledger().cancel_engagements_of_run(str(flow_run.id), "its run was cancelled"):
+            log.info("The run was cancelled. The phones do nothing more for %s.", cancelled.file)
+    except ReelflowError as error:
+        log.error("The phones' part was not cancelled: %s Cancel engage-when-published once it starts.", error)  # noqa: TRY400
 
 
 def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name

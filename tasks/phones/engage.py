@@ -1,8 +1,9 @@
-"""Run the phones' part for a new post: on this machine, or through the worker of their PC."""
+"""Run the phones' part for a post that is out: on this machine, or through the worker of their PC."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import get_run_logger
@@ -11,16 +12,18 @@ from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
-from blocks import TikMatrixHost
-from reelflow.errors import InputError, PhonesFailed, PublishFailed, ReelflowError
+from blocks import ChatGPTSettings, TikMatrixHost
+from reelflow.errors import ClaimLost, InputError, PhonesFailed, PublishFailed, ReelflowError
+from reelflow.heartbeat import heartbeat
+from reelflow.phones.due_parts import Decision, Next, decide, ended_as, result_of
 from reelflow.phones.engagement import (
     EngagementJob,
     EngagementPart,
     check_engagement,
-    comment_parts,
     engagement_jobs,
+    needs_chatgpt,
     sample_forms,
     warm_up_parts,
 )
@@ -28,13 +31,18 @@ from reelflow.phones.form import EngageForm
 from reelflow.phones.report import PhoneReport
 from reelflow.phones.requests import make_request
 from reelflow.posts.report import PublishReport
+from reelflow.records.engagements import Engagement, EngagementState
 from reelflow.tikmatrix.scripts import texts
+from reelflow.time_zones import shown
 from reelflow.wording import count
+from tasks.ledger import open_ledger
 from tasks.phones.check import check_phones
 from tasks.phones.create import create_phone_tasks
+from tasks.phones.engagements import AskedEngagement
 from tasks.phones.plan import held, plan_phone_tasks
 from tasks.phones.report import report_phones
 from tasks.phones.watch import watch_phone_tasks
+from tasks.phones.wording import ENDED_BEFORE, LATER
 from tasks.posts import report as posts_report
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
@@ -53,7 +61,7 @@ MAIN = "main"
 
 
 @step("check the phones' part", retry=Retry.READ)
-def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
+def check_phones_part(host: TikMatrixHost | None, form: EngageForm, chatgpt: ChatGPTSettings | None = None) -> None:
     """Check that the phones can do their part, before anything is published.
 
     Raises:
@@ -61,6 +69,8 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm) -> None:
         ServiceError: TikMatrix does not answer, or its licence does not include the API.
     """
     check_engagement(form)
+    if needs_chatgpt(form) and chatgpt is None:
+        raise InputError("Comments by ChatGPT need a block 'ChatGPT Settings'. Choose one, or turn them off.")
     pc = form.phone_pc.strip()
     if not pc:
         if host is None:
@@ -89,48 +99,142 @@ def deployment_on(pc: str, job: EngagementJob) -> str:
 
 @dataclass
 class EngagementResult:
-    """The result of the phones' part: one line for each part, whether any failed, and what besides phone tasks."""
+    """The result of the phones' part: a line for each part, whether any failed, and what besides phone tasks.
+
+    `state` is how the engagement stands now; None in a dry run.
+    """
 
     lines: list[str] = field(default_factory=list)
     failed: bool = False
     failures: list[str] = field(default_factory=list)
+    state: EngagementState | None = None
 
 
-def phone_parts(form: EngageForm, report: PublishReport) -> tuple[list[EngagementPart], list[str]]:
-    """What the phones do for a post, now that its outcomes are known; and what is skipped, and why."""
-    if report.scheduled:
-        jobs = " and ".join(DEPLOYMENTS[job][0] for job in engagement_jobs(form))
-        return [], [f"The phones did nothing, since the post is not published yet. Once it is, run {jobs}."]
-    warm_ups = warm_up_parts(form, dry_run=False) if report.is_out else []
-    comments, skipped = comment_parts(form, report.outcomes)
-    return [*warm_ups, *comments], skipped
+def engage_phones(asked: AskedEngagement, *, is_never_late: bool) -> EngagementResult:
+    """Do what can be done now for a post, each part once, and leave the rest to a later run. Never raises.
+
+    Args:
+        asked: The engagement, with the blocks that it needs.
+        is_never_late: For the run that a person started.
+    """
+    try:
+        decision, engagement = _decide(asked, is_never_late=is_never_late)
+        if engagement.state not in (EngagementState.WAITING, EngagementState.STARTED):
+            return EngagementResult(lines=[ENDED_BEFORE[engagement.state]], state=engagement.state)
+        if decision.next is Next.WAIT and engagement.state is EngagementState.WAITING and asked.can_wait:
+            return EngagementResult(lines=[*decision.due.skipped, LATER], state=engagement.state)
+        ledger = open_ledger()
+        if ledger.claim_engagement(engagement.id, asked.owner, flow_run.id) is None:
+            return EngagementResult(lines=["Another run does the phones' part."], state=engagement.state)
+        with heartbeat(lambda: ledger.renew_engagement(engagement.id, asked.owner), ledger.lease_seconds / 3):
+            return _carry_out(asked, engagement, decision)
+    except ReelflowError as error:
+        line = f"The phones' part was not done: {error}"
+        return EngagementResult(lines=[line], failed=True, failures=[line])
 
 
-def engage_phones(
-    host: TikMatrixHost | None, form: EngageForm, parts: Sequence[EngagementPart], left_out: Sequence[str]
-) -> EngagementResult:
-    """Run each part and wait until it ends. If one fails, the next still runs."""
-    result = EngagementResult(lines=list(left_out))
-    for part in parts:
-        try:
-            line, failed, troubles = _engage(host, form, part)
-        except ReelflowError as error:
-            line, failed, troubles = str(error), True, [str(error)]
+def _decide(asked: AskedEngagement, *, is_never_late: bool) -> tuple[Decision, Engagement]:
+    """What can be done now, from what is on record by now."""
+    ledger = open_ledger()
+    (engagement,) = ledger.engagements(ids=[asked.id])
+    found = ledger.engagement_outcomes(engagement)
+    return decide(asked.form, engagement, found, ledger.now(), is_never_late=is_never_late), engagement
+
+
+def _carry_out(asked: AskedEngagement, engagement: Engagement, decision: Decision) -> EngagementResult:
+    """Do the parts that are due, and record how far it got."""
+    ledger, due, parts = open_ledger(), decision.due, list(engagement.parts)
+    result = EngagementResult(lines=list(due.skipped))
+    until = _quiet_until(asked) if decision.next is Next.START else None
+    if until is not None:
+        reason = f"quiet hours until {shown(until)}"
+        result.lines.append(f"The phones are in {reason}. {LATER}")
+        result.state = EngagementState.WAITING
+        ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner, due=until.timestamp())
+        return result
+    for part in due.parts if decision.next is Next.START else ():
+        ledger.renew_engagement(engagement.id, asked.owner)
+        line, failed, troubles = _tried(asked, engagement, part)
+        parts.append(result_of(part, line, failed=failed))
+        ledger.record_part(engagement.id, asked.owner, parts[-1])
         result.lines.append(line)
         result.failed |= failed
         result.failures += troubles
+    result.state, reason, line = _standing(asked, decision, ended_as(parts))
+    result.lines += [line] if line else []
+    ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner)
     return result
+
+
+def _standing(asked: AskedEngagement, decision: Decision, ended: EngagementState) -> tuple[EngagementState, str, str]:
+    """How an engagement stands once its due parts are done: its state, why, and what people are told of it."""
+    due = decision.due
+    if decision.next is Next.END:
+        return decision.state, decision.reason, "" if due.skipped else f"The phones did nothing: {decision.reason}."
+    if not due.waits_for and decision.next is Next.START:
+        return ended, "", ""
+    where = f"On {' and '.join(due.waits_for)} the post has no outcome yet. " if decision.next is Next.START else ""
+    if asked.can_wait:
+        return EngagementState.WAITING, "", where + LATER
+    return (
+        ended,
+        "the post had no outcome in time",
+        (
+            f"{where}The phones' part is not left to a later run, which would need a saved block. Once the post is "
+            "published, run comment-on-posts."
+        ),
+    )
+
+
+def _quiet_until(asked: AskedEngagement) -> datetime | None:
+    """When the quiet hours of this machine's phones end; None if it is none, or if nothing could be started then."""
+    if asked.host is None or asked.form.phone_pc.strip() or not asked.can_wait:
+        return None
+    return asked.host.guardrails.quiet_end(datetime.fromtimestamp(open_ledger().now(), UTC))
 
 
 def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementResult:
     """Describe what the phones of this machine would do, without sending anything."""
-    parts = [] if form.phone_pc.strip() else warm_up_parts(form, dry_run=True)
-    then = ["The phones would start after that."]
+    parts = [] if form.phone_pc.strip() or host is None else warm_up_parts(form, dry_run=True)
+    result = EngagementResult(["The phones would start after that."])
     if EngagementJob.COMMENT in engagement_jobs(form):
         choice = count(len(texts(form.comments, "comment")), "text")
         platforms = " and ".join(dict.fromkeys(form.comment_on))
-        then.append(f"They would comment on {platforms}, with one of {choice} each.")
-    return engage_phones(host, form, parts, then)
+        result.lines.append(f"They would comment on {platforms}, with one of {choice} each.")
+    for part in parts:
+        with _as_failure(result):
+            assert host is not None  # noqa: S101 - there are no parts without it
+            result.lines.append(_engage_here(host, part).summary)
+    return result
+
+
+def preview_due(asked: AskedEngagement) -> EngagementResult:
+    """Describe what the phones would do now for a post, without sending anything."""
+    decision, engagement = _decide(asked, is_never_late=True)
+    if engagement.state not in (EngagementState.WAITING, EngagementState.STARTED):
+        return EngagementResult(lines=[ENDED_BEFORE[engagement.state]])
+    result = EngagementResult(list(decision.due.skipped))
+    for part in decision.due.parts:
+        form = part.form.model_copy(update={"dry_run": True})
+        with _as_failure(result):
+            if asked.host is None or asked.form.phone_pc.strip():
+                result.lines.append(f"Would start {deployment_on(asked.form.phone_pc.strip() or MAIN, part.job)}.")
+            else:
+                result.lines.append(_engage_here(asked.host, EngagementPart(part.job, form)).summary)
+    if not result.lines:
+        result.lines.append("Dry run: nothing can be done yet.")
+    return result
+
+
+@contextmanager
+def _as_failure(result: EngagementResult) -> Iterator[None]:
+    """Let an error of one part be a line of the result."""
+    try:
+        yield
+    except ReelflowError as error:
+        result.lines.append(str(error))
+        result.failures.append(str(error))
+        result.failed = True
 
 
 def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:
@@ -144,35 +248,61 @@ def final_state(report: PublishReport, engaged: EngagementResult) -> State[Any]:
     return state
 
 
-def _engage(host: TikMatrixHost | None, form: EngageForm, part: EngagementPart) -> tuple[str, bool, list[str]]:
-    """Run one part and wait until it ends; returns a one-line summary, whether it failed, and the troubles of requests.
+_NAMES = {EngagementState.WAITING: "Waiting", EngagementState.STARTED: "Waiting", EngagementState.DONE: "Completed"}
 
-    Raises:
-        ReelflowError: it could not run, or its run on another machine failed.
-    """
-    pc = form.phone_pc.strip()
-    if pc or host is None:
-        return hand_over(pc or MAIN, part), False, []
-    report = _engage_here(host, part)
+
+def later_state(engaged: EngagementResult) -> State[Any]:
+    """The final state of a run that only engages."""
+    message = " ".join(engaged.lines) or "The phones had nothing left to do."
+    if engaged.failed:
+        return Failed(message=message, data=PhonesFailed(message, failures=engaged.failures))
+    name = "Dry run" if engaged.state is None else _NAMES.get(engaged.state, "Nothing done")
+    return Completed(name=name, message=message)
+
+
+def _tried(asked: AskedEngagement, engagement: Engagement, part: EngagementPart) -> tuple[str, bool, list[str]]:
+    """Run one part and wait until it ends; a one-line summary, whether it failed, and the troubles of requests."""
+    try:
+        pc = asked.form.phone_pc.strip()
+        if pc or asked.host is None:
+            return (
+                hand_over(pc or MAIN, part, f"{engagement.id}-{engagement.asked_at:.3f}", asked.chatgpt_name),
+                False,
+                [],
+            )
+        report = _engage_here(asked.host, part, asked.chatgpt, engagement.id)
+    except ClaimLost:
+        raise
+    except ReelflowError as error:
+        return str(error), True, [str(error)]
     return report.summary, report.failed, report.troubles
 
 
-def _engage_here(host: TikMatrixHost, part: EngagementPart) -> PhoneReport:
+def _engage_here(
+    host: TikMatrixHost, part: EngagementPart, chatgpt: ChatGPTSettings | None = None, engagement: str | None = None
+) -> PhoneReport:
     """The steps of a phone flow, within this run."""
-    request = check_phones(host, part.form)
-    plan = plan_phone_tasks(host, request)
+    request = check_phones(host, part.form, chatgpt)
+    plan = plan_phone_tasks(host, request, engagement)
     if not request.dry_run:
         with held(plan):
-            create_phone_tasks(host, request, plan)
+            create_phone_tasks(host, request, plan, chatgpt)
             watch_phone_tasks(host, request, plan)
     return report_phones(host, request, plan)
 
 
 @step("hand over to {pc}", retry=Retry.READ)
-def hand_over(pc: str, part: EngagementPart) -> str:
+def hand_over(pc: str, part: EngagementPart, key: str, chatgpt: str) -> str:
     """Start the deployment of a phone PC and wait until it ends.
 
-    It may be retried as if it only read: with its idempotency key, Prefect finds the run that was started before.
+    It may be retried as if it only read: with its idempotency key, Prefect finds the run that was started before, also
+    by an earlier run for the same engagement.
+
+    Args:
+        pc: The PC's name.
+        part: What it does.
+        key: Names the engagement.
+        chatgpt: The saved block with the settings of ChatGPT; empty for none.
 
     Raises:
         PhonesFailed: that run failed, or did not end in time.
@@ -180,13 +310,17 @@ def hand_over(pc: str, part: EngagementPart) -> str:
     name, _, parameter = DEPLOYMENTS[part.job]
     deployment = deployment_on(pc, part.job)
     wait = timedelta(minutes=part.form.watch_minutes) + SLACK
+    parameters: dict[str, Any] = {parameter: part.form.model_dump(mode="json")}
+    if part.form.needs_chatgpt:
+        slug = f"{ChatGPTSettings.get_block_type_slug()}/{chatgpt}"
+        parameters["chatgpt"] = {"$ref": {"block_document_slug": slug}}
     with asking_prefect():
         run: Any = run_deployment(
             deployment,
-            parameters={parameter: part.form.model_dump(mode="json")},
+            parameters=parameters,
             timeout=wait.total_seconds(),
             poll_interval=2,
-            idempotency_key=f"{flow_run.id}-{name}-{part.form.platform}",
+            idempotency_key=f"{key}-{name}-{part.form.platform}",
         )
     state = run.state
     get_run_logger().info("%s: run %s is %s.", deployment, run.name, state and state.name)

@@ -18,8 +18,10 @@ from tasks.step import Retry, step
 
 
 @step("plan {request.job}s", retry=Retry.LEDGER)
-def plan_phone_tasks(host: TikMatrixHost, request: PhoneRequest) -> PhonePlan:
+def plan_phone_tasks(host: TikMatrixHost, request: PhoneRequest, engagement: str | None = None) -> PhonePlan:
     """Plan the tasks that the owner's limits allow, and record the plan unless it is a dry run.
+
+    What an interrupted run has created for the same engagement is in the plan, and not created again.
 
     Raises:
         LedgerUnavailable: the ledger cannot be used. Nothing is sent.
@@ -38,6 +40,7 @@ def plan_phone_tasks(host: TikMatrixHost, request: PhoneRequest) -> PhonePlan:
             host=host.key,
             owner=uuid.uuid4().hex,
             flow_run=flow_run.id,
+            engagement=engagement,
         )
     for line in plan.left_out:
         log.warning("%s.", line)

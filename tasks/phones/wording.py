@@ -2,10 +2,23 @@
 
 from collections.abc import Sequence
 
+from reelflow.records.engagements import EngagementState
 from reelflow.records.phone_states import GRACE, RequestState, TaskState
 from reelflow.records.phones import TaskRequest
 from reelflow.wording import count
 
+LATER = (
+    "The phones do their part once it is published: finish-open-posts starts engage-when-published then, if its "
+    "schedule is on."
+)
+"""What becomes of the phones' part of a post that has no outcome yet."""
+ENDED_BEFORE = {
+    EngagementState.DONE: "The phones did their part for this post before; nothing was requested again.",
+    EngagementState.FAILED: "The phones' part of this post failed before. Start the run of the post again to retry it.",
+    EngagementState.SKIPPED: "The phones' part of this post was skipped before.",
+    EngagementState.CANCELLED: "The phones' part of this post was cancelled before.",
+}
+"""What is said of the phones' part that has ended."""
 OUTCOME_WORDS = {
     TaskState.PENDING: "pending",
     TaskState.RUNNING: "running",

@@ -14,14 +14,11 @@ from reelflow.posts import cleanup
 from reelflow.posts.form import CancelPostForm, PostForm
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
-from tasks.cancelled import conclude
+from tasks.cancelled import SHUTDOWN, conclude
 from tasks.ledger import open_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
-
-SHUTDOWN = "shutting down"
-"""In the message of a run that nobody cancelled: the process that serves the flows was told to end."""
 
 
 def cancel_run_name() -> str:

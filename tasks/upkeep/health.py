@@ -20,6 +20,7 @@ from reelflow.errors import (
 from reelflow.ledger import Ledger
 from reelflow.posts.accounts import account_names
 from reelflow.posts.cleanup import unconfirmed_sends
+from reelflow.records.engagements import OPEN
 from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix.client import SERVICE as TIKMATRIX
 from reelflow.time_zones import shown
@@ -53,9 +54,11 @@ def check_ledger(ledger: Ledger) -> Finding:
         held = ledger.on_hold()
         sending = ledger.task_requests(states=[RequestState.SENDING])
         unsettled = ledger.task_requests(states=[RequestState.UNCONFIRMED])
+        engaging = len(ledger.engagements(states=OPEN))
     except ReelflowError as error:
         return Finding("Ledger", False, str(error))
-    parts = [f"{ledger.place} (ID {identity.id[:8]}, {count(identity.sends, 'send')})"]
+    waiting = f", {count(engaging, 'post')} waiting for the phones' part" if engaging else ""
+    parts = [f"{ledger.place} (ID {identity.id[:8]}, {count(identity.sends, 'send')}{waiting})"]
     if identity.lost_sends and identity.is_looking_back:
         parts.append(
             f"{count(identity.lost_sends, 'send')} fewer than this Prefect server remembers: it was emptied or "

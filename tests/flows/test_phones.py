@@ -1,7 +1,7 @@
 """The phone flows against a real Prefect server and the sandbox over HTTP."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ from reelflow.phones.report import PhoneReport
 from reelflow.phones.requests import make_request
 from reelflow.posts.form import PostForm
 from reelflow.records.phone_states import GRACE, TaskState
-from reelflow.time_zones import shown
 from tasks.ledger import open_ledger
 from tasks.upkeep.health import check_ledger
 
@@ -348,25 +347,6 @@ def test_what_depends_on_a_platform_that_failed_is_skipped(
 
     assert state.is_failed()
     assert "No comments on TikTok: the post was not published there (failed)." in state.message
-    assert sandbox.phone_tasks == []
-
-
-def test_phones_do_nothing_for_a_post_that_is_scheduled(
-    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
-) -> None:
-    """There is nothing to comment on yet; the run ends as Scheduled, and says what to run later."""
-    later = datetime.now(UTC) + timedelta(hours=3)
-    post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], scheduled_for=later)
-    engage = EngageForm(devices=SERIALS[:2], comments=["first!"], warm_up_seconds=60)
-
-    state = publish_and_engage(taisly, post, engage, host, return_state=True)
-
-    assert state.name == "Scheduled"
-    assert state.message.startswith(f"Scheduled for {shown(later)} at 1 account.")
-    assert state.message.endswith(
-        " The phones did nothing, since the post is not published yet. Once it is, run warm-up-accounts and "
-        "comment-on-posts."
-    )
     assert sandbox.phone_tasks == []
 
 

@@ -369,8 +369,7 @@ def test_the_parts_are_checked_before_the_video_is_published() -> None:
 
     for form, words in ((limited, "more than the 'Task limit' of 1"), (contradicting, "there are no comment texts")):
         with pytest.raises(InputError, match=words):
-            for sample in sample_forms(form):
-                make_request(sample, _rails())
+            [make_request(sample, _rails()) for sample in sample_forms(form)]
 
 
 def test_parameters_of_before_are_taken_with_the_same_meaning() -> None:

@@ -1,0 +1,149 @@
+"""Start a run for each post whose phones can do their part now: whoever reads outcomes does it, every few minutes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+
+from blocks import ChatGPTSettings, TikMatrixHost
+from reelflow.errors import InputError
+from reelflow.ledger import Ledger
+from reelflow.phones.due_parts import MOST_ATTEMPTS, Next, decide
+from reelflow.records.alarms import Alarm, cause_of
+from reelflow.records.engagements import OPEN, Engagement, EngagementState
+from reelflow.wording import count, listed
+from tasks.ledger import open_ledger
+from tasks.phones.engagements import form_of
+from tasks.prefect_server import asking_prefect
+from tasks.step import Retry, step
+
+DEPLOYMENT = "engage-when-published/engage-when-published"
+"""Flow and deployment of the runs that are started."""
+NO_DEPLOYMENT = (
+    "the phones cannot start, since this Prefect server has no deployment engage-when-published. Run `reelflow setup`"
+)
+
+
+@dataclass
+class StartReport:
+    """What was started for the phones, what waits, and what ended without a run; the last two as sentences."""
+
+    started: list[str] = field(default_factory=list)
+    waiting: int = 0
+    ended: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+@step("start the phones' part of published posts", retry=Retry.READ)
+def start_engagements() -> StartReport:
+    """Start a run for each post that is out and whose phones have something to do; it waits for none of them.
+
+    The same run is never started twice: its key names the engagement and the attempt.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot tell which posts there are.
+        ServiceError: the Prefect server does not answer.
+    """
+    ledger, report = open_ledger(), StartReport()
+    now = ledger.now()
+    open_now = [each for each in ledger.engagements(states=OPEN) if not each.is_held(now)]
+    due = [each for each in open_now if _is_due(ledger, each, now, report)]
+    if due:
+        with asking_prefect(), get_client(sync_client=True) as client:
+            _start(client, ledger, due, report)
+    for line in report.troubles:
+        get_run_logger().warning("%s", line)
+    return report
+
+
+def _is_due(ledger: Ledger, engagement: Engagement, now: float, report: StartReport) -> bool:
+    """Whether a run is to be started; one that ends without a run is ended here."""
+    try:
+        form = form_of(engagement)
+    except InputError as error:
+        _end(ledger, engagement, EngagementState.FAILED, str(error).rstrip("."), report, is_alarm=True)
+        return False
+    decision = decide(form, engagement, ledger.engagement_outcomes(engagement), now)
+    if decision.next is Next.END:
+        _end(ledger, engagement, decision.state, decision.reason, report, is_alarm=decision.is_alarm)
+    if decision.next is Next.WAIT:
+        report.waiting += 1
+    return decision.next is Next.START
+
+
+def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], report: StartReport) -> None:
+    try:
+        deployment = client.read_deployment_by_name(DEPLOYMENT)
+    except ObjectNotFound:
+        ledger.add_alarms(_not_started(each) for each in due)
+        report.troubles.append(f"{count(len(due), 'post')} published, but {NO_DEPLOYMENT}.")
+        return
+    for engagement in due:
+        if engagement.attempts >= MOST_ATTEMPTS:
+            reason = f"{engagement.attempts} runs for it were interrupted"
+            _end(ledger, engagement, EngagementState.FAILED, reason, report, is_alarm=True)
+            continue
+        run = client.create_flow_run_from_deployment(
+            deployment.id, parameters=_parameters(engagement), idempotency_key=engagement.run_key
+        )
+        if run.state is None or not run.state.is_final():
+            report.started.append(engagement.file)
+        elif run.state.is_cancelled():
+            _end(ledger, engagement, EngagementState.CANCELLED, "its run was cancelled", report)
+        else:  # it ended before it had the engagement; the next look starts another one
+            ledger.count_attempt(engagement)
+            report.waiting += 1
+
+
+def _parameters(engagement: Engagement) -> dict[str, Any]:
+    """Of the run: the engagement, and the blocks that it needs, by their names."""
+    parameters: dict[str, Any] = {"engagement": {"engagement_id": engagement.id}}
+    for name, kind, block in (
+        ("host", TikMatrixHost, engagement.host),
+        ("chatgpt", ChatGPTSettings, engagement.chatgpt),
+    ):
+        slug = f"{kind.get_block_type_slug()}/{block}"
+        parameters[name] = {"$ref": {"block_document_slug": slug}} if block else None
+    return parameters
+
+
+def _end(
+    ledger: Ledger,
+    engagement: Engagement,
+    state: EngagementState,
+    reason: str,
+    report: StartReport,
+    *,
+    is_alarm: bool = False,
+) -> None:
+    if ledger.settle_engagement(engagement.id, state, reason, is_alarm=is_alarm):
+        report.ended.append(f"{engagement.file} ({reason})" if reason else engagement.file)
+
+
+def _not_started(engagement: Engagement) -> Alarm:
+    """The alarm of one that no run can be started for; each once."""
+    return Alarm(
+        key=f"engagement {engagement.id} NOT STARTED {engagement.asked_at:.3f}",
+        kind="engagement",
+        state="NOT STARTED",
+        subject=f"the phones' part of {engagement.file}",
+        who="",
+        reason=NO_DEPLOYMENT,
+        cause=cause_of("engagement", "NOT STARTED", NO_DEPLOYMENT),
+        flow_run=engagement.flow_run,
+        ref=engagement.id,
+    )
+
+
+def summarize_start(report: StartReport) -> list[str]:
+    """Sentences about the phones' part of posts; none if there is nothing to tell."""
+    lines = []
+    if report.started:
+        lines.append(f"The phones' part of {listed(report.started)} is started (engage-when-published).")
+    if report.waiting:
+        lines.append(f"{count(report.waiting, 'post')} waiting for the phones' part.")
+    if report.ended:
+        lines.append(f"The phones do nothing more for {listed(report.ended)}.")
+    return [*lines, *report.troubles]

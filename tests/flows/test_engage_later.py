@@ -1,0 +1,373 @@
+"""The phones' part of a post that is out only after its run has ended, against the sandbox."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled, Crashed
+from support.deployments import SPECS
+from support.scheduled import execute
+from support.waiting import until
+
+from blocks import TaislyAccount, TikMatrixHost
+from flows.cancel_post import cancel_scheduled_post
+from flows.engage import publish_and_engage
+from flows.engage_later import engage_when_published
+from flows.finish import finish_open_posts
+from flows.publish import publish_video
+from reelflow.ledger.schema import destinations
+from reelflow.phones.creating import create_tasks
+from reelflow.phones.due_parts import due_parts
+from reelflow.phones.form import EngageForm, EngageLaterForm
+from reelflow.phones.limits import make_plan
+from reelflow.phones.requests import make_request
+from reelflow.posts.form import CancelPostForm, FinishForm, PostForm
+from reelflow.records.campaigns import caption_fingerprint
+from reelflow.records.engagements import EngagedPost, Engagement, EngagementState, NewEngagement
+from tasks.ledger import open_ledger
+from tasks.phones.cancel import cancel_engagement
+from tasks.phones.engagements import form_of
+from tasks.phones.start import DEPLOYMENT
+from tasks.phones.wording import LATER
+from tasks.upkeep.health import check_ledger
+
+pytestmark = pytest.mark.usefixtures("server")
+SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
+PHONES = [f"{SERIALS[0]}: ada.daily", f"{SERIALS[1]}: ben.daily, ben.pics (Instagram)"]
+LEASE = "1"
+Clip = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REELFLOW_LEASE_SECONDS", LEASE)
+
+
+@pytest.fixture
+def taisly(sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+
+
+@pytest.fixture
+def host(sandbox: Any) -> TikMatrixHost:
+    """Saved, since a later run has to find it."""
+    block = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=PHONES, poll_seconds=0.01, auto_retry=False)
+    block.save("engaging", overwrite=True)
+    return TikMatrixHost.load("engaging")
+
+
+@pytest.fixture
+def deployment() -> Iterator[Any]:
+    """engage-when-published on the server, without anybody who executes its runs."""
+    flow: Any = SPECS["engage-when-published"].load()
+    with get_client(sync_client=True) as client:
+        made = client.create_deployment(
+            client.create_flow(flow),
+            DEPLOYMENT.partition("/")[2],
+            parameter_openapi_schema=flow.parameters.model_dump(),
+        )
+        yield made
+        client.delete_deployment(made)
+
+
+def _publish(taisly: TaislyAccount, host: TikMatrixHost | None, clip: Clip, *, ahead: float = 0, **form: Any) -> Any:
+    """Publish and engage now, or so many seconds ahead."""
+    at = datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None
+    post = PostForm(
+        video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=0, scheduled_for=at
+    )
+    return publish_and_engage(taisly, post, _engage(**form), host, return_state=True)
+
+
+def _engage(**form: Any) -> EngageForm:
+    return EngageForm(**({"devices": SERIALS[:2], "comments": ["first!"], "watch_minutes": 1} | form))
+
+
+def _publish_and_leave(taisly: TaislyAccount, clip: Clip, **form: Any) -> Engagement:
+    """A post that is out, and what a run that died right after it had asked the phones to do."""
+    post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=1)
+    publish_video(taisly, post, return_state=True)
+    ledger = open_ledger()
+    ((send, _),) = ledger.recent_sends(0)
+    new = NewEngagement(
+        post=EngagedPost(send.service, send.sha256, caption_fingerprint(send.caption), send.scheduled_ms, send.repeat),
+        account_ids=send.account_ids,
+        form=_engage(**form).model_dump(mode="json", exclude_defaults=True),
+        file=send.file_name,
+        host="engaging",
+    )
+    return ledger.ask_for_engagement(new, flow_run=send.flow_run)
+
+
+def _finish(taisly: TaislyAccount) -> str:
+    return str(finish_open_posts(taisly, FinishForm(minutes=0.2), return_state=True).message)
+
+
+def _runs(deployment: Any) -> list[Any]:
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+        return client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+
+
+def _execute(run: Any) -> Any:
+    """As a worker does it."""
+    return execute(engage_when_published, run, run.parameters)
+
+
+def _scripts(sandbox: Any) -> list[str]:
+    return sorted(task["script_name"] for task in sandbox.phone_tasks)
+
+
+def _engagement() -> Engagement:
+    (found,) = open_ledger().engagements()
+    return found
+
+
+def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    """The run that schedules it ends at once; the outcome starts another one, and that once."""
+    state = _publish(taisly, host, clip, ahead=15, warm_up_seconds=60)
+    before = (_scripts(sandbox), check_ledger(open_ledger()))
+    until("the time of the post", lambda: time.time() > _engagement().due)
+    found = _finish(taisly)
+    again = _finish(taisly)
+    (run,) = _runs(deployment)
+
+    done = _execute(run)
+
+    assert (state.name, state.message.endswith(LATER)) == ("Scheduled", True)
+    assert before[0] == []
+    assert "1 post waiting for the phones' part" in before[1].found
+    assert not before[1].is_warning
+    assert "The phones' part of small.mp4 is started (engage-when-published)." in found
+    assert "is started" in again  # the same run
+    assert done.is_completed(), done.message
+    assert done.message == "2 of 2 warm-ups completed. 2 of 2 comments completed."
+    assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
+    (post,) = sandbox.posts
+    url = next(r["url"] for r in post["result"] if r["platform"] == "TikTok")
+    comments = [task["script_args"] for task in sandbox.phone_tasks if task["script_name"] == "comment"]
+    assert [args["target_post_url"] for args in comments] == [url] * 2
+    assert "part" not in _finish(taisly)
+    assert len(_runs(deployment)) == 1
+
+
+def test_starting_the_same_again_comments_once(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    """No second warm-up either, which no platform would refuse."""
+    first = _publish(taisly, host, clip, warm_up_seconds=60)
+    second = _publish(taisly, host, clip, warm_up_seconds=60)
+
+    assert first.message.endswith("2 of 2 warm-ups completed. 2 of 2 comments completed.")
+    assert second.message.endswith("The phones did their part for this post before; nothing was requested again.")
+    assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
+
+
+def test_a_run_that_was_killed_is_started_again_and_repeats_nothing(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    """Its warm-ups are on record under the engagement: the next run watches them, and then comments."""
+    ledger, engagement = open_ledger(), _publish_and_leave(taisly, clip, warm_up_seconds=60)
+    ledger.claim_engagement(engagement.id, "killed", "the run that was killed")
+    outcomes = [outcome for outcome, _ in ledger.engagement_outcomes(engagement)]
+    warm_up = due_parts(form_of(engagement), outcomes).parts[0].form
+    _create_and_die(host, warm_up, engagement.id)
+    at_work = _finish(taisly)
+    until("the end of its lease", lambda: not _engagement().is_held(ledger.now()))
+
+    found = _finish(taisly)
+    *_, run = _runs(deployment)
+    done = _execute(run)
+
+    assert "part" not in at_work
+    assert "is started" in found
+    assert done.is_completed(), done.message
+    assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
+    assert _engagement().state is EngagementState.DONE
+
+
+def _create_and_die(host: TikMatrixHost, form: Any, engagement: str) -> None:
+    """Create the tasks of a part, and hold them no longer, as a process does that is killed."""
+    ledger, now = open_ledger(), datetime.now(UTC)
+    request = make_request(form, host.guardrails)
+    plan = ledger.plan_tasks(
+        request, lambda history: make_plan(request, host.guardrails, history, now), since=0.0, host=host.key,
+        owner="killed", flow_run="the run that was killed", engagement=engagement,
+    )  # fmt: skip
+    with host.get_client() as client:
+        create_tasks(client, ledger, ledger.task_requests(ids=plan.request_ids), owner="killed")
+
+
+def test_a_post_that_is_cancelled_takes_its_comments_along(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    _publish(taisly, host, clip, ahead=3600)
+    (post,) = sandbox.posts
+
+    cancel_scheduled_post(taisly, CancelPostForm(history_id=post["historyId"]))
+
+    found = _engagement()
+    assert (found.state, found.reason) == (EngagementState.CANCELLED, "the post was cancelled")
+    assert "part" not in _finish(taisly)
+    assert _runs(deployment) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "state"),
+    [(None, EngagementState.CANCELLED), ("Runner is shutting down.", EngagementState.WAITING)],
+)
+def test_a_run_that_is_cancelled_takes_its_comments_along(
+    taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, message: str | None, state: EngagementState
+) -> None:
+    """Not where nobody cancelled it: the program that executed it was told to end."""
+    done = _publish(taisly, host, clip, ahead=3600)
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(done.state_details.flow_run_id)
+
+    cancel_engagement(publish_and_engage, run, done.model_copy(update={"message": message}))
+
+    assert _engagement().state is state
+
+
+def test_nothing_is_started_for_a_post_that_failed(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    """It is said once, by whoever learns it; the post has its own alarm."""
+    sandbox.fail_next(platform="TikTok", reason="video removed")
+    sandbox.fail_next(platform="Instagram", reason="video removed")
+    _publish_and_leave(taisly, clip)
+
+    found = _finish(taisly)
+
+    assert "The phones do nothing more for small.mp4 (the post was not published)." in found
+    assert _engagement().state is EngagementState.SKIPPED
+    assert (_runs(deployment), sandbox.phone_tasks) == ([], [])
+
+
+def test_without_the_deployment_it_is_said_and_waits(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    """One alarm, however often it is found; once the deployment is there, it goes on."""
+    _publish_and_leave(taisly, clip)
+
+    messages = [_finish(taisly), _finish(taisly)]
+
+    assert all("no deployment engage-when-published. Run `reelflow setup`." in message for message in messages)
+    assert _engagement().state is EngagementState.WAITING
+    assert sandbox.phone_tasks == []
+
+
+def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_cancelled_is_not(
+    taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, deployment: Any
+) -> None:
+    _publish_and_leave(taisly, clip)
+    _finish(taisly)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(_runs(deployment)[0].id, Crashed(), force=True)
+    found, again = _finish(taisly), _finish(taisly)
+    runs = _runs(deployment)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(runs[-1].id, Cancelled(), force=True)
+
+    _finish(taisly)
+
+    assert "1 post waiting for the phones' part." in found
+    assert "is started" in again
+    assert len(runs) == 2
+    assert _engagement().state is EngagementState.CANCELLED
+
+
+def test_a_platform_without_an_outcome_is_commented_on_later(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    """TikTok is out and is commented on at once; Instagram follows in a run of its own."""
+    ledger = open_ledger()
+    engagement = _publish_and_leave(taisly, clip, comment_on=["TikTok", "Instagram"], devices=[SERIALS[1]])
+    _finish(taisly)
+    instagram = next(o.account.id for o, _ in ledger.engagement_outcomes(engagement) if o.account.platform != "TikTok")
+    with _open_at(instagram):
+        (run,) = _runs(deployment)
+        first = _execute(run)
+    waiting = _engagement()
+    _finish(taisly)
+    *_, run = _runs(deployment)
+
+    second = _execute(run)
+
+    assert (first.name, waiting.state) == ("Waiting", EngagementState.WAITING)
+    assert f"On Instagram the post has no outcome yet. {LATER}" in first.message
+    assert second.message == "1 of 1 comment completed."
+    targets = [task["script_args"]["target_post_url"] for task in sandbox.phone_tasks]
+    assert ["tiktok.com" in url for url in targets] == [True, False]
+
+
+class _open_at:  # noqa: N801 - reads as a phrase
+    """Let a destination have no outcome meanwhile, as a slow platform does."""
+
+    def __init__(self, account_id: str) -> None:
+        self.account_id = account_id
+
+    def _set(self, state: str, link: str | None) -> None:
+        c = destinations.c
+        with open_ledger().transaction() as connection:
+            row = connection.execute(destinations.select().where(c.account_id == self.account_id)).one()
+            self.before = (row.state, row.link)
+            values = {"state": state, "link": link}
+            connection.execute(destinations.update().where(c.account_id == self.account_id).values(values))
+
+    def __enter__(self) -> None:
+        self._set("ACCEPTED", None)
+        self.outcome = self.before
+
+    def __exit__(self, *_: object) -> None:
+        self._set(*self.outcome)
+
+
+def test_a_block_that_is_not_saved_cannot_wait(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Said before anything is sent."""
+    unsaved = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=PHONES)
+
+    state = _publish(taisly, unsaved, clip, ahead=3600)
+
+    assert state.is_failed()
+    assert "in a later run, which needs a saved block TikMatrix Host. Save it" in state.message
+    assert sandbox.posts == []
+
+
+def test_a_later_run_can_be_previewed_and_needs_its_own_blocks(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    form = EngageLaterForm(engagement_id=_publish_and_leave(taisly, clip).id, dry_run=True)
+
+    shown = engage_when_published(form, host, return_state=True)
+    without = engage_when_published(form, return_state=True)
+    unknown = engage_when_published(EngageLaterForm(engagement_id="nope"), host, return_state=True)
+
+    assert (shown.name, shown.message) == ("Dry run", "Dry run: nothing was sent. Would send 2 comments.")
+    assert "needs the block TikMatrix Host 'engaging'" in without.message
+    assert "No post waits for its phones under the ID 'nope'." in unknown.message
+    assert sandbox.phone_tasks == []
+
+
+def test_in_quiet_hours_the_phones_wait_for_their_end(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    """They do not skip it for good, and no run is started before."""
+    now = datetime.now(UTC)
+    quiet = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
+    block = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=PHONES, time_zone="UTC", **quiet)
+    block.save("quiet", overwrite=True)
+
+    state = _publish(taisly, TikMatrixHost.load("quiet"), clip)
+
+    assert "The phones are in quiet hours until " in state.message
+    assert "1 post waiting for the phones' part." in _finish(taisly)
+    assert (_runs(deployment), sandbox.phone_tasks) == ([], [])
