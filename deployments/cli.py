@@ -168,7 +168,8 @@ _add(app, {
         "Release accounts that are on hold after several failures in a row, or list them. Sends nothing.",
     "rotate_key:rotate_api_key":
         "Replace the Taisly API key of a block, or revoke it. Changes nothing without --no-dry-run.",
-    "posts:accounts": "List the accounts that are connected in Taisly, under the names that --to and the forms take.",
+    "accounts:accounts":
+        "List the accounts that are connected in Taisly, under the names that --to and the forms take.",
 })  # fmt: skip
 plan = App(name="plan", help="Write and check the plan of a campaign. Needs no server.")
 plan.command(

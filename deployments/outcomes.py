@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from reelflow.phones.phone_list import ListedPhone, PhoneState
 from reelflow.phones.report import ManageReport, PhoneReport
 from reelflow.posts.report import PublishReport
 from reelflow.records.phones import TaskResult
@@ -82,6 +83,26 @@ def state_of(outcome: Outcome, *, is_scheduled: bool) -> str:
 def account_facts(account: Account) -> dict[str, Any]:
     """An account, for programs."""
     return {"account": account.label, "account_id": account.id, "platform": account.platform}
+
+
+def listed_phone_facts(each: ListedPhone) -> dict[str, Any]:
+    """A phone of a PC, for programs; `online` is null where TikMatrix does not tell."""
+    accounts = [{"username": a.username, "platform": a.platform} for a in each.phone.accounts]
+    return {
+        "name": each.phone.name,
+        "serial": each.phone.serial,
+        "online": None if each.state is PhoneState.UNKNOWN else each.state is not PhoneState.OFFLINE,
+        "state": each.state,
+        "listed": each.is_listed,
+        "accounts": accounts,
+    }
+
+
+def listed_phone_line(each: ListedPhone) -> str:
+    """The same for people."""
+    state = "online: unknown" if each.state is PhoneState.UNKNOWN else str(each.state)
+    names = each.phone.account_names or ("whichever account is logged in" if each.is_listed else "not listed")
+    return f"{each.phone.serial:24} {state:16} {names}"
 
 
 def phone_lines(report: Any) -> list[str]:

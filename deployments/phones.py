@@ -10,42 +10,39 @@ from pydantic import BaseModel
 
 from deployments.in_terminal import load_block, print_json, quieten_run_logs, run_flow
 from deployments.options import AsJson, Command, FormOptions, HostBlock, read_form, with_options_of
-from deployments.outcomes import phone_facts, phone_lines
+from deployments.outcomes import listed_phone_facts, listed_phone_line, phone_facts, phone_lines
 from deployments.spec import spec_of
 from reelflow.errors import ServiceError
 from reelflow.phones.form import CommentForm, FollowForm, ManageForm, PhonePostForm, UnfollowForm, WarmUpForm
+from reelflow.phones.phone_list import match_phones
+from reelflow.tikmatrix.wire import Device
 
 
 def show(*, block: str, as_json: bool) -> int:
     """Print each phone of a host block, its usernames, and whether it is online, if TikMatrix answers."""
     quieten_run_logs()
     from blocks import TikMatrixHost
+    from tasks.upkeep.account_list import how_to_list
 
     host = load_block(TikMatrixHost, block)
-    online = _online(host)
-    for phone in host.guardrails.phones:
-        is_online = None if online is None else phone.serial in online
-        if as_json:
-            accounts = [{"username": a.username, "platform": a.platform} for a in phone.accounts]
-            print_json({"name": phone.name, "serial": phone.serial, "online": is_online, "accounts": accounts})
-        else:
-            print(f"{phone.serial:24} {_WORDS[is_online]:16} {phone.account_names or _ANY}")
-    return 1 if online is None else 0
+    devices, answered = _devices(host)
+    phones = match_phones(host.guardrails.phones, devices)
+    for each in phones:
+        print_json(listed_phone_facts(each)) if as_json else print(listed_phone_line(each))
+    for each in () if as_json else phones:
+        if not each.is_listed:
+            print(how_to_list(each.phone.serial, block))
+    return 0 if answered else 1
 
 
-_ANY = "whichever account is logged in"
-_WORDS = {True: "online", False: "not online", None: "online: unknown"}
-
-
-def _online(host: Any) -> set[str] | None:
-    """All names of the phones that are online; None if TikMatrix does not tell."""
+def _devices(host: Any) -> tuple[list[Device] | None, bool]:
+    """The phones that are online, None if TikMatrix does not tell; and whether it answered."""
     try:
         with host.get_client() as client:
-            devices = client.devices()
+            return client.devices(), True
     except ServiceError as error:
         print(f"reelflow: {error}", file=sys.stderr)
-        return None
-    return None if devices is None else {name for device in devices for name in device.names}
+        return None, False
 
 
 @with_options_of(FormOptions(WarmUpForm))

@@ -1,4 +1,4 @@
-"""``reelflow posts``, ``accounts``, ``resolve`` and ``cancel``: what is out, where one can post, and two decisions."""
+"""``reelflow posts``, ``resolve`` and ``cancel``: what is out, and two decisions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from cyclopts import Parameter, validators
 
 from deployments.in_terminal import load_block, nothing_more, print_json, quieten_run_logs, run_flow
 from deployments.options import AsJson, TaislyBlock, read_form
-from deployments.outcomes import account_facts, send_facts, state_of
+from deployments.outcomes import send_facts, state_of
 from deployments.spec import MAIN
 from reelflow.errors import InputError, ReelflowError
 from reelflow.ledger import Ledger
-from reelflow.posts.accounts import account_names
 from reelflow.posts.form import CancelPostForm, ResolveForm
 from reelflow.records.post_states import SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -22,24 +21,6 @@ from reelflow.time_zones import DAY, shown
 
 State = Literal["published", "scheduled", "open", "unconfirmed", "failed", "refused", "cancelled", "not sent"]
 DryRun = Annotated[bool, Parameter(negative="", show_default=False)]
-
-
-def accounts(*, block: TaislyBlock = "main", as_json: AsJson = False) -> int:
-    """Print the connected accounts, each under the name that --to and the forms take."""
-    quieten_run_logs()
-    from blocks import TaislyAccount
-    from tasks.ledger import open_ledger
-
-    with load_block(TaislyAccount, block).get_rate_limited(open_ledger()) as client:
-        found = client.connected_accounts()
-    for account, name in zip(found, account_names(found), strict=True):
-        if as_json:
-            print_json(account_facts(account) | {"name": name})
-        else:
-            print(f"{name:40} {account.id}")
-    if not found and not as_json:
-        print("No accounts are connected in Taisly yet. Connect your accounts there first.")
-    return 0
 
 
 def posts(

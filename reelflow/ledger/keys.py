@@ -194,6 +194,14 @@ class KeyLedger(Database):
             query = sa.select(sa.func.count()).where(api_requests.c.api_key == api_key, api_requests.c.at > since)
             return int(connection.scalar(query) or 0)
 
+    def first_free_again(self, api_key: str) -> float | None:
+        """When the oldest request of the last hour no longer counts, in Unix seconds; None if there is none."""
+        with self.reading() as connection:
+            since = self.now() - HOUR - HOUR_SLACK
+            query = sa.select(sa.func.min(_REQUEST.at)).where(_REQUEST.api_key == api_key, _REQUEST.at > since)
+            oldest = connection.scalar(query)
+            return None if oldest is None else float(oldest) + HOUR + HOUR_SLACK
+
     def block_key(self, api_key: str, seconds: float) -> None:
         """Let nobody use the key for `seconds`, at most an hour: Taisly has answered 429."""
         now = self.now()

@@ -20,7 +20,7 @@ from reelflow.posts.matching import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
-from reelflow.taisly.wire import AcceptedPost, HistoryItem, RepostRule
+from reelflow.taisly.wire import AcceptedPost, HistoryItem, KeyInfo, RepostRule
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -218,6 +218,10 @@ class RateLimitedTaisly:
     def cancel_scheduled(self, history_id: str) -> None:
         """As the client's, counted like a send: a person is waiting for it."""
         self._ask("publish", 0.0, lambda: self._client.cancel_scheduled(history_id))
+
+    def key_facts(self) -> KeyInfo:
+        """As the client's, counted."""
+        return self._ask("publish", 0.0, self._client.key_facts)
 
     def check_accounts(self) -> list[Account]:
         """The connected accounts, for a person's check: asked for in any case, counted, and remembered."""

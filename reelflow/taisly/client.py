@@ -19,8 +19,8 @@ from reelflow.addresses import check_url
 from reelflow.counted_body import CountedBody
 from reelflow.errors import InputError, UnreadableAnswer
 from reelflow.taisly.answers import SERVICE, accepted_post, body_of
-from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, RepostRule
-from reelflow.transport import UPLOAD_TIMEOUT, ServiceClient, exchange, open_client
+from reelflow.taisly.wire import AcceptedPost, ConnectedAccount, HistoryItem, KeyInfo, RepostRule
+from reelflow.transport import UPLOAD_TIMEOUT, ServiceClient, exchange, open_client, redact
 from reelflow.wire_types import parse
 from reelflow.wording import count, one_line
 
@@ -86,6 +86,13 @@ class TaislyClient(ServiceClient):
     def key_info(self) -> dict[str, Any]:
         """GET ``/user/api-key``: what Taisly says about this key. The fields are not documented."""
         return self._json("GET", "/user/api-key")
+
+    def key_facts(self) -> KeyInfo:
+        """The same, as far as its fields are known; without any of the key, wherever the answer quotes it."""
+        body = self.key_info()
+        inner = body["data"] if isinstance(body.get("data"), dict) else body
+        known = {name: redact(value, self._key) if isinstance(value, str) else value for name, value in inner.items()}
+        return self._parse(known, KeyInfo)
 
     def generate_key(self) -> str:
         """POST ``/user/api-key/generate``: a new key, shown this once. The key in use dies at once.

@@ -31,6 +31,33 @@ class Status(StrEnum):
     FAILED = "FAILED"
 
 
+class KeyInfo(Wire):
+    """What GET ``/user/api-key`` tells about a key. No field is documented: what is not known is not shown.
+
+    The key itself, of which the answer may have a part, is never read.
+    """
+
+    plan: Shown = Field("", validation_alias=AliasChoices("plan", "planName"))
+    active: bool | None = Field(None, validation_alias=AliasChoices("active", "isActive"))
+    created: datetime | None = Field(None, validation_alias=AliasChoices("createdAt", "created"))
+    last_used: datetime | None = Field(None, validation_alias=AliasChoices("lastUsedAt", "lastUsed"))
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _plan_text(cls, value: Any) -> Any:
+        return value if isinstance(value, str) else ""
+
+    @field_validator("active", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        return value if isinstance(value, bool) else None
+
+    @field_validator("created", "last_used", mode="before")
+    @classmethod
+    def _when(cls, value: Any) -> datetime | None:
+        return value if isinstance(value, datetime) else _moment(value)
+
+
 class ConnectedAccount(Wire):
     """One entry of GET ``/platform/platforms``: a platform account connected in Taisly."""
 

@@ -140,6 +140,12 @@ class Device(Wire):
 
     serial: Shown = Field(validation_alias=AliasChoices("serial", "real_serial"))
     real_serial: Shown | None = None
+    busy: bool | None = None
+
+    @field_validator("busy", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        return value if isinstance(value, bool) else None
 
     @property
     def names(self) -> frozenset[str]:

@@ -30,7 +30,7 @@ from tasks.ledger import current_ledger
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
-_ON_ITS_PC = (
+ON_ITS_PC = (
     "is not reachable from this machine; its own PC checks it, with finish-phone-tasks. If this is that PC, start "
     "TikMatrix."
 )
@@ -111,7 +111,7 @@ def _load_and_check(kind: type[Any], name: str, ledger: Ledger) -> tuple[str, bo
     except NothingSent as error:
         if isinstance(error, Busy) or not (isinstance(block, TikMatrixHost) and is_loopback(block.base_url)):
             raise
-        return f"{block.base_url} {_ON_ITS_PC}", True
+        return f"{block.base_url} {ON_ITS_PC}", True
 
 
 def check_block(block: Any, ledger: Ledger) -> str:

@@ -119,8 +119,22 @@ def test_accounts_are_listed_as_to_takes_them(taisly: TaislyAccount) -> None:
 
     assert "TikTok @mara.bakes " in done.stdout
     assert len(rows) == len(done.stdout.splitlines()) == 6
-    assert {"name", "account", "account_id", "platform"} == set(rows[0])
+    assert {"name", "account", "account_id", "platform", "on_hold"} == set(rows[0])
     assert rows[0]["account_id"] in done.stdout
+
+
+def test_accounts_come_with_the_plan_and_the_phones_if_asked(taisly: TaislyAccount, host: str) -> None:
+    """What is free, and which phones are online although no block lists them."""
+    words = ("accounts", "--block", "commands", "--plan", "--phones")
+    done = reelflow(*words)
+    *_, plan = [row for row in _objects(reelflow(*words, "--json")) if "requests_left" in row]
+    phones = [row for row in _objects(reelflow(*words, "--json")) if row.get("host") == host]
+
+    assert "requests used in the last hour, 99" in done.stdout
+    assert (plan["requests_per_hour"], plan["requests_used"] + plan["requests_left"]) == (1000, 1000)
+    assert [row["serial"] for row in phones if row["listed"]] == SERIALS
+    assert sum(not row["listed"] for row in phones) == 18
+    assert "R58N03SANDBOX is not listed, so it is never used. To use it, add a row to 'Your phones'" in done.stdout
 
 
 def test_posts_are_listed_with_what_to_do_next(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
@@ -207,8 +221,8 @@ def test_phones_are_listed_with_their_usernames(host: str, sandbox: Any) -> None
     TikMatrixHost(base_url="http://127.0.0.1:1/api/v1", phones=["A1"]).save("commands-away", overwrite=True)
     away = reelflow("phones", "--block", "commands-away")
 
-    assert [row["serial"] for row in rows] == SERIALS
-    assert rows[0]["online"] is True
+    assert [row["serial"] for row in rows if row["listed"]] == SERIALS
+    assert (rows[0]["online"], rows[0]["state"], rows[-1]["listed"]) == (True, "online", False)
     assert rows[0]["accounts"] == [
         {"username": "ada.daily", "platform": "TikTok"},
         {"username": "ada.studio", "platform": "Instagram"},
