@@ -19,8 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -38,21 +37,15 @@ from reelflow.errors import (
     ReelflowError,
     Refused,
 )
-from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger, key_fingerprint
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
 from reelflow.upkeep.key_file import KeptKey, KeyFile
-from reelflow.wording import count, duration, listed
+from reelflow.upkeep.key_rest import PERSON_SECONDS, at_rest, let_runs_wait
+from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
 
-MARK_SECONDS = 60.0
-"""How long runs wait for a rotation whose process has died; a living one renews its mark three times as often."""
-PERSON_SECONDS = 3600.0
-"""How long runs wait for a person who has to put a working key into the block."""
-UPLOAD_PAUSE = 2.0
-"""Seconds between two looks for uploads. Two looks must find none: a request may be just about to begin."""
 SAVE_SECONDS = 300.0
 """How long saving the new key is tried: the Prefect server may be restarting."""
 SAVE_PAUSE = 5.0
@@ -200,53 +193,15 @@ class Rotation:
             with self._at_rest(kept.old, None):
                 return Replaced(self._put_into_use(kept, is_kept=True), resumed=True)
         if not self._works(saved):
-            self._let_runs_wait(kept.old)
+            let_runs_wait(self.ledger, kept.old)
             raise self._lost()
         self.file.delete()
         return None
 
     # Steps
 
-    @contextlib.contextmanager
-    def _at_rest(self, old: str, patience: float | None) -> Iterator[None]:
-        """No request with the key begins in the body. Where a person has to act after it, runs wait for that, too."""
-        owner = uuid.uuid4().hex
-        self.ledger.begin_rotation(old, owner, MARK_SECONDS)
-        try:
-            with heartbeat(lambda: self.ledger.renew_rotation(old, owner, MARK_SECONDS), MARK_SECONDS / 3):
-                if patience is not None:
-                    self._wait_for_uploads(old, patience)
-                yield
-        except (KeyLost, KeyNotSaved):
-            with contextlib.suppress(ReelflowError):
-                self.ledger.await_new_key(old, owner, PERSON_SECONDS)
-            raise
-        finally:
-            with contextlib.suppress(ReelflowError):  # the mark ends by itself
-                self.ledger.end_rotation(old, owner)
-
-    def _let_runs_wait(self, old: str) -> None:
-        with contextlib.suppress(ReelflowError):
-            owner = uuid.uuid4().hex
-            self.ledger.begin_rotation(old, owner, MARK_SECONDS)
-            self.ledger.await_new_key(old, owner, PERSON_SECONDS)
-
-    def _wait_for_uploads(self, old: str, patience: float) -> None:
-        accounts = [account.id for account in self.ledger.known_accounts(old, float("inf")) or ()]
-        waiting, looks_without = Countdown(patience, self.sleep), 0
-        while True:
-            files = self.ledger.uploads_in_progress(self.service, accounts)
-            looks_without = 0 if files else looks_without + 1
-            if looks_without == 2:
-                return
-            if files and not waiting.left:
-                raise NothingSent(
-                    f"{count(len(files), 'upload is', 'uploads are')} still in progress after {duration(patience)}: "
-                    f"{listed(files)}. Nothing was changed, and the key still works. Run this again when they have "
-                    "finished.",
-                    service=SERVICE,
-                )
-            waiting.sleep(UPLOAD_PAUSE)
+    def _at_rest(self, old: str, patience: float | None) -> contextlib.AbstractContextManager[None]:
+        return at_rest(self.ledger, self.service, old, patience=patience, sleep=self.sleep)
 
     def _generate(self, key: str) -> str:
         try:

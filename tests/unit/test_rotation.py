@@ -29,7 +29,8 @@ from reelflow.records.posts import PostRequest
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 from reelflow.upkeep.key_file import KeyFile
-from reelflow.upkeep.rotation import PERSON_SECONDS, SAVE_SECONDS, Rotation
+from reelflow.upkeep.key_rest import PERSON_SECONDS
+from reelflow.upkeep.rotation import SAVE_SECONDS, Rotation
 
 GENERATE = "POST /api/private/user/api-key/generate"
 ROTATOR = Path(support.__path__[0]) / "rotator.py"
