@@ -42,6 +42,9 @@ class Post:
     destinations: list[Destination]
     repost_of: str | None = None
     reposted: bool = False
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -85,6 +88,10 @@ class Data:
     clock_offset: float = 0.0
     history: HistoryStyle = field(default_factory=HistoryStyle)
     dialect: dict[str, str] = field(default_factory=dict)
+    rule_changes: list[dict[str, Any]] = field(default_factory=list)
+    key_events: list[dict[str, Any]] = field(default_factory=list)
+    dead_keys: list[str] = field(default_factory=list)
+    dead_key_requests: int = 0
 
     def write(self, path: Path) -> None:
         """Write it as JSON, in one move: a sandbox that is killed meanwhile leaves the last version."""

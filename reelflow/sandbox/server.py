@@ -17,10 +17,10 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from reelflow.sandbox import taisly, tikmatrix
-from reelflow.sandbox.catalog import ACCOUNTS, DEVICES
 from reelflow.sandbox.dialect import read_dialect
 from reelflow.sandbox.faults import CuttableProtocol, Fault, FaultLayer, Faults
 from reelflow.sandbox.history import HistoryStyle
+from reelflow.sandbox.shown import state_of
 from reelflow.sandbox.world import World
 
 STOP_SECONDS = 1
@@ -73,19 +73,7 @@ class _Control:
         return JSONResponse({"ok": True})
 
     async def state(self, request: Request) -> Response:
-        world = self.world
-        return JSONResponse(
-            {
-                "posts": [taisly.as_state(p) for p in world.data.posts],
-                "phone_tasks": [tikmatrix.as_task(t) for t in world.data.phone_tasks],
-                "requests": world.data.requests,
-                "accounts": ACCOUNTS,
-                "devices": DEVICES,
-                "plan": world.plan,
-                "license": world.license_plan,
-                "now": round(world.now() * 1000),
-            }
-        )
+        return JSONResponse(state_of(self.world))
 
     async def list_faults(self, request: Request) -> Response:
         return JSONResponse({"faults": self.faults.as_json()})

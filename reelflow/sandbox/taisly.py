@@ -46,6 +46,7 @@ def routes(world: World) -> list[Route]:
             if _key(request) == FREE_KEY:
                 return _refusal("PLAN_REQUIRED", "Your plan has no access to the API. Please upgrade.", 403)
             if _key(request) not in world.data.keys:
+                world.data.dead_key_requests += _key(request) in world.data.dead_keys
                 return _refusal("UNAUTHORIZED", "Invalid API key", 401)
             if (wait := world.use_quota()) is not None:
                 return _refusal("RATE_LIMIT", "Too many requests", 429, retryAfter=max(1, round(wait)))
@@ -79,11 +80,12 @@ class _Taisly:
 
     async def generate_key(self, request: Request) -> Response:
         fresh = f"taisly_{secrets.token_hex(16)}"
-        self.world.data.keys = [fresh]
+        self.world.replace_keys("generated", [fresh], fresh)
         return _success(apiKey=fresh)
 
     async def revoke_key(self, request: Request) -> Response:
-        self.world.data.keys = [k for k in self.world.data.keys if k != _key(request)]
+        key = _key(request)
+        self.world.replace_keys("revoked", [k for k in self.world.data.keys if k != key], key)
         return _success()
 
     async def platforms(self, request: Request) -> Response:
@@ -113,6 +115,7 @@ class _Taisly:
             preview=float(fields.get("previewTime") or 0),
             accounts=_listed_ids(fields["platforms"]),
             scheduled=scheduled,
+            looks=(report.facts.width, report.facts.height, report.facts.duration) if report.facts else (0, 0, 0.0),
         )
         form.keep_video = True
         return _success(
@@ -180,9 +183,11 @@ class _Taisly:
         if source not in known or not isinstance(targets, list) or not targets or not set(targets) <= known:
             return _refusal("INVALID_PLATFORMS", "'from' and 'to' must be ids of connected accounts", 400)
         if self.world.is_circular(str(source), targets):
+            self.world.note_rule("refused", source, targets)
             return _refusal("CIRCULAR_REPOST", "This rule would close a circle", 400)
         rule = {"_id": self.world.new_id(), "from": source, "to": targets, "isPaused": False}
         self.world.data.repost_rules.append(rule)
+        self.world.note_rule("added", source, targets)
         return _success(data=rule)
 
     async def delete_repost(self, request: Request) -> Response:
@@ -190,6 +195,7 @@ class _Taisly:
         if rule is None:
             return _refusal("NOT_FOUND", "No such repost rule")
         self.world.data.repost_rules.remove(rule)
+        self.world.note_rule("removed", rule["from"], rule["to"])
         return _success()
 
     async def pause_repost(self, request: Request) -> Response:
@@ -198,6 +204,7 @@ class _Taisly:
         if rule is None:
             return _refusal("NOT_FOUND", "No such repost rule")
         rule["isPaused"] = bool(body.get("isPaused"))
+        self.world.note_rule("paused" if rule["isPaused"] else "resumed", rule["from"], rule["to"])
         return _success(data=rule)
 
     def _rule(self, body: dict[str, Any]) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ from reelflow.sandbox.dialect import read_dialect
 from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, Data, Destination, PhoneTask, Post
 
 HOUR = 3600.0
+CHANGES_KEPT = 20
+"""Changes of repost rules and of API keys that are remembered."""
 READS_TO_FINISH = (1, 3)
 """The fewest and the most reads that a post or a phone task takes."""
 SECONDS_TO_FINISH = (4.0, 15.0)
@@ -118,8 +120,9 @@ class World:
         accounts: list[str],
         scheduled: int | None,
         repost_of: str | None = None,
+        looks: tuple[int, int, float] = (0, 0, 0.0),
     ) -> Post:
-        """Accept a post."""
+        """Accept a post; `looks` are the width, the height and the seconds of its video, to be shown."""
         post_id, now = self.new_id(), self.now()
         platforms = {a["id"]: a["platform"] for a in ACCOUNTS}
         post = Post(
@@ -132,6 +135,9 @@ class World:
             scheduled=scheduled,
             destinations=[self._destination(post_id, account, platforms[account], now) for account in accounts],
             repost_of=repost_of,
+            width=looks[0],
+            height=looks[1],
+            seconds=looks[2],
         )
         self.data.posts.append(post)
         return post
@@ -188,7 +194,22 @@ class World:
                     accounts=rule["to"],
                     scheduled=None,
                     repost_of=post.id,
+                    looks=(post.width, post.height, post.seconds),
                 )
+
+    def note_rule(self, what: str, source: object, targets: object) -> None:
+        """Remember what became of a repost rule, for the page."""
+        found = {"at": round(self.now() * 1000), "what": what, "from": source, "to": targets}
+        self.data.rule_changes = [*self.data.rule_changes, found][-CHANGES_KEPT:]
+
+    def replace_keys(self, what: str, keys: list[str], about: str) -> None:
+        """Let only these API keys work from now on; what happened to which key is remembered for the page."""
+        ended = [key for key in self.data.keys if key not in keys]
+        self.data.dead_keys += ended
+        self.data.keys = keys
+        replaced = [masked(key) for key in ended if key != about]
+        found = {"at": round(self.now() * 1000), "what": what, "key": masked(about), "replaced": replaced}
+        self.data.key_events = [*self.data.key_events, found][-CHANGES_KEPT:]
 
     def is_circular(self, source: str, targets: list[str]) -> bool:
         """Whether a rule from `source` to `targets` would lead back to `source`."""
@@ -292,3 +313,8 @@ class World:
     def local_time(now: float) -> str:
         """A time as TikMatrix writes it: the PC's clock, without a time zone."""
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+
+
+def masked(key: str) -> str:
+    """An API key as it may be shown: enough to tell two apart, too little to use."""
+    return f"{key[:7]}…{key[-4:]}"
