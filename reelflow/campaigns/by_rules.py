@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, groupby
 
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.posts import CheckedPlan, Draft, problem_of
@@ -11,7 +11,7 @@ from reelflow.campaigns.rows import RowProblem
 from reelflow.errors import NothingSent, OutcomeUnknown
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.reposts import Split, split_by_rules
-from reelflow.records.posts import Account
+from reelflow.records.posts import Account, own_repeat
 
 CODE = "repost_rule"
 
@@ -37,11 +37,33 @@ def without_copied(
         if decided.reason:
             problems.append(problem_of(number, "accounts", CODE, decided.reason))
         by_rule = {each.account.id: each.sentence for each in decided.left}
-        for draft in left:
+        for draft in left if by_rule else ():
             if draft.row.number == number and draft.account.id in by_rule:
                 kept.remove(draft)
                 found.skipped.append(draft.skipped(f"{by_rule[draft.account.id]}."))
+    for first, second in _same_video(kept):
+        decided = split([first.account, second.account])
+        if decided.reason:
+            told = f"{decided.reason} Row {first.row.number} has the same video."
+            problems.append(problem_of(second.row.number, "accounts", CODE, told))
+        for each in decided.left:
+            draft = first if each.account == first.account else second
+            if draft in kept:
+                kept.remove(draft)
+                found.skipped.append(draft.skipped(f"{each.sentence}."))
     return kept, problems
+
+
+def _same_video(drafts: Sequence[Draft]) -> Iterator[tuple[Draft, Draft]]:
+    """Pairs of drafts of different rows that post one video to two accounts, neither of them again on purpose."""
+    by_video: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        if not own_repeat(draft.repeat):
+            by_video.setdefault(draft.video.sha256, []).append(draft)
+    for some in by_video.values():
+        for first, second in combinations(some, 2):
+            if first.row.number != second.row.number and first.account != second.account:
+                yield first, second
 
 
 def look_at_rules_again(
@@ -65,5 +87,6 @@ def look_at_rules_again(
         lambda accounts: split_by_rules(accounts, copied, form.copied_by_rule, connected=connected),
         checked,
     )
-    checked.drafts = [draft for draft in checked.drafts if draft not in drafts or draft in left]
+    dropped = {id(draft) for draft in drafts} - {id(draft) for draft in left}
+    checked.drafts = [draft for draft in checked.drafts if id(draft) not in dropped]
     checked.problems += problems

@@ -21,8 +21,11 @@ from reelflow.posts.rule_changes import (
     copies_of,
     wanted_copies,
 )
-from reelflow.records.posts import Account
+from reelflow.records.duplicates import UNSETTLED
+from reelflow.records.post_states import PostState, may_be_claimed
+from reelflow.records.posts import Account, Outcome, Send
 from reelflow.taisly.wire import RepostRule
+from reelflow.time_zones import DAY, shown
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,14 @@ class RulePlan:
         """What the rules are to copy in the end, if they are these by now."""
         return wanted_copies(rules, self.wanted, remove_others=self.remove_others)
 
+    def fresh(self) -> Copies:
+        """What will be copied that is not copied now."""
+        now = copies_of(self.before)
+        return {
+            source: {t: paused for t, paused in targets.items() if not paused and now.get(source, {}).get(t, True)}
+            for source, targets in self.target(self.before).items()
+        }
+
     def left(self) -> list[Change]:
         """What is still to be changed, as far as is known."""
         return changes_to(self.after, self.target(self.after), self.wanted)
@@ -87,7 +98,8 @@ def check_rules(taisly: RateLimitedTaisly, form: RepostRulesForm, *, patience: f
     """Read the rules and the accounts from Taisly, two requests, and check the list against them. Changes nothing.
 
     Raises:
-        InputError: a row names no connected account, or the rules would lead in a circle; each wrong row is named.
+        InputError: a row names no connected account, the rules would lead in a circle, or they would bring a post to an
+            account twice that Taisly already has for later; each wrong row is named.
         ServiceError: Taisly does not answer, or does not show its rules.
     """
     accounts = taisly.ask_accounts(patience)
@@ -98,6 +110,7 @@ def check_rules(taisly: RateLimitedTaisly, form: RepostRulesForm, *, patience: f
         plan.wanted |= _without_gone(plan)
     if plan.wanted or plan.remove_others:
         check_circle(plan, rules)
+    _check_posts_underway(taisly, plan)
     return plan
 
 
@@ -155,6 +168,34 @@ def check_circle(plan: RulePlan, rules: Sequence[RepostRule]) -> None:
             f"These rules would copy posts in a circle: {way}.{'' if plan.done else f' {UNCHANGED}'} Remove one of "
             "them from the list; or, if none of them is in it, turn on 'Remove all other rules'."
         )
+
+
+def _check_posts_underway(taisly: RateLimitedTaisly, plan: RulePlan) -> None:
+    """Raise InputError if a new copy would double a post that is scheduled, or has no outcome yet.
+
+    When it was sent, there was no such rule, so it was not refused.
+    """
+    ledger, fresh = taisly.ledger, plan.fresh()
+    where: dict[str, set[str]] = {}
+    underway: list[tuple[Send, Outcome]] = []
+    for send, outcomes in ledger.recent_sends(ledger.now() - DAY) if any(fresh.values()) else ():
+        for outcome in outcomes if send.service == taisly.service else ():
+            if may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=ledger.now()):
+                continue
+            if outcome.state in UNSETTLED | {PostState.SUCCESS}:
+                where.setdefault(send.sha256, set()).add(outcome.account.id)
+            if outcome.state in UNSETTLED:
+                underway.append((send, outcome))
+    for send, outcome in underway:
+        for target in fresh.get(outcome.account.id, {}):
+            if target in where[send.sha256]:
+                when = f"on {shown(send.scheduled_for)}" if send.scheduled_for else "now"
+                raise InputError(
+                    f"{send.file_name} would be posted twice to {plan.name(target)}: it is published to "
+                    f"{plan.name(outcome.account.id)} {when}, the rule would copy it from there, and it goes to "
+                    f"{plan.name(target)} anyway. {UNCHANGED} Cancel that post, add the rule as paused, or add it once "
+                    "the post is out."
+                )
 
 
 def apply_rules(

@@ -95,16 +95,13 @@ def progress_sentence(plan: RulePlan) -> str:
 
 def meaning_of(plan: RulePlan) -> list[str]:
     """What the changes mean for the posts of the accounts, a sentence each."""
-    now, then = copies_of(plan.before), plan.target(plan.before)
-    found = list[str]()
-    for source, targets in then.items():
-        fresh = [t for t, paused in targets.items() if not paused and now.get(source, {}).get(t, True)]
-        if fresh:
-            found.append(
-                f"Every post to {plan.name(source)}, whoever publishes it, is then posted to "
-                f"{', '.join(map(plan.name, fresh))}, too"
-            )
-    for change in changes_to(plan.before, then, plan.wanted):
+    found = [
+        f"Every post to {plan.name(source)}, whoever publishes it, is then posted to "
+        f"{', '.join(map(plan.name, fresh))}, too"
+        for source, fresh in plan.fresh().items()
+        if fresh
+    ]
+    for change in changes_to(plan.before, plan.target(plan.before), plan.wanted):
         if change.then_pause:
             rule = plan.arrow(change.source, change.targets)
             found.append(f"{rule} is added and paused right after: Taisly copies what is published in between")

@@ -1,6 +1,7 @@
 """A post and Taisly's repost rules: refused where it would arrive twice, or left to the rule, as a person chooses."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,27 @@ def test_a_row_for_where_a_rule_has_copied_another_row_is_named(
     assert (problem.number, problem.code) == (1, "repost_rule")
     assert problem.sentence.startswith("YouTube Mara Bakes may have it already: a repost rule copies every post from")
     assert problem.sentence.endswith("put 1 into its column 'repeat'.")
+
+
+@pytest.mark.parametrize("choice", [REFUSE, LEAVE])
+@pytest.mark.parametrize("names", [("Instagram", "YouTube"), ("YouTube", "Instagram")], ids=["source first", "last"])
+def test_two_rows_with_one_video_are_as_one_row(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, names: tuple[str, str], choice: Any
+) -> None:
+    """The rule would copy the one to the account of the other; on purpose, that is sent all the same."""
+    _copies(sandbox, INSTAGRAM, YOUTUBE)
+    rows = [row(number, videos(1), accounts=(name,), caption="c") for number, name in enumerate(names, 1)]
+
+    checked = Campaign(taisly, *rows, copied_by_rule=choice).check()
+    on_purpose = Campaign(taisly, *(replace(each, repeat=1) for each in rows), copied_by_rule=choice).check()
+
+    if choice == REFUSE:
+        assert [(problem.number, problem.code) for problem in checked.problems] == [(2, "repost_rule")]
+        assert checked.problems[0].sentence.endswith("Row 1 has the same video.")
+    else:
+        assert [draft.account for draft in checked.drafts] == [INSTAGRAM]
+        assert [skipped.accounts for skipped in checked.skipped] == [(YOUTUBE,)]
+    assert (on_purpose.problems, len(on_purpose.drafts)) == ([], 2)
 
 
 @pytest.mark.parametrize(("choice", "sent"), [(REFUSE, []), (LEAVE, [INSTAGRAM])])

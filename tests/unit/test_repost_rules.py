@@ -1,5 +1,6 @@
 """Taisly's repost rules made those of a list: against the sandbox, with lost answers and refusals."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from reelflow.errors import InputError, NothingSent, OutcomeUnknown, Refused
 from reelflow.posts.form import RepostRulesForm, RuleRow
 from reelflow.posts.repost_rules import apply_rules, check_rules
 from reelflow.posts.rules_report import report_of
+from reelflow.posts.sending import send_post
 from reelflow.sandbox.catalog import ACCOUNTS
 
 TIKTOK, BEHIND, INSTAGRAM, YOUTUBE, X, FACEBOOK = (account["id"] for account in ACCOUNTS)
@@ -223,6 +225,24 @@ def test_rules_that_change_meanwhile_are_respected(sandbox: Any, taisly: Any) ->
         apply_rules(taisly, other)
 
     assert rules_at(sandbox) == {(X, FACEBOOK, False), (TIKTOK, INSTAGRAM, False), (INSTAGRAM, YOUTUBE, False)}
+
+
+@pytest.mark.parametrize("accounts", [[(TIKTOK, X)], [(TIKTOK,), (X,)]], ids=["one post", "two posts"])
+def test_a_rule_that_would_double_a_scheduled_post_is_refused(
+    sandbox: Any, taisly: Any, checked: Any, accounts: list[tuple[str, ...]]
+) -> None:
+    """When it was scheduled there was no rule. Paused, or from another account, the rule is no danger."""
+    by_id = {account.id: account for account in taisly.connected_accounts()}
+    later = datetime.now(UTC) + timedelta(days=3)
+    for some in accounts:
+        send_post(taisly, checked(accounts=[by_id[each] for each in some], scheduled_for=later))
+
+    with pytest.raises(InputError, match=r"small.mp4 would be posted twice to X @marabakes: it is published to TikTok"):
+        check_rules(taisly, form("TikTok @mara.bakes -> X"))
+
+    assert len(apply(taisly, "TikTok @mara.bakes -> X (paused)", "TikTok @mara.bakes -> Facebook").done) == 3
+    with pytest.raises(InputError, match=r"Nothing was changed\."):
+        check_rules(taisly, form("TikTok @mara.bakes -> X, Facebook"))
 
 
 def test_posts_know_of_a_change_at_once(sandbox: Any, taisly: Any) -> None:
