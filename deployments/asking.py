@@ -20,7 +20,7 @@ def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
         for post in posts:
             request = post.request
             at = shown(request.scheduled_for) if request.scheduled_for else "now"
-            print(row_line(post.number, request.video.path.name, request.account_names, at))
+            print(row_line(post.number, request.video.name, request.account_names, at))
             for line in filter(None, request.caption.splitlines()):
                 print(f"           {one_line(line, len(line))}")
         print(what)

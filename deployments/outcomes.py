@@ -31,7 +31,8 @@ def post_facts(report: Any) -> dict[str, Any]:
         return {}
     request, later = report.request, report.request.scheduled_for
     return {
-        "file": str(request.video.path),
+        "file": str(request.video.source),
+        "changes": request.video.changes,
         "scheduled_for": later.isoformat() if later else None,
         "dry_run": report.dry_run,
         "sent_before": report.sent_before,

@@ -17,6 +17,7 @@ from tasks.phones.engage import WATCH_SECONDS, check_phones_part, engage_phones,
 from tasks.phones.engagements import asked_engagement
 from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
+from tasks.posts.fit import fit_post
 from tasks.posts.report import post_run_name, report_dry_run, report_post
 from tasks.posts.send import send_post
 from tasks.posts.watch import watch_post
@@ -54,6 +55,8 @@ def publish_and_engage(
 
     check_phones_part(host, engage, chatgpt)
     request = check_post(taisly, post)
+    if request.video.fit:
+        request = fit_post(request)
     if post.dry_run:
         return final_state(report_dry_run(taisly, request), preview_phones(host, engage))
 

@@ -13,6 +13,7 @@ from reelflow.posts.form import PostForm
 from tasks.late import skip_if_late
 from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
+from tasks.posts.fit import fit_post
 from tasks.posts.report import final_state, post_run_name, report_dry_run, report_post
 from tasks.posts.send import send_post
 from tasks.posts.watch import watch_post
@@ -23,10 +24,11 @@ from tasks.step import flow
 def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
     """Publish one video to your accounts, exactly once, and report the outcome on each platform.
 
-    Checks the video, the accounts and the caption first. Then sends the post to each account that has not received it
-    yet, and reads Taisly's history for some minutes. If a platform fails, the run fails and tells you which one and
-    why. What has no outcome by then, and what is scheduled for later, is reported by finish-open-posts. Starting it
-    again with the same parameters never posts twice; it reports the outcomes.
+    Checks the video, the accounts and the caption first, and makes a copy of the video that fits, if you choose so.
+    Then sends the post to each account that has not received it yet, and reads Taisly's history for some minutes. If a
+    platform fails, the run fails and tells you which one and why. What has no outcome by then, and what is scheduled
+    for later, is reported by finish-open-posts. Starting it again with the same parameters never posts twice; it
+    reports the outcomes.
 
     Args:
         taisly: The Taisly account to publish with.
@@ -36,6 +38,8 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
         return skipped
 
     request = check_post(taisly, post)
+    if request.video.fit:
+        request = fit_post(request)
     if post.dry_run:
         return final_state(report_dry_run(taisly, request))
 

@@ -270,7 +270,7 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
     report = error.report if isinstance(error, PublishFailed) else None
     if isinstance(report, PublishReport):
         bad = [outcome for outcome in report.outcomes if outcome.state.needs_attention]
-        video = report.request.video.path.name
+        video = report.request.video.name
         posts = [_post_alarm(flow_run, video, outcome, _send_of(outcome)) for outcome in bad]
         if error.failures:
             posts.append(_failed_run(flow_run, " ".join(error.failures)))

@@ -72,7 +72,7 @@ class Carried:
     def not_sent_to(self) -> list[Held]:
         """What was not sent since an account is on hold. A slot is not shown: it may pass until the release."""
         request, at = self.post.request, None if self.post.slots else self.post.request.scheduled_for
-        return [Held(self.post.number, request.video.path.name, request.caption, at, hold) for hold in self.held]
+        return [Held(self.post.number, request.video.name, request.caption, at, hold) for hold in self.held]
 
 
 @dataclass
@@ -291,4 +291,4 @@ def _part(post: PlannedPost, accounts: Sequence[Account]) -> PlannedPost:
 
 
 def _name(post: PlannedPost) -> str:
-    return f"{post.request.video.path.name} to {post.request.short_account_names}"
+    return f"{post.request.video.name} to {post.request.short_account_names}"

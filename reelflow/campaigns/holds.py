@@ -51,7 +51,7 @@ def without_held(drafts: Sequence[Draft], held: Mapping[str, Hold], found: Check
             left.append(draft)
         else:
             at = draft.when if isinstance(draft.when, datetime) else None
-            found.held.append(Held(draft.row.number, draft.video.path.name, draft.caption, at, hold))
+            found.held.append(Held(draft.row.number, draft.video.name, draft.caption, at, hold))
     return left
 
 

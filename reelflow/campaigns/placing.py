@@ -200,7 +200,7 @@ def _slot_request(group: Sequence[Draft]) -> SlotRequest:
     return SlotRequest(
         campaign=first.row.campaign,
         sha256=first.video.sha256,
-        file=str(first.video.path),
+        file=str(first.video.source),
         captions={draft.account.id: draft.caption for draft in group},
         accounts=tuple(draft.account for draft in group),
         repeat=first.repeat,

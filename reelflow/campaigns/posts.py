@@ -42,7 +42,7 @@ class Draft:
 
     def skipped(self, reason: str, *, is_failure: bool = False) -> Skipped:
         """The same as not sent; see `Skipped`."""
-        return Skipped(self.row.number, self.video.path.name, (self.account,), reason, is_failure)
+        return Skipped(self.row.number, self.video.name, (self.account,), reason, is_failure)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[Camp
     return [
         CampaignLine(
             number=post.number,
-            video=post.request.video.path.name,
+            video=post.request.video.name,
             account=account.label,
             caption=post.request.caption,
             at=post.request.scheduled_for,

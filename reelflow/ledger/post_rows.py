@@ -54,7 +54,7 @@ def send_row(
         "id": send_id,
         "service": service,
         "sha256": request.video.sha256,
-        "file": str(request.video.path),
+        "file": str(request.video.source),
         "caption": request.caption,
         "accounts": "[]",
         "scheduled_ms": request.scheduled_ms,

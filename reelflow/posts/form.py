@@ -14,7 +14,9 @@ from pydantic import model_validator
 from reelflow.downloads.source import shown_name
 from reelflow.fields import Form, entry
 from reelflow.posts.accounts import CAPTION_LIMIT, CAPTION_LIMITS
+from reelflow.posts.fit_fields import FitChoice, fit_entry, fit_settings, loudness_entry, too_long_entry
 from reelflow.records.posts import without_quotes
+from reelflow.video.fit_settings import FitSettings, TooLong
 from reelflow.video.rules import Limits
 
 VIDEO = Limits()
@@ -56,8 +58,9 @@ class PostForm(Form):
         3, "Publish at", "When Taisly publishes the post, such as 27 Nov 18:00{zone}. Leave 'Start' below at 'Now': "
         "the run only hands the post over.", None, tabs=("Now", "At"),
     )  # fmt: skip
+    fit: FitChoice = fit_entry(4)
     dry_run: bool = entry(
-        4, "Dry run", "Check everything and show what would be sent to which accounts, without sending it.", False,
+        5, "Dry run", "Check everything and show what would be sent to which accounts, without sending it.", False,
     )  # fmt: skip
     time_zone: str = entry(
         10, "Time zone of 'Publish at'", "Only for times without a time zone, as scripts may send them. Empty: the "
@@ -87,15 +90,21 @@ class PostForm(Form):
         15, "Cancel the post with the run", "If this run is cancelled after Taisly accepted a scheduled post, cancel "
         "the post at Taisly too. Turn it off to keep the post.", True, advanced=True,
     )  # fmt: skip
-
+    too_long: TooLong = too_long_entry(16)
+    loudness: bool = loudness_entry(17)
     copied_by_rule: CopiedByRule = entry(
-        16, "If a repost rule copies it", RULE_HELP, "refuse", advanced=True
+        18, "If a repost rule copies it", RULE_HELP, "refuse", advanced=True
     )  # fmt: skip
 
     @property
     def file_name(self) -> str:
         """The file name in the video's path, with either kind of slash; of an address, no more than may be shown."""
         return shown_name(without_quotes(self.video))
+
+    @property
+    def fit_settings(self) -> FitSettings | None:
+        """How a video that does not fit is made right; None if it is refused."""
+        return fit_settings(self.fit, self.too_long, self.loudness)
 
     @property
     def patience(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -17,23 +17,31 @@ from reelflow.records.posts import Account, PostRequest, Video, without_quotes
 from reelflow.time_zones import DAY
 from reelflow.video import check_video
 from reelflow.video.check import LONGEST_PATH
+from reelflow.video.fit import fit_video, plan_fit
+from reelflow.video.fit_settings import FitSettings
+from reelflow.video.fit_work import MENDED, Progress
 from reelflow.video.pictures import picture_hashes
 from reelflow.wording import one_line
 
 
-def read_video(name: str, folder: str | None = None, storages: Storages | None = None) -> Video:
+def read_video(
+    name: str, folder: str | None = None, storages: Storages | None = None, *, fit: FitSettings | None = None
+) -> Video:
     """The video that is named, checked; one from elsewhere is downloaded first.
 
     Args:
         name: As people write it, or copy it: quotes around it do not count.
         folder: Where a file is looked for first that is named without its whole path.
         storages: Finds files in storages; None where no server is asked.
+        fit: How it is to be made right if it is not; `fit_post_video` does it.
 
     Raises:
-        InputError: everything that is wrong with it.
+        InputError: everything that is wrong with it, or that a fit cannot mend.
         NothingSent, OutcomeUnknown: where it is from cannot be reached, or the connection was lost.
     """
     found = find_video(name, folder, storages)
+    if fit is not None:
+        return _to_be_fitted(found, fit)
     report = check_video(found.path, with_fingerprint=True)
     if report.facts is None or report.fingerprint is None:
         raise InputError(f"{found.name} cannot be published: " + " ".join(str(p) for p in report.errors))
@@ -45,6 +53,61 @@ def read_video(name: str, folder: str | None = None, storages: Storages | None =
         duration=report.facts.duration,
         pictures=picture_hashes(found.path, report.facts.duration),
         warnings=[*([found.note] if found.note else []), *(str(p) for p in report.warnings)],
+    )
+
+
+def _to_be_fitted(found: LocalVideo, fit: FitSettings) -> Video:
+    """The video with its fit still to be made, if it needs one."""
+    path, plan = found.path, plan_fit(found.path, fit)
+    return Video(
+        path=path.resolve(),
+        **plan.original._asdict(),
+        width=plan.facts.width,
+        height=plan.facts.height,
+        duration=plan.facts.duration,
+        pictures=picture_hashes(path, plan.facts.duration),
+        warnings=[
+            *([found.note] if found.note else []),
+            *(str(p) for p in plan.report.warnings if p.code not in MENDED),
+        ],
+        fit=fit if plan.is_needed else None,
+    )
+
+
+def fit_post_video(
+    video: Video, *, progress: Progress | None = None, waiting: Callable[[], None] | None = None
+) -> Video:
+    """The video with its fit made; the same one if it needs none.
+
+    Args:
+        video: As it was read.
+        progress: Of the encoding.
+        waiting: Called once if another fit is being made on this machine, which is waited for.
+
+    Raises:
+        InputError: it cannot be made right, or has changed since it was read.
+    """
+    if video.fit is None:
+        return video
+    fitted = fit_video(video.path, video.fit, progress=progress, waiting=waiting)
+    if fitted.original.sha256 != video.sha256:
+        raise InputError(f"{one_line(str(video.path))} changed after it was checked. Start again.")
+    if not fitted.is_changed or fitted.report.facts is None:
+        return video.model_copy(update={"fit": None})
+    sent = fitted.path.stat()
+    return video.model_copy(
+        update={
+            "path": fitted.path,
+            "original": video.path,
+            "size_bytes": sent.st_size,
+            "modified_ns": sent.st_mtime_ns,
+            "width": fitted.report.facts.width,
+            "height": fitted.report.facts.height,
+            "sent_duration": fitted.report.facts.duration,
+            "warnings": list(dict.fromkeys([*video.warnings, *fitted.warnings, *map(str, fitted.report.warnings)])),
+            "changes": fitted.changes,
+            "fit": None,
+        }
     )
 
 

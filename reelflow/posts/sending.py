@@ -18,7 +18,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reelflow.countdown import Countdown
-from reelflow.errors import Busy, ClaimLost, LedgerUnavailable, NothingSent, ReelflowError, Refused, SentElsewhere
+from reelflow.errors import (
+    Busy,
+    ClaimLost,
+    InputError,
+    LedgerUnavailable,
+    NothingSent,
+    ReelflowError,
+    Refused,
+    SentElsewhere,
+)
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import DuplicateFound
 from reelflow.posts.duplicates import refusal_of
@@ -115,6 +124,8 @@ def send_post(
         InputError: the file has changed, or cannot be read.
         DuplicatePost: the same post, with something changed, has been sent to one of the accounts.
     """
+    if request.video.fit is not None:
+        raise InputError(f"{request.video.name} has not been made right yet, so it was not sent.")
     waiting = Countdown(patience, taisly.sleep)
     left, result = request, SendResult()
     while left.accounts:

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from reelflow.records.post_states import PostState, SendStatus, send_status
 from reelflow.time_zones import DAY
+from reelflow.video.fit_settings import FitSettings
 from reelflow.wording import one_line
 
 EMPTY_CAPTION = (
@@ -64,6 +65,10 @@ class Video(BaseModel):
 
     `size_bytes` and `modified_ns` are what the file was then; it is not sent if it has changed since. `pictures` tell
     whether another file shows the same; there are none where they could not be decoded.
+
+    If it was made right, `path`, its size and its time are those of the copy that is sent. What tells it from others
+    (`sha256`, `duration`, `pictures`) stays the original's: the same video is not sent twice because it is fitted in
+    another way. With `fit`, that copy is still to be made, and nothing may be sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +82,20 @@ class Video(BaseModel):
     duration: float = Field(description="Seconds.")
     pictures: tuple[int, ...] = ()
     warnings: list[str] = Field(default_factory=list)
+    fit: FitSettings | None = None
+    original: Path | None = None
+    sent_duration: float | None = None
+    changes: list[str] = Field(default_factory=list)
+
+    @property
+    def source(self) -> Path:
+        """The file that people know: the one that was named, whatever copy of it is sent."""
+        return self.original or self.path
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.source.name
 
 
 class PostRequest(BaseModel):

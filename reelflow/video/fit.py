@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -48,6 +49,39 @@ class Fitted(BaseModel):
         return bool(self.changes)
 
 
+class FitPlan(NamedTuple):
+    """What a fit has to do, as far as that is known without decoding anything.
+
+    Attributes:
+        report: The check of the original.
+        facts: What that is.
+        original: Its fingerprint.
+        wrong: The codes of what has to be mended.
+        is_needed: Whether there is anything to do, or to measure.
+    """
+
+    report: VideoReport
+    facts: VideoFacts
+    original: Fingerprint
+    wrong: set[str]
+    is_needed: bool
+
+
+def plan_fit(path: Path, settings: FitSettings) -> FitPlan:
+    """What a fit of the video at `path` has to do. Decodes nothing, and writes nothing.
+
+    Raises:
+        InputError: it cannot be made right; one sentence says why.
+    """
+    limits = Limits()
+    report = check_video(path, limits, up_to=limits.max_duration + 5)
+    facts = _mendable(report, settings, limits)
+    with open_video(path) as file:
+        original = fingerprint(file)
+    wrong = {p.code for p in report.problems if p.code in MENDED}
+    return FitPlan(report, facts, original, wrong, bool(wrong) or (settings.loudness and facts.audio_codec is not None))
+
+
 def fit_video(
     path: Path,
     settings: FitSettings,
@@ -71,17 +105,12 @@ def fit_video(
     Raises:
         InputError: it cannot be made right, or not here and now; one sentence says why.
     """
-    limits = Limits()
-    report = check_video(path, limits, up_to=limits.max_duration + 5)
-    facts = _mendable(report, settings, limits)
-    with open_video(path) as file:
-        original = fingerprint(file)
-    wrong = {p.code for p in report.problems if p.code in MENDED}
-    if not wrong and not (settings.loudness and facts.audio_codec):
+    report, facts, original, wrong, is_needed = plan_fit(path, settings)
+    if not is_needed:
         return Fitted(path=path, original=original, facts=facts, report=report)
     key = _key(original.sha256, settings)
     folder = folder or default_folder()
-    work = FitWork(path, facts, settings, limits, wrong, progress)
+    work = FitWork(path, facts, settings, Limits(), wrong, progress)
     if (kept := _kept(folder, key, work, original)) is not None:
         return kept
     with turn(folder, waiting):

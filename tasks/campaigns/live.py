@@ -56,7 +56,7 @@ class LivePosts:
         posts = [self._posts[place] for place in places]
         columns = {
             "Row": [str(post.number) for post in posts],
-            "Video": [plain_text(post.request.video.path.name) for post in posts],
+            "Video": [plain_text(post.request.video.name) for post in posts],
             "Accounts": [plain_text(post.request.account_names) for post in posts],
             "Time": [time_shown(post.request.scheduled_for) for post in posts],
             "Caption": [plain_text(one_line(post.request.caption, 60)) for post in posts],

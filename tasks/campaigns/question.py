@@ -91,7 +91,7 @@ def _with_posters(posts: Sequence[PlannedPost]) -> list[Row]:
 
 def _row(post: PlannedPost, longest: int = LONGEST_TEXT) -> Row:
     request = post.request
-    parts = (request.video.path.name, one_line(request.caption, longest), request.account_names)
+    parts = (request.video.name, one_line(request.caption, longest), request.account_names)
     name, *rest = map(plain_text, parts)
     return str(post.number), _when(post), "<br>".join(filter(None, [f"**{name}**", *rest]))
 

@@ -33,7 +33,7 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     """
     log = get_run_logger()
     folder = None if is_whole_path(form.video) else read_variable(VIDEOS_VARIABLE)
-    video = read_video(form.video, folder, open_storages())
+    video = read_video(form.video, folder, open_storages(), fit=form.fit_settings)
     scheduled_for = check_form(form, video, datetime.now(UTC))
     ledger = open_ledger()
     with taisly.get_rate_limited(ledger) as client:
@@ -56,5 +56,5 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     for sentence in request.left_to_rules:
         log.warning("%s.", sentence)
     for warning in request.warnings:
-        log.warning("%s: %s", video.path.name, warning)
+        log.warning("%s: %s", video.name, warning)
     return request

@@ -15,6 +15,7 @@ from reelflow.posts.report import PublishReport, Unanswered, summarize, summariz
 from reelflow.posts.sending import SendResult
 from reelflow.records.post_states import PostState, may_be_claimed
 from reelflow.records.posts import Outcome, PostRequest, Send
+from reelflow.video.before_after import before_after
 from reelflow.video.poster import poster
 from reelflow.wording import one_line
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
@@ -129,9 +130,10 @@ def _shown(send: Send, outcome: Outcome) -> Outcome:
 def _markdown(report: PublishReport) -> list[str]:
     """The report as Markdown: picture, caption and one row for each account."""
     request = report.request
-    lines = [f"# {plain_text(request.video.path.name)}", "", plain_text(report.summary), ""]
+    lines = [f"# {plain_text(request.video.name)}", "", plain_text(report.summary), ""]
     if picture := _picture(request):
         lines += [picture, ""]
+    lines += bullets("Fitted: the original is on the left, what is published on the right.", request.video.changes)
     if request.caption:
         lines += [*(f"> {plain_text(line)}" for line in request.caption.splitlines()), ""]
     if report.outcomes:
@@ -152,8 +154,13 @@ def _markdown(report: PublishReport) -> list[str]:
 
 
 def _picture(request: PostRequest) -> str | None:
+    """What is published, or how it was before and is now; None if it cannot be decoded."""
+    path, at = request.video.path, request.preview_second
     try:
-        jpeg = poster(request.video.path, at=request.preview_second, height=POSTER_HEIGHT)
+        if request.video.original:
+            jpeg = before_after(request.video.original, path, at=at, height=POSTER_HEIGHT)
+        else:
+            jpeg = poster(path, at=at, height=POSTER_HEIGHT)
     except (VideoUnreadable, OSError):
         return None
     return f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"

@@ -19,7 +19,7 @@ from tasks.posts.wording import explained_duplicates
 from tasks.step import Retry, step
 
 
-@step("send {request.video.path.name} to {request.short_account_names}", retry=Retry.UNSENT)
+@step("send {request.video.name} to {request.short_account_names}", retry=Retry.UNSENT)
 def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult:
     """Send the post to every account that has not received it yet.
 
@@ -46,7 +46,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             flow_run=flow_run.id,
             patience=request.patience,
             grace=taisly.resend_after_seconds,
-            progress=ProgressBar(f"Upload of {request.video.path.name}"),
+            progress=ProgressBar(f"Upload of {request.video.name}"),
             before_upload=partial(confirm_ledger, ledger),
         )
     if sent.sent_now:

@@ -22,7 +22,7 @@ AWAITED = "Outcomes at the accounts"
 """What is counted while a run watches its post."""
 
 
-@step("watch {request.video.path.name}")
+@step("watch {request.video.name}")
 def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, *, at_least: float = 0.0) -> None:
     """Wait until the post has an outcome everywhere, for at most `watch_seconds`, or `at_least` if that is more.
 

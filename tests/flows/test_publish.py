@@ -514,3 +514,37 @@ def test_posts_of_another_saved_account_are_finished_too(taisly: TaislyAccount, 
     assert sent.name == "Still open"
     ((_, (outcome,)),) = open_ledger().recent_sends(0)
     assert (outcome.account.label, outcome.state) == ("X @marabakes", PostState.SUCCESS)
+
+
+def test_a_video_that_does_not_fit_is_made_right_and_published(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a step of its own; the report shows it before and after, as a dry run does. Another fit is no other post."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    video = clip("turned-away.mp4")
+
+    refused = _publish(taisly, video, accounts=["x"])
+    dry = _publish(taisly, video, accounts=["x"], fit="pad", dry_run=True)
+    state = _publish(taisly, video, accounts=["x"], fit="pad")
+    again = _publish(taisly, video, accounts=["x"], fit="blur")
+
+    assert refused.is_failed()
+    assert "aspect" in refused.message
+    assert "turned-away.mp4 (fitted: 960x1706" in dry.message
+    for each in (dry, state):
+        assert "black bars added, from 960x540 to 960x1706" in artifacts_of(each)["markdown"].data
+    assert "fit turned-away.mp4" in steps_of(state)
+    assert state.message == "Published to 1 of 1 account: X @marabakes."
+    assert "It had been sent before" in again.message
+    (post,) = sandbox.posts
+    assert post["sha256"] != state.result().request.video.sha256
+
+
+def test_a_video_that_no_fit_mends_fails_with_one_sentence(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """And nothing is sent."""
+    for name, words in [("sound.mp4", "no moving picture"), ("three-hours.mp4", "at most 90 s can be published")]:
+        state = _publish(taisly, clip(name), accounts=["x"], fit="pad")
+
+        assert state.is_failed()
+        assert words in state.message
+    assert sandbox.posts == []

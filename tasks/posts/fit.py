@@ -1,0 +1,32 @@
+"""Make the video of a post right, if it does not fit."""
+
+from prefect import get_run_logger
+
+from reelflow.posts.requests import fit_post_video
+from reelflow.records.posts import PostRequest
+from reelflow.wording import listed
+from tasks.artifacts import ProgressBar
+from tasks.step import step
+
+WAITING = "Another fit is being made on this machine. This one waits for it."
+"""Encoding takes every core: two at once would both take twice as long."""
+
+
+@step("fit {request.video.name}")
+def fit_post(request: PostRequest) -> PostRequest:
+    """Make a copy of the video that is right for publishing; the post is sent with it. The original stays as it is.
+
+    A copy that was made before, by this or another run, is used again.
+
+    Raises:
+        InputError: it cannot be made right, or there is no room for the copy.
+    """
+    log = get_run_logger()
+    video = fit_post_video(
+        request.video, progress=ProgressBar(f"Fit of {request.video.name}"), waiting=lambda: log.info("%s", WAITING)
+    )
+    if video.changes:
+        log.info("%s was fitted: %s.", video.name, listed(video.changes))
+    for warning in video.warnings:
+        log.warning("%s: %s", video.name, warning)
+    return request.model_copy(update={"video": video})

@@ -1,0 +1,105 @@
+"""A fitted video is the same post as its original, whatever copy of it is sent."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clips import AAC, H264, ffmpeg, picture, tone
+
+from reelflow.errors import InputError
+from reelflow.posts.report import describe
+from reelflow.posts.requests import fit_post_video, read_video
+from reelflow.posts.sending import send_post
+from reelflow.records.posts import Account, PostRequest, Video
+from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.video.fit_settings import FitSettings
+
+Clip = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits of a test are its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """A small lying video, which cannot be published as it is."""
+    path = tmp_path / "my clip.mov"
+    ffmpeg(*picture("480x270", seconds=3), *tone(3), *H264, *AAC, str(path))
+    return path
+
+
+def post_of(video: Video) -> PostRequest:
+    """A post of this video."""
+    account = Account(**{name: ACCOUNTS[0][name] for name in ("id", "platform", "name") if name in ACCOUNTS[0]})
+    return PostRequest(video=video, accounts=[account], caption="Hi", scheduled_for=None, preview_second=0)
+
+
+def test_what_is_sent_is_the_copy_and_what_is_on_record_is_the_original(taisly: Any, sandbox: Any, wide: Path) -> None:
+    """By content and by path."""
+    video = fit_post_video(read_video(str(wide), None, FitSettings()))
+
+    sent = send_post(taisly, post_of(video))
+
+    (uploaded,) = sandbox.posts
+    ((send, _),) = taisly.ledger.sends(sent.send_ids)
+    assert uploaded["sha256"] == hashlib.sha256(video.path.read_bytes()).hexdigest()
+    assert (send.sha256, send.file) == (hashlib.sha256(wide.read_bytes()).hexdigest(), str(wide))
+    assert (video.name, video.path.name) == ("my clip.mov", "my clip.mp4")
+    assert send.duration == pytest.approx(3, abs=0.05)
+
+
+def test_an_original_that_was_sent_is_not_sent_again_because_it_is_fitted(
+    taisly: Any, sandbox: Any, clip: Clip
+) -> None:
+    """It is HDR, which platforms take and a fit mends."""
+    path = str(clip("hevc-hdr.mp4"))
+    send_post(taisly, post_of(read_video(path)))
+
+    video = fit_post_video(read_video(path, None, FitSettings()))
+    again = send_post(taisly, post_of(video))
+
+    assert video.changes
+    assert not again.sent_now
+    assert sandbox.requests("POST /api/private/post") == 1
+
+
+def test_a_video_that_is_still_to_be_fitted_is_never_sent(taisly: Any, sandbox: Any, wide: Path) -> None:
+    """Its original would be refused, or published as it is."""
+    video = read_video(str(wide), None, FitSettings())
+
+    with pytest.raises(InputError, match="has not been made right yet"):
+        send_post(taisly, post_of(video))
+
+    assert sandbox.requests("POST /api/private/post") == 0
+
+
+def test_an_original_that_changes_between_check_and_fit_is_noticed(wide: Path) -> None:
+    """What was checked is what is published."""
+    video = read_video(str(wide), None, FitSettings())
+    ffmpeg(*picture("480x270", seconds=4), *tone(4), *H264, *AAC, str(wide))
+
+    with pytest.raises(InputError, match="changed after it was checked"):
+        fit_post_video(video)
+
+
+def test_a_video_that_fits_is_read_as_without_a_fit(clip: Clip) -> None:
+    """It has nothing to be made right, and keeps its warnings."""
+    path = str(clip("small.mp4"))
+
+    assert read_video(path, None, FitSettings()) == read_video(path)
+    assert fit_post_video(read_video(path)) == read_video(path)
+
+
+def test_warnings_that_a_fit_mends_are_gone(clip: Clip, wide: Path) -> None:
+    """And its own are there."""
+    hdr = read_video(str(clip("hevc-hdr.mp4")), None, FitSettings())
+    small = fit_post_video(read_video(str(wide), None, FitSettings()))
+
+    assert (hdr.warnings, hdr.fit) == ([], FitSettings())
+    assert [warning.split(":")[0] for warning in small.warnings] == ["enlarged"]
+    assert "my clip.mov (fitted: 540x960, 3.0 s" in describe(post_of(small))
