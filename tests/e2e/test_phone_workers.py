@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from support.phones import PHONES, SERIALS
-from support.pools import Pool
+from support.pools import Pool, flow_process
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -136,19 +136,6 @@ def test_a_server_hands_the_phones_part_to_each_pc(
     ]  # fmt: skip
 
 
-def _flow_process(run: UUID) -> int:
-    """The process that executes a run, found by the id in its environment."""
-    for folder in Path("/proc").iterdir():
-        try:
-            environment = (folder / "environ").read_bytes()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if str(run).encode() in environment and b"prefect" in command:
-            return int(folder.name)
-    raise AssertionError("the run has no process")
-
-
 def test_what_a_killed_run_leaves_is_cancelled_by_the_finisher(pool: Pool, sandbox: Any) -> None:
     """Worker and run are killed with SIGKILL; the next run of the finisher clears up."""
     sandbox.world.realtime = True
@@ -158,7 +145,7 @@ def test_what_a_killed_run_leaves_is_cancelled_by_the_finisher(pool: Pool, sandb
     until("a task", lambda: len(_statuses(sandbox)) == 1)
     sandbox.world.data.phone_tasks[0].seconds = 600  # it would go on for ten minutes
 
-    os.kill(_flow_process(run), signal.SIGKILL)
+    os.kill(flow_process(run), signal.SIGKILL)
     until("that the worker says so", lambda: pool.state(run) == "CRASHED")
     worker.kill()
     worker.wait(60)
