@@ -90,7 +90,8 @@ class WebVideos:
             answer = asked.response
             etag, last_modified = (answer.headers.get(key, "").strip() for key in ("ETag", "Last-Modified"))
             size = _size_of(answer)
-            if before is not None and (answer.status_code == 304 or before.is_of(etag, last_modified, size)):
+            is_same = answer.status_code == 200 and before is not None and before.is_of(etag, last_modified, size)
+            if before is not None and (is_same or answer.status_code == 304):
                 return place.note(before.model_copy(update={"confirmed_at": time.time()})), False
             _check_answer(answer, name)
             with place.part(size, self.most_bytes) as part:

@@ -58,9 +58,11 @@ class Kept(BaseModel):
 
     def is_of(self, etag: str, last_modified: str, size: int | None) -> bool:
         """Whether a file with these marks is the same one; without any mark, nobody can tell."""
+        if size not in (None, self.size):
+            return False
         if etag or self.etag:
             return etag == self.etag
-        return bool(last_modified) and last_modified == self.last_modified and size in (None, self.size)
+        return bool(last_modified) and last_modified == self.last_modified
 
 
 def default_folder() -> Path:

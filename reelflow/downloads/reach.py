@@ -133,7 +133,7 @@ class Reach:
     def _check_for_proxy(self, url: httpx.URL, name: str) -> None:
         try:
             addresses = self.resolve(url.host, url.port or 443)
-        except OSError:
+        except (OSError, UnicodeError, OverflowError):
             return  # behind a proxy, many names are known only to it
         self.check(addresses, name, is_plain=url.scheme == "http")
 
@@ -156,7 +156,7 @@ class _CheckedNetwork(httpcore.SyncBackend):
         """A connection to the first address of the host that accepts one; all of them are checked before."""
         try:
             addresses = self._reach.resolve(host, port)
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, OverflowError) as error:  # the last: of a port
             raise httpcore.ConnectError(str(error)) from error
         self._reach.check(addresses, self._name, is_plain=self._is_plain)
         failed: Exception = httpcore.ConnectError("the host has no address")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,6 +60,10 @@ class FileServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """From now on, take only https."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def _answer(self, handler: BaseHTTPRequestHandler, file: File) -> None:
         marks = {"ETag": file.etag, "Last-Modified": file.last_modified}

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.encrypted import encrypted
 from support.file_server import File, FileServer
 from support.raw_server import raw_server
 from support.waiting import until
@@ -143,7 +144,7 @@ def test_a_copy_is_used_while_its_server_is_away(web: FileServer, get: Get, down
 def test_a_video_that_was_removed_is_not_sent_from_its_copy(web: FileServer, get: Get) -> None:
     web.files["/a.mp4"] = File(b"video", etag='"1"')
     get(f"{web.address}/a.mp4")
-    del web.files["/a.mp4"]
+    web.files["/a.mp4"] = File(status=404, headers={"ETag": '"1"'})
 
     with pytest.raises(InputError, match="server answered 404"):
         get(f"{web.address}/a.mp4")
@@ -390,6 +391,11 @@ def test_through_a_proxy_the_address_is_checked_before(monkeypatch: pytest.Monke
         assert len(seen) == 1
 
 
+def test_a_port_that_does_not_exist_cannot_be_reached(get: Get) -> None:
+    with pytest.raises(NothingSent, match="server cannot be reached"):
+        get("http://127.0.0.1:99999/a.mp4")
+
+
 # One download at a time, and nothing half done
 
 LOADER = """
@@ -405,7 +411,8 @@ if len(sys.argv) > 3:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 try:
-    found = WebVideos(Downloads(Path(sys.argv[2]), 0), Reach((ip_network("127.0.0.1"),))).get(sys.argv[1])
+    reach = Reach((ip_network("127.0.0.1"),), lambda host, port: ["127.0.0.1"])
+    found = WebVideos(Downloads(Path(sys.argv[2]), 0), reach).get(sys.argv[1])
     print(found.path, flush=True)
     sys.stdin.read()
 except ReelflowError as error:
@@ -413,10 +420,10 @@ except ReelflowError as error:
 """
 
 
-def _loader(address: str, folder: Path, *more: str) -> subprocess.Popen[str]:
-    """A process that downloads an address, and then lives until it is told to end."""
-    words = [sys.executable, "-c", LOADER, address, str(folder), *more]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _loader(address: str, folder: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    """A process that downloads an address, and then lives until it is told to end. Every name leads to this machine."""
+    words, env = [sys.executable, "-c", LOADER, address, str(folder), *more], os.environ | environment
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
 def test_two_processes_download_an_address_once(web: FileServer, downloads: Path) -> None:
@@ -431,6 +438,24 @@ def test_two_processes_download_an_address_once(web: FileServer, downloads: Path
     assert said[0] == said[1]
     assert Path(said[0]).read_bytes() == b"video" * 1000
     assert web.sent == 1
+
+
+@pytest.mark.parametrize("host", ["videos.example", "other.example"])
+def test_the_certificate_is_that_of_the_name_and_not_of_the_address(
+    web: FileServer, downloads: Path, tmp_path: Path, host: str
+) -> None:
+    """Although the connection goes to an address that was looked up before."""
+    web.files["/a.mp4"] = File(b"video")
+    address = web.address.replace("http://127.0.0.1", "https://videos.example")
+
+    with encrypted(web, host, tmp_path) as certificate:
+        said, _ = _loader(f"{address}/a.mp4", downloads, SSL_CERT_FILE=str(certificate)).communicate(timeout=60)
+
+    if host == "videos.example":
+        assert Path(said.strip()).read_bytes() == b"video"
+    else:
+        assert "NothingSent: videos.example/…/a.mp4 could not be downloaded" in said
+        assert "its certificate is not trusted: Hostname mismatch" in said
 
 
 def test_threads_download_an_address_once(web: FileServer, get: Get) -> None:
