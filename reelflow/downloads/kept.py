@@ -100,16 +100,19 @@ class Downloads:
         key = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         with self.saving(name):
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
-            (self.folder / key).mkdir(exist_ok=True)
             held = lock(self._lock_of(key), patience=patience)
         if held is None:
             raise OutcomeUnknown(f"Another run is still downloading {name}. Nothing was sent. Start this run again.")
         with held:
             with self.saving(name):
-                (self.folder / key).mkdir(exist_ok=True)  # it may have been forgotten meanwhile
+                (self.folder / key).mkdir(exist_ok=True)
                 for part in (self.folder / key).glob("*/.part"):  # of a run that was killed: nobody else writes here
                     shutil.rmtree(part.parent, ignore_errors=True)
-            yield Place(self, self.folder / key, name)
+            try:
+                yield Place(self, self.folder / key, name)
+            finally:
+                with contextlib.suppress(OSError):  # it has a copy
+                    (self.folder / key).rmdir()
 
     def forget_old(
         self, *, now: float | None = None, kept_seconds: float = KEPT_SECONDS, most_bytes: int = MOST_BYTES
