@@ -149,8 +149,9 @@ class RepostRulesForm(Form):
     """Which repost rules Taisly is to have."""
 
     rules: list[RuleRow] = entry(
-        0, "Rules", "One for each account whose posts Taisly copies to other accounts. Without rules, the run only "
-        "shows those that there are.", [],
+        0, "Rules", "One for each account whose posts Taisly copies, with all accounts that they are copied to; with "
+        "no account under 'To', its rules are removed. Without rules here, the run only shows those that "
+        "there are.", [],
     )  # fmt: skip
     remove_others: bool = entry(
         1, "Remove all other rules", "Also remove the rules of accounts that have no row under 'From' here. Otherwise "

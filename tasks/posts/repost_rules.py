@@ -75,14 +75,14 @@ def report_rules(plan: RulePlan, *, dry_run: bool, failure: str = "") -> RulesRe
 
 
 def _markdown(report: RulesReport) -> list[str]:
-    then = "After the change" if report.dry_run else "Now"
+    before, after = ("are copied to", "then to") if report.dry_run else ("were copied to", "now to")
     lines = ["# Repost rules", "", plain_text(report.summary), ""]
     if report.lines:
         lines += table(
             {
                 "Posts to": [plain_text(line.source) for line in report.lines],
-                "were copied to": [_cell(line.before) for line in report.lines],
-                then: [_cell(line.after) for line in report.lines],
+                before: [_cell(line.before) for line in report.lines],
+                after: [_cell(line.after) for line in report.lines],
             }
         )
         lines.append("")

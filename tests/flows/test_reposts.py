@@ -74,7 +74,7 @@ def test_rules_are_changed_once_although_answers_are_lost(taisly: TaislyAccount,
         "Bakes; Paused Instagram mara.bakes → YouTube Mara Bakes."
     )
     assert sorted(_rules(sandbox)) == [(TIKTOK, [INSTAGRAM], False), (INSTAGRAM, [YOUTUBE], True)]
-    assert "were copied to | Now |" in artifacts_of(state)["markdown"].data
+    assert "| Posts to | were copied to | now to |" in artifacts_of(state)["markdown"].data
     assert "Traceback" not in logs_of(state)
     assert "taisly_sandbox" not in logs_of(state)
 
