@@ -74,6 +74,12 @@ class RotationLedger(KeyLedger):
             row = connection.execute(sa.select(api_keys).where(api_keys.c.api_key == api_key)).mappings().first()
             return row is not None and is_rotating(row, self.now())
 
+    def successor_of(self, api_key: str) -> str:
+        """The fingerprint of the key that has replaced a key; empty if none has."""
+        with self.reading() as connection:
+            query = sa.select(api_keys.c.replaced_by).where(api_keys.c.api_key == api_key)
+            return str(connection.scalar(query) or "")
+
     def replace_key(self, old: str, new: str) -> None:
         """Record that a new key is used in place of an old one: it has the plan, the accounts and the queue of that.
 

@@ -67,7 +67,7 @@ class AccountList:
 
 
 def list_accounts(taisly: RateLimitedTaisly, *, with_key: bool = True) -> AccountList:
-    """The accounts as Taisly lists them now, which costs a request of the plan.
+    """The accounts as Taisly lists them now, which costs a request of the plan; or as they are known, if none is left.
 
     Args:
         taisly: With the key.
@@ -76,7 +76,7 @@ def list_accounts(taisly: RateLimitedTaisly, *, with_key: bool = True) -> Accoun
     Raises:
         ServiceError: Taisly does not list them. What it tells about the key may be missing.
     """
-    connected = taisly.check_accounts()
+    connected = taisly.listed_accounts()
     holds = {hold.account.id: hold for hold in taisly.ledger.on_hold(taisly.service)}
     listed = [
         ListedAccount(name, account, holds.get(account.id))

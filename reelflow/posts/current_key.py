@@ -57,7 +57,7 @@ class CurrentKey:
         self._client, self._ledger, self._service = client, ledger, service
         self._saved, self._sleep = saved, sleep
         self._lock = threading.Lock()
-        self.fingerprint = key_fingerprint(api_key, service)
+        self.fingerprint = key_fingerprint(api_key.strip(), service)
 
     def renewed_after(self, error: BaseException, used: str) -> bool:
         """Whether another key is used from now on, after Taisly refused a request with the old one.
@@ -97,8 +97,9 @@ class CurrentKey:
             return found
 
     def _try(self, key: str, fresh: str) -> KeyFound:
-        """Try a key: it must have an account that the one in use had, as far as those are known."""
+        """Try a key: it must have an account that the one in use had, unless the ledger knows it as its successor."""
         known = {account.id for account in self._ledger.known_accounts(self.fingerprint, float("inf")) or ()}
+        is_successor = self._ledger.successor_of(self.fingerprint) == fresh
         ticket = self._ledger.count_request(fresh)
         try:
             with self._client.with_key(key) as client:
@@ -110,7 +111,7 @@ class CurrentKey:
             return KeyFound.UNSURE
         finally:
             self._ledger.finish_request(ticket)
-        if known and known.isdisjoint(account.id for account in accounts):
+        if not is_successor and known.isdisjoint(account.id for account in accounts):
             log.warning("The block now has the key of another Taisly account. This run does not use it.")
             return KeyFound.UNFIT
         self._ledger.remember_accounts(fresh, accounts)

@@ -121,6 +121,19 @@ class RateLimitedTaisly:
         known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
         return self.ask_accounts() if known is None else list(known)
 
+    def listed_accounts(self) -> list[Account]:
+        """The connected accounts, asked for now; as they are known where the plan has no room to ask.
+
+        Raises:
+            ServiceError: Taisly does not list them.
+        """
+        try:
+            return self._ask_accounts()
+        except Busy:
+            if (older := self.ledger.known_accounts(self.key, float("inf"))) is None:
+                raise
+            return older
+
     def choose_accounts(self, names: Sequence[str], *, patience: float = 0.0) -> list[Account]:
         """The accounts that `names` names; a name that is not among the known ones is looked up afresh.
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -38,8 +38,10 @@ from reelflow.errors import (
     Refused,
 )
 from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
+from reelflow.taisly.wire import ConnectedAccount
 from reelflow.upkeep.key_file import KeptKey, KeyFile
 from reelflow.upkeep.key_rest import PERSON_SECONDS, at_rest, let_runs_wait
 from reelflow.wording import duration
@@ -298,7 +300,7 @@ class Rotation:
             ticket = self.ledger.count_request(self._fingerprint(key))
             try:
                 with self.client(key) as client:
-                    client.platforms()
+                    found = client.platforms()
             except NotAllowed as error:
                 if error.status == 401 and error.by_service:
                     return False
@@ -307,12 +309,19 @@ class Rotation:
                 if not tries_left:
                     raise
             else:
+                self._remember(key, found)
                 return True
             finally:
                 with contextlib.suppress(ReelflowError):
                     self.ledger.finish_request(ticket)
             self.sleep(TRY_PAUSE)
         raise AssertionError  # pragma: no cover - the last try returns or raises
+
+    def _remember(self, key: str, found: Sequence[ConnectedAccount]) -> None:
+        """Remember the accounts of a key: by them a run knows that a new key is of the same Taisly account."""
+        accounts = [Account(id=each.id, platform=each.platform, name=each.display_name) for each in found]
+        with contextlib.suppress(ReelflowError):
+            self.ledger.remember_accounts(self._fingerprint(key), accounts)
 
     def _fingerprint(self, key: str) -> str:
         return key_fingerprint(key.strip(), self.service)

@@ -132,7 +132,7 @@ def test_a_refusal_between_generating_and_saving_waits_for_the_block(
     taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, clock: Clock
 ) -> None:
     """The ledger says that the key is being replaced, so the new one will be there in a moment."""
-    ticket = taisly.take_ticket("publish", 0)
+    taisly.connected_accounts()
     ledger.begin_rotation(_old(sandbox), "rotation", 60)
     saved.replace(is_saved=False)
     clock.on_sleep = lambda seconds: clock.passed >= 6 and saved.replace()
@@ -141,7 +141,6 @@ def test_a_refusal_between_generating_and_saving_waits_for_the_block(
 
     assert (renewed, taisly.key) == (True, _new(sandbox))
     assert clock.passed == 6
-    ledger.finish_request(ticket)
 
 
 def test_a_401_of_something_on_the_way_is_no_reason_to_repeat(
@@ -157,11 +156,12 @@ def test_a_401_of_something_on_the_way_is_no_reason_to_repeat(
     assert saved.asked == 0
 
 
+@pytest.mark.parametrize("known", [[], [Account(id="elsewhere", platform="X", name="@elsewhere")]], ids=len)
 def test_the_key_of_another_taisly_account_is_not_used(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger
+    known: list[Account], taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger
 ) -> None:
     """Its history shows none of the posts of this one, so they would be taken for lost."""
-    ledger.remember_accounts(_old(sandbox), [Account(id="elsewhere", platform="X", name="@elsewhere")])
+    ledger.remember_accounts(_old(sandbox), known)
     saved.replace()
 
     with pytest.raises(NotAllowed, match="401"):
@@ -174,9 +174,8 @@ def test_no_request_is_made_with_a_key_that_the_ledger_knows_as_replaced(
     taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
 ) -> None:
     """Nor an upload of 400 MB, only to be refused."""
-    taisly.connected_accounts()
     saved.replace()
-    ledger.replace_key(_old(sandbox), _new(sandbox))
+    ledger.replace_key(_old(sandbox), _new(sandbox))  # its accounts are not known, and need not be
 
     send_post(taisly, checked())
 
