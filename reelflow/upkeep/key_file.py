@@ -96,10 +96,14 @@ class KeyFile:
                 "it is saved. Make room, or let this user write there."
             ) from None
 
-    def delete(self) -> None:
-        """Delete it; one that cannot be deleted says nothing new, and the next run notices that."""
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+    def delete(self, kept: KeptKey) -> None:
+        """Delete it if it is still what the caller wrote or read: another run's key may stand there by now.
+
+        One that cannot be deleted says nothing new, and the next run notices that.
+        """
+        with contextlib.suppress(OSError, InputError):
+            if self.read() == kept:
+                self.path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

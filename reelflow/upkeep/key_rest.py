@@ -24,8 +24,10 @@ UPLOAD_PAUSE = 2.0
 @contextlib.contextmanager
 def at_rest(
     ledger: Ledger, service: str, key: str, *, patience: float | None, sleep: Callable[[float], None]
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """No request with the key begins in the body. Where a person has to act after it, runs wait for that, too.
+
+    The value of the `with` statement raises ClaimLost once another run has taken over.
 
     Args:
         ledger: Where runs see it.
@@ -40,11 +42,15 @@ def at_rest(
     """
     owner = uuid.uuid4().hex
     ledger.begin_rotation(key, owner, MARK_SECONDS)
+
+    def renew() -> None:
+        ledger.renew_rotation(key, owner, MARK_SECONDS)
+
     try:
-        with heartbeat(lambda: ledger.renew_rotation(key, owner, MARK_SECONDS), MARK_SECONDS / 3):
+        with heartbeat(renew, MARK_SECONDS / 3):
             if patience is not None:
                 _wait_for_uploads(ledger, service, key, Countdown(patience, sleep), patience)
-            yield
+            yield renew
     except (KeyLost, KeyNotSaved):
         with contextlib.suppress(ReelflowError):
             ledger.await_new_key(key, owner, PERSON_SECONDS)

@@ -20,6 +20,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -132,12 +133,14 @@ class Rotation:
         self.saved.rewrite()
         self.after("checked")
         old = self._fingerprint(key)
-        with self._at_rest(old, patience):
+        with self._at_rest(old, patience) as confirm:
             self.after("at rest")
+            self._refuse_if_replaced(key)
             kept = KeptKey(block=self.name, old=old, at=datetime.fromtimestamp(self.ledger.now(), UTC))
             self.file.write(kept)
             self.after("announced")
-            kept = kept.model_copy(update={"key": SecretStr(self._generate(key))})
+            confirm()  # a run that was held up for minutes may have lost its mark to another one
+            kept = kept.model_copy(update={"key": SecretStr(self._generate(key, kept))})
             self.after("generated")
             is_kept = self._keep(kept)
             self.after("kept")
@@ -153,22 +156,21 @@ class Rotation:
         Raises:
             InputError, NothingSent, OutcomeUnknown: as before.
         """
-        if self.file.read() is not None:
+        if (kept := self.file.read()) and kept.key.get_secret_value():
             raise InputError(
-                f"An earlier run has begun to replace the key of {self.block}. Nothing was revoked. Replace the key "
-                "first: that ends what was begun."
+                f"An earlier run has generated a new key for {self.block} and did not save it. Nothing was revoked. "
+                "Choose 'replace' first: it saves that key."
             )
         self.check(key)
         with self._at_rest(self._fingerprint(key), patience):
             try:
                 with self.client(key) as client:
                     client.revoke_key()
-            except (InputError, NothingSent):
-                raise
             except ReelflowError as error:
-                if _is_refusal(error):
+                if isinstance(error, InputError | NothingSent) or _is_refusal(error):
                     raise
-                self._after_lost_answer(key, error, "revoked the key")
+                if still_works := self._after_lost_answer(key, error, "revoked the key"):
+                    raise still_works from None
             if self._works(key):
                 raise OutcomeUnknown("Taisly says that the key is revoked, but accepts it still. Check it in Taisly.")
 
@@ -197,49 +199,52 @@ class Rotation:
         if not self._works(saved):
             let_runs_wait(self.ledger, kept.old)
             raise self._lost()
-        self.file.delete()
+        self.file.delete(kept)
         return None
 
     # Steps
 
-    def _at_rest(self, old: str, patience: float | None) -> contextlib.AbstractContextManager[None]:
+    def _at_rest(self, old: str, patience: float | None) -> AbstractContextManager[Callable[[], None]]:
         return at_rest(self.ledger, self.service, old, patience=patience, sleep=self.sleep)
 
-    def _generate(self, key: str) -> str:
+    def _refuse_if_replaced(self, key: str) -> None:
+        """Raise InputError if another run was at work since this one looked: its file must not be overwritten."""
+        if self.file.read() is not None or self.saved.read() != key:
+            raise InputError(f"Another run has replaced the key of {self.block} meanwhile. This one changed nothing.")
+
+    def _generate(self, key: str, announced: KeptKey) -> str:
         try:
             with self.client(key) as client:
                 return client.generate_key()
-        except (InputError, NothingSent):
-            self.file.delete()
-            raise
         except ReelflowError as error:
-            if _is_refusal(error):
-                self.file.delete()
+            if isinstance(error, InputError | NothingSent) or _is_refusal(error):
+                self.file.delete(announced)
                 raise
-            self._after_lost_answer(key, error, "generated a new key")
-            raise self._lost() from None
+            lost = error
+        if still_works := self._after_lost_answer(key, lost, "generated a new key"):
+            self.file.delete(announced)
+            raise still_works
+        raise self._lost()
 
-    def _after_lost_answer(self, key: str, error: ReelflowError, what: str) -> None:
-        """Return if Taisly has done it, since the key is dead.
+    def _after_lost_answer(self, key: str, error: ReelflowError, what: str) -> NothingSent | None:
+        """What to raise if Taisly has not done it, since the key still works; None if it is dead.
 
         Raises:
-            NothingSent: it has not.
-            OutcomeUnknown: it does not tell.
+            OutcomeUnknown: Taisly does not tell.
         """
         for _ in range(2):  # the request may still be carried out
             self.sleep(TRY_PAUSE)
             try:
                 if not self._works(key):
-                    return
+                    return None
             except ReelflowError as why:
                 raise OutcomeUnknown(
                     f"{error} Taisly does not tell whether it {what}: {why} Run this again: it finds out first.",
                     service=SERVICE,
                 ) from None
-        self.file.delete()
-        raise NothingSent(
+        return NothingSent(
             f"{error} Taisly has not {what}: the key still works. It is safe to run this again.", service=SERVICE
-        ) from None
+        )
 
     def _keep(self, kept: KeptKey) -> bool:
         """Whether the file has the new key. If its disk is full at this very moment, the block may still take it."""
@@ -252,16 +257,16 @@ class Rotation:
 
     def _put_into_use(self, kept: KeptKey, *, is_kept: bool) -> list[str]:
         key = kept.key.get_secret_value()
-        self._try_out(key)
+        self._try_out(kept)
         self.after("tried")
         names = self._save(kept.old, key, is_kept=is_kept)
         self.after("saved")
         self.ledger.replace_key(kept.old, self._fingerprint(key))
         self.after("recorded")
-        self.file.delete()
+        self.file.delete(kept)
         return names
 
-    def _try_out(self, key: str) -> None:
+    def _try_out(self, kept: KeptKey) -> None:
         """See that the new key works: then every other is dead, and may be overwritten, whoever has saved it meanwhile.
 
         Raises:
@@ -269,14 +274,14 @@ class Rotation:
             KeyLost: the same, and the block does not have that one.
         """
         try:
-            if self._works(key):
+            if self._works(kept.key.get_secret_value()):
                 return
         except ReelflowError as error:
             log.warning("The new key could not be tried: %s Saving it all the same.", error)
             return
         if not self._works(self.saved.read()):
             raise self._lost()
-        self.file.delete()
+        self.file.delete(kept)
         raise InputError(f"Somebody else generated another key meanwhile, and saved it in {self.block}. It works.")
 
     def _save(self, old: str, key: str, *, is_kept: bool) -> list[str]:

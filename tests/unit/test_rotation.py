@@ -6,19 +6,23 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import support
+from pydantic import SecretStr
 from support.clock import Clock
 from support.rotator import KILLED, rotation
 
 from reelflow.errors import (
+    ClaimLost,
     InputError,
     KeyLost,
     KeyNotSaved,
+    NotAllowed,
     NothingSent,
     OutcomeUnknown,
     ReelflowError,
@@ -28,7 +32,7 @@ from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.posts import PostRequest
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
-from reelflow.upkeep.key_file import KeyFile
+from reelflow.upkeep.key_file import KeptKey, KeyFile
 from reelflow.upkeep.key_rest import PERSON_SECONDS
 from reelflow.upkeep.rotation import SAVE_SECONDS, Rotation
 
@@ -301,6 +305,18 @@ def test_a_revoked_key_is_dead(rotating: Callable[..., Rotation], folder: Path, 
     assert (sandbox.world.data.keys, _block(folder), _mark(sandbox, ledger)) == ([], API_KEY, False)
 
 
+def test_nothing_is_revoked_while_a_new_key_waits_to_be_saved(
+    rotating: Callable[..., Rotation], folder: Path, sandbox: Any
+) -> None:
+    """It is the one that works."""
+    _kept(folder, "taisly_theirs")
+
+    with pytest.raises(InputError, match="Choose 'replace' first: it saves that key"):
+        rotating().revoke(API_KEY, patience=5)
+
+    assert sandbox.requests("POST /api/private/user/api-key/revoke") == 0
+
+
 @pytest.mark.parametrize(("fault", "is_dead"), [("drop_before", False), ("drop_after", True)])
 def test_a_lost_answer_to_a_revocation_is_told_by_the_key(
     fault: str, is_dead: bool, rotating: Callable[..., Rotation], sandbox: Any
@@ -342,6 +358,51 @@ def test_a_key_that_somebody_else_generated_meanwhile_is_not_overwritten(
         rotating(after=faster).replace(API_KEY, patience=5)
 
     assert (_block(folder), list((folder / "keys").iterdir())) == ("taisly_by_hand", [])
+
+
+def _kept(folder: Path, key: str) -> KeyFile:
+    """What another run has kept."""
+    file = KeyFile(folder / "keys", "id")
+    file.write(KeptKey(block="main", old="x", at=datetime.now(UTC), key=SecretStr(key)))
+    return file
+
+
+def test_the_key_that_another_run_keeps_meanwhile_is_not_overwritten(
+    rotating: Callable[..., Rotation], folder: Path, sandbox: Any
+) -> None:
+    """That run was held up for so long that its mark is over, such as on a laptop that slept."""
+
+    def faster(step: str) -> None:
+        if step == "at rest":
+            _kept(folder, "taisly_theirs")
+
+    with pytest.raises(InputError, match="Another run has replaced the key of the block 'main' meanwhile"):
+        rotating(after=faster).replace(API_KEY, patience=5)
+
+    found = KeyFile(folder / "keys", "id").read()
+    assert found is not None
+    assert (found.key.get_secret_value(), sandbox.requests(GENERATE)) == ("taisly_theirs", 0)
+
+
+@pytest.mark.parametrize("has_mark", [True, False])
+def test_a_run_that_was_held_up_deletes_no_file_of_another(
+    has_mark: bool, rotating: Callable[..., Rotation], folder: Path, sandbox: Any, ledger: Ledger, clock: Clock
+) -> None:
+    """It generates nothing once another run has its mark; and whatever Taisly refuses, the other's key stays."""
+
+    def faster(step: str) -> None:
+        if step == "announced":
+            _kept(folder, "taisly_theirs")
+            sandbox.world.data.keys = ["taisly_theirs"]
+            if not has_mark:
+                clock.now += 61
+                ledger.begin_rotation(key_fingerprint(API_KEY, sandbox.taisly_url), "other", 60)
+
+    with pytest.raises(NotAllowed if has_mark else ClaimLost):
+        rotating(after=faster).replace(API_KEY, patience=5)
+
+    assert rotating().file.read() is not None
+    assert sandbox.requests(GENERATE) == int(has_mark)
 
 
 def test_no_text_of_a_kept_key_shows_it(rotating: Callable[..., Rotation], folder: Path) -> None:
