@@ -13,8 +13,17 @@ from cyclopts import Parameter
 
 from deployments.asking import ask_in_terminal
 from deployments.in_terminal import load_block, quieten_run_logs, row_line, run_flow, whole_path
-from deployments.options import AsJson, FormOptions, TaislyBlock, accounts_option, read_form, with_options_of
+from deployments.options import (
+    AsJson,
+    ChatGPTBlock,
+    FormOptions,
+    TaislyBlock,
+    accounts_option,
+    read_form,
+    with_options_of,
+)
 from deployments.progress import progress
+from deployments.publish import ENGAGE
 from reelflow.campaigns.check import check_alone, no_progress
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
@@ -24,6 +33,7 @@ from reelflow.campaigns.sources import KINDS
 from reelflow.campaigns.writing import save_wrong_rows, template
 from reelflow.downloads.source import shown_name
 from reelflow.errors import InputError
+from reelflow.phones.form import EngageForm
 from reelflow.time_zones import shown
 from reelflow.wording import count, one_line
 
@@ -45,7 +55,7 @@ ELSEWHERE = {"plan": "PLAN", "accounts": "--to", "rows": "PLAN"}
 """Fields of the form that the command has in another way."""
 
 
-@with_options_of(FormOptions(CampaignForm, without=ELSEWHERE))
+@with_options_of(FormOptions(CampaignForm, without=ELSEWHERE), FormOptions(EngageForm, prefix=ENGAGE))
 def campaign(
     plan: PlanFile,
     /,
@@ -53,12 +63,14 @@ def campaign(
     to: To = None,
     slots: Slots = "",
     block: TaislyBlock = "main",
+    host: Annotated[str, Parameter(help='Name of the saved block "TikMatrix Host", for the phones\' part.')] = "",
+    chatgpt: ChatGPTBlock = None,
     as_json: AsJson = False,
     **values: Any,
 ) -> int:
     """Publish a folder or a plan of videos, each post exactly once, at its time or in the next posting slot."""
     quieten_run_logs()
-    from blocks import PostingSlots, TaislyAccount
+    from blocks import ChatGPTSettings, PostingSlots, TaislyAccount, TikMatrixHost
     from blocks.reference import load_saved
     from flows.campaign import publish_campaign
     from tasks.campaigns.approve import asked_by
@@ -73,6 +85,9 @@ def campaign(
             taisly=load_block(TaislyAccount, block),
             campaign=form,
             slots=load_block(PostingSlots, slots, "--slots") if slots else load_saved(PostingSlots, "main"),
+            engage=read_form(EngageForm, values, prefix=ENGAGE),
+            host=load_block(TikMatrixHost, host, "--host") if host else load_saved(TikMatrixHost, "main"),
+            chatgpt=None if chatgpt is None else load_block(ChatGPTSettings, chatgpt, "--chatgpt"),
         )
 
 

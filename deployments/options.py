@@ -18,6 +18,10 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=Fals
 """The option of every command that a program may want to read."""
 TaislyBlock = Annotated[str, Parameter(help='Name of the saved block "Taisly Account".')]
 HostBlock = Annotated[str, Parameter(help='Name of the saved block "TikMatrix Host".')]
+ChatGPTBlock = Annotated[
+    str | None,
+    Parameter(help='Name of the saved block "ChatGPT Settings", for --engage-warm-up-write-with-chatgpt.'),
+]
 
 
 def accounts_option(what: str) -> Parameter:

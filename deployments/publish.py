@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from deployments.in_terminal import load_block, quieten_run_logs, run_flow, whole_path
-from deployments.options import AsJson, FormOptions, HostBlock, TaislyBlock, read_form, with_options_of
+from deployments.options import AsJson, ChatGPTBlock, FormOptions, HostBlock, TaislyBlock, read_form, with_options_of
 from deployments.outcomes import post_facts, post_lines
 from reelflow.phones.form import EngageForm
 from reelflow.posts.form import PostForm
@@ -67,19 +67,28 @@ def publish_and_engage(
     at: At = None,
     block: TaislyBlock = "main",
     host: HostBlock = "main",
+    chatgpt: ChatGPTBlock = None,
     as_json: AsJson = False,
     **values: Any,
 ) -> int:
     """Publish one video, then warm up accounts and comment on it from your own phones."""
     quieten_run_logs()
-    from blocks import TaislyAccount, TikMatrixHost
+    from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
     from flows.engage import publish_and_engage as flow
 
     post, engage = _read_post(video, to, at, values), read_form(EngageForm, values, prefix=ENGAGE)
     taisly = load_block(TaislyAccount, block)
     pc = None if engage.phone_pc.strip() else load_block(TikMatrixHost, host, "--host")
     return run_flow(
-        flow, as_json=as_json, lines=post_lines, facts=post_facts, taisly=taisly, post=post, engage=engage, host=pc
+        flow,
+        as_json=as_json,
+        lines=post_lines,
+        facts=post_facts,
+        taisly=taisly,
+        post=post,
+        engage=engage,
+        host=pc,
+        chatgpt=None if chatgpt is None else load_block(ChatGPTSettings, chatgpt, "--chatgpt"),
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 
@@ -86,6 +87,7 @@ class Carrier:
         grace: As for `send_post`.
         confirm: Called before each upload, and once before it waits for its turn: whether the ledger may be used.
         progress: Called with how many of how many posts are done, whatever came of them.
+        around: What is done around each attempt to send a post, as it is sent then.
         on_carried: Called with the place of each post in the order given, and what became of it, or of its parts.
     """
 
@@ -96,6 +98,7 @@ class Carrier:
     confirm: Callable[[], None] = lambda: None
     progress: Callable[[int, int], None] = lambda done, total: None
     on_carried: Callable[[int, Sequence[Carried]], None] = lambda place, parts: None
+    around: Callable[[PlannedPost], AbstractContextManager[None]] = lambda post: nullcontext()
 
     def __post_init__(self) -> None:
         self._stopped = ""
@@ -197,7 +200,7 @@ class Carrier:
 
         self._check_holds(post.request, settled)
         self._check_time_to_send(post.request)
-        with UploadPlace(self._uploads, place, self.confirm) as upload:
+        with self.around(post), UploadPlace(self._uploads, place, self.confirm) as upload:
             result = send_post(
                 self.taisly,
                 post.request,

@@ -12,7 +12,8 @@ from reelflow.wording import one_line
 
 VIDEO, CAPTION, ACCOUNTS, WHEN = "video", "caption", "accounts", "when"
 TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT = "time zone", "preview second", "campaign id", "repeat"
-COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT)
+COMMENTS, WARM_UP = "comments", "warm up"
+COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT, COMMENTS, WARM_UP)
 """As the templates write them. There is also one with the captions of each platform: "caption tiktok"."""
 ROW, CODE, PROBLEM = "row", "code", "problem"
 OURS = (ROW, CODE, PROBLEM)
@@ -21,7 +22,7 @@ OURS = (ROW, CODE, PROBLEM)
 Only together: a person's own column may have one of these names.
 """
 MOST_COLUMNS = 100
-"""Different ones in a plan. There are eight, and one for each platform: a file with more is something else."""
+"""Different ones in a plan. There are ten, and one for each platform: a file with more is something else."""
 LONGEST_NAME = 100
 """Letters of a column's name; what is longer is a caption in its place."""
 MOST_LETTERS = 60
@@ -36,6 +37,8 @@ _OTHER_NAMES = {
     PREVIEW: ("preview", "preview at", "cover second"),
     CAMPAIGN: ("campaign",),
     REPEAT: ("send again",),
+    COMMENTS: ("comment", "comment texts"),
+    WARM_UP: ("warm up minutes", "warm up (minutes)"),
 }
 _PLATFORMS = ("tiktok", "instagram", "youtube", "facebook", "x")
 _BY_NAME = {

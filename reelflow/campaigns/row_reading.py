@@ -15,11 +15,13 @@ from reelflow.campaigns.columns import (
     ACCOUNTS,
     CAMPAIGN,
     CAPTION,
+    COMMENTS,
     OURS,
     PREVIEW,
     REPEAT,
     TIME_ZONE,
     VIDEO,
+    WARM_UP,
     WHEN,
     platform_of,
 )
@@ -27,6 +29,7 @@ from reelflow.campaigns.moments import DateFormat, When, read_when
 from reelflow.campaigns.rows import PlanRow, RowProblem
 from reelflow.campaigns.tables import TableRow
 from reelflow.errors import InputError
+from reelflow.phones.engagement import LEAST_WARM_UP
 from reelflow.posts.requests import is_whole_path
 from reelflow.records.posts import without_quotes
 from reelflow.time_zones import read_zone, shown_zone
@@ -39,6 +42,12 @@ MOST_ZONES = 100
 _NUMBER = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?|[.,]\d{1,9}")
 _WHOLE = re.compile(r"\d{1,3}")
 _BETWEEN_ACCOUNTS = re.compile(r"[,;\n\r]+")
+_BETWEEN_COMMENTS = re.compile(r"[\n\r]+|\s\|\s")
+"""A comment may have commas; a bar between blanks is for spreadsheets, where a new line in a cell is hard to type."""
+MOST_COMMENTS = 500
+"""Of a row, as in the form."""
+LONGEST_WARM_UP = 240
+"""Minutes, as in the form."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ class RowReader:
             preview_second=self._preview(cells),
             campaign=cells.text(CAMPAIGN).strip() or self._options.campaign,
             repeat=self._repeat(cells),
+            comments=self._comments(cells),
+            warm_up_minutes=self._warm_up(cells),
             cells={name: text_of(value) for name, value in row.values.items() if self._columns.get(name) not in OURS},
         )
         return read, cells.problems
@@ -162,6 +173,31 @@ class RowReader:
         again = f"{one_line(text, 60)!r} is no number of times. Write 1 to send the post again on purpose, or nothing."
         cells.wrong(REPEAT, "repeat", again)
         return 0
+
+    def _comments(self, cells: _Cells) -> tuple[str, ...]:
+        value = cells.value(COMMENTS)
+        if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+            texts = [str(each) for each in value]
+        else:
+            texts = _BETWEEN_COMMENTS.split(cells.text(COMMENTS))
+        found = tuple(text.strip() for text in texts if text.strip())
+        if len(found) > MOST_COMMENTS:
+            cells.wrong(COMMENTS, "comments", f"A row has at most {MOST_COMMENTS} comments to choose from.")
+        return found[:MOST_COMMENTS]
+
+    def _warm_up(self, cells: _Cells) -> float | None:
+        value = cells.value(WARM_UP)
+        text = text_of(value).strip().replace(",", ".")
+        if not text:
+            return None
+        is_number = _NUMBER.fullmatch(text) and not isinstance(value, bool)
+        if is_number and (float(text) == 0 or LEAST_WARM_UP <= float(text) * 60 <= LONGEST_WARM_UP * 60):
+            return float(text)
+        cells.wrong(
+            WARM_UP, "warm_up",
+            f"{one_line(text, 60)!r} is no duration of a warm-up. Write minutes, up to {LONGEST_WARM_UP}, or nothing.",
+        )  # fmt: skip
+        return None
 
 
 class _Cells:

@@ -27,6 +27,8 @@ class PlanRow:
         preview_second: The frame that platforms show as the cover.
         campaign: Under which the same post counts as another one; empty for all plans alike.
         repeat: 0 for the first time; another number sends the same again on purpose.
+        comments: What the phones comment on the post, one text each; empty for those of the form.
+        warm_up_minutes: How long they warm up before; None for what the form says.
         cells: The row as it was written, by the names of the plan's columns.
     """
 
@@ -39,6 +41,8 @@ class PlanRow:
     preview_second: float = 0.0
     campaign: str = ""
     repeat: int = 0
+    comments: tuple[str, ...] = ()
+    warm_up_minutes: float | None = None
     cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def caption_for(self, platform: str) -> str:

@@ -16,11 +16,13 @@ from reelflow.campaigns.columns import (
     ACCOUNTS,
     CAMPAIGN,
     CAPTION,
+    COMMENTS,
     OURS,
     PREVIEW,
     REPEAT,
     TIME_ZONE,
     VIDEO,
+    WARM_UP,
     WHEN,
     caption_column,
     column_of,
@@ -189,6 +191,8 @@ def _sample(now: datetime) -> list[dict[str, str]]:
         PREVIEW: "1.5",
         CAMPAIGN: "",
         REPEAT: "",
+        COMMENTS: "",
+        WARM_UP: "",
     }
     second = {VIDEO: "cake.mp4", CAPTION: "The cake that everybody asks for", ACCOUNTS: "TikTok", WHEN: ""}
     third = {VIDEO: "bread.mp4", CAPTION: "Bread, out of the oven just now", ACCOUNTS: "TikTok", WHEN: NOW}

@@ -54,7 +54,7 @@ class EngagementLedger(PostLedger, AlarmLedger):
         """Record what the phones are to do for a post, before it is sent; what is on record then.
 
         One post has one engagement for each form: asking again adds accounts, and lets one wait again that came to
-        nothing. One that is done stays so, unless the post has gone to more accounts since.
+        nothing or failed, for its parts that failed. One that is done stays so, unless the post has gone to more accounts since.
 
         Args:
             new: What is asked.
@@ -91,6 +91,7 @@ class EngagementLedger(PostLedger, AlarmLedger):
         if known.state in waits_again or (known.state is EngagementState.DONE and added):
             self._move_engagement(connection, known.id, EngagementState.WAITING, "")
             values |= {"asked_at": self.now(), "attempts": 0, "due": new.due, "flow_run": flow_run}
+            values["parts"] = json.dumps([asdict(part) for part in known.parts if not part.failed])
         connection.execute(engagements.update().where(_C.id == known.id).values(values))
 
     def engagements(

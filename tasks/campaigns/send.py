@@ -19,6 +19,7 @@ from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
 from reelflow.wording import count
 from tasks.campaigns.check import get_placer
+from tasks.campaigns.engage import CampaignPhones, asking
 from tasks.campaigns.live import LivePosts
 from tasks.ledger import SharedConfirmation, current_ledger, open_ledger
 from tasks.posts.watch import AWAITED, tell_outcome
@@ -29,7 +30,11 @@ from tasks.step import Retry, step
 
 @step("send {form.name}", retry=Retry.UNSENT)
 def send_campaign(
-    taisly: TaislyAccount, form: CampaignForm, slots: PostingSlots | None, checked: CheckedPlan
+    taisly: TaislyAccount,
+    form: CampaignForm,
+    slots: PostingSlots | None,
+    checked: CheckedPlan,
+    phones: CampaignPhones | None = None,
 ) -> list[Carried]:
     """Reserve the slots, all in one transaction, and send every right post, a few at once.
 
@@ -60,6 +65,7 @@ def send_campaign(
             confirm=confirm,
             progress=live.progress,
             on_carried=live.on_carried,
+            around=asking(ledger, taisly.service, phones or CampaignPhones(), checked, flow_run.id),
         ).carry_out(posts)
     if failed := [reason for each in carried if (reason := each.failure or " ".join(map(hold_sentence, each.held)))]:
         raise PartFailed(f"{count(len(failed), 'post')} not sent. {failed[0]}", carried)

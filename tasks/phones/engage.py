@@ -68,16 +68,36 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm, chatgpt: Cha
         InputError: they cannot.
         ServiceError: TikMatrix does not answer, or its licence does not include the API.
     """
+    check_form(host, form, chatgpt)
+    check_deployments(form)
+    if host is not None and not form.phone_pc.strip():
+        host.check()
+
+
+def check_form(host: TikMatrixHost | None, form: EngageForm, chatgpt: ChatGPTSettings | None) -> None:
+    """Check what can be checked without asking anybody.
+
+    Raises:
+        InputError: the form is wrong, or a block is missing.
+    """
     check_engagement(form)
     if needs_chatgpt(form) and chatgpt is None:
         raise InputError("Comments by ChatGPT need a block 'ChatGPT Settings'. Choose one, or turn them off.")
-    pc = form.phone_pc.strip()
-    if not pc:
-        if host is None:
-            raise InputError("Choose a block 'TikMatrix Host', or enter the 'Phone PC' whose worker does this part.")
-        for sample in sample_forms(form):
-            make_request(sample, host.guardrails)
-        host.check()
+    if form.phone_pc.strip():
+        return
+    if host is None:
+        raise InputError("Choose a block 'TikMatrix Host', or enter the 'Phone PC' whose worker does this part.")
+    for sample in sample_forms(form):
+        make_request(sample, host.guardrails)
+
+
+def check_deployments(form: EngageForm) -> None:
+    """Check that another PC has the deployments for its part.
+
+    Raises:
+        InputError: it has not.
+    """
+    if not (pc := form.phone_pc.strip()):
         return
     with asking_prefect(), get_client(sync_client=True) as client:
         for job in engagement_jobs(form):

@@ -70,7 +70,7 @@ def asked_engagement(
             yield asked
     except Exception:
         with suppress(ReelflowError):
-            _skip_if_not_sent(ledger, asked)
+            skip_if_not_sent(ledger, asked.id, asked.owner)
         raise
     finally:
         try:
@@ -95,21 +95,31 @@ def ask_for_engagement(
     """
     host = None if form.phone_pc.strip() else host
     chatgpt = chatgpt if needs_chatgpt(form) else None
-    blocks = [block for block in (host, chatgpt) if block is not None]
-    unsaved = [block._block_type_name for block in blocks if not block._block_document_name]
-    if unsaved and request.scheduled_for is not None:
-        raise InputError(
-            f"The phones do their part once the post is published, in a later run, which needs a saved block "
-            f"{unsaved[0]}. Save it, or publish the post now. Nothing was sent."
-        )
+    if request.scheduled_for is not None:
+        check_saved(form, host, chatgpt)
     owner = uuid.uuid4().hex
     engagement = current_ledger().ask_for_engagement(
         new_engagement(request, taisly.service, form, host, chatgpt),
         flow_run=flow_run.id,
         owner=owner,
-        replaces=lambda other: _is_for_the_same_phones(other, form, host),
+        replaces=lambda other: is_for_the_same_phones(other, form, host),
     )
-    return AskedEngagement(engagement.id, owner, form, host, chatgpt, can_wait=not unsaved)
+    return AskedEngagement(engagement.id, owner, form, host, chatgpt, can_wait=not unsaved_blocks(form, host, chatgpt))
+
+
+def check_saved(form: EngageForm, host: TikMatrixHost | None, chatgpt: ChatGPTSettings | None) -> None:
+    """Raise InputError where a later run could not use a block, since it is not saved."""
+    if unsaved := unsaved_blocks(form, host, chatgpt):
+        raise InputError(
+            f"The phones do their part once the post is published, in a later run, which needs a saved block "
+            f"{unsaved[0]}. Save it, or publish the post now. Nothing was sent."
+        )
+
+
+def unsaved_blocks(form: EngageForm, host: TikMatrixHost | None, chatgpt: ChatGPTSettings | None) -> list[str]:
+    """The types of the blocks that a form needs and that are not saved."""
+    needed = [None if form.phone_pc.strip() else host, chatgpt if needs_chatgpt(form) else None]
+    return [block._block_type_name for block in needed if block is not None and not block._block_document_name]
 
 
 def new_engagement(
@@ -131,7 +141,8 @@ def new_engagement(
     )
 
 
-def _is_for_the_same_phones(other: Engagement, form: EngageForm, host: TikMatrixHost | None) -> bool:
+def is_for_the_same_phones(other: Engagement, form: EngageForm, host: TikMatrixHost | None) -> bool:
+    """Whether an engagement asks the same phones or accounts as a form does: then a newer one replaces it."""
     same = ("devices", "usernames", "phone_pc")
     theirs, ours = other.form, form.model_dump(mode="json", exclude_defaults=True)
     name = (host._block_document_name or "") if host else ""
@@ -177,8 +188,9 @@ def find_engagement(engagement_id: str, host: TikMatrixHost | None, chatgpt: Cha
     )
 
 
-def _skip_if_not_sent(ledger: Ledger, asked: AskedEngagement) -> None:
-    (engagement,) = ledger.engagements(ids=[asked.id])
+def skip_if_not_sent(ledger: Ledger, engagement_id: str, owner: str | None = None) -> None:
+    """Skip an engagement whose post certainly is not out, and will not be unless it is sent again."""
+    (engagement,) = ledger.engagements(ids=[engagement_id])
     found = ledger.engagement_outcomes(engagement)
     if all(outcome.state in NOT_SENT for outcome, _ in found):
-        ledger.settle_engagement(asked.id, EngagementState.SKIPPED, "the post was not sent", owner=asked.owner)
+        ledger.settle_engagement(engagement_id, EngagementState.SKIPPED, "the post was not sent", owner=owner)

@@ -24,6 +24,7 @@ from reelflow.records.engagements import (
 from reelflow.records.phone_states import RequestState
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest
+from tasks.alarm_messages import message_of
 
 Post = Callable[..., PostRequest]
 SERVICE = "https://taisly.test"
@@ -93,6 +94,32 @@ def test_what_came_to_nothing_waits_again_when_a_person_asks_again(
 
     assert (again.id, again.state, again.reason, again.attempts) == (engagement.id, WAITING, "", 0)
     assert again.run_key != engagement.run_key
+
+
+def test_asking_again_repeats_the_parts_that_failed_only(ledger: Ledger, checked: Post) -> None:
+    """What they have created on phones is on record all the same."""
+    engagement = _ask(ledger, checked("one"))
+    ledger.claim_engagement(engagement.id, "me", "run-1")
+    done = PartResult("warm-up", "TikTok", (), "2 of 2 warm-ups completed.", failed=False)
+    for part in (done, PartResult("comment", "TikTok", ("u",), "TikMatrix cannot be reached.", failed=True)):
+        ledger.record_part(engagement.id, "me", part)
+    ledger.settle_engagement(engagement.id, FAILED, owner="me")
+
+    again = _ask(ledger, checked("one"))
+
+    assert (again.state, again.parts) == (WAITING, (done,))
+
+
+def test_an_alarm_says_that_the_post_itself_is_out(ledger: Ledger, checked: Post) -> None:
+    """Its subject is the phones' part, which is not the post."""
+    engagement = _ask(ledger, checked("one"))
+    ledger.settle_engagement(engagement.id, SKIPPED, "the post was published more than 12 hours before", is_alarm=True)
+
+    (group,) = ledger.claim_alarms()
+    message = message_of(group)
+
+    assert message.subject == "reelflow: the phones' part of small.mp4 skipped"
+    assert "The post itself is unaffected. To warm up or comment all the same, run" in message.body
 
 
 def test_what_is_done_stays_done_unless_the_post_has_gone_to_more_accounts(

@@ -1,0 +1,69 @@
+"""What the phones do for the posts of a campaign: what its form says, and what a row says in place of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from reelflow.campaigns.columns import COMMENTS, WARM_UP
+from reelflow.campaigns.posts import Draft
+from reelflow.campaigns.rows import PlanRow, RowProblem
+from reelflow.errors import InputError
+from reelflow.phones.engagement import asks_for_something
+from reelflow.phones.form import EngageForm
+
+
+def form_for(row: PlanRow, form: EngageForm, platforms: Collection[str]) -> EngageForm | None:
+    """What the phones do for a post of a row; None if that is nothing.
+
+    Args:
+        row: What it says counts in place of the form's.
+        form: Of the campaign.
+        platforms: To which the post goes: only accounts of those act on it.
+    """
+    wanted = _with_cells(row, form)
+    here = wanted.model_copy(update={"comment_on": [each for each in wanted.comment_on if each in platforms]})
+    return here if here.comment_on and asks_for_something(here) else None
+
+
+def engagement_problems(
+    drafts: Iterable[Draft], form: EngageForm, check: Callable[[EngageForm], None]
+) -> list[RowProblem]:
+    """What is wrong with the cells for the phones, in the order of the rows.
+
+    Args:
+        drafts: What is to be sent.
+        form: Of the campaign.
+        check: Raises InputError for a form that the phones cannot carry out.
+    """
+    rows = {draft.row.number: draft.row for draft in drafts}
+    platforms: dict[int, set[str]] = {}
+    for draft in drafts:
+        platforms.setdefault(draft.row.number, set()).add(draft.account.platform)
+    problems = []
+    for number, row in sorted(rows.items()):
+        column = COMMENTS if row.comments else WARM_UP
+        wanted = form_for(row, form, platforms[number])
+        if wanted is None:
+            if (row.comments or row.warm_up_minutes) and asks_for_something(_with_cells(row, form)):
+                problems.append(RowProblem(number, column, "phones_nowhere", _nowhere(form)))
+            continue
+        try:
+            check(wanted)
+        except InputError as error:
+            problems.append(RowProblem(number, column, "phones", str(error)))
+    return problems
+
+
+def _with_cells(row: PlanRow, form: EngageForm) -> EngageForm:
+    own: dict[str, object] = {"comments": list(row.comments)} if row.comments else {}
+    if row.warm_up_minutes is not None:
+        own["warm_up_seconds"] = round(row.warm_up_minutes * 60)
+    return form.model_copy(update=own)
+
+
+def _nowhere(form: EngageForm) -> str:
+    where = " or ".join(form.comment_on) or "any platform"
+    return (
+        f"The row says what the phones do, but none of its accounts is on {where}, where they comment. Choose its "
+        "platform in 'Comment on', or empty the cell."
+    )

@@ -1,0 +1,101 @@
+"""What the phones do for the posts of a campaign, against a real Prefect server and the sandbox over HTTP."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blocks import TaislyAccount, TikMatrixHost
+from flows.campaign import publish_campaign
+from reelflow.campaigns.form import CampaignForm
+from reelflow.phones.form import EngageForm
+from reelflow.records.engagements import EngagementState
+from tasks.ledger import open_ledger
+
+pytestmark = pytest.mark.usefixtures("server")
+SERIALS = ["R58N01SANDBOX", "R58N02SANDBOX"]
+NEXT_WEEK = (datetime.now(UTC) + timedelta(days=7)).replace(hour=18, minute=0, second=0, microsecond=0)
+
+
+@pytest.fixture
+def taisly(sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+
+
+@pytest.fixture
+def host(sandbox: Any) -> TikMatrixHost:
+    block = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=[f"{SERIALS[0]}: ada", f"{SERIALS[1]}: ben"])
+    block.save("campaigning", overwrite=True)
+    return TikMatrixHost.load("campaigning")
+
+
+def _plan(folder: Path, videos: Callable[[int], Path], *rows: str) -> str:
+    for number, name in enumerate(("bread", "cake", "tart"), 1):
+        shutil.copy(videos(number), folder / f"{name}.mp4")
+    path = folder / "plan.csv"
+    path.write_text("\n".join(["video,accounts,when,comments,warm up", *rows]) + "\n", "utf-8")
+    return str(path)
+
+
+def _campaign(taisly: TaislyAccount, host: TikMatrixHost | None, plan: str, **engage: Any) -> Any:
+    form = EngageForm(**({"devices": SERIALS} | engage))
+    return publish_campaign(taisly, CampaignForm(plan=plan), engage=form, host=host, return_state=True)
+
+
+def _details(state: Any) -> list[str]:
+    """What the report says of each row."""
+    return [line.detail for line in state.result(raise_on_failure=False).report.lines]
+
+
+def test_each_row_has_the_comments_of_the_form_or_its_own(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, videos: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """They are on record before each post is sent, and left to later runs; a post elsewhere has none."""
+    at = [(NEXT_WEEK + timedelta(hours=hours)).isoformat() for hours in range(3)]
+    plan = _plan(tmp_path, videos, f"bread.mp4,TikTok @mara.bakes,{at[0]},,",
+                 f"cake.mp4,TikTok @mara.bakes,{at[1]},Wow | So good,1.5", f"tart.mp4,X,{at[2]},,")  # fmt: skip
+
+    state = _campaign(taisly, host, plan, comments=["Lovely!"])
+    again = _campaign(taisly, host, plan, comments=["Lovely!"])
+
+    found = open_ledger().engagements()
+    assert (state.name, again.name) == ("Scheduled", "Scheduled")
+    assert [(each.file, each.form["comments"], each.form.get("warm_up_seconds", 0)) for each in found] == [
+        ("bread.mp4", ["Lovely!"], 0), ("cake.mp4", ["Wow", "So good"], 90),
+    ]  # fmt: skip
+    assert {each.state for each in found} == {EngagementState.WAITING}
+    assert [each.due for each in found] == [datetime.fromisoformat(when).timestamp() for when in at[:2]]
+    assert (len(sandbox.posts), sandbox.phone_tasks) == (3, [])
+
+
+def test_what_a_row_asks_of_the_phones_is_checked_before_anything_is_sent(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, videos: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """With the row, its column, and what to do."""
+    at = NEXT_WEEK.isoformat()
+    plan = _plan(tmp_path, videos, f"bread.mp4,X,{at},Wow,", f"cake.mp4,TikTok @mara.bakes,{at},,99999")
+
+    state = _campaign(taisly, host, plan)
+    without = _campaign(taisly, None, _plan(tmp_path, videos, f"bread.mp4,TikTok @mara.bakes,{at},Wow,"))
+
+    nowhere, too_long = _details(state)
+    (no_host,) = _details(without)
+    assert "none of its accounts is on TikTok, where they comment" in nowhere
+    assert "'99999' is no duration of a warm-up" in too_long
+    assert "Choose a block 'TikMatrix Host'" in no_host
+    assert (sandbox.posts, open_ledger().engagements()) == ([], [])
+
+
+def test_phones_that_are_not_listed_end_the_campaign_before_it_sends(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, videos: Callable[[int], Path], tmp_path: Path
+) -> None:
+    plan = _plan(tmp_path, videos, f"bread.mp4,TikTok @mara.bakes,{NEXT_WEEK.isoformat()},,")
+
+    state = _campaign(taisly, host, plan, comments=["Lovely!"], devices=["NOTMINE"])
+
+    assert state.is_failed()
+    assert "NOTMINE is not among the phones" in state.message
+    assert sandbox.posts == []
