@@ -24,12 +24,13 @@ from deployments.options import (
 )
 from deployments.progress import progress
 from deployments.publish import ENGAGE
-from reelflow.campaigns.check import check_alone, no_progress
+from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import TROUBLE, WOULD_SEND, CampaignReport
 from reelflow.campaigns.sources import KINDS
+from reelflow.campaigns.videos import no_progress
 from reelflow.campaigns.writing import save_wrong_rows, template
 from reelflow.downloads.source import shown_name
 from reelflow.errors import InputError

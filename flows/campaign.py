@@ -15,6 +15,7 @@ from tasks.campaigns.approve import approve_campaign
 from tasks.campaigns.cancel import conclude_cancelled_campaign
 from tasks.campaigns.check import check_campaign, is_blocked, read_campaign
 from tasks.campaigns.engage import NOTHING, CampaignPhones, check_campaign_phones
+from tasks.campaigns.fit import fit_campaign
 from tasks.campaigns.report import final_state, report_campaign, report_check
 from tasks.campaigns.send import send_campaign, watch_campaign
 from tasks.campaigns.wording import campaign_run_name
@@ -52,7 +53,7 @@ def publish_campaign(
         return skipped
 
     plan = read_campaign(campaign)
-    checked = check_campaign(taisly, campaign, slots, plan)
+    checked = fit_campaign(campaign, check_campaign(taisly, campaign, slots, plan))
     check_campaign_phones(phones := CampaignPhones(engage, host, chatgpt), checked)
     if campaign.dry_run or is_blocked(checked, campaign):
         return final_state(report_check(taisly, campaign, plan, checked))

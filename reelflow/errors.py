@@ -6,6 +6,7 @@
     │   ├── DuplicatePost      the post may be out already, with something changed
     │   ├── StillOpen          the post has no outcome yet: nothing to decide
     │   ├── TimePassed         the moment of a post has passed before it was sent
+    │   ├── NoRoom             a file cannot be kept where it has to be: free up room there
     │   └── NoSlot             no posting slot is free for the post: change the slots, or give it a time
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
     ├── ClaimLost              another run has taken over the work; this one sends nothing
@@ -152,6 +153,10 @@ class NoSlot(InputError):
         super().__init__(message)
         self.reason = reason
         self.account_ids = tuple(account_ids)
+
+
+class NoRoom(InputError):
+    """A file cannot be kept where it has to be: the disk is full, or the folder cannot be written to."""
 
 
 class LedgerUnavailable(ReelflowError):

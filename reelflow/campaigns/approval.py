@@ -69,11 +69,12 @@ class Decided:
 
 
 def digest_of(draft: Draft) -> str:
-    """What an approval is bound to: video, account, caption, `repeat`, and the time if the plan sets one.
+    """What an approval is bound to: video and its fit, account, caption, `repeat`, and the time if the plan sets one.
 
     The moment of a slot is not part of it: `leave_out_moved` compares that once the slot is placed.
     """
     content = [draft.video.sha256, draft.account.id, plain_caption(draft.caption), draft.repeat, str(draft.when or "")]
+    content += draft.video.changes
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -22,33 +18,23 @@ from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, problem_of
 from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
+from reelflow.campaigns.videos import Progress, Videos, no_progress, read_videos
 from reelflow.downloads.source import Storages
-from reelflow.errors import InputError, NothingSent, OutcomeUnknown
+from reelflow.errors import InputError
 from reelflow.posts.accounts import CAPTION_LIMITS, caption_limit, check_caption
 from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
 from reelflow.posts.looking_back import found_reason
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.reposts import CopiedBefore
-from reelflow.posts.requests import read_video
 from reelflow.records.duplicates import Verdict
 from reelflow.records.posts import Account, FoundPost, Video
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
 
-THREADS = max(2, min(8, os.cpu_count() or 2))
-"""Videos read at once: reading waits for the disk, and decoding happens outside of Python's lock."""
 LONGEST_ID = 100
 """Characters of a campaign ID: as many as its column in the ledger is sure to take."""
 ROW_ADVICE = "Remove the row; or, to send it all the same, put {repeat} into its column 'repeat'."
 """What to do about a row of a plan that was sent before."""
-PAUSES = (3.0, 15.0)
-"""Seconds before a video is asked for again whose server is away. Then its row is wrong, and the others go on."""
-
-Progress = Callable[[int, int], None]
-
-
-def no_progress(done: int, total: int) -> None:
-    """For whoever need not see it."""
 
 
 @dataclass
@@ -86,8 +72,8 @@ class Checker:
         found = CheckedPlan(others=self.placer.others)
         held = read_holds(self.taisly, self.form, found, patience=self.placer.options.patience)
         self._problems = [*plan.problems, *found.problems]
-        names = [row.video for row in plan.rows if row.video]
-        videos = read_videos(names, self.folder, self.progress, self.storages, sleep=self.taisly.sleep)
+        wanted = [(row, self.form.fit_settings(row.fit)) for row in plan.rows]
+        videos = read_videos(wanted, self.folder, self.progress, self.storages, sleep=self.taisly.sleep)
         accounts = RowAccounts(self.taisly, map(self._names, plan.rows), patience=self.placer.options.patience)
         drafts = [draft for row in plan.rows for draft in self._drafts(row, videos, accounts)]
         records = self.taisly.ledger.sends_of_videos(self.taisly.service, {d.video.sha256 for d in drafts})
@@ -119,9 +105,9 @@ class Checker:
     def _names(self, row: PlanRow) -> tuple[str, ...]:
         return row.accounts or tuple(self.form.accounts)
 
-    def _drafts(self, row: PlanRow, videos: dict[str, Video | InputError], among: RowAccounts) -> list[Draft]:
+    def _drafts(self, row: PlanRow, videos: Videos, among: RowAccounts) -> list[Draft]:
         """What a row wants at each of its accounts; none where its video or accounts are wrong."""
-        video = videos.get(row.video)
+        video = videos.get(row.number)
         if isinstance(video, InputError):
             self._add(row, "video", "video", video)
         accounts = self._accounts(row, among)
@@ -248,10 +234,11 @@ def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progres
         folder: Where a video is looked for that is named without its whole path.
         progress: Called with how many of how many videos are read.
     """
-    videos = read_videos([row.video for row in plan.rows if row.video], folder, progress)
+    trimmed = CampaignForm(too_long="trim")  # the form that it is started with may say so
+    videos = read_videos([(row, trimmed.fit_settings(row.fit)) for row in plan.rows], folder, progress)
     found, first = list(plan.problems), dict[tuple[str, tuple[str, ...], str, int], int]()
     for row in plan.rows:
-        video = videos.get(row.video)
+        video = videos.get(row.number)
         found += caption_problems(row)
         if isinstance(row.when, datetime) and row.when <= now:
             found.append(problem_of(row.number, "when", "passed", passed_sentence(row.when)))
@@ -284,38 +271,6 @@ def _platforms_named(accounts: Iterable[str]) -> list[str]:
     """In lower case. "X" and "X @mara" name one; what else an account is called, Taisly has to be asked."""
     parts = [name.casefold().split() for name in accounts]
     return [words[0] for words in parts if len(words) == 1 or words[1].startswith("@")]
-
-
-def read_videos(
-    names: Sequence[str],
-    folder: str | None,
-    progress: Progress = no_progress,
-    storages: Storages | None = None,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> dict[str, Video | InputError]:
-    """Each video by its name, checked, or what is wrong with it; several at once."""
-    wanted, found = list(dict.fromkeys(names)), dict[str, Video | InputError]()
-
-    def read(name: str) -> Video | InputError:
-        for pause in (*PAUSES, 0.0):
-            try:
-                return read_video(name, folder, storages)
-            except InputError as error:
-                return error
-            except (NothingSent, OutcomeUnknown) as error:
-                why = InputError(error.message)
-                if pause:
-                    sleep(pause)
-        return why
-
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="reelflow-check") as pool:
-        # Each with the settings of this thread: a storage is looked up at the server that they name.
-        reads = [pool.submit(copy_context().run, read, name) for name in wanted]
-        for name, each in zip(wanted, reads, strict=True):
-            found[name] = each.result()
-            progress(len(found), len(wanted))
-    return found
 
 
 def passed_sentence(when: datetime) -> str:

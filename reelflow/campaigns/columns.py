@@ -11,9 +11,9 @@ from reelflow.errors import InputError
 from reelflow.wording import one_line
 
 VIDEO, CAPTION, ACCOUNTS, WHEN = "video", "caption", "accounts", "when"
-TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT = "time zone", "preview second", "campaign id", "repeat"
+TIME_ZONE, PREVIEW, FIT, CAMPAIGN, REPEAT = "time zone", "preview second", "fit", "campaign id", "repeat"
 COMMENTS, WARM_UP = "comments", "warm up"
-COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, CAMPAIGN, REPEAT, COMMENTS, WARM_UP)
+COLUMNS = (VIDEO, CAPTION, ACCOUNTS, WHEN, TIME_ZONE, PREVIEW, FIT, CAMPAIGN, REPEAT, COMMENTS, WARM_UP)
 """As the templates write them. There is also one with the captions of each platform: "caption tiktok"."""
 ROW, CODE, PROBLEM = "row", "code", "problem"
 OURS = (ROW, CODE, PROBLEM)
@@ -22,7 +22,7 @@ OURS = (ROW, CODE, PROBLEM)
 Only together: a person's own column may have one of these names.
 """
 MOST_COLUMNS = 100
-"""Different ones in a plan. There are ten, and one for each platform: a file with more is something else."""
+"""Different ones in a plan. There are eleven, and one for each platform: a file with more is something else."""
 LONGEST_NAME = 100
 """Letters of a column's name; what is longer is a caption in its place."""
 MOST_LETTERS = 60
@@ -35,6 +35,7 @@ _OTHER_NAMES = {
     WHEN: ("date", "time", "date time", "publish at", "scheduled for", "scheduled at"),
     TIME_ZONE: ("zone", "tz"),
     PREVIEW: ("preview", "preview at", "cover second"),
+    FIT: ("fitting", "if it does not fit"),
     CAMPAIGN: ("campaign",),
     REPEAT: ("send again",),
     COMMENTS: ("comment", "comment texts"),

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from reelflow.addresses import is_address, name_of
 from reelflow.campaigns.moments import DateFormat
 from reelflow.fields import Form, entry
+from reelflow.posts.fit_fields import FitChoice, fit_entry, fit_settings, loudness_entry, too_long_entry
 from reelflow.posts.form import REFUSE, RULE_HELP, CopiedByRule
 from reelflow.records.posts import without_quotes
+from reelflow.video.fit_settings import FitSettings, TooLong
 from reelflow.wording import one_line
 
 SEND_NOTHING: Literal["send nothing"] = "send nothing"
@@ -66,6 +68,7 @@ class CampaignForm(Form):
     if_rows_are_wrong: WrongRows = entry(
         4, "If rows are wrong", "Every wrong row is named in any case.", SEND_NOTHING
     )  # fmt: skip
+    fit: FitChoice = fit_entry(5)
     rows: list[RowForm] = entry(
         10, "Posts", "Posts to type in, in place of a plan.", [], advanced=True
     )  # fmt: skip
@@ -110,7 +113,13 @@ class CampaignForm(Form):
         "here, or 'all', once the cause is fixed. Not in a schedule, which would release it each time.", [],
         advanced=True, choices="accounts",
     )  # fmt: skip
-    copied_by_rule: CopiedByRule = entry(21, "If a repost rule copies it", RULE_HELP, REFUSE, advanced=True)
+    too_long: TooLong = too_long_entry(21)
+    loudness: bool = loudness_entry(22)
+    copied_by_rule: CopiedByRule = entry(23, "If a repost rule copies it", RULE_HELP, REFUSE, advanced=True)
+
+    def fit_settings(self, row: FitChoice | None) -> FitSettings | None:
+        """How a row's video is made right, by what its plan says or else by the form; None if it is refused."""
+        return fit_settings(self.fit if row is None else row, self.too_long, self.loudness)
 
     @property
     def name(self) -> str:

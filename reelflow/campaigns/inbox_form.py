@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from reelflow.campaigns.form import CampaignForm
 from reelflow.fields import Form, entry
+from reelflow.posts.fit_fields import FitChoice, fit_entry, loudness_entry, too_long_entry
 from reelflow.posts.form import REFUSE, RULE_HELP, CopiedByRule
+from reelflow.video.fit_settings import TooLong
 
 
 class InboxForm(Form):
@@ -23,6 +25,7 @@ class InboxForm(Form):
         2, "Check only", "Check what is new and show every post with its time, without sending, reserving or moving "
         "anything.", False,
     )  # fmt: skip
+    fit: FitChoice = fit_entry(3)
     same_time: bool = entry(
         10, "All accounts at the same time", "A video takes a slot that all of its accounts have, in place of the next "
         "one of each.", False, advanced=True,
@@ -42,7 +45,9 @@ class InboxForm(Form):
         14, "Campaign ID", "Empty: a video that is out or scheduled already is not sent again. Under another ID it is "
         "another post.", "", advanced=True, max_length=100,
     )  # fmt: skip
-    copied_by_rule: CopiedByRule = entry(15, "If a repost rule copies it", RULE_HELP, REFUSE, advanced=True)
+    too_long: TooLong = too_long_entry(15)
+    loudness: bool = loudness_entry(16)
+    copied_by_rule: CopiedByRule = entry(17, "If a repost rule copies it", RULE_HELP, REFUSE, advanced=True)
 
     @property
     def name(self) -> str:
@@ -60,4 +65,7 @@ class InboxForm(Form):
             campaign_id=self.campaign_id,
             copied_by_rule=self.copied_by_rule,
             watch_minutes=0,
+            fit=self.fit,
+            too_long=self.too_long,
+            loudness=self.loudness,
         )

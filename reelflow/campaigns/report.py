@@ -145,10 +145,14 @@ def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[Camp
             caption=post.request.caption,
             at=post.request.scheduled_for,
             outcome=outcome,
-            detail=detail or post.note,
+            detail=detail or ". ".join(filter(None, [post.note, _fitted(post)])),
         )
         for account in post.request.accounts
     ]
+
+
+def _fitted(post: PlannedPost) -> str:
+    return f"fitted: {'; '.join(post.request.video.changes)}" if post.request.video.changes else ""
 
 
 def lines_of_skipped(skipped: Iterable[Skipped]) -> list[CampaignLine]:

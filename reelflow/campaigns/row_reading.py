@@ -16,6 +16,7 @@ from reelflow.campaigns.columns import (
     CAMPAIGN,
     CAPTION,
     COMMENTS,
+    FIT,
     OURS,
     PREVIEW,
     REPEAT,
@@ -30,6 +31,7 @@ from reelflow.campaigns.rows import PlanRow, RowProblem
 from reelflow.campaigns.tables import TableRow
 from reelflow.errors import InputError
 from reelflow.phones.engagement import LEAST_WARM_UP
+from reelflow.posts.fit_fields import OFF, FitChoice
 from reelflow.posts.requests import is_whole_path
 from reelflow.records.posts import without_quotes
 from reelflow.time_zones import read_zone, shown_zone
@@ -39,6 +41,11 @@ MOST_SECONDS = 1e9
 """Of a preview; which second the video still has is the check's to say."""
 MOST_ZONES = 100
 """Different ones in a plan. For an unknown name, those that are like it are looked for, which takes 10 ms."""
+_FITS: dict[str, FitChoice] = {
+    "pad": "pad", "blur": "blur", "crop": "crop", "off": "off",
+    "padding": "pad", "bars": "pad", "blurred background": "blur", "blurred": "blur", "no": "off", "none": "off",
+}  # fmt: skip
+"""What a cell may say, first as the templates write it."""
 _NUMBER = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?|[.,]\d{1,9}")
 _WHOLE = re.compile(r"\d{1,3}")
 _BETWEEN_ACCOUNTS = re.compile(r"[,;\n\r]+")
@@ -103,6 +110,7 @@ class RowReader:
             repeat=self._repeat(cells),
             comments=self._comments(cells),
             warm_up_minutes=self._warm_up(cells),
+            fit=self._fit(cells),
             cells={name: text_of(value) for name, value in row.values.items() if self._columns.get(name) not in OURS},
         )
         return read, cells.problems
@@ -164,6 +172,17 @@ class RowReader:
             f"{one_line(text_of(value), 60)!r} is no second of the video. Write a number such as 1.5, or nothing.",
         )  # fmt: skip
         return 0.0
+
+    def _fit(self, cells: _Cells) -> FitChoice | None:
+        value = cells.value(FIT)
+        text = OFF if value is False else text_of(value).strip().casefold()  # what YAML makes of 'off'
+        if not text:
+            return None
+        if text in _FITS:
+            return _FITS[text]
+        choices = ", ".join(repr(each) for each in dict.fromkeys(_FITS.values()))
+        cells.wrong(FIT, "fit", f"{one_line(text, 60)!r} is no way to fit a video. Write {choices}, or nothing.")
+        return None
 
     def _repeat(self, cells: _Cells) -> int:
         value = cells.value(REPEAT)

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from reelflow.posts.fit_fields import FitChoice
+
 NOW: Literal["now"] = "now"
 """What a row says in place of a time to be published at once; without any, it takes the next free slot."""
 
@@ -27,6 +29,7 @@ class PlanRow:
         preview_second: The frame that platforms show as the cover.
         campaign: Under which the same post counts as another one; empty for all plans alike.
         repeat: 0 for the first time; another number sends the same again on purpose.
+        fit: How its video is made right if it does not fit; None for what the form says.
         comments: What the phones comment on the post, one text each; empty for those of the form.
         warm_up_minutes: How long they warm up before; None for what the form says.
         cells: The row as it was written, by the names of the plan's columns.
@@ -41,6 +44,7 @@ class PlanRow:
     preview_second: float = 0.0
     campaign: str = ""
     repeat: int = 0
+    fit: FitChoice | None = None
     comments: tuple[str, ...] = ()
     warm_up_minutes: float | None = None
     cells: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

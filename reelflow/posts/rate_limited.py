@@ -128,7 +128,7 @@ class RateLimitedTaisly:
             ServiceError: Taisly does not list them.
         """
         try:
-            return self._ask_accounts()
+            return self.ask_accounts()
         except Busy:
             if (older := self.ledger.known_accounts(self.key, float("inf"))) is None:
                 raise

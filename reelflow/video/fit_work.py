@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from reelflow.errors import InputError
+from reelflow.errors import InputError, NoRoom
 from reelflow.video.check import VideoReport, check_video
 from reelflow.video.ffmpeg import FfmpegFailed, run_ffmpeg
 from reelflow.video.fit_command import (
@@ -160,7 +160,7 @@ class FitWork:
             return run_ffmpeg(command, tell and (lambda at: tell(min(total, round(at * 100)), total)), words=words)
         except FfmpegFailed as error:
             if error.is_full:
-                raise InputError(
+                raise NoRoom(
                     f"{self.path.name} could not be made right: the disk is full at {folder} "
                     f"({error.reason}). Free up room there, then start again."
                 ) from None

@@ -21,7 +21,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
-from reelflow.errors import InputError
+from reelflow.errors import NoRoom
 from reelflow.wording import one_line
 
 if sys.platform == "win32":
@@ -104,7 +104,7 @@ def turn(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
         waiting: Called once if somebody else has the turn.
 
     Raises:
-        InputError: nothing can be written there.
+        NoRoom: nothing can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,13 +139,13 @@ def part_folder(folder: Path, key: str, needed_bytes: int) -> Iterator[Path]:
     """A folder for a fit that is being made, gone afterwards unless `keep` took it; only in one's turn.
 
     Raises:
-        InputError: the disk has no room for so many bytes, or cannot be written to.
+        NoRoom: the disk has no room for so many bytes, or cannot be written to.
     """
     part = folder / f"{key}{_PART}"
     try:
         free = shutil.disk_usage(folder).free
         if free < needed_bytes + SPARE_BYTES:
-            raise InputError(
+            raise NoRoom(
                 f"A fit of this video may take {needed_bytes / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free at "
                 f"{one_line(str(folder))}. Free up room there, then start again."
             )
@@ -163,7 +163,7 @@ def keep(part: Path, made: Path, note: FitNote) -> None:
     """Make a part the fit that is kept, in one move.
 
     Raises:
-        InputError: that cannot be written.
+        NoRoom: that cannot be written.
     """
     place = part.with_name(part.name.removesuffix(_PART))
     try:
@@ -193,9 +193,9 @@ def forget_old_fits(folder: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _unwritable(folder: Path, error: OSError) -> InputError:
+def _unwritable(folder: Path, error: OSError) -> NoRoom:
     reason = one_line(error.strerror or str(error))
-    return InputError(
+    return NoRoom(
         f"A fitted video cannot be kept at {one_line(str(folder))} ({reason}). Free up room there, or make the folder "
         "writable, then start again."
     )

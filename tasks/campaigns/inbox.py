@@ -33,6 +33,7 @@ from reelflow.video.check import LONGEST_PATH
 from reelflow.video.kept_poster import kept_poster
 from reelflow.wording import listed, one_line
 from tasks.campaigns.check import check_campaign, videos_folder
+from tasks.campaigns.fit import fit_campaign
 from tasks.campaigns.report import lines_of_campaign, show_report, state_name, what_comes
 from tasks.campaigns.send import send_campaign
 from tasks.step import Retry, step
@@ -85,8 +86,8 @@ def look_into_inbox(form: InboxForm) -> Inbox:
 
 
 def check_inbox(taisly: TaislyAccount, form: InboxForm, slots: PostingSlots, found: Inbox) -> CheckedPlan:
-    """Check the new videos as the rows of a campaign."""
-    checked = check_campaign(taisly, form.campaign(), slots, found.plan, ADVICE)
+    """Check the new videos as the rows of a campaign, and make right what does not fit."""
+    checked = fit_campaign(form.campaign(), check_campaign(taisly, form.campaign(), slots, found.plan, ADVICE))
     checked.warnings += [(0, text) for text in (*found.problems, *found.remarks())]
     return checked
 

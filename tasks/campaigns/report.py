@@ -1,6 +1,7 @@
 """Report a campaign: as an artifact of the run, as files beside its plan, and as the run's state."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from prefect import get_run_logger
@@ -34,12 +35,13 @@ from reelflow.campaigns.report import (
 )
 from reelflow.campaigns.rows import Plan
 from reelflow.campaigns.writing import csv_text, place_beside, save_wrong_rows, write_csv
-from reelflow.errors import CampaignFailed, InputError
+from reelflow.errors import CampaignFailed, InputError, VideoUnreadable
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.records.post_states import SCHEDULED
+from reelflow.video.before_after import before_after
 from reelflow.wording import count, one_line
-from tasks.artifacts import bullets, link, plain_text, show_live, table
+from tasks.artifacts import bullets, link, picture, plain_text, show_live, table
 from tasks.campaigns.wording import time_shown, warnings_shown, zone_shown
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED_POSTS, detail_of
@@ -48,6 +50,10 @@ from tasks.upkeep.week import refresh_week
 
 MOST_LINES = 300
 """Lines of the report; the CSV has all of them."""
+MOST_FITTED = 30
+"""Fitted videos that are shown before and after, of about 15 KB each."""
+FITTED_HEIGHT, FITTED_WIDTH = 160, 300
+"""Pixels."""
 CAPTION_SHOWN = 60
 """Characters of a caption in the report."""
 
@@ -193,7 +199,28 @@ def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
         lines += bullets("By cause:", [f"{count(number, 'post')}: {reason}" for reason, number in reasons])
     if rest:
         lines += ["## Posts" if wrong else "", "", *_rows(rest), ""]
-    return lines + bullets("Possible problems:", warnings_shown(checked.warnings))
+    return [*lines, *_fitted(checked), *bullets("Possible problems:", warnings_shown(checked.warnings))]
+
+
+def _fitted(checked: CheckedPlan) -> list[str]:
+    """The videos that were made right: each before and after, and what was changed."""
+    videos = {post.request.video.path: post.request for post in checked.posts if post.request.video.changes}
+    shown = list(videos.values())[:MOST_FITTED]
+    if not shown:
+        return []
+    pictures = []
+    for request in shown:
+        pictures.append("")
+        with suppress(VideoUnreadable, OSError):
+            at, video = request.preview_second, request.video
+            pictures[-1] = picture(before_after(video.source, video.path, at=at, height=FITTED_HEIGHT), FITTED_WIDTH)
+    columns = {
+        "Video": [plain_text(request.video.name) for request in shown],
+        "Before and after": pictures,
+        "Changes": [plain_text("; ".join(request.video.changes)) for request in shown],
+    }
+    more = len(videos) - len(shown)
+    return ["## Fitted videos", "", *table(columns), *(["", f"And {more} more."] if more else []), ""]
 
 
 def _rows(lines: Sequence[CampaignLine]) -> list[str]:

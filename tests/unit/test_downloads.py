@@ -21,9 +21,10 @@ from support.file_server import File, FileServer
 from support.raw_server import raw_server
 from support.waiting import until
 
-from reelflow.campaigns.check import PAUSES, check_alone, read_videos
+from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.reading import ReadingOptions, read_plan
-from reelflow.campaigns.rows import Plan, RowProblem
+from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
+from reelflow.campaigns.videos import PAUSES, read_videos
 from reelflow.campaigns.writing import write_problems
 from reelflow.downloads.from_web import WebVideos
 from reelflow.downloads.kept import Downloads, Kept
@@ -667,11 +668,11 @@ def test_a_server_that_is_away_is_asked_again_and_then_its_row_is_wrong(
         slept.append(seconds)
         web.files["/back.mp4"] = File(clip("small.mp4").read_bytes())
 
-    names = [f"{web.address}/{name}.mp4" for name in ("away", "back")]
-    found = read_videos(names, None, sleep=sleep)
+    rows = [PlanRow(number, f"{web.address}/{name}.mp4") for number, name in enumerate(("away", "back"))]
+    found = read_videos([(row, None) for row in rows], None, sleep=sleep)
 
-    assert isinstance(found[names[0]], InputError)
-    assert isinstance(found[names[1]], Video)
+    assert isinstance(found[0], InputError)
+    assert isinstance(found[1], Video)
     assert sorted(set(slept)) == list(PAUSES)
 
 
