@@ -317,3 +317,25 @@ def test_a_row_without_a_time_needs_slots(taisly: TaislyAccount, week: Path, san
 
     assert (state.name, [outcome for *_, outcome in _outcomes(state)]) == ("Failed", ["wrong"] * 3)
     assert sandbox.requests("POST /api/private/post") == 0
+
+
+def test_videos_that_do_not_fit_are_made_right_once_all_rows_are_checked(
+    taisly: TaislyAccount, sandbox: Any, clip: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report shows them before and after; while a row is wrong, nothing is fitted."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wide, row = clip("turned-away.mp4"), "{},Fresh,Instagram,now,{}"
+    header = "video,caption,accounts,when,fit"
+
+    wrong = _campaign(taisly, plan=str(_plan(tmp_path, row.format(wide, "pad"), row.format("none.mp4", ""),
+                                             header=header)))  # fmt: skip
+    state = _campaign(taisly, plan=str(_plan(tmp_path, row.format(wide, "pad"), header=header)))
+
+    assert wrong.is_failed()
+    assert not any(name.startswith("fit ") for name in steps_of(wrong))
+    assert _outcomes(state) == [(1, "Instagram", "published")]
+    assert "fit videos of plan.csv" in steps_of(state)
+    report = artifacts_of(state)["markdown"].data
+    assert "## Fitted videos" in report
+    assert "black bars added, from 960x540 to 960x1706" in report
+    assert len(sandbox.posts) == 1

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.campaigns import Campaign, row
 from support.clips import AAC, H264, ffmpeg, picture, tone
 
+from reelflow.campaigns.filing import FOLDER_CODES
+from reelflow.campaigns.videos import fit_videos, needs_fit
 from reelflow.errors import InputError
 from reelflow.posts.report import describe
 from reelflow.posts.requests import fit_post_video, read_video
@@ -103,3 +106,39 @@ def test_warnings_that_a_fit_mends_are_gone(clip: Clip, wide: Path) -> None:
     assert (hdr.warnings, hdr.fit) == ([], FitSettings())
     assert [warning.split(":")[0] for warning in small.warnings] == ["enlarged"]
     assert "my clip.mov (fitted: 540x960, 3.0 s" in describe(post_of(small))
+
+
+def test_each_row_of_a_plan_is_fitted_as_it_says(taisly: Any, sandbox: Any, clip: Clip, wide: Path) -> None:
+    """Or as the form says, if it says nothing; 'off' is no way to publish what does not fit."""
+    other = wide.with_name("other.mov")
+    ffmpeg(*picture("480x270", kind="smptebars", seconds=4), *tone(4), *H264, *AAC, str(other))
+    rows = [
+        row(1, wide, fit="crop"), row(2, clip("turned-away.mp4"), fit="off"), row(3, other), row(4, clip("small.mp4"))
+    ]  # fmt: skip
+    campaign = Campaign(taisly, *rows, fit="blur")
+
+    told: list[tuple[int, int]] = []
+    checked = fit_videos(campaign.check(), lambda done, total: told.append((done, total)))
+    campaign.send(checked)
+
+    assert [(problem.number, problem.code) for problem in checked.problems] == [(2, "video")]
+    changes = {post.number: [*post.request.video.changes, ""][0].split(",")[0] for post in checked.right_posts()}
+    assert changes == {1: "cropped to its middle", 3: "a blurred background added", 4: ""}
+    assert not needs_fit(checked)
+    assert told[-1] == (2000, 2000)
+    assert told == sorted(told)
+    assert len(sandbox.posts) == 3
+    assert not needs_fit(Campaign(taisly, *rows, fit="blur").check())  # what was sent is not fitted once more
+
+
+def test_a_fit_that_fails_stops_only_its_row(taisly: Any, clip: Clip, wide: Path, tmp_path: Path) -> None:
+    """A full disk, or a folder that cannot be written to, is no fault of the video: it stays in an inbox."""
+    campaign = Campaign(taisly, row(1, wide, fit="pad"), row(2, clip("small.mp4")))
+    (tmp_path / "cache").write_text("a file in the place of the folder")
+
+    checked = fit_videos(campaign.check())
+
+    assert [(problem.number, problem.code) for problem in checked.problems] == [(1, "disk_full")]
+    assert "cannot be kept at" in checked.problems[0].sentence
+    assert [post.number for post in checked.right_posts()] == [2]
+    assert "disk_full" in FOLDER_CODES

@@ -297,6 +297,19 @@ def test_each_wrong_row_is_named_with_all_that_is_wrong(read: Any) -> None:
     assert all(problem.sentence.isprintable() for problem in plan.problems)
 
 
+@pytest.mark.parametrize(
+    ("cell", "fit"),
+    [("pad", "pad"), ("Blurred background", "blur"), (" CROP ", "crop"), ("off", "off"), (False, "off"), ("", None),
+     (None, None), ("stretch", "wrong"), (5, "wrong"), (True, "wrong")],
+)  # fmt: skip
+def test_a_row_says_how_its_video_is_fitted(cell: Any, fit: str | None) -> None:
+    """In small or capital letters; YAML reads 'off' as no."""
+    plan = _of("now", fit=cell)
+
+    assert _codes(plan) == ([(1, "fit", "fit")] if fit == "wrong" else [])
+    assert plan.rows[0].fit == (None if fit == "wrong" else fit)
+
+
 def test_the_zone_of_the_options_has_to_be_one(read: Any) -> None:
     with pytest.raises(InputError, match="Unknown time zone 'Mars'"):
         read("video\na.mp4\n", options=ReadingOptions(time_zone="Mars"))
