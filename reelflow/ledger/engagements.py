@@ -54,8 +54,8 @@ class EngagementLedger(PostLedger, AlarmLedger):
         """Record what the phones are to do for a post, before it is sent; what is on record then.
 
         One post has one engagement for each form: asking again adds accounts, and lets one wait again that came to
-        nothing or failed, for its parts that failed. One that is done stays so, unless the post has gone to more accounts
-        since.
+        nothing or failed, for its parts that failed. One that is done stays so, unless the post has gone to more
+        accounts since.
 
         Args:
             new: What is asked.
