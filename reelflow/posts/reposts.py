@@ -96,10 +96,14 @@ def _first_of_chains(accounts: Sequence[Account], copied: Copied) -> list[Accoun
     return [account for account in accounts if account in kept]
 
 
-def check_reposts(accounts: Sequence[Account], copied: Copied, connected: Sequence[Account] = ()) -> None:
-    """Raise DuplicatePost if active repost rules would bring the post to an account twice; see `split_by_rules`."""
-    if reason := twice_reason(accounts, copied, connected):
-        raise DuplicatePost(f"Nothing was sent, because {reason}")
+def check_reposts(
+    accounts: Sequence[Account], copied: Copied, choice: CopiedByRule = REFUSE, *, connected: Sequence[Account] = ()
+) -> Split:
+    """As `split_by_rules`, but raises DuplicatePost if the post may not be sent like this."""
+    split = split_by_rules(accounts, copied, choice, connected=connected)
+    if split.reason:
+        raise DuplicatePost(f"Nothing was sent, because {split.reason}")
+    return split
 
 
 def twice_reason(accounts: Sequence[Account], copied: Copied, connected: Sequence[Account] = ()) -> str:

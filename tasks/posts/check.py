@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
-from reelflow.errors import DuplicatePost
 from reelflow.posts.duplicates import check_duplicates
 from reelflow.posts.form import PostForm
 from reelflow.posts.looking_back import check_found, look_back
-from reelflow.posts.reposts import CopiedBefore, split_by_rules
+from reelflow.posts.reposts import CopiedBefore, check_reposts
 from reelflow.posts.requests import check_form, is_whole_path, make_request, read_video
 from reelflow.records.posts import PostRequest
 from tasks.choices import VIDEOS_VARIABLE
@@ -40,9 +39,7 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
         accounts = client.choose_accounts(form.accounts, patience=form.patience)
         connected = client.connected_accounts()
         copied = client.copied_accounts(patience=form.patience)
-        split = split_by_rules(accounts, copied, form.copied_by_rule, connected=connected)
-        if split.reason:
-            raise DuplicatePost(f"Nothing was sent, because {split.reason}")
+        split = check_reposts(accounts, copied, form.copied_by_rule, connected=connected)
         if not form.repeat:
             look_back(client, taisly.duplicate_seconds, patience=form.patience)
         request = make_request(
