@@ -134,7 +134,7 @@ def new_engagement(
         post=EngagedPost.of(request, service),
         account_ids=tuple(account.id for account in request.accounts),
         form=form.model_dump(mode="json", exclude_defaults=True),
-        file=request.video.path.name,
+        file=request.video.name,
         host=(host._block_document_name or "") if host else "",
         chatgpt=(chatgpt._block_document_name or "") if chatgpt else "",
         due=request.scheduled_ms / 1000,
