@@ -44,7 +44,7 @@ def post_of(video: Video) -> PostRequest:
 
 def test_what_is_sent_is_the_copy_and_what_is_on_record_is_the_original(taisly: Any, sandbox: Any, wide: Path) -> None:
     """By content and by path."""
-    video = fit_post_video(read_video(str(wide), None, FitSettings()))
+    video = fit_post_video(read_video(str(wide), fit=FitSettings()))
 
     sent = send_post(taisly, post_of(video))
 
@@ -63,7 +63,7 @@ def test_an_original_that_was_sent_is_not_sent_again_because_it_is_fitted(
     path = str(clip("hevc-hdr.mp4"))
     send_post(taisly, post_of(read_video(path)))
 
-    video = fit_post_video(read_video(path, None, FitSettings()))
+    video = fit_post_video(read_video(path, fit=FitSettings()))
     again = send_post(taisly, post_of(video))
 
     assert video.changes
@@ -73,7 +73,7 @@ def test_an_original_that_was_sent_is_not_sent_again_because_it_is_fitted(
 
 def test_a_video_that_is_still_to_be_fitted_is_never_sent(taisly: Any, sandbox: Any, wide: Path) -> None:
     """Its original would be refused, or published as it is."""
-    video = read_video(str(wide), None, FitSettings())
+    video = read_video(str(wide), fit=FitSettings())
 
     with pytest.raises(InputError, match="has not been made right yet"):
         send_post(taisly, post_of(video))
@@ -83,7 +83,7 @@ def test_a_video_that_is_still_to_be_fitted_is_never_sent(taisly: Any, sandbox: 
 
 def test_an_original_that_changes_between_check_and_fit_is_noticed(wide: Path) -> None:
     """What was checked is what is published."""
-    video = read_video(str(wide), None, FitSettings())
+    video = read_video(str(wide), fit=FitSettings())
     ffmpeg(*picture("480x270", seconds=4), *tone(4), *H264, *AAC, str(wide))
 
     with pytest.raises(InputError, match="changed after it was checked"):
@@ -94,14 +94,14 @@ def test_a_video_that_fits_is_read_as_without_a_fit(clip: Clip) -> None:
     """It has nothing to be made right, and keeps its warnings."""
     path = str(clip("small.mp4"))
 
-    assert read_video(path, None, FitSettings()) == read_video(path)
+    assert read_video(path, fit=FitSettings()) == read_video(path)
     assert fit_post_video(read_video(path)) == read_video(path)
 
 
 def test_warnings_that_a_fit_mends_are_gone(clip: Clip, wide: Path) -> None:
     """And its own are there."""
-    hdr = read_video(str(clip("hevc-hdr.mp4")), None, FitSettings())
-    small = fit_post_video(read_video(str(wide), None, FitSettings()))
+    hdr = read_video(str(clip("hevc-hdr.mp4")), fit=FitSettings())
+    small = fit_post_video(read_video(str(wide), fit=FitSettings()))
 
     assert (hdr.warnings, hdr.fit) == ([], FitSettings())
     assert [warning.split(":")[0] for warning in small.warnings] == ["enlarged"]
