@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import campaign, check_videos, ledger_cost, phone_watch, probe, requests_per_video, upload
+from benchmarks import campaign, check_videos, fit, ledger_cost, phone_watch, probe, requests_per_video, upload
 
 
 def main() -> int:
@@ -15,6 +15,7 @@ def main() -> int:
         *phone_watch.measure(),
         *check_videos.measure(),
         *campaign.measure(),
+        *fit.measure(),
     ]
     width = max(len(r.what) for r in results)
     for r in results:

@@ -55,8 +55,15 @@ class FfmpegFailed(Exception):
 
 @functools.cache
 def ffmpeg_program() -> str:
-    """The ffmpeg that moviepy uses: the one that came with it, or the one that FFMPEG_BINARY names."""
-    from moviepy.config import FFMPEG_BINARY
+    """The ffmpeg that moviepy uses: the one that came with it, or the one that FFMPEG_BINARY names.
+
+    Raises:
+        FfmpegFailed: there is none.
+    """
+    try:
+        from moviepy.config import FFMPEG_BINARY
+    except (OSError, RuntimeError) as error:
+        raise FfmpegFailed(f"moviepy finds no ffmpeg: {one_line(str(error))}") from None
 
     return str(FFMPEG_BINARY)
 
