@@ -122,7 +122,8 @@ def _hdr_clip(path: Path) -> Path:
 def _made(path: Path, pixels: str, *encoder: str) -> Path:
     told = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc" if "10" in pixels else "null"
     words = ["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=30:d=10", "-f", "lavfi",
-             "-i", "sine=frequency=440:duration=10", "-vf", told, *encoder, "-pix_fmt", pixels, "-c:a", "aac"]  # fmt: skip
+             "-i", "sine=frequency=440:duration=10", "-vf", told, *encoder, "-pix_fmt", pixels,
+             "-c:a", "aac"]  # fmt: skip
     subprocess.run([ffmpeg_program(), *words, "-movflags", "+faststart", str(path)], check=True, capture_output=True)
     return path
 
