@@ -116,11 +116,16 @@ def fit_videos(
         replace(post, request=post.request.model_copy(update={"video": fitted(post.request.video)}))
         for post in checked.posts
     ]
+    fit_warnings = [
+        (new.number, warning)
+        for old, new in zip(checked.posts, posts, strict=True)
+        if old.request.video.fit and not new.request.video.fit
+        for warning in new.request.video.warnings
+    ]
     return replace(
         checked,
         drafts=[replace(draft, video=fitted(draft.video)) for draft in checked.drafts],
         posts=posts,
         problems=sorted(problems, key=lambda problem: problem.number),
-        warnings=[*checked.warnings, *((p.number, w) for p in posts if p.request.video.changes
-                                       for w in p.request.video.warnings)],
-    )  # fmt: skip
+        warnings=[*checked.warnings, *fit_warnings],
+    )

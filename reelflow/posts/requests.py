@@ -19,7 +19,7 @@ from reelflow.video import check_video
 from reelflow.video.check import LONGEST_PATH
 from reelflow.video.fit import fit_video, plan_fit
 from reelflow.video.fit_settings import FitSettings
-from reelflow.video.fit_work import MENDED, Progress
+from reelflow.video.fit_work import Progress
 from reelflow.video.pictures import picture_hashes
 from reelflow.wording import one_line
 
@@ -68,7 +68,7 @@ def _to_be_fitted(found: LocalVideo, fit: FitSettings) -> Video:
         pictures=picture_hashes(path, plan.facts.duration),
         warnings=[
             *([found.note] if found.note else []),
-            *(str(p) for p in plan.report.warnings if p.code not in MENDED),
+            *([] if plan.is_needed else [str(p) for p in plan.report.warnings]),  # the fit has its own
         ],
         fit=fit if plan.is_needed else None,
     )
@@ -92,8 +92,9 @@ def fit_post_video(
     fitted = fit_video(video.path, video.fit, progress=progress, waiting=waiting)
     if fitted.original.sha256 != video.sha256:
         raise InputError(f"{one_line(str(video.path))} changed after it was checked. Start again.")
+    warnings = [*video.warnings, *fitted.warnings, *map(str, fitted.report.warnings)]
     if not fitted.is_changed or fitted.report.facts is None:
-        return video.model_copy(update={"fit": None})
+        return video.model_copy(update={"fit": None, "warnings": warnings})
     sent = fitted.path.stat()
     return video.model_copy(
         update={
@@ -104,7 +105,7 @@ def fit_post_video(
             "width": fitted.report.facts.width,
             "height": fitted.report.facts.height,
             "sent_duration": fitted.report.facts.duration,
-            "warnings": list(dict.fromkeys([*video.warnings, *fitted.warnings, *map(str, fitted.report.warnings)])),
+            "warnings": warnings,
             "changes": fitted.changes,
             "fit": None,
         }

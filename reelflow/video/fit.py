@@ -151,7 +151,7 @@ def _mendable(report: VideoReport, settings: FitSettings, limits: Limits) -> Vid
 
 
 def _key(sha256: str, settings: FitSettings) -> str:
-    told = json.dumps([RECIPE, sha256, settings.model_dump()], sort_keys=True)
+    told = json.dumps([RECIPE, sha256, settings.model_dump(exclude={"too_long"})], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 

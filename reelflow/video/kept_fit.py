@@ -112,11 +112,14 @@ def turn(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     except OSError as error:
         raise _unwritable(folder, error) from None
     with file:
-        while not _lock(file.fileno()):
-            if waiting is not None:
-                waiting()
-                waiting = None
-            time.sleep(_TURN_PAUSE)
+        try:
+            while not _lock(file.fileno()):
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                time.sleep(_TURN_PAUSE)
+        except OSError as error:  # a file system without locks
+            raise _unwritable(folder, error) from None
         for left in folder.glob(f"*{_PART}"):
             shutil.rmtree(left, ignore_errors=True)
         yield  # closing the file unlocks it, and so does the end of the process
@@ -129,7 +132,7 @@ def _lock(number: int) -> bool:
             msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):  # the latter on Windows
         return False
     return True
 

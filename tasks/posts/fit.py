@@ -27,6 +27,6 @@ def fit_post(request: PostRequest) -> PostRequest:
     )
     if video.changes:
         log.info("%s was fitted: %s.", video.name, listed(video.changes))
-    for warning in video.warnings:
+    for warning in video.warnings[len(request.video.warnings) :]:
         log.warning("%s: %s", video.name, warning)
     return request.model_copy(update={"video": video})

@@ -99,12 +99,13 @@ def test_a_video_that_fits_is_read_as_without_a_fit(clip: Clip) -> None:
 
 
 def test_warnings_that_a_fit_mends_are_gone(clip: Clip, wide: Path) -> None:
-    """And its own are there."""
+    """And its own are there, beside what was found to be similar."""
     hdr = read_video(str(clip("hevc-hdr.mp4")), fit=FitSettings())
-    small = fit_post_video(read_video(str(wide), fit=FitSettings()))
+    read = read_video(str(wide), fit=FitSettings())
+    small = fit_post_video(post_of(read).with_warnings(["similar: to another one"]).video)
 
     assert (hdr.warnings, hdr.fit) == ([], FitSettings())
-    assert [warning.split(":")[0] for warning in small.warnings] == ["enlarged"]
+    assert [warning.split(":")[0] for warning in small.warnings] == ["similar", "enlarged"]
     assert "my clip.mov (fitted: 540x960, 3.0 s" in describe(post_of(small))
 
 
