@@ -15,8 +15,9 @@ from reelflow.ledger import Ledger
 from reelflow.phones.engagement import asks_for_something
 from reelflow.phones.form import EngageForm
 from reelflow.wording import count
-from tasks.phones.engage import check_deployments, check_form
+from tasks.phones.engage import check_form
 from tasks.phones.engagements import check_saved, is_for_the_same_phones, new_engagement, skip_if_not_sent
+from tasks.phones.other_pc import check_deployments
 from tasks.step import Retry, step
 
 NOTHING = EngageForm()

@@ -3,14 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from prefect import get_run_logger
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
@@ -39,25 +35,16 @@ from tasks.ledger import open_ledger
 from tasks.phones.check import check_phones
 from tasks.phones.create import create_phone_tasks
 from tasks.phones.engagements import AskedEngagement
+from tasks.phones.other_pc import MAIN, check_deployments, deployment_on, hand_over
 from tasks.phones.plan import held, plan_phone_tasks
 from tasks.phones.report import report_phones
 from tasks.phones.watch import watch_phone_tasks
 from tasks.phones.wording import ENDED_BEFORE, LATER
 from tasks.posts import report as posts_report
-from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
 WATCH_SECONDS = 1800.0
 """How long to wait for a post's outcomes at least: comments need its links."""
-SLACK = timedelta(minutes=5)
-"""How long to wait for another machine's run beyond its own watch time."""
-DEPLOYMENTS = {
-    EngagementJob.WARM_UP: ("warm-up-accounts", "21-", "warm_up"),
-    EngagementJob.COMMENT: ("comment-on-posts", "22-", "comments"),
-}
-"""For each job on a phone PC: its flow, the number of its deployments (prefect.yaml), and its form parameter."""
-MAIN = "main"
-"""The PC that setup creates if it is told of no other; its deployments are named like their flows."""
 
 
 @step("check the phones' part", retry=Retry.READ)
@@ -91,32 +78,6 @@ def check_form(host: TikMatrixHost | None, form: EngageForm, chatgpt: ChatGPTSet
         make_request(sample, host.guardrails)
 
 
-def check_deployments(form: EngageForm) -> None:
-    """Check that another PC has the deployments for its part.
-
-    Raises:
-        InputError: it has not.
-    """
-    if not (pc := form.phone_pc.strip()):
-        return
-    with asking_prefect(), get_client(sync_client=True) as client:
-        for job in engagement_jobs(form):
-            deployment = deployment_on(pc, job)
-            try:
-                client.read_deployment_by_name(deployment)
-            except ObjectNotFound:
-                raise InputError(
-                    f"There is no deployment {deployment} on this Prefect server. Nothing was published. Set up the "
-                    "phone PC first (docs/deployment.md), or leave 'Phone PC' empty."
-                ) from None
-
-
-def deployment_on(pc: str, job: EngagementJob) -> str:
-    """The deployment of a job on a phone PC: "comment-on-posts/22-attic"."""
-    flow, number, _ = DEPLOYMENTS[job]
-    return f"{flow}/{number}{flow if pc == MAIN else pc}"
-
-
 @dataclass
 class EngagementResult:
     """The result of the phones' part: a line for each part, whether any failed, and what besides phone tasks.
@@ -147,7 +108,8 @@ def engage_phones(asked: AskedEngagement, *, is_never_late: bool) -> EngagementR
         if ledger.claim_engagement(engagement.id, asked.owner, flow_run.id) is None:
             return EngagementResult(lines=["Another run does the phones' part."], state=engagement.state)
         with heartbeat(lambda: ledger.renew_engagement(engagement.id, asked.owner), ledger.lease_seconds / 3):
-            return _carry_out(asked, engagement, decision)
+            # Decided again: the run that had it before may have done a part of it meanwhile.
+            return _carry_out(asked, *_decide(asked, is_never_late=is_never_late))
     except ReelflowError as error:
         line = f"The phones' part was not done: {error}"
         return EngagementResult(lines=[line], failed=True, failures=[line])
@@ -161,7 +123,7 @@ def _decide(asked: AskedEngagement, *, is_never_late: bool) -> tuple[Decision, E
     return decide(asked.form, engagement, found, ledger.now(), is_never_late=is_never_late), engagement
 
 
-def _carry_out(asked: AskedEngagement, engagement: Engagement, decision: Decision) -> EngagementResult:
+def _carry_out(asked: AskedEngagement, decision: Decision, engagement: Engagement) -> EngagementResult:
     """Do the parts that are due, and record how far it got."""
     ledger, due, parts = open_ledger(), decision.due, list(engagement.parts)
     result = EngagementResult(lines=list(due.skipped))
@@ -182,7 +144,7 @@ def _carry_out(asked: AskedEngagement, engagement: Engagement, decision: Decisio
         result.failures += troubles
     result.state, reason, line = _standing(asked, decision, ended_as(parts))
     result.lines += [line] if line else []
-    ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner)
+    ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner, is_alarm=decision.is_alarm)
     return result
 
 
@@ -309,48 +271,3 @@ def _engage_here(
             create_phone_tasks(host, request, plan, chatgpt)
             watch_phone_tasks(host, request, plan)
     return report_phones(host, request, plan)
-
-
-@step("hand over to {pc}", retry=Retry.READ)
-def hand_over(pc: str, part: EngagementPart, key: str, chatgpt: str) -> str:
-    """Start the deployment of a phone PC and wait until it ends.
-
-    It may be retried as if it only read: with its idempotency key, Prefect finds the run that was started before, also
-    by an earlier run for the same engagement.
-
-    Args:
-        pc: The PC's name.
-        part: What it does.
-        key: Names the engagement.
-        chatgpt: The saved block with the settings of ChatGPT; empty for none.
-
-    Raises:
-        PhonesFailed: that run failed, or did not end in time.
-    """
-    name, _, parameter = DEPLOYMENTS[part.job]
-    deployment = deployment_on(pc, part.job)
-    wait = timedelta(minutes=part.form.watch_minutes) + SLACK
-    parameters: dict[str, Any] = {parameter: part.form.model_dump(mode="json")}
-    if part.form.needs_chatgpt:
-        slug = f"{ChatGPTSettings.get_block_type_slug()}/{chatgpt}"
-        parameters["chatgpt"] = {"$ref": {"block_document_slug": slug}}
-    with asking_prefect():
-        run: Any = run_deployment(
-            deployment,
-            parameters=parameters,
-            timeout=wait.total_seconds(),
-            poll_interval=2,
-            idempotency_key=f"{key}-{name}-{part.form.platform}",
-        )
-    state = run.state
-    get_run_logger().info("%s: run %s is %s.", deployment, run.name, state and state.name)
-    if state is None or not state.is_final():
-        why = "no worker has picked it up" if state is None or state.is_scheduled() else "it is still running"
-        raise PhonesFailed(
-            f"{part.form.job.capitalize()}s on {pc}: not finished within "
-            f"{wait.total_seconds() / 60:.0f} minutes ({why}). Is its worker running?"
-        )
-    summary = state.message or state.name or ""
-    if not state.is_completed():
-        raise PhonesFailed(summary)
-    return summary

@@ -21,6 +21,7 @@ from flows.engage import publish_and_engage
 from flows.engage_later import engage_when_published
 from flows.finish import finish_open_posts
 from flows.publish import publish_video
+from reelflow.heartbeat import heartbeat
 from reelflow.ledger.schema import destinations
 from reelflow.phones.creating import create_tasks
 from reelflow.phones.due_parts import due_parts
@@ -180,7 +181,8 @@ def test_a_run_that_was_killed_is_started_again_and_repeats_nothing(
     outcomes = [outcome for outcome, _ in ledger.engagement_outcomes(engagement)]
     warm_up = due_parts(form_of(engagement), outcomes).parts[0].form
     _create_and_die(host, warm_up, engagement.id)
-    at_work = _finish(taisly)
+    with heartbeat(lambda: ledger.renew_engagement(engagement.id, "killed"), 0.1):
+        at_work = _finish(taisly)
     until("the end of its lease", lambda: not _engagement().is_held(ledger.now()))
 
     found = _finish(taisly)

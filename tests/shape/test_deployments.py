@@ -20,7 +20,7 @@ from reelflow.phones.engagement import EngagementJob
 from reelflow.phones.form import ManageForm, PhoneForm
 from reelflow.sandbox.tikmatrix import ANNOUNCED
 from reelflow.sandbox.tikmatrix import SCRIPTS as SANDBOX_SCRIPTS
-from tasks.phones.engage import DEPLOYMENTS, deployment_on
+from tasks.phones.other_pc import DEPLOYMENTS, deployment_on
 from tasks.upkeep.watchdog import TAG
 
 ROOT = Path(__file__).parents[2]
