@@ -7,12 +7,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from reelflow.errors import InputError
 from reelflow.phones.due_parts import Next, decide, due_parts, ended_as
 from reelflow.phones.form import CommentForm, EngageForm
 from reelflow.phones.limits import Guardrails
 from reelflow.records.engagements import EngagedPost, Engagement, EngagementState, PartResult
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, Send
+from tasks.phones.engagements import form_of
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -149,6 +151,13 @@ def test_one_part_that_failed_is_a_failure() -> None:
     assert ended_as([]) is EngagementState.SKIPPED
     assert ended_as([DONE]) is EngagementState.DONE
     assert ended_as([DONE, replace(DONE, failed=True)]) is EngagementState.FAILED
+
+
+def test_a_form_of_another_version_that_cannot_be_read_is_said() -> None:
+    """With what is wrong, and what to run instead."""
+    assert form_of(_engagement(form={"comments": ["nice"]})).comments == ["nice"]
+    with pytest.raises(InputError, match=r"bread.mp4 cannot be read \(nonsense\). Run warm-up-accounts and"):
+        form_of(_engagement(form={"nonsense": 1}))
 
 
 @pytest.mark.parametrize(
