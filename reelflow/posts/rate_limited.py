@@ -207,12 +207,10 @@ class RateLimitedTaisly:
         self.ledger.remember_copies(self.key, active_copies(rules), _copies(rules, paused=True))
         return rules
 
-    @contextlib.contextmanager
-    def changing_rules(self, patience: float = 0.0) -> Iterator[TaislyClient]:
-        """The client, for one request that changes a rule, counted. What was known of the rules is forgotten first."""
+    def change_rule(self, request: Callable[[TaislyClient], None], patience: float = 0.0) -> None:
+        """One request that changes a rule, counted. What was known of the rules is forgotten first."""
         self.ledger.forget_copies(self.key)
-        with self.request("publish", patience):
-            yield self._client
+        self._ask("publish", patience, lambda: request(self._client))
 
     def create_post(self, *args: Any, **kwargs: Any) -> AcceptedPost:
         """As the client's; `take_ticket` must have been called before."""

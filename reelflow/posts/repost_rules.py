@@ -24,6 +24,7 @@ from reelflow.posts.rule_changes import (
 from reelflow.records.duplicates import UNSETTLED
 from reelflow.records.post_states import PostState, may_be_claimed
 from reelflow.records.posts import Account, Outcome, Send
+from reelflow.taisly.client import TaislyClient
 from reelflow.taisly.wire import RepostRule
 from reelflow.time_zones import DAY, shown
 
@@ -249,7 +250,7 @@ def apply_rules(
 
 
 def _send(taisly: RateLimitedTaisly, change: Change, patience: float) -> None:
-    with taisly.changing_rules(patience) as client:
+    def request(client: TaislyClient) -> None:
         match change.kind:
             case Kind.ADD:
                 client.add_repost(change.source, change.targets)
@@ -257,6 +258,8 @@ def _send(taisly: RateLimitedTaisly, change: Change, patience: float) -> None:
                 client.delete_repost(change.rule_id)
             case Kind.PAUSE | Kind.RESUME:
                 client.pause_repost(change.rule_id, paused=change.kind is Kind.PAUSE)
+
+    taisly.change_rule(request, patience)
 
 
 def _restore(taisly: RateLimitedTaisly, plan: RulePlan, refused: Change, patience: float) -> None:
