@@ -322,7 +322,7 @@ def test_a_row_that_is_left_empty_is_ignored(up: Any, page: Any, ui: str) -> Non
     assert (tasks["task_ids"], tasks["request_ids"]) == ([None], [None])
 
 
-TALLEST = {"publish-video": 1400, "publish-and-engage": 2400}
+TALLEST = {"publish-video": 1400, "publish-and-engage": 2500}
 """Pixels of the forms with a post in them; 410 of each are Prefect's own. Those of phones have at most 1,700."""
 
 
