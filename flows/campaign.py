@@ -53,8 +53,9 @@ def publish_campaign(
         return skipped
 
     plan = read_campaign(campaign)
-    checked = fit_campaign(campaign, check_campaign(taisly, campaign, slots, plan))
+    checked = check_campaign(taisly, campaign, slots, plan)
     check_campaign_phones(phones := CampaignPhones(engage, host, chatgpt), checked)
+    checked = fit_campaign(campaign, checked)
     if campaign.dry_run or is_blocked(checked, campaign):
         return final_state(report_check(taisly, campaign, plan, checked))
 
