@@ -102,12 +102,12 @@ def _name_tabs(field: dict[str, Any]) -> bool:
     words = field.pop(TABS, None)
     if words:
         something = next(b for b in field["anyOf"] if b.get("type") != "null" and b.get("format") != "date-time")
-        field["anyOf"] = [_nothing(words[0]), {"pattern": r"\S", **something, "title": words[1]}]
+        field["anyOf"] = [tab_for_nothing(words[0]), {"pattern": r"\S", **something, "title": words[1]}]
         field["default"] = {}
     return bool(words)
 
 
-def _nothing(title: str) -> dict[str, Any]:
+def tab_for_nothing(title: str) -> dict[str, Any]:
     """A tab without fields: an empty object, since below a null Prefect's form says 'Property is type "None"'."""
     return {"type": "object", "title": title, "properties": {}, "additionalProperties": False}
 
@@ -121,7 +121,7 @@ def _fold(schema: dict[str, Any]) -> None:
     fields[ADVANCED] = {
         "title": "Advanced",
         "anyOf": [
-            _nothing("Defaults"),
+            tab_for_nothing("Defaults"),
             {"type": "object", "title": "Change", "properties": folded, "additionalProperties": False},
         ],
         "default": {},

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reelflow.fields import CHOICES, ZONED
+from reelflow.fields import CHOICES, ZONED, tab_for_nothing
 
 CHOOSE, TYPE = "Choose", "Type"
 MOST = 500
@@ -20,6 +20,8 @@ NULLABLE = "~1null"
 """What follows the type in the reference to the schema of one row of a list, see `_allow_empty_rows`."""
 TITLES = {"taisly": "Taisly account", "host": "Phone PC", "slots": "Posting slots", "chatgpt": "ChatGPT"}
 """Parameters whose title is not simply their name."""
+FOLDED = {"engage": ("Nothing", "Warm up, comment")}
+"""Forms that few people fill in, where they need not be: the tabs for none and for the form."""
 
 
 def for_people(
@@ -39,6 +41,7 @@ def for_people(
         parameter["title"] = TITLES.get(name) or name.replace("_", " ").capitalize()
         parameter.pop("description", None)  # the title says it, and each line makes the form longer
         _show_optional_block(parameter)
+        _fold_optional_form(name, parameter, made.get("definitions", {}))
     for definition in made.get("definitions", {}).values():
         definition.pop("description", None)
     for fields in list(_all_fields(made)):
@@ -54,11 +57,22 @@ def for_people(
 
 def _show_optional_block(parameter: dict[str, Any]) -> None:
     """Show a block that need not be chosen like one that must be, without the tabs "TikMatrixHost | None"."""
-    blocks = [branch for branch in parameter.get("anyOf", ()) if "$ref" in branch]
-    if len(blocks) == 1:
+    branches = parameter.get("anyOf", ())
+    blocks = [branch for branch in branches if "$ref" in branch]
+    if len(blocks) == 1 and {"type": "null"} in branches:
         del parameter["anyOf"]
         parameter.pop("default", None)
         parameter |= blocks[0]
+
+
+def _fold_optional_form(name: str, parameter: dict[str, Any], definitions: Mapping[str, dict[str, Any]]) -> None:
+    """Show a form with defaults behind a tab: an empty object, which the other tab sends, means all defaults."""
+    if name not in FOLDED or "$ref" not in parameter or "default" not in parameter:
+        return
+    reference = parameter.pop("$ref")
+    nothing, something = FOLDED[name]
+    definitions[reference.rpartition("/")[2]]["title"] = something
+    parameter |= {"anyOf": [tab_for_nothing(nothing), {"$ref": reference}], "default": {}}
 
 
 def _allow_empty_rows(field: dict[str, Any], definitions: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from support.deployments import SPECS
 from deployments.spec import DeploymentSpec
 from reelflow.errors import InputError
 from reelflow.fields import ADVANCED
-from reelflow.form_schema import choices_of, for_people
+from reelflow.form_schema import FOLDED, choices_of, for_people
 from reelflow.phones.form import EngageForm, ManageForm
 from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.phones.requests import usernames
@@ -107,6 +107,20 @@ def test_a_row_that_is_left_empty_is_taken(name: str, fields: dict[str, Any], li
     assert [problem for problem in problems if "is a required property" not in problem] == []
 
 
+@pytest.mark.parametrize("lists", [{}, {"phones": ["all"], "usernames": ["all"]}], ids=["typed", "with lists"])
+def test_a_form_that_need_not_be_filled_in_is_behind_a_tab(lists: dict[str, list[str]]) -> None:
+    """Its other tab sends an empty object, which is the form with its defaults; what somebody fills in is checked."""
+    schema = for_people(_schema(SPECS["publish-campaign"]), lists)
+    nothing, reference = schema["properties"]["engage"]["anyOf"]
+    validator = Draft202012Validator(schema["properties"]["engage"] | {"definitions": schema["definitions"]})
+
+    assert (nothing["title"], schema["definitions"]["EngageForm"]["title"]) == ("Nothing", "Warm up, comment")
+    assert reference == {"$ref": "#/definitions/EngageForm"}
+    assert EngageForm.model_validate(schema["properties"]["engage"]["default"]) == EngageForm()
+    assert list(validator.iter_errors({"devices": ["all"], "comments": ["Hi"], ADVANCED: {}})) == []
+    assert list(validator.iter_errors({"warm_up_seconds": -1}))
+
+
 def test_rows_of_a_list_are_still_shown_as_text_and_numbers() -> None:
     """The UIs look up a definition under the key as it is written in the reference."""
     schema = for_people(_schema(SPECS["manage-phone-tasks"]), {})
@@ -183,7 +197,7 @@ def test_parameters_have_titles_for_people(spec: DeploymentSpec) -> None:
     shown = for_people(_schema(spec), {})
 
     assert all(each["title"][0].isupper() and "_" not in each["title"] for each in shown["properties"].values())
-    assert all("$ref" in each or "type" in each for each in shown["properties"].values())
+    assert all("$ref" in each or "type" in each or name in FOLDED for name, each in shown["properties"].items())
     assert not {"host", "chatgpt"} & {*shown.get("required", ())} or spec.for_phones
     assert not any("description" in definition for definition in shown["definitions"].values())
     assert for_people(shown, {}) == shown
