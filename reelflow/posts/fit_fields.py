@@ -17,9 +17,8 @@ _LIMITS = Limits()
 def fit_entry(position: int) -> Any:
     """The field `fit`."""
     return entry(
-        position, "If the video does not fit", "A copy is made right and published: 'pad' adds black bars, 'blur' a "
-        "blurred background, 'crop' cuts to the middle; HDR, frame rate, sound and size are corrected too. 'off': what "
-        "does not fit is refused.", OFF,
+        position, "If the video does not fit", "'off' refuses it. Else a corrected copy is published: with black bars "
+        "(pad), a blurred background (blur), or cut to its middle (crop).", OFF,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 from support.deployments import SPECS
 from support.scheduled import execute
@@ -65,9 +67,11 @@ def host(sandbox: Any) -> TikMatrixHost:
 
 @pytest.fixture
 def deployment() -> Iterator[Any]:
-    """engage-when-published on the server, without anybody who executes its runs."""
+    """engage-when-published on the server, without anybody who executes its runs, and with none from another test."""
     flow: Any = SPECS["engage-when-published"].load()
     with get_client(sync_client=True) as client:
+        with suppress(ObjectNotFound):
+            client.delete_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
         made = client.create_deployment(
             client.create_flow(flow),
             DEPLOYMENT.partition("/")[2],
