@@ -662,11 +662,12 @@ def test_a_server_that_is_away_is_asked_again_and_then_its_row_is_wrong(
 ) -> None:
     web.files["/away.mp4"] = File(status=503)
     web.files["/back.mp4"] = File(status=503)
+    video = clip("small.mp4").read_bytes()  # not first made by two threads at once, below
     slept = list[float]()
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        web.files["/back.mp4"] = File(clip("small.mp4").read_bytes())
+        web.files["/back.mp4"] = File(video)
 
     rows = [PlanRow(number, f"{web.address}/{name}.mp4") for number, name in enumerate(("away", "back"))]
     found = read_videos([(row, None) for row in rows], None, sleep=sleep)
