@@ -11,13 +11,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from deployments.local.processes import LocalProcess, wait_until
 from reelflow.errors import InputError
+from reelflow.file_locks import try_lock
 
 STOP_SECONDS = 10.0
 """How long what a killed start has left behind may take to stop."""
@@ -45,7 +45,7 @@ def occupied(folder: Path) -> Iterator[Occupied]:
     folder.mkdir(parents=True, exist_ok=True)
     mine = Occupied(folder)
     with (folder / "running.lock").open("a+b") as file:
-        if not _lock(file):
+        if not _is_ours(file):
             raise InputError(_who_has(folder, _read(mine._notes)))
         _stop_leftovers(_read(mine._notes))
         mine.note("", [])
@@ -72,26 +72,11 @@ def _read(notes: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> bool:
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+def _is_ours(file: IO[bytes]) -> bool:
+    try:
+        return try_lock(file)
+    except OSError:  # a file system without locks: nobody can tell
+        return False
 
 
 def _stop_leftovers(notes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from threading import Lock
 
-from reelflow.downloads.locks import lock
+from reelflow.file_locks import lock
 
 YOUNG_SECONDS = 3600.0
 """A file that is younger may be of a process that has not locked it yet."""

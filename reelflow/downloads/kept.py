@@ -27,8 +27,8 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
 from reelflow.downloads.in_use import names_in_use, use
-from reelflow.downloads.locks import lock
 from reelflow.errors import InputError, NothingSent, OutcomeUnknown
+from reelflow.file_locks import lock
 from reelflow.wording import duration, one_line
 
 log = logging.getLogger(__name__)

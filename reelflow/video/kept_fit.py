@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,12 +21,8 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
 from reelflow.errors import NoRoom
+from reelflow.file_locks import POLL_SECONDS, try_lock
 from reelflow.wording import one_line
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 KEPT_SECONDS = 7 * 86400.0
 """A fit that was not used for so long is deleted."""
@@ -36,7 +31,6 @@ KEPT_BYTES = 5_000_000_000
 _IN_USE_SECONDS = 86400.0
 SPARE_BYTES = 50_000_000
 """That stay free on the disk beside a fit."""
-_TURN_PAUSE = 0.2
 _NOTE = "fit.json"
 _PART = ".part"
 _LONGEST_NAME = 200
@@ -113,28 +107,16 @@ def turn(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
         raise _unwritable(folder, error) from None
     with file:
         try:
-            while not _lock(file.fileno()):
+            while not try_lock(file):
                 if waiting is not None:
                     waiting()
                     waiting = None
-                time.sleep(_TURN_PAUSE)
+                time.sleep(POLL_SECONDS)
         except OSError as error:  # a file system without locks
             raise _unwritable(folder, error) from None
         for left in folder.glob(f"*{_PART}"):
             shutil.rmtree(left, ignore_errors=True)
         yield  # closing the file unlocks it, and so does the end of the process
-
-
-def _lock(number: int) -> bool:
-    """Lock an open file for this process, if nobody else has."""
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # the latter on Windows
-        return False
-    return True
 
 
 @contextlib.contextmanager
