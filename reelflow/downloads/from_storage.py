@@ -11,7 +11,7 @@ from reelflow.downloads.from_web import INSTEAD, LOAD_SECONDS
 from reelflow.downloads.kept import Downloads, Kept, Place
 from reelflow.downloads.names import file_name_for
 from reelflow.downloads.source import LocalVideo, Storages, StoredFile, shown_name, stored_path
-from reelflow.errors import InputError, NothingSent, OutcomeUnknown, ReelflowError
+from reelflow.errors import InputError, OutcomeUnknown, ReelflowError
 from reelflow.video.rules import Limits
 from reelflow.wording import duration
 
@@ -53,16 +53,9 @@ class StoredVideos:
         stored = self.storages(wanted, name)
         if isinstance(stored, Path):
             return LocalVideo(stored, name)
-        with self.downloads.place_of(stored.where, name, patience=self.seconds) as place:
-            try:
-                kept, is_new = self._load(stored.find(), wanted.path, name, place)
-            except (NothingSent, OutcomeUnknown) as error:
-                path, note = place.copy_while_away(error)
-                return LocalVideo(path, name, note)
-            copy = LocalVideo(place.use(kept), name)
-        if is_new:
-            self.downloads.forget_old()
-        return copy
+        return self.downloads.get(
+            stored.where, name, lambda place: self._load(stored.find(), wanted.path, name, place), patience=self.seconds
+        )
 
     def _load(self, found: StoredFile, path: str, name: str, place: Place) -> tuple[Kept, bool]:
         """The copy of what is there now, and whether it had to be copied."""

@@ -72,20 +72,13 @@ class WebVideos:
             NothingSent, OutcomeUnknown: its server is away, or the connection was lost: it may be tried again.
         """
         name = name_of(address)
-        with self.downloads.place_of(address.partition("#")[0], name, patience=self.seconds) as place:
-            before = place.newest()
-            try:
-                kept, is_new = self._load(address, name, place, before)
-            except (NothingSent, OutcomeUnknown) as error:
-                path, note = place.copy_while_away(error)
-                return LocalVideo(path, name, note)
-            found = LocalVideo(place.use(kept), name)
-        if is_new:
-            self.downloads.forget_old()
-        return found
+        return self.downloads.get(
+            address.partition("#")[0], name, lambda place: self._load(address, name, place), patience=self.seconds
+        )
 
-    def _load(self, address: str, name: str, place: Place, before: Kept | None) -> tuple[Kept, bool]:
+    def _load(self, address: str, name: str, place: Place) -> tuple[Kept, bool]:
         """The copy of what is there now, and whether it had to be loaded."""
+        before = place.newest()
         with self._answer(address, name, before) as asked:
             answer = asked.response
             etag, last_modified = (answer.headers.get(key, "").strip() for key in ("ETag", "Last-Modified"))

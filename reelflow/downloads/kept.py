@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
@@ -27,6 +27,7 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
 from reelflow.downloads.in_use import names_in_use, use
+from reelflow.downloads.source import LocalVideo
 from reelflow.errors import InputError, NothingSent, OutcomeUnknown
 from reelflow.file_locks import lock
 from reelflow.wording import duration, one_line
@@ -83,6 +84,25 @@ class Downloads:
 
     folder: Path
     spare_bytes: int = SPARE_BYTES
+
+    def get(
+        self, address: str, name: str, load: Callable[[Place], tuple[Kept, bool]], *, patience: float
+    ) -> LocalVideo:
+        """What is at an address as a file of this machine, loaded by `load`; see `place_of` for the rest.
+
+        `load` returns the copy of what is there now, and whether it had to be loaded. While its server is away, a copy
+        from before stands in.
+        """
+        with self.place_of(address, name, patience=patience) as place:
+            try:
+                kept, is_new = load(place)
+            except (NothingSent, OutcomeUnknown) as error:
+                path, note = place.copy_while_away(error)
+                return LocalVideo(path, name, note)
+            found = LocalVideo(place.use(kept), name)
+        if is_new:
+            self.forget_old()
+        return found
 
     @contextlib.contextmanager
     def place_of(self, address: str, name: str, *, patience: float) -> Iterator[Place]:
