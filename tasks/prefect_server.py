@@ -1,7 +1,7 @@
 """Requests to the Prefect server from within a step or a hook: its errors become ours, so a step can be retried."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -36,5 +36,15 @@ def asking_prefect() -> Iterator[None]:
     except PrefectHTTPStatusError as error:
         status = error.response.status_code
         if status < 500:
-            raise Refused(f"The Prefect server refused a request ({status}).", service="Prefect") from None
+            why = one_line(_detail(error)) or str(status)
+            raise Refused(f"The Prefect server refused a request ({why}).", service="Prefect") from None
         raise OutcomeUnknown(f"The Prefect server failed ({status}).", service="Prefect") from None
+
+
+def _detail(error: PrefectHTTPStatusError) -> str:
+    """What the server says is wrong; empty if it says nothing."""
+    with suppress(ValueError):
+        body = error.response.json()
+        if isinstance(body, dict):
+            return str(body.get("detail") or "")
+    return ""

@@ -104,8 +104,9 @@ def _parameters(engagement: Engagement) -> dict[str, Any]:
         ("host", TikMatrixHost, engagement.host),
         ("chatgpt", ChatGPTSettings, engagement.chatgpt),
     ):
-        slug = f"{kind.get_block_type_slug()}/{block}"
-        parameters[name] = {"$ref": {"block_document_slug": slug}} if block else None
+        if block:  # the deployment's form takes no null
+            slug = f"{kind.get_block_type_slug()}/{block}"
+            parameters[name] = {"$ref": {"block_document_slug": slug}}
     return parameters
 
 

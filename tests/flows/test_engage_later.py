@@ -18,6 +18,7 @@ from support.scheduled import execute
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
+from deployments.preserve import form_of
 from flows.cancel_post import cancel_scheduled_post
 from flows.engage import publish_and_engage
 from flows.engage_later import engage_when_published
@@ -35,7 +36,7 @@ from reelflow.records.campaigns import caption_fingerprint
 from reelflow.records.engagements import EngagedPost, Engagement, EngagementState, NewEngagement
 from tasks.ledger import open_ledger
 from tasks.phones.cancel import cancel_engagement
-from tasks.phones.engagements import form_of
+from tasks.phones.engagements import form_of as engage_form_of
 from tasks.phones.start import DEPLOYMENT
 from tasks.phones.wording import LATER
 from tasks.upkeep.health import check_ledger
@@ -67,15 +68,16 @@ def host(sandbox: Any) -> TikMatrixHost:
 
 @pytest.fixture
 def deployment() -> Iterator[Any]:
-    """engage-when-published on the server, without anybody who executes its runs, and with none from another test."""
-    flow: Any = SPECS["engage-when-published"].load()
+    """engage-when-published on the server as setup makes it, but with nobody who executes its runs."""
+    spec = SPECS["engage-when-published"]
     with get_client(sync_client=True) as client:
         with suppress(ObjectNotFound):
             client.delete_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
         made = client.create_deployment(
-            client.create_flow(flow),
+            client.create_flow(spec.load()),
             DEPLOYMENT.partition("/")[2],
-            parameter_openapi_schema=flow.parameters.model_dump(),
+            parameter_openapi_schema=form_of(spec, None),
+            enforce_parameter_schema=True,
         )
         yield made
         client.delete_deployment(made)
@@ -183,7 +185,7 @@ def test_a_run_that_was_killed_is_started_again_and_repeats_nothing(
     ledger, engagement = open_ledger(), _publish_and_leave(taisly, clip, warm_up_seconds=60)
     ledger.claim_engagement(engagement.id, "killed", "the run that was killed")
     outcomes = [outcome for outcome, _ in ledger.engagement_outcomes(engagement)]
-    warm_up = due_parts(form_of(engagement), outcomes).parts[0].form
+    warm_up = due_parts(engage_form_of(engagement), outcomes).parts[0].form
     _create_and_die(host, warm_up, engagement.id)
     with heartbeat(lambda: ledger.renew_engagement(engagement.id, "killed"), 0.1):
         at_work = _finish(taisly)
