@@ -1,6 +1,6 @@
 """A fit of a 10 s clip, as `reelflow fit` does it, against one bare ffmpeg with the same encoder settings.
 
-Ours counts from the start of its process to its end: Python, moviepy, the checks of both files, their fingerprint and
+Ours counts from the start of its process to its end: Python, the checks of both files, their fingerprint and
 the copy beside the original.
 """
 

@@ -12,6 +12,7 @@ import pytest
 from support.clips import AAC, H264, ffmpeg, picture, tone
 
 from reelflow.video import check_video
+from reelflow.video.ffmpeg import ffmpeg_program
 
 Fit = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,11 +29,11 @@ def wide(tmp_path: Path) -> Path:
 def fit(tmp_path: Path) -> Fit:
     """Runs the command, with a cache of its own."""
 
-    def run(*words: Any) -> "subprocess.CompletedProcess[str]":
+    def run(*words: Any, **variables: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "deployments", "fit", *map(str, words)],
             capture_output=True, text=True, check=False, timeout=120, encoding="utf-8",
-            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONIOENCODING": "utf-8"},
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONIOENCODING": "utf-8"} | variables,
         )  # fmt: skip
 
     return run
@@ -98,3 +99,24 @@ def test_what_cannot_be_made_right_is_one_line(fit: Fit, clip: Callable[[str], P
         assert expected in done.stderr
         assert len([line for line in done.stderr.splitlines() if line.startswith("reelflow:")]) == 1
         assert "Traceback" not in done.stderr
+
+
+def test_nothing_heavy_is_imported_for_a_fit(fit: Fit, wide: Path) -> None:
+    """The packages of moviepy would take longer than a short fit, and as much memory as Python."""
+    done = fit(wide, PYTHONPROFILEIMPORTTIME="1")
+
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "reelflow.video.fit" in imported
+    assert imported.isdisjoint({"moviepy", "numpy", "PIL", "imageio", "prefect"})
+
+
+def test_an_ffmpeg_that_is_not_there_is_one_sentence(fit: Fit, wide: Path) -> None:
+    """FFMPEG_BINARY names another one, as it does for moviepy."""
+    missing = fit(wide, FFMPEG_BINARY="/no/such/ffmpeg")
+    own = fit(wide, FFMPEG_BINARY=ffmpeg_program())
+
+    assert missing.returncode == 1
+    assert "FFMPEG_BINARY is '/no/such/ffmpeg', and there is no such program" in missing.stderr
+    assert "Traceback" not in missing.stderr
+    assert own.returncode == 0
