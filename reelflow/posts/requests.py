@@ -17,6 +17,7 @@ from reelflow.records.posts import Account, PostRequest, Video, without_quotes
 from reelflow.time_zones import DAY
 from reelflow.video import check_video
 from reelflow.video.check import LONGEST_PATH
+from reelflow.video.fingerprint import Fingerprint
 from reelflow.video.fit import fit_video, plan_fit
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.fit_work import Progress
@@ -89,7 +90,8 @@ def fit_post_video(
     """
     if video.fit is None:
         return video
-    fitted = fit_video(video.path, video.fit, progress=progress, waiting=waiting)
+    checked = Fingerprint(video.sha256, video.size_bytes, video.modified_ns)
+    fitted = fit_video(video.path, video.fit, known=checked, progress=progress, waiting=waiting)
     if fitted.original.sha256 != video.sha256:
         raise InputError(f"{one_line(str(video.path))} changed after it was checked. Start again.")
     warnings = [*video.warnings, *fitted.warnings, *map(str, fitted.report.warnings)]

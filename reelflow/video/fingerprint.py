@@ -22,8 +22,10 @@ class Fingerprint(NamedTuple):
     modified_ns: int
 
 
-def fingerprint(file: BufferedReader) -> Fingerprint:
-    """The fingerprint of an open file, read from its beginning."""
+def fingerprint(file: BufferedReader, known: Fingerprint | None = None) -> Fingerprint:
+    """The fingerprint of an open file; `known`, from before, spares reading it if its size and time are still so."""
     file.seek(0)
     stat = os.fstat(file.fileno())
+    if known is not None and (known.size_bytes, known.modified_ns) == (stat.st_size, stat.st_mtime_ns):
+        return known
     return Fingerprint(hashlib.file_digest(file, "sha256").hexdigest(), stat.st_size, stat.st_mtime_ns)

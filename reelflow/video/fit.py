@@ -50,7 +50,7 @@ class Fitted(BaseModel):
 
 
 class FitPlan(NamedTuple):
-    """What a fit has to do, as far as that is known without decoding anything.
+    """What a fit has to do, as far as that is known without decoding more than one frame.
 
     Attributes:
         report: The check of the original.
@@ -67,8 +67,13 @@ class FitPlan(NamedTuple):
     is_needed: bool
 
 
-def plan_fit(path: Path, settings: FitSettings) -> FitPlan:
-    """What a fit of the video at `path` has to do. Decodes nothing, and writes nothing.
+def plan_fit(path: Path, settings: FitSettings, known: Fingerprint | None = None) -> FitPlan:
+    """What a fit of the video at `path` has to do. Decodes one frame, and writes nothing.
+
+    Args:
+        path: Of the original.
+        settings: How.
+        known: Its fingerprint when it was last read: it is not read again if it has not changed.
 
     Raises:
         InputError: it cannot be made right; one sentence says why.
@@ -77,7 +82,7 @@ def plan_fit(path: Path, settings: FitSettings) -> FitPlan:
     report = check_video(path, limits, up_to=limits.max_duration + 5)
     facts = _mendable(report, settings, limits)
     with open_video(path) as file:
-        original = fingerprint(file)
+        original = fingerprint(file, known)
     wrong = {p.code for p in report.problems if p.code in MENDED}
     return FitPlan(report, facts, original, wrong, bool(wrong) or (settings.loudness and facts.audio_codec is not None))
 
@@ -86,18 +91,20 @@ def fit_video(
     path: Path,
     settings: FitSettings,
     *,
+    known: Fingerprint | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
     waiting: Callable[[], None] | None = None,
 ) -> Fitted:
     """Make the video at `path` right for publishing, or find that it is.
 
-    Whether it can be made right is decided before anything is decoded. A fit that was made before is used again, and
-    checked again.
+    Whether it can be made right is decided before more than one frame is decoded. A fit that was made before is used
+    again, and checked again.
 
     Args:
         path: Of the original, which is only read.
         settings: How.
+        known: As in `plan_fit`.
         folder: Where fits are kept; None for the user's cache folder.
         progress: Of the encoding.
         waiting: Called once if another fit is being made on this machine, which is waited for.
@@ -105,22 +112,22 @@ def fit_video(
     Raises:
         InputError: it cannot be made right, or not here and now; one sentence says why.
     """
-    report, facts, original, wrong, is_needed = plan_fit(path, settings)
+    report, facts, original, wrong, is_needed = plan_fit(path, settings, known)
     if not is_needed:
         return Fitted(path=path, original=original, facts=facts, report=report)
     key = _key(original.sha256, settings)
     folder = folder or default_folder()
-    work = FitWork(path, facts, settings, Limits(), wrong, progress)
-    if (kept := _kept(folder, key, work, original)) is not None:
+    work = FitWork(path, facts, original, settings, Limits(), wrong, progress)
+    if (kept := _kept(folder, key, work)) is not None:
         return kept
     with turn(folder, waiting):
-        if (kept := _kept(folder, key, work, original)) is not None:  # made while this one waited
+        if (kept := _kept(folder, key, work)) is not None:  # made while this one waited
             return kept
         forget_old_fits(folder)
         made = work.make(folder, key)
     if made is None:
         return Fitted(path=path, original=original, facts=facts, report=report)
-    kept = _kept(folder, key, work, original)
+    kept = _kept(folder, key, work)
     if kept is None:
         raise InputError(f"{report.file}: its fit has gone from {folder}. Start again.")
     return kept
@@ -155,7 +162,7 @@ def _key(sha256: str, settings: FitSettings) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-def _kept(folder: Path, key: str, work: FitWork, original: Fingerprint) -> Fitted | None:
+def _kept(folder: Path, key: str, work: FitWork) -> Fitted | None:
     """The fit that is kept, if it passes the check."""
     found = find_kept(folder, key, work.path.stem)
     if found is None:
@@ -164,5 +171,10 @@ def _kept(folder: Path, key: str, work: FitWork, original: Fingerprint) -> Fitte
     if work.faults(report := check_video(path)):
         return None
     return Fitted(
-        path=path, original=original, facts=work.facts, report=report, changes=note.changes, warnings=note.warnings
+        path=path,
+        original=work.original,
+        facts=work.facts,
+        report=report,
+        changes=note.changes,
+        warnings=note.warnings,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from reelflow.errors import InputError, NoRoom
 from reelflow.video.check import VideoReport, check_video
 from reelflow.video.ffmpeg import FfmpegFailed, run_ffmpeg
+from reelflow.video.fingerprint import Fingerprint, fingerprint
 from reelflow.video.fit_command import (
     LOUDNESS,
     LOUDNESS_RANGE,
@@ -26,8 +27,9 @@ from reelflow.video.fit_command import (
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.fit_source import FitSource, read_source
 from reelflow.video.kept_fit import FitNote, file_name, keep, part_folder
-from reelflow.video.probe import VideoFacts
+from reelflow.video.probe import VideoFacts, open_video
 from reelflow.video.rules import Limits
+from reelflow.wording import one_line
 
 MOST_DIFFERENCE = 0.1
 """Seconds by which a fit may be longer or shorter than its original."""
@@ -55,6 +57,7 @@ class FitWork:
     Attributes:
         path: Of the original.
         facts: What that is.
+        original: Its fingerprint when it was checked.
         settings: How it is fitted.
         limits: What may be published.
         wrong: The codes of what the fit has to mend.
@@ -65,6 +68,7 @@ class FitWork:
         self,
         path: Path,
         facts: VideoFacts,
+        original: Fingerprint,
         settings: FitSettings,
         limits: Limits,
         wrong: set[str],
@@ -72,6 +76,7 @@ class FitWork:
     ) -> None:
         self.path = path
         self.facts = facts
+        self.original = original
         self.settings = settings
         self.limits = limits
         self.wrong = wrong
@@ -105,6 +110,7 @@ class FitWork:
             if not copied:
                 end = TRIMMED_SECONDS if self.is_trimmed else None
                 self._run(fitting_command(source, layout, made, seconds=end, loudness=loudness), folder)
+            self._confirm_original()
             report = check_video(made)
             if faults := self.faults(report):
                 raise InputError(
@@ -115,6 +121,12 @@ class FitWork:
             warnings = [] if copied else list(self._warnings(layout))
             keep(part, made, FitNote(size_bytes=made.stat().st_size, changes=changes, warnings=warnings))
         return True
+
+    def _confirm_original(self) -> None:
+        """Whoever has the original's fingerprint must get a fit of that, and not of what was put in its place."""
+        with open_video(self.path) as file:
+            if fingerprint(file, self.original).sha256 != self.original.sha256:
+                raise InputError(f"{one_line(str(self.path))} changed while it was fitted. Start again.")
 
     def faults(self, report: VideoReport) -> list[str]:
         """What is wrong with a fit, as ends of a sentence."""
@@ -164,6 +176,7 @@ class FitWork:
                     f"{self.path.name} could not be made right: the disk is full at {folder} "
                     f"({error.reason}). Free up room there, then start again."
                 ) from None
+            self._confirm_original()
             raise InputError(
                 f"{self.path.name} could not be made right ({error.reason}). Export it again as MP4 with H.264."
             ) from None

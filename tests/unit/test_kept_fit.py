@@ -16,7 +16,8 @@ from support.processes import processes_of
 
 from reelflow.errors import InputError
 from reelflow.video import check_video
-from reelflow.video.fit import fit_video
+from reelflow.video.fingerprint import fingerprint
+from reelflow.video.fit import fit_video, plan_fit
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.kept_fit import KEPT_SECONDS, forget_old_fits, part_folder, turn
 
@@ -144,6 +145,37 @@ def test_two_processes_that_fit_the_same_file_encode_it_once(small: Path, tmp_pa
     assert len({lines[-1] for lines in outputs}) == 1
     assert outputs[0][-1].startswith("fitted ")
     assert sum(any(line.startswith("progress") for line in lines) for lines in outputs) == 1
+
+
+def test_a_video_that_is_replaced_while_its_fit_waits_or_is_made_has_no_fit(long: Path, tmp_path: Path) -> None:
+    """The other one would be published as the one that was checked; a new time alone is no other video."""
+    original, other, place = tmp_path / "one.mp4", tmp_path / "other.mp4", tmp_path / "kept"
+    shutil.copy(long, original)
+    ffmpeg(*picture("960x540", kind="smptebars", seconds=12), *tone(12), *H264, *AAC, str(other))
+
+    held = contextlib.ExitStack()
+    held.enter_context(turn(place))
+
+    def replace() -> None:
+        shutil.copyfile(other, original)
+        held.close()
+
+    with pytest.raises(InputError, match=r"one\.mp4 changed while it was fitted\. Start again\."):
+        fit_video(original, PAD, folder=place, waiting=replace)
+    with pytest.raises(InputError, match=r"one\.mp4 changed while it was fitted\. Start again\."):
+        fit_video(original, PAD, folder=place, progress=lambda *_: shutil.copyfile(long, original))
+    assert [path.name for path in place.iterdir()] == [".turn"]
+    assert fit_video(original, PAD, folder=place, progress=lambda *_: os.utime(original)).is_changed
+
+
+def test_a_video_is_read_for_its_fingerprint_only_if_it_has_changed(small: Path, tmp_path: Path) -> None:
+    """Its check has read it: twenty gigabytes take a minute."""
+    with small.open("rb") as file:
+        true = fingerprint(file)
+    known = true._replace(sha256="0" * 64)
+
+    assert plan_fit(small, PAD, known).original == known
+    assert plan_fit(small, PAD, known._replace(modified_ns=0)).original == true
 
 
 @posix
