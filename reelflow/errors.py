@@ -6,6 +6,7 @@
     │   ├── DuplicatePost      the post may be out already, with something changed
     │   ├── StillOpen          the post has no outcome yet: nothing to decide
     │   ├── TimePassed         the moment of a post has passed before it was sent
+    │   ├── FitUnavailable     a video cannot be made right on this machine, which is no fault of the video
     │   ├── NoRoom             a file cannot be kept where it has to be: free up room there
     │   └── NoSlot             no posting slot is free for the post: change the slots, or give it a time
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
@@ -153,6 +154,10 @@ class NoSlot(InputError):
         super().__init__(message)
         self.reason = reason
         self.account_ids = tuple(account_ids)
+
+
+class FitUnavailable(InputError):
+    """A video cannot be made right on this machine, which is no fault of the video: such as a missing ffmpeg."""
 
 
 class NoRoom(InputError):

@@ -22,8 +22,10 @@ from reelflow.time_zones import shown
 from reelflow.video.rules import Limits
 from reelflow.wording import one_line
 
-FOLDER_CODES = frozenset({"accounts", "repost_rule", "no_slot", "no_slots", "no_room", "campaign_id", "disk_full"})
-"""What is wrong with the names of folders, the slots, the accounts or the disk: not with the video, which stays."""
+FOLDER_CODES = frozenset({
+    "accounts", "repost_rule", "no_slot", "no_slots", "no_room", "campaign_id", "disk_full", "fit_unavailable",
+})  # fmt: skip
+"""What is wrong with the names of folders, the slots, the accounts or the machine: not with the video, which stays."""
 PAUSED_CODES = frozenset({"slots_paused"})
 """A person wants posts to wait: nothing is wrong."""
 TWICE_CODES = frozenset({"twice", "looks_the_same"})

@@ -35,6 +35,9 @@ _SAID = (
 )
 """Beginnings of lines that only say that something failed, and not what."""
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_OF_MACHINE = ("Cannot allocate memory", "No such filter", "Unknown encoder", "Input/output error")
+_CRASHES = {-getattr(signal, name, 0) for name in ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")}
+"""Ends that a damaged video can cause; any other signal came from outside."""
 _FILE_TOO_LARGE = getattr(signal, "SIGXFSZ", 0)
 """POSIX sends it to who writes more to a file than its user may."""
 
@@ -114,7 +117,7 @@ def run_ffmpeg(arguments: Sequence[str], progress: Progress | None = None, *, wo
                 progress(seconds)
         code = process.wait(STUCK_SECONDS)
     except subprocess.TimeoutExpired:
-        raise FfmpegFailed("ffmpeg did not end") from None
+        raise FfmpegFailed("ffmpeg did not end", is_machine=True) from None
     finally:
         if process.poll() is None:
             process.kill()
@@ -159,8 +162,15 @@ def _failure(code: int, said: Sequence[str]) -> FfmpegFailed:
     whole = "\n".join(said)
     if found := next((words for words in _FULL if words in whole), None):
         return FfmpegFailed(found, is_full=True)
+    if found := next((words for words in _OF_MACHINE if words in whole), None):
+        return FfmpegFailed(found, is_machine=True)
     if code < 0:
-        return FfmpegFailed(f"ffmpeg was ended by signal {-code}", is_full=-code == _FILE_TOO_LARGE)
+        memory = ", as a machine does that runs out of memory" if code == -9 else ""
+        return FfmpegFailed(
+            f"ffmpeg was ended by signal {-code}{memory}",
+            is_full=-code == _FILE_TOO_LARGE,
+            is_machine=code not in _CRASHES,
+        )
     causes = [line for line in said if line.strip() and not line.startswith((" ", "[out#", *_SAID))]
     reason = causes[-1].rpartition("] ")[2] if causes else f"exit code {code}"
     return FfmpegFailed(one_line(reason))

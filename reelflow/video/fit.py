@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from reelflow.errors import InputError
+from reelflow.errors import FitUnavailable, InputError
 from reelflow.video.check import VideoReport, check_video
 from reelflow.video.fingerprint import Fingerprint, fingerprint
 from reelflow.video.fit_command import RECIPE
@@ -129,7 +129,7 @@ def fit_video(
         return Fitted(path=path, original=original, facts=facts, report=report)
     kept = _kept(folder, key, work)
     if kept is None:
-        raise InputError(f"{report.file}: its fit has gone from {folder}. Start again.")
+        raise FitUnavailable(f"{report.file}: its fit has gone from {folder}. Start again.")
     return kept
 
 

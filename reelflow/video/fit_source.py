@@ -11,7 +11,7 @@ from av.error import FFmpegError
 from reelflow.errors import VideoUnreadable
 from reelflow.video.containers import content_end, outline
 from reelflow.video.probe import VideoFacts, is_cover, open_video, reason_of
-from reelflow.video.reading import open_container, source_name
+from reelflow.video.reading import open_container, read_index, read_packets, source_name
 
 _MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc", 10: "bt2020c"}
 """Matrix coefficients of ITU-T H.273 as FFmpeg's filters name them."""
@@ -29,6 +29,7 @@ class FitSource:
         facts: What was found in it.
         picture: The index of its picture's stream.
         sound: That of its sound; None without sound, or where no track of it can be decoded.
+        seconds: From the first moment of the two to the last one.
         is_interlaced: Whether each picture is two half pictures.
         matrix: How its colours are stored, by FFmpeg's name; guessed from its size if it does not tell.
         is_full_range: Whether black is 0 and not 16.
@@ -38,6 +39,7 @@ class FitSource:
     facts: VideoFacts
     picture: int
     sound: int | None
+    seconds: float = 0.0
     is_interlaced: bool = False
     matrix: str = "bt709"
     is_full_range: bool = False
@@ -48,8 +50,13 @@ class FitSource:
         return self.facts.audio_codec is not None and self.sound is None
 
 
-def read_source(path: Path, facts: VideoFacts) -> FitSource:
+def read_source(path: Path, facts: VideoFacts, up_to: float | None = None) -> FitSource:
     """What a fit has to know of a file that was probed; decodes one frame.
+
+    Args:
+        path: Of the file.
+        facts: What it is.
+        up_to: Of a file without an index, read no more than so many seconds.
 
     Raises:
         VideoUnreadable: it cannot be read any more.
@@ -62,13 +69,17 @@ def read_source(path: Path, facts: VideoFacts) -> FitSource:
         with open_container(path, before) as container:
             stream = next(s for s in container.streams.video if not is_cover(s))
             stream.codec_context.thread_count = 1
-            frame = next(container.decode(stream))
-            sounds = [s for s in container.streams.audio if s.codec_context is not None]
+            sounds = [s for s in container.streams.audio if s.codec_context is not None][:1]
+            found = read_index(container, stream, shape.size, sounds) or read_packets(container, stream, up_to, sounds)
+            frame, _, span, _ = found
+            if frame is None:
+                raise VideoUnreadable("corrupt", "no frame can be decoded", "Export the video again.")
             return FitSource(
                 input=source_name(path, before),
                 facts=facts,
                 picture=stream.index,
                 sound=sounds[0].index if sounds else None,
+                seconds=span[1] - span[0] if span else facts.duration,
                 is_interlaced=bool(frame.interlaced_frame),
                 matrix=_matrix(frame),
                 is_full_range=int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from reelflow.errors import InputError, NoRoom
+from reelflow.errors import FitUnavailable, InputError, NoRoom
 from reelflow.video.check import VideoReport, check_video
 from reelflow.video.ffmpeg import FfmpegFailed, run_ffmpeg
 from reelflow.video.fingerprint import Fingerprint, fingerprint
@@ -90,7 +90,7 @@ class FitWork:
         Raises:
             InputError: it cannot be made.
         """
-        source = read_source(self.path, self.facts)
+        source = read_source(self.path, self.facts, self.limits.max_duration + 5 if self.is_trimmed else None)
         if source.has_lost_sound and self.wrong - _ONLY_COPIED:
             raise InputError(
                 f"{self.path.name} cannot be made right by a fit: its sound has a codec that ffmpeg cannot read, and "
@@ -106,13 +106,13 @@ class FitWork:
             made = part / file_name(self.path.stem)
             if copied:
                 self._run(copying_command(source, made), folder)
-                copied = not self.faults(check_video(made))
+                copied = not self._faults_of_new(check_video(made), source)
             if not copied:
                 end = TRIMMED_SECONDS if self.is_trimmed else None
                 self._run(fitting_command(source, layout, made, seconds=end, loudness=loudness), folder)
             self._confirm_original()
             report = check_video(made)
-            if faults := self.faults(report):
+            if faults := self._faults_of_new(report, source):
                 raise InputError(
                     f"{self.path.name} could not be made right: its fit {' '.join(faults)} The original may be "
                     "damaged. Export it again."
@@ -133,10 +133,20 @@ class FitWork:
         if report.facts is None or report.errors:
             return [f"does not pass the check ({' '.join(map(str, report.errors))})."]
         found = []
-        if abs(report.facts.duration - self.seconds) > MOST_DIFFERENCE:
-            found.append(f"is {report.facts.duration:.2f} s long and not {self.seconds:.2f} s.")
         if self.facts.audio_codec is not None and report.facts.audio_codec is None:
             found.append("has no sound.")
+        return found
+
+    def _faults_of_new(self, report: VideoReport, source: FitSource) -> list[str]:
+        """The same of one that was just made: it is as long as the picture and the sound that it was made of.
+
+        The original may say that it is longer: by another sound track, or by subtitles.
+        """
+        found = self.faults(report)
+        used = min(self.seconds, source.seconds) if self.is_trimmed else source.seconds
+        shortest, longest = (pick(self.seconds, used) for pick in (min, max))
+        if report.facts and not shortest - MOST_DIFFERENCE <= report.facts.duration <= longest + MOST_DIFFERENCE:
+            found.append(f"is {report.facts.duration:.2f} s long and not {used:.2f} s.")
         return found
 
     def _can_be_copied(self) -> bool:
@@ -175,6 +185,11 @@ class FitWork:
                 raise NoRoom(
                     f"{self.path.name} could not be made right: the disk is full at {folder} "
                     f"({error.reason}). Free up room there, then start again."
+                ) from None
+            if error.is_machine:
+                raise FitUnavailable(
+                    f"{self.path.name} could not be made right, which is no fault of the video: {error.reason}. Mend "
+                    "that on this machine, then start again."
                 ) from None
             self._confirm_original()
             raise InputError(

@@ -10,9 +10,14 @@ REELFLOW = [sys.executable, "-m", "deployments"]
 
 def processes_of(marker: str) -> list[str]:
     """The command lines of running processes that belong to `marker`, a folder or an environment variable."""
+    return list(commands_of(marker).values())
+
+
+def commands_of(marker: str) -> dict[int, str]:
+    """The same by their process IDs."""
     if not Path("/proc").is_dir():
-        return []
-    found = []
+        return {}
+    found = dict[int, str]()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
@@ -20,5 +25,5 @@ def processes_of(marker: str) -> list[str]:
             except OSError:
                 continue
             if marker.encode() in command + environment:
-                found.append(command.replace(b"\0", b" ").decode())
+                found[int(entry.name)] = command.replace(b"\0", b" ").decode()
     return found

@@ -198,6 +198,23 @@ def test_a_silent_video_stays_silent(tmp_path: Path) -> None:
     assert [problem.code for problem in fitted.report.problems] == ["audio"]
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize("more", [4.4, 6])
+def test_a_track_that_is_not_published_may_be_longer(tmp_path: Path, ending: str, more: float) -> None:
+    """Subtitles that stay, or a second sound track."""
+    subtitles, clip = tmp_path / "words.srt", tmp_path / f"tracks{ending}"
+    subtitles.write_text(f"1\n00:00:00,000 --> 00:00:0{more:.3f}\nHello\n".replace(".", ","))
+    ffmpeg(*picture("480x270", seconds=4), *tone(4), *tone(more), "-i", str(subtitles),
+           "-map", "0", "-map", "1", "-map", "2", "-map", "3",
+           *H264, *AAC, "-c:s", "srt" if ending == ".mkv" else "mov_text", str(clip))  # fmt: skip
+
+    fitted = fit_video(clip, PAD, folder=tmp_path / "kept")
+
+    assert fitted.facts.duration > 4.3
+    assert fitted.report.facts is not None
+    assert fitted.report.facts.duration == pytest.approx(4, abs=0.1)
+
+
 @pytest.mark.slow
 def test_three_hours_are_trimmed_without_reading_them(clip: Clip, tmp_path: Path) -> None:
     """If asked for, the first 90 s are published."""

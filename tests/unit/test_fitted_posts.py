@@ -17,6 +17,7 @@ from reelflow.posts.requests import fit_post_video, read_video
 from reelflow.posts.sending import send_post
 from reelflow.records.posts import Account, PostRequest, Video
 from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.video.ffmpeg import ffmpeg_program
 from reelflow.video.fit_settings import FitSettings
 
 Clip = Callable[[str], Path]
@@ -143,3 +144,16 @@ def test_a_fit_that_fails_stops_only_its_row(taisly: Any, clip: Clip, wide: Path
     assert "cannot be kept at" in checked.problems[0].sentence
     assert [post.number for post in checked.right_posts()] == [2]
     assert "disk_full" in FOLDER_CODES
+
+
+def test_a_fit_that_this_machine_cannot_make_is_no_fault_of_the_video(
+    taisly: Any, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ffmpeg is gone: good videos stay in an inbox."""
+    monkeypatch.setenv("FFMPEG_BINARY", "/no/such/ffmpeg")
+    ffmpeg_program.cache_clear()
+    checked = fit_videos(Campaign(taisly, row(1, wide, fit="pad")).check())
+
+    assert [(problem.number, problem.code) for problem in checked.problems] == [(1, "fit_unavailable")]
+    assert "no fault of the video: FFMPEG_BINARY is '/no/such/ffmpeg'" in checked.problems[0].sentence
+    assert "fit_unavailable" in FOLDER_CODES

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from support.clips import AAC, H264, ffmpeg, picture, tone
-from support.processes import processes_of
+from support.processes import commands_of, processes_of
 
-from reelflow.errors import InputError
+from reelflow.errors import FitUnavailable, InputError
 from reelflow.video import check_video
 from reelflow.video.fingerprint import fingerprint
 from reelflow.video.fit import fit_video, plan_fit
@@ -130,6 +130,18 @@ def test_a_fit_that_is_interrupted_ends_its_ffmpeg_and_removes_its_part(long: Pa
 
     assert processes_of(str(tmp_path)) == []
     assert [path.name for path in tmp_path.iterdir()] == [".turn"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds a process in /proc")
+def test_an_ffmpeg_that_is_killed_is_no_fault_of_the_video(long: Path, tmp_path: Path) -> None:
+    """Linux does that when memory runs out: exporting the video again would not help."""
+
+    def kill(done: int, total: int) -> None:
+        for pid in commands_of(str(tmp_path)):
+            os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(FitUnavailable, match=r"no fault of the video: ffmpeg was ended by signal 9, as a machine does"):
+        fit_video(long, PAD, folder=tmp_path, progress=kill)
 
 
 @posix
