@@ -17,6 +17,7 @@ from reelflow.campaigns.upload_queue import UploadPlace, UploadQueue
 from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, SentElsewhere, TimePassed
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.schedule import check_time
 from reelflow.posts.sending import send_post
 from reelflow.records.holds import Hold
 from reelflow.records.post_states import PostState, may_be_sent
@@ -195,7 +196,7 @@ class Carrier:
         def look_again() -> None:
             self._check_stopped()
             self._check_holds(post.request, settled)
-            check_time(post.request, self.taisly.ledger.now())
+            check_time(post.request.scheduled_for, self.taisly.ledger.now(), MARGIN_SECONDS)
             upload.confirm_again()
 
         self._check_holds(post.request, settled)
@@ -221,7 +222,7 @@ class Carrier:
     def _check_time_to_send(self, request: PostRequest) -> None:
         """Raise TimePassed as `check_time` does, unless another run has sent the post by now: it is reported then."""
         try:
-            check_time(request, self.taisly.ledger.now())
+            check_time(request.scheduled_for, self.taisly.ledger.now(), MARGIN_SECONDS)
         except TimePassed:
             if self.taisly.ledger.claimable(request, service=self.taisly.service):
                 raise
@@ -280,13 +281,6 @@ class Carrier:
                 return False
         self.taisly.sleep(OUTAGE_PAUSE)
         return True
-
-
-def check_time(request: PostRequest, now: float) -> None:
-    """Raise TimePassed if the moment of a post has passed or is about to: the past is never "now"."""
-    due = request.scheduled_for
-    if due is not None and due.timestamp() < now + MARGIN_SECONDS:
-        raise TimePassed(f"Its time, {shown(due)}, passed before it could be sent. Give it a later one.")
 
 
 def _part(post: PlannedPost, accounts: Sequence[Account]) -> PlannedPost:

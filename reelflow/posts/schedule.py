@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from reelflow.errors import InputError
+from reelflow.errors import InputError, TimePassed
 from reelflow.time_zones import in_zone, read_zone, shown, shown_zone
 from reelflow.wording import duration, one_line
 
@@ -55,6 +55,12 @@ def publishing_time(when: datetime | str | None, time_zone: str, now: datetime) 
             "Choose a later one, or leave it empty to publish now."
         )
     return moment
+
+
+def check_time(due: datetime | None, now: float, margin: float = 0.0) -> None:
+    """Raise TimePassed if the moment of a post has passed, or does within `margin` seconds: the past is never "now"."""
+    if due is not None and due.timestamp() < now + margin:
+        raise TimePassed(f"Its time, {shown(due)}, passed before it could be sent, so it was not. Give it a later one.")
 
 
 def read_time(text: str, now: datetime) -> datetime:

@@ -33,6 +33,7 @@ from reelflow.ledger import DuplicateFound
 from reelflow.posts.duplicates import refusal_of
 from reelflow.posts.history import CLOCK_SLACK, GRACE, Look, look_for
 from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
+from reelflow.posts.schedule import check_time
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from reelflow.taisly.wire import AcceptedPost
@@ -122,6 +123,7 @@ def send_post(
         SentElsewhere: another run is still sending it.
         LedgerUnavailable: nothing is sent without the ledger.
         InputError: the file has changed, or cannot be read.
+        TimePassed: its time passed while it waited.
         DuplicatePost: the same post, with something changed, has been sent to one of the accounts.
     """
     if request.video.fit is not None:
@@ -208,6 +210,7 @@ class _Attempt:
             sealed = True
 
         try:
+            check_time(self.request.scheduled_for, self.ledger.now())
             self.before_upload()
             self.ledger.begin(self.send_id, self.owner)
             self._key = self.taisly.key

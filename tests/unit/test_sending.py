@@ -21,6 +21,7 @@ from reelflow.errors import (
     NothingSent,
     OutcomeUnknown,
     Refused,
+    TimePassed,
     UnreadableAnswer,
 )
 from reelflow.ledger import Ledger
@@ -209,6 +210,25 @@ def test_without_room_and_patience_it_is_said(sandbox: Any, ledger: Ledger, cloc
 
     assert sandbox.requests(POST) == 0
     assert _states(taisly, post) == {PostState.CLAIMED: 3}
+
+
+def test_a_post_whose_time_passes_while_it_waits_is_not_sent(
+    sandbox: Any, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """For room in the plan, as for a fit before: the past is never "now". It may be sent with a later time."""
+    taisly = sandbox.rate_limited(ledger, clock, plan="STARTER")
+    for _ in range(50):
+        take(ledger, taisly.key, 50)
+    post = checked(scheduled_for=datetime.fromtimestamp(clock() + 60, UTC))
+
+    with pytest.raises(TimePassed, match=r"passed before it could be sent, so it was not\. Give it a later one\."):
+        send_post(taisly, post, patience=7200)
+    later = post.model_copy(update={"scheduled_for": datetime.fromtimestamp(clock() + 600, UTC)})
+    sent = send_post(taisly, later)
+
+    assert sent.sent_now
+    assert sandbox.requests(POST) == 1
+    assert not send_post(taisly, later).sent_now
 
 
 def test_a_file_that_changes_while_it_is_uploaded_is_not_posted(
