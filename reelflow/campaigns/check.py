@@ -26,6 +26,7 @@ from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
 from reelflow.posts.looking_back import found_reason
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.reposts import CopiedBefore
+from reelflow.posts.requests import beyond_end
 from reelflow.records.duplicates import Verdict
 from reelflow.records.posts import Account, FoundPost, Video
 from reelflow.time_zones import shown
@@ -219,10 +220,8 @@ def _strange_captions(row: PlanRow, connected: Sequence[Account]) -> list[RowPro
 
 def preview_problems(row: PlanRow, video: Video) -> list[RowProblem]:
     """Whether the preview lies beyond the end of the video."""
-    if row.preview_second <= video.duration:
-        return []
-    end = f"The preview is at second {row.preview_second:g}, but the video ends at {video.duration:.1f}."
-    return [problem_of(row.number, "preview second", "preview_second", end)]
+    beyond = beyond_end(row.preview_second, video)
+    return [problem_of(row.number, "preview second", "preview_second", beyond)] if beyond else []
 
 
 def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progress: Progress = no_progress) -> Plan:

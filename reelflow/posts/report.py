@@ -86,10 +86,9 @@ def describe(request: PostRequest) -> str:
     video = request.video
     when = "now" if request.scheduled_for is None else f"on {shown(request.scheduled_for)}"
     caption = f"with the caption {request.caption!r}" if request.caption else "without a caption"
-    seconds = video.sent_duration or video.duration
     fitted = "fitted: " if video.changes else ""
     return (
-        f"{video.name} ({fitted}{video.width}x{video.height}, {seconds:.1f} s, {video.size_bytes / 1e6:.1f} MB) "
+        f"{video.name} ({fitted}{video.width}x{video.height}, {video.seconds:.1f} s, {video.size_bytes / 1e6:.1f} MB) "
         f"{caption}, preview at {request.preview_second:g} s, to {request.account_names}, {when}"
     )
 

@@ -72,6 +72,7 @@ def _to_be_fitted(found: LocalVideo, fit: FitSettings) -> Video:
             *([] if plan.is_needed else [str(p) for p in plan.report.warnings]),  # the fit has its own
         ],
         fit=fit if plan.is_needed else None,
+        sent_duration=plan.trimmed_to,
     )
 
 
@@ -159,11 +160,17 @@ def check_form(form: PostForm, video: Video, now: datetime) -> datetime | None:
         InputError: the time cannot be meant, or the preview lies beyond the video's end.
     """
     scheduled_for = publishing_time(form.scheduled_for, form.time_zone, now)
-    if form.preview_second > video.duration:
-        raise InputError(
-            f"The preview is at second {form.preview_second:g}, but the video ends at {video.duration:.1f}."
-        )
+    if beyond := beyond_end(form.preview_second, video):
+        raise InputError(beyond)
     return scheduled_for
+
+
+def beyond_end(preview_second: float, video: Video) -> str:
+    """What is wrong with a preview beyond the end of the video, or of what is left of it; empty if it lies before."""
+    if preview_second <= video.seconds:
+        return ""
+    trimmed = "trimmed " if video.seconds < video.duration else ""
+    return f"The preview is at second {preview_second:g}, but the {trimmed}video ends at {video.seconds:.2f}."
 
 
 def make_request(

@@ -88,6 +88,11 @@ class Video(BaseModel):
     changes: list[str] = Field(default_factory=list)
 
     @property
+    def seconds(self) -> float:
+        """How long the video is that is sent: less than `duration` if it is trimmed."""
+        return self.sent_duration or self.duration
+
+    @property
     def source(self) -> Path:
         """The file that people know: the one that was named, whatever copy of it is sent."""
         return self.original or self.path

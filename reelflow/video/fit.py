@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from reelflow.errors import FitUnavailable, InputError
 from reelflow.video.check import VideoReport, check_video
 from reelflow.video.fingerprint import Fingerprint, fingerprint
-from reelflow.video.fit_command import RECIPE
+from reelflow.video.fit_command import RECIPE, TRIMMED_SECONDS, is_trimmed
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.fit_work import MENDED, FitWork, Progress
 from reelflow.video.kept_fit import default_folder, find_kept, forget_old_fits, turn
@@ -58,6 +58,7 @@ class FitPlan(NamedTuple):
         original: Its fingerprint.
         wrong: The codes of what has to be mended.
         is_needed: Whether there is anything to do, or to measure.
+        trimmed_to: To how many seconds it is trimmed; None if all of it stays.
     """
 
     report: VideoReport
@@ -65,6 +66,7 @@ class FitPlan(NamedTuple):
     original: Fingerprint
     wrong: set[str]
     is_needed: bool
+    trimmed_to: float | None
 
 
 def plan_fit(path: Path, settings: FitSettings, known: Fingerprint | None = None) -> FitPlan:
@@ -84,7 +86,9 @@ def plan_fit(path: Path, settings: FitSettings, known: Fingerprint | None = None
     with open_video(path) as file:
         original = fingerprint(file, known)
     wrong = {p.code for p in report.problems if p.code in MENDED}
-    return FitPlan(report, facts, original, wrong, bool(wrong) or (settings.loudness and facts.audio_codec is not None))
+    is_needed = bool(wrong) or (settings.loudness and facts.audio_codec is not None)
+    trimmed_to = TRIMMED_SECONDS if is_trimmed(facts.duration, limits) else None
+    return FitPlan(report, facts, original, wrong, is_needed, trimmed_to)
 
 
 def fit_video(
@@ -112,7 +116,7 @@ def fit_video(
     Raises:
         InputError: it cannot be made right, or not here and now; one sentence says why.
     """
-    report, facts, original, wrong, is_needed = plan_fit(path, settings, known)
+    report, facts, original, wrong, is_needed, _ = plan_fit(path, settings, known)
     if not is_needed:
         return Fitted(path=path, original=original, facts=facts, report=report)
     key = _key(original.sha256, settings)
@@ -149,7 +153,7 @@ def _mendable(report: VideoReport, settings: FitSettings, limits: Limits) -> Vid
         raise InputError(
             f"{report.file} cannot be published, and a fit cannot make it right: " + " ".join(map(str, errors))
         )
-    if facts.duration > limits.max_duration + limits.duration_slack and settings.too_long == "refuse":
+    if is_trimmed(facts.duration, limits) and settings.too_long == "refuse":
         raise InputError(
             f"{report.file} is {facts.duration:.1f} s long, and at most {limits.max_duration:g} s can be "
             f"published. Trim it; or choose to have it trimmed to its first {limits.max_duration:g} s."

@@ -48,6 +48,11 @@ _BLUR_SHARE = 6
 """The background is blurred at a sixth of its size: nobody sees the difference, and it takes a tenth of the time."""
 
 
+def is_trimmed(seconds: float, limits: Limits) -> bool:
+    """Whether a fit of a video of so many seconds has only its beginning."""
+    return seconds > limits.max_duration + limits.duration_slack
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the picture lies on the canvas; all in pixels.

@@ -21,6 +21,7 @@ from reelflow.video.fit_command import (
     copying_command,
     expected_bytes,
     fitting_command,
+    is_trimmed,
     lay_out,
     measuring_command,
 )
@@ -81,7 +82,7 @@ class FitWork:
         self.limits = limits
         self.wrong = wrong
         self.progress = progress
-        self.is_trimmed = facts.duration > limits.max_duration + limits.duration_slack
+        self.is_trimmed = is_trimmed(facts.duration, limits)
         self.seconds = TRIMMED_SECONDS if self.is_trimmed else facts.duration
 
     def make(self, folder: Path, key: str) -> bool | None:

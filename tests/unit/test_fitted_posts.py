@@ -1,7 +1,9 @@
 """A fitted video is the same post as its original, whatever copy of it is sent."""
 
 import hashlib
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from support.clips import AAC, H264, ffmpeg, picture, tone
 from reelflow.campaigns.filing import FOLDER_CODES
 from reelflow.campaigns.videos import fit_videos, needs_fit
 from reelflow.errors import InputError
+from reelflow.posts.form import PostForm
 from reelflow.posts.report import describe
-from reelflow.posts.requests import fit_post_video, read_video
+from reelflow.posts.requests import check_form, fit_post_video, read_video
 from reelflow.posts.sending import send_post
 from reelflow.records.posts import Account, PostRequest, Video
 from reelflow.sandbox.catalog import ACCOUNTS
@@ -157,3 +160,17 @@ def test_a_fit_that_this_machine_cannot_make_is_no_fault_of_the_video(
     assert [(problem.number, problem.code) for problem in checked.problems] == [(1, "fit_unavailable")]
     assert "no fault of the video: FFMPEG_BINARY is '/no/such/ffmpeg'" in checked.problems[0].sentence
     assert "fit_unavailable" in FOLDER_CODES
+
+
+def test_a_preview_beyond_the_end_of_what_is_trimmed_is_refused(taisly: Any, tmp_path: Path) -> None:
+    """The original has that second, and what is published does not."""
+    path = tmp_path / "long.mp4"
+    ffmpeg(*picture("64x114", "10", 95), *tone(95), *H264, *AAC, str(path))
+    form = PostForm(video=str(path), accounts=["x"], fit="pad", too_long="trim", preview_second=89.99)
+    sentence = r"The preview is at second 89\.99, but the trimmed video ends at 89\.95\."
+
+    with pytest.raises(InputError, match=sentence):
+        check_form(form, read_video(form.video, fit=form.fit_settings), datetime.now(UTC))
+    (problem,) = Campaign(taisly, row(1, path, preview_second=89.99), fit="pad", too_long="trim").check().problems
+
+    assert (problem.code, bool(re.match(sentence, problem.sentence))) == ("preview_second", True)
