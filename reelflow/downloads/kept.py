@@ -26,10 +26,10 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
-from reelflow.downloads.in_use import names_in_use, use
 from reelflow.downloads.source import LocalVideo
 from reelflow.errors import InputError, NothingSent, OutcomeUnknown
 from reelflow.file_locks import lock
+from reelflow.kept_files import names_in_use, use
 from reelflow.wording import duration, one_line
 
 log = logging.getLogger(__name__)
