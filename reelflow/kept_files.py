@@ -1,4 +1,7 @@
-"""Which copies running processes use: each has a file with their names, which is locked until the process ends."""
+"""Copies that are kept for later runs: which of them running processes use, and what stays free on their disk.
+
+Each process has a file with the names of its copies, which is locked until it ends.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from threading import Lock
 
 from reelflow.file_locks import lock
 
+SPARE_BYTES = 200_000_000
+"""What a new copy leaves free on the disk: the ledger may be on the same one."""
 YOUNG_SECONDS = 3600.0
 """A file that is younger may be of a process that has not locked it yet."""
 FIRST_LOCK_SECONDS = 10.0

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from reelflow.downloads.source import LocalVideo
 from reelflow.errors import InputError, NothingSent, OutcomeUnknown
 from reelflow.file_locks import lock
-from reelflow.kept_files import names_in_use, use
+from reelflow.kept_files import SPARE_BYTES, names_in_use, use
 from reelflow.wording import duration, one_line
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,6 @@ KEPT_SECONDS = 14 * 86400.0
 """A copy that was not used for so long is deleted. Started again within two weeks, a campaign finds its videos."""
 MOST_BYTES = 20_000_000_000
 """Of all copies: 40 of the largest videos, several hundred usual ones. The longest unused are deleted first."""
-SPARE_BYTES = 200_000_000
-"""What a download leaves free on the disk: the ledger may be on the same one."""
 AWAY_SECONDS = 86400.0
 """For so long after its server or storage was last asked, a copy is used although that is away."""
 

@@ -3,7 +3,8 @@
     folder/.turn                 locked by the one process of this machine that encodes
     folder/<key>/<name>.mp4      a fit, whole: its folder gets its name when all of it is written
     folder/<key>/fit.json        what was changed
-    folder/<key>.part/           being written; of a process that was killed if nobody has the turn
+    folder/<key>.<any>.part/     being written; of a process that was killed if nobody has the turn
+    folder/users/<process>       locked while the process lives: the fits that it uses
 
 Encoding takes every core, so two fits at once would both take twice as long, and twice the memory.
 """
@@ -11,7 +12,9 @@ Encoding takes every core, so two fits at once would both take twice as long, an
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -21,18 +24,17 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
 from reelflow.errors import NoRoom
-from reelflow.file_locks import POLL_SECONDS, try_lock
+from reelflow.file_locks import lock
+from reelflow.kept_files import SPARE_BYTES, names_in_use, use
 from reelflow.wording import one_line
 
 KEPT_SECONDS = 7 * 86400.0
 """A fit that was not used for so long is deleted."""
 KEPT_BYTES = 5_000_000_000
-"""If there are more, those that were not used for longest are deleted, but none that was used in the last day."""
-_IN_USE_SECONDS = 86400.0
-SPARE_BYTES = 50_000_000
-"""That stay free on the disk beside a fit."""
+"""If there are more, those that were not used for longest are deleted."""
 _NOTE = "fit.json"
 _PART = ".part"
+_USERS = "users"
 _LONGEST_NAME = 200
 """Bytes; file systems take 255."""
 
@@ -57,9 +59,15 @@ def default_folder() -> Path:
 
 
 def find_kept(folder: Path, key: str, stem: str) -> tuple[Path, FitNote] | None:
-    """The fit that is kept under `key`, named as the original is by now; None if there is none."""
+    """The fit that is kept under `key`, named as the original is by now; None if there is none.
+
+    It is not forgotten while this process lives: a campaign may send it a day later.
+    """
     place = folder / key
     try:
+        if not place.is_dir():
+            return None
+        use(folder / _USERS, key)
         note = FitNote.model_validate_json((place / _NOTE).read_bytes())
         kept = next(path for path in place.iterdir() if path.suffix == ".mp4")
         if kept.stat().st_size != note.size_bytes:
@@ -102,18 +110,15 @@ def turn(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".turn").open("ab")
-    except OSError as error:
+        held = lock(folder / ".turn")
+        if held is None:
+            if waiting is not None:
+                waiting()
+            held = lock(folder / ".turn", patience=math.inf)
+    except OSError as error:  # or a file system without locks
         raise _unwritable(folder, error) from None
-    with file:
-        try:
-            while not try_lock(file):
-                if waiting is not None:
-                    waiting()
-                    waiting = None
-                time.sleep(POLL_SECONDS)
-        except OSError as error:  # a file system without locks
-            raise _unwritable(folder, error) from None
+    assert held is not None  # noqa: S101 - waited for without end
+    with held:
         for left in folder.glob(f"*{_PART}"):
             shutil.rmtree(left, ignore_errors=True)
         yield  # closing the file unlocks it, and so does the end of the process
@@ -126,15 +131,9 @@ def part_folder(folder: Path, key: str, needed_bytes: int) -> Iterator[Path]:
     Raises:
         NoRoom: the disk has no room for so many bytes, or cannot be written to.
     """
-    part = folder / f"{key}{_PART}"
+    part = folder / f"{key}.{secrets.token_hex(4)}{_PART}"  # a killed run's ffmpeg may still write into another
+    confirm_room(folder, needed_bytes)
     try:
-        free = shutil.disk_usage(folder).free
-        if free < needed_bytes + SPARE_BYTES:
-            raise NoRoom(
-                f"A fit of this video may take {needed_bytes / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free at "
-                f"{one_line(str(folder))}. Free up room there, then start again."
-            )
-        shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
     except OSError as error:
         raise _unwritable(folder, error) from None
@@ -144,13 +143,27 @@ def part_folder(folder: Path, key: str, needed_bytes: int) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def confirm_room(folder: Path, needed_bytes: int) -> None:
+    """Raise NoRoom if the disk has no room for a fit of so many bytes, or cannot be asked."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    if free < needed_bytes + SPARE_BYTES:
+        raise NoRoom(
+            f"A fit of this video may take {needed_bytes / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free at "
+            f"{one_line(str(folder))}, and {SPARE_BYTES / 1e6:.0f} MB have to stay so. Free up room there, then start "
+            "again."
+        )
+
+
 def keep(part: Path, made: Path, note: FitNote) -> None:
     """Make a part the fit that is kept, in one move.
 
     Raises:
         NoRoom: that cannot be written.
     """
-    place = part.with_name(part.name.removesuffix(_PART))
+    place = part.with_name(part.name.partition(".")[0])
     try:
         (part / _NOTE).write_text(note.model_dump_json(), "utf-8")
         if made.stat().st_size != note.size_bytes:
@@ -161,21 +174,37 @@ def keep(part: Path, made: Path, note: FitNote) -> None:
         raise _unwritable(part.parent, error) from None
 
 
-def forget_old_fits(folder: Path) -> None:
-    """Delete fits that were not used for a long time, and the oldest of too many. Never raises."""
+def forget_old_fits(folder: Path, *, most_bytes: int = KEPT_BYTES) -> None:
+    """Delete fits that were not used for a long time, and the oldest of too many, but none in use; only in one's turn.
+
+    Never raises: it is a cache.
+    """
     now, kept = time.time(), list[tuple[float, int, Path]]()
     with contextlib.suppress(OSError):
         for place in folder.iterdir():
             with contextlib.suppress(OSError):
-                if place.is_dir() and place.suffix != _PART:
+                if place.is_dir() and place.suffix != _PART and place.name != _USERS:
                     sizes = {(s := path.stat()).st_ino or path.name: s.st_size for path in place.iterdir()}
                     kept.append((place.stat().st_mtime, sum(sizes.values()), place))
-    room = KEPT_BYTES
+    room = most_bytes
     for used_at, size, place in sorted(kept, reverse=True):
         room -= size
-        age = now - used_at
-        if age > KEPT_SECONDS or (room < 0 and age > _IN_USE_SECONDS):
-            shutil.rmtree(place, ignore_errors=True)
+        if now - used_at > KEPT_SECONDS or room < 0:
+            with contextlib.suppress(OSError):
+                _forget(place)
+
+
+def _forget(place: Path) -> None:
+    """Delete a fit that no process uses.
+
+    Out of the way first: whoever says that it uses the fit has said so by then, or finds none.
+    """
+    part = place.with_name(f"{place.name}.{secrets.token_hex(4)}{_PART}")
+    place.replace(part)
+    if place.name in names_in_use(place.parent / _USERS):
+        part.replace(place)
+    else:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _unwritable(folder: Path, error: OSError) -> NoRoom:

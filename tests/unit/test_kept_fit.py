@@ -116,7 +116,7 @@ def test_a_fit_that_is_killed_leaves_nothing_that_counts(long: Path, tmp_path: P
     fitted = fit_video(long, PAD, folder=tmp_path, waiting=lambda: pytest.fail("the dead one still has the turn"))
 
     assert fitted.report.problems == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".turn", fitted.path.parent.name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".turn", "users", fitted.path.parent.name])
 
 
 def test_a_fit_that_is_interrupted_ends_its_ffmpeg_and_removes_its_part(long: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_real_full_disk_is_said_too(long: Path, tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=120m", "reelflow-test", str(place)],
+        ["mount", "-t", "tmpfs", "-o", "size=270m", "reelflow-test", str(place)],
         capture_output=True, check=False, timeout=30,
     )  # fmt: skip
     if mounted.returncode:
@@ -243,14 +243,40 @@ def test_a_folder_that_cannot_be_written_to_is_named(small: Path, tmp_path: Path
         fit_video(small, PAD, folder=place)
 
 
-def test_fits_that_nobody_used_for_long_are_deleted(small: Path, tmp_path: Path) -> None:
-    """The others stay."""
-    old = fit_video(small, PAD, folder=tmp_path).path
-    new = fit_video(small, FitSettings(how="blur"), folder=tmp_path).path
+@posix
+def test_fits_that_nobody_used_for_long_are_deleted_unless_a_running_process_has_them(
+    small: Path, tmp_path: Path
+) -> None:
+    """A campaign may send the last of its fits a week later."""
+    with fitting(small, tmp_path) as process:
+        unused = Path(process.communicate(timeout=60)[0].splitlines()[-1].removeprefix("fitted "))
+    used = fit_video(small, FitSettings(how="blur"), folder=tmp_path).path
     long_ago = time.time() - KEPT_SECONDS - 60
-    os.utime(old.parent, (long_ago, long_ago))
+    for path in (unused, used):
+        os.utime(path.parent, (long_ago, long_ago))
 
     forget_old_fits(tmp_path)
 
-    assert not old.parent.exists()
-    assert check_video(new).ok
+    assert not unused.parent.exists()
+    assert check_video(used).ok
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".turn", "users", used.parent.name])
+
+
+def test_of_too_many_fits_those_are_deleted_that_were_not_used_for_longest(tmp_path: Path) -> None:
+    """As many stay as have room; a second name of a file takes none."""
+    for age, name in enumerate(["newest", "newer", "old"]):
+        place = tmp_path / name
+        place.mkdir()
+        (place / "clip.mp4").write_bytes(bytes(100))
+        (place / "other.mp4").hardlink_to(place / "clip.mp4")
+        os.utime(place, (time.time() - age, time.time() - age))
+
+    forget_old_fits(tmp_path, most_bytes=250)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["newer", "newest", "users"]
+
+
+def test_a_part_that_a_killed_run_still_writes_is_in_nobodys_way(tmp_path: Path) -> None:
+    """On Windows, nobody can delete it: its ffmpeg has it open."""
+    with part_folder(tmp_path, "key", 0) as left, part_folder(tmp_path, "key", 0) as part:
+        assert left != part
