@@ -92,16 +92,16 @@ class FitWork:
             InputError: it cannot be made.
         """
         source = read_source(self.path, self.facts, self.limits.max_duration + 5 if self.is_trimmed else None)
-        if source.has_lost_sound and self.wrong - _ONLY_COPIED:
-            raise InputError(
-                f"{self.path.name} cannot be made right by a fit: its sound has a codec that ffmpeg cannot read, and "
-                "would be lost. Export it with AAC sound."
-            )
         loudness, louder = self._loudness(source)
         if not self.wrong and not loudness:
             return None
         layout = lay_out(self.facts, self.settings.how, self.limits)
         copied = not loudness and not self.wrong - _ONLY_COPIED and self._can_be_copied()
+        if source.has_lost_sound and not copied:  # encoding would drop it
+            raise InputError(
+                f"{self.path.name} cannot be made right by a fit: its sound has a codec that ffmpeg cannot read, and "
+                "would be lost. Export it with AAC sound."
+            )
         needed = self.facts.size_bytes if copied else expected_bytes(self.seconds)
         with part_folder(folder, key, needed) as part:
             made = part / file_name(self.path.stem)

@@ -253,10 +253,12 @@ def test_what_cannot_be_made_right_is_refused_before_anything_is_decoded(
     assert not (tmp_path / "kept").exists()
 
 
-def test_sound_that_cannot_be_read_is_not_lost_in_silence(clip: Clip, tmp_path: Path) -> None:
-    """A fit that has to encode would have to drop it."""
-    wide = tmp_path / "wide.mkv"
-    ffmpeg(*picture("480x270"), *tone(), *H264, *AAC, str(wide))
+@pytest.mark.parametrize("size", ["480x270", "540x960"], ids=["to-be-encoded", "to-be-copied"])
+def test_sound_that_cannot_be_read_is_not_lost_in_silence(tmp_path: Path, size: str) -> None:
+    """A fit that has to encode would have to drop it; an MP4 cannot hold it, so it is not copied either."""
+    wide, matroska = tmp_path / "wide.mp4", tmp_path / "wide.mkv"
+    ffmpeg(*picture(size), *tone(), *H264, *AAC, str(matroska))
+    matroska.rename(wide)
     wide.write_bytes(wide.read_bytes().replace(b"A_AAC", b"A_XYZ"))
 
     with pytest.raises(InputError, match="its sound has a codec that ffmpeg cannot read"):
