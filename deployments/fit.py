@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
+import stat
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +18,11 @@ from deployments.progress import progress
 from reelflow.errors import InputError
 from reelflow.video.fit import Fitted, fit_video
 from reelflow.video.fit_settings import FitSettings, How, TooLong
+from reelflow.video.kept_fit import file_name
 from reelflow.wording import one_line
 
+_ENDINGS = (".mp4", ".mov")
+"""Under any other, the check refuses an MP4, or warns of it."""
 Loudness = Annotated[bool, Parameter(negative="", help="Bring the sound to -14 LUFS.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace the file at --output.")]
 
@@ -38,8 +44,7 @@ def fit(
     as_json: AsJson = False,
 ) -> int:
     """Make a video right for publishing: 9:16, at most 90 s and 1080x1920, H.264 in standard range, below 500 MB."""
-    to = output or file.with_name(f"{file.stem}-fit.mp4")
-    _check_output(to, file, overwrite=overwrite)
+    to = _output(file, output, overwrite=overwrite)
     settings = FitSettings(how=how, too_long=too_long, loudness=loudness)
     if as_json:
         fitted = fit_video(file, settings)
@@ -52,34 +57,72 @@ def fit(
                 waiting=lambda: print("Another fit is being made on this machine; waiting for it.", file=sys.stderr),
             )
     if fitted.is_changed:
-        _write(fitted.path, to)
+        _write(fitted.path, to, overwrite=overwrite)
     _tell(fitted, file, to, as_json=as_json)
     return 0
 
 
-def _check_output(to: Path, file: Path, *, overwrite: bool) -> None:
-    if to.exists() and file.exists() and to.samefile(file):
+def _output(file: Path, output: Path | None, *, overwrite: bool) -> Path:
+    """Where the fit is written, checked before it is made."""
+    original = _stat(file)
+    if not file.name or (original and stat.S_ISDIR(original.st_mode)):
+        raise InputError(f"{one_line(str(file))} is a folder. Give the path of one video file.")
+    to = output or file.with_name(f"{file_name(file.stem).removesuffix('.mp4')}-fit.mp4")
+    present = _stat(to)
+    if present and original and os.path.samestat(present, original):
         raise InputError(f"{one_line(str(to))} is the original, which is never changed. Name another --output.")
-    if to.is_dir():
+    if not to.name or (present and stat.S_ISDIR(present.st_mode)):
         raise InputError(f"{one_line(str(to))} is a folder. Give --output the name of a file.")
-    if to.exists() and not overwrite:
-        raise InputError(f"{one_line(str(to))} exists. Name another file with --output, or add --overwrite.")
+    if to.suffix.lower() not in _ENDINGS:
+        raise InputError(f"{one_line(str(to))} would be an MP4 under another name. Let --output end in .mp4.")
+    if present and not overwrite:
+        raise _exists(to)
+    return to
 
 
-def _write(kept: Path, to: Path) -> None:
+def _stat(path: Path) -> os.stat_result | None:
+    """What is at a path; None if nothing is, or it cannot be asked: reading or writing there says why."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
+def _exists(to: Path) -> InputError:
+    return InputError(f"{one_line(str(to))} exists. Name another file with --output, or add --overwrite.")
+
+
+def _write(kept: Path, to: Path, *, overwrite: bool) -> None:
     """A copy of what is kept, which may be deleted there at any time; whole or not at all."""
-    part = to.with_name(f".{to.name}.part")
+    part = to.with_name(f".reelflow-{secrets.token_hex(4)}.part")
     try:
         try:
             shutil.copyfile(kept, part)
-            part.replace(to)
+            if overwrite:
+                part.replace(to)
+            else:
+                _move_to_new(part, to)
         finally:
             part.unlink(missing_ok=True)
+    except FileExistsError:
+        raise _exists(to) from None
     except OSError as error:
         raise InputError(
             f"{one_line(str(to))} cannot be written ({one_line(error.strerror or str(error))}). Its folder must exist "
             "and have room; or name another file with --output."
         ) from None
+
+
+def _move_to_new(part: Path, to: Path) -> None:
+    """Give a file its name, unless another one has got it while the fit was made."""
+    try:
+        to.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # no links on this file system
+        if _stat(to):
+            raise FileExistsError from None
+        part.replace(to)
 
 
 def _tell(fitted: Fitted, file: Path, to: Path, *, as_json: bool) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from support.clips import AAC, H264, ffmpeg, picture, tone
 
+from deployments.fit import _write
+from reelflow.errors import InputError
 from reelflow.video import check_video
 from reelflow.video.ffmpeg import ffmpeg_program
 
@@ -92,6 +94,9 @@ def test_what_cannot_be_made_right_is_one_line(fit: Fit, clip: Callable[[str], P
         ((clip("three-hours.mp4"),), "at most 90 s can be published"),
         ((wide, "--output", wide.parent / "none" / "x.mp4"), "cannot be written"),
         ((wide, "--output", wide.parent), "is a folder"),
+        ((wide, "--output", wide.parent / "out.mkv"), "would be an MP4 under another name. Let --output end in .mp4."),
+        ((".",), ". is a folder. Give the path of one video file."),
+        (("/",), "/ is a folder."),
     ]:
         done = fit(*words)
 
@@ -120,3 +125,28 @@ def test_an_ffmpeg_that_is_not_there_is_one_sentence(fit: Fit, wide: Path) -> No
     assert "FFMPEG_BINARY is '/no/such/ffmpeg', and there is no such program" in missing.stderr
     assert "Traceback" not in missing.stderr
     assert own.returncode == 0
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(wide: Path, tmp_path: Path) -> None:
+    """It was not there when the fit began, and nobody said --overwrite."""
+    other, kept = tmp_path / "other.mp4", tmp_path / "kept.mp4"
+    kept.write_bytes(b"fit")
+    other.write_text("mine")
+
+    with pytest.raises(InputError, match=r"other\.mp4 exists\."):
+        _write(kept, other, overwrite=False)
+
+    assert other.read_text() == "mine"
+    _write(kept, other.with_name("new.mp4"), overwrite=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.mp4", wide.name, "new.mp4", "other.mp4"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other limits")
+def test_the_longest_name_has_a_fit_too(fit: Fit, wide: Path) -> None:
+    """A file name of 255 bytes has no room for "-fit"."""
+    long = wide.rename(wide.with_name("ä" * 125 + "a.mp4"))
+
+    done = fit(long, "--how", "crop")
+
+    assert done.returncode == 0
+    assert [check_video(path).ok for path in wide.parent.glob("*-fit.mp4")] == [True]
