@@ -35,7 +35,9 @@ from reelflow.campaigns.writing import save_wrong_rows, template
 from reelflow.downloads.source import shown_name
 from reelflow.errors import InputError
 from reelflow.phones.form import EngageForm
+from reelflow.posts.fit_fields import FitChoice
 from reelflow.time_zones import shown
+from reelflow.video.fit_settings import TooLong
 from reelflow.wording import count, one_line
 
 PlanFile = Annotated[
@@ -127,6 +129,10 @@ def check(
     *,
     time_zone: Annotated[str, Parameter(help="For times without a time zone. Empty: this machine's.")] = "",
     date_format: Annotated[DateFormat, Parameter(help="What dates like 03/04/2026 mean.")] = "refused",
+    fit: Annotated[
+        FitChoice, Parameter(help="As for `reelflow campaign`: what becomes of a video that does not fit.")
+    ] = "off",
+    too_long: Annotated[TooLong, Parameter(help="As for `reelflow campaign`, with a fit.")] = "refuse",
     as_json: AsJson = False,
 ) -> int:
     """Say what is wrong with a plan: its rows, videos, captions and times. Needs no server and sends nothing."""
@@ -134,7 +140,7 @@ def check(
     found = read_plan(whole_path(plan), folder=None, options=options, now=now)
     with progress() as show:
         tell = no_progress if as_json else partial(show, "Videos checked")
-        found = check_alone(found, now, progress=tell)
+        found = check_alone(found, now, CampaignForm(fit=fit, too_long=too_long), progress=tell)
     if as_json:
         rows = [{"row": p.number, "column": p.column, "code": p.code, "problem": p.sentence} for p in found.problems]
         print(json.dumps({"ok": not rows, "rows": len(found.rows), "problems": rows}, indent=2, ensure_ascii=False))
@@ -152,6 +158,8 @@ def check(
         print(f"{count(len(found.rows), 'row')}, nothing wrong. Accounts and duplicates are checked by "
               "`reelflow campaign --dry-run`.")  # fmt: skip
         return 0
+    if fit == "off" and any(problem.code == "video" for problem in found.problems):
+        print("A video that cannot be published as it is may fit with --fit pad, blur or crop.")
     are = "is" if len(wrong) == 1 else "are"
     rows_are_wrong = f"{len(wrong)} of {count(len(found.rows), 'row')} {are} wrong."
     summary = rows_are_wrong if wrong else "The plan is wrong; see above."

@@ -224,17 +224,21 @@ def preview_problems(row: PlanRow, video: Video) -> list[RowProblem]:
     return [problem_of(row.number, "preview second", "preview_second", beyond)] if beyond else []
 
 
-def check_alone(plan: Plan, now: datetime, *, folder: str | None = None, progress: Progress = no_progress) -> Plan:
+def check_alone(
+    plan: Plan, now: datetime, form: CampaignForm | None = None, *, folder: str | None = None,
+    progress: Progress = no_progress,
+) -> Plan:  # fmt: skip
     """The plan with everything that is wrong and that nobody need be asked for: no server, no ledger, no Taisly.
 
     Args:
         plan: As it was read.
         now: The time.
+        form: Says how videos are made right that do not fit, where a row does not.
         folder: Where a video is looked for that is named without its whole path.
         progress: Called with how many of how many videos are read.
     """
-    trimmed = CampaignForm(too_long="trim")  # the form that it is started with may say so
-    videos = read_videos([(row, trimmed.fit_settings(row.fit)) for row in plan.rows], folder, progress)
+    form = form or CampaignForm()
+    videos = read_videos([(row, form.fit_settings(row.fit)) for row in plan.rows], folder, progress)
     found, first = list(plan.problems), dict[tuple[str, tuple[str, ...], str, int], int]()
     for row in plan.rows:
         video = videos.get(row.number)

@@ -19,6 +19,7 @@ from support.race import at_once
 
 from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import check_alone
+from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.rows import NOW, Plan, RowProblem
@@ -461,6 +462,18 @@ def test_a_row_that_the_history_may_have_is_named(taisly: RateLimitedTaisly, vid
     assert checked.problems[0].sentence.startswith("Taisly's history has a post with the same caption on Instagram")
     assert checked.problems[0].sentence.endswith("Remove the row; or, to send it all the same, put 1 into its column "
                                                  "'repeat'.")  # fmt: skip
+
+
+def test_a_plan_is_checked_with_the_fit_that_its_campaign_will_have(clip: Any) -> None:
+    """A lying video is right then, if its row does not say otherwise; one that is too long with --too-long trim."""
+    plan = Plan("plan", (), (row(1, clip("landscape.mp4")), row(2, clip("landscape.mp4"), fit="off", repeat=1),
+                             row(3, clip("long.mp4"))))  # fmt: skip
+    now = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+    def wrong(**form: Any) -> list[int]:
+        return [problem.number for problem in check_alone(plan, now, CampaignForm(**form)).problems]
+
+    assert (wrong(), wrong(fit="pad"), wrong(fit="blur", too_long="trim")) == ([1, 2, 3], [2, 3], [2])
 
 
 def test_a_plan_is_checked_without_anybody(videos: Videos, tmp_path: Path) -> None:
