@@ -171,9 +171,9 @@ def _failure(code: int, said: Sequence[str]) -> FfmpegFailed:
             is_full=-code == _FILE_TOO_LARGE,
             is_machine=code not in _CRASHES,
         )
-    causes = [line for line in said if line.strip() and not line.startswith((" ", "[out#", *_SAID))]
-    reason = causes[-1].rpartition("] ")[2] if causes else f"exit code {code}"
-    return FfmpegFailed(one_line(reason))
+    told = [line.rpartition("] ")[2] for line in said if line.strip() and not line.startswith((" ", "[out#"))]
+    causes = [words for words in told if not words.startswith(_SAID)]
+    return FfmpegFailed(one_line(causes[-1] if causes else f"exit code {code}"))
 
 
 @functools.cache

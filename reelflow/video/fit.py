@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from reelflow.errors import FitUnavailable, InputError
 from reelflow.video.check import VideoReport, check_video
 from reelflow.video.fingerprint import Fingerprint, fingerprint
-from reelflow.video.fit_command import RECIPE, TRIMMED_SECONDS, is_trimmed
+from reelflow.video.fit_command import NARROWEST, RECIPE, TRIMMED_SECONDS, is_trimmed
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.fit_work import MENDED, FitWork, Progress
 from reelflow.video.kept_fit import default_folder, find_kept, forget_old_fits, turn
@@ -152,6 +152,11 @@ def _mendable(report: VideoReport, settings: FitSettings, limits: Limits) -> Vid
     if facts is None or errors:
         raise InputError(
             f"{report.file} cannot be published, and a fit cannot make it right: " + " ".join(map(str, errors))
+        )
+    if min(facts.width, facts.height * limits.aspect) < NARROWEST:
+        raise InputError(
+            f"{report.file} has a picture of {facts.width}x{facts.height}, which is too narrow to be made 9:16. Choose "
+            "another video."
         )
     if is_trimmed(facts.duration, limits) and settings.too_long == "refuse":
         raise InputError(

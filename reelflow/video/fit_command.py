@@ -21,6 +21,8 @@ RECIPE = 1
 """To be raised with every change of this file that changes results: fits that were kept before are not used then."""
 WIDEST = 1080
 """Pixels: no platform shows more."""
+NARROWEST = 4
+"""Pixels of the width that a picture cut to 9:16 has: of less, the filters of colours in half size leave nothing."""
 TRIMMED_SECONDS = 89.95
 """Of a video that is too long. The end of its last sound packet still lies within 90 s."""
 QUALITY = ("-preset", "veryfast", "-crf", "19")

@@ -213,8 +213,8 @@ class FitWork:
         if facts.hdr:
             yield f"HDR ({facts.hdr}) brought to standard range"
         rate = constant_rate(facts.fps, varies=facts.variable_frame_rate)
-        if facts.variable_frame_rate or facts.fps is None or abs(float(rate) - facts.fps) > 0.05:
-            kind = "a variable frame rate" if facts.variable_frame_rate else f"{facts.fps or 0:.0f}"
+        if facts.fps is not None and (facts.variable_frame_rate or abs(float(rate) - facts.fps) > 0.05):
+            kind = "a variable frame rate" if facts.variable_frame_rate else f"{facts.fps:.4g}"
             yield f"from {kind} to {float(rate):.4g} frames per second"
         if source.is_interlaced:
             yield "deinterlaced"

@@ -15,7 +15,7 @@ from reelflow.video import check_video
 from reelflow.video.before_after import before_after
 from reelflow.video.containers import outline
 from reelflow.video.fit import Fitted, fit_video
-from reelflow.video.fit_settings import FitSettings
+from reelflow.video.fit_settings import FitSettings, How
 from reelflow.video.poster import poster
 
 Clip = Callable[[str], Path]
@@ -263,6 +263,26 @@ def test_sound_that_cannot_be_read_is_not_lost_in_silence(tmp_path: Path, size: 
 
     with pytest.raises(InputError, match="its sound has a codec that ffmpeg cannot read"):
         fit_video(wide, PAD, folder=tmp_path / "kept")
+
+
+@pytest.mark.parametrize("how", ["pad", "blur", "crop"])
+def test_a_picture_that_is_a_strip_is_refused_before_its_filters_fail(tmp_path: Path, how: How) -> None:
+    """One that is a little higher is fitted in each way."""
+    strip, higher = tmp_path / "strip.mp4", tmp_path / "higher.mp4"
+    ffmpeg(*picture("2000x4"), *tone(), *H264, *AAC, str(strip))
+    ffmpeg(*picture("2000x8"), *tone(), *H264, *AAC, str(higher))
+
+    with pytest.raises(InputError, match="has a picture of 2000x4, which is too narrow to be made 9:16"):
+        fit_video(strip, FitSettings(how=how), folder=tmp_path / "kept")
+    assert fit_video(higher, FitSettings(how=how), folder=tmp_path / "kept").report.ok
+
+
+def test_the_frame_rate_of_a_slide_show_is_told_as_it_was(tmp_path: Path) -> None:
+    """A picture every two seconds."""
+    clip = tmp_path / "slides.mp4"
+    ffmpeg(*picture("480x270", "0.5", 8), *tone(8), *H264, *AAC, str(clip))
+
+    assert "from 0.5 to 30 frames per second" in fit_video(clip, PAD, folder=tmp_path / "kept").changes
 
 
 @pytest.mark.parametrize(
