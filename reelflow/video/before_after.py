@@ -15,18 +15,25 @@ _GAP = 12
 def before_after(before: Path, after: Path, *, at: float = 0.0, height: int = 240) -> bytes:
     """The picture at `at` seconds of both videos side by side, `height` pixels high, as a JPEG.
 
+    If the first one cannot be read any more, only that of the second: what is published is what counts.
+
     moviepy's composition is the shortest way to one picture; to a whole video, ffmpeg's filters are ten times as fast.
 
     Raises:
-        VideoUnreadable: one of them has no such picture.
+        VideoUnreadable: the second one has no such picture.
     """
     import numpy as np
     from moviepy import ImageClip, clips_array
     from PIL import Image
 
+    jpegs = [poster(after, at=at, height=height, quality=95)]
+    try:
+        jpegs.insert(0, poster(before, at=at, height=height, quality=95))
+    except (VideoUnreadable, OSError):
+        return jpegs[0]
     clips: list[ImageClip] = []
-    for path in (before, after):
-        with Image.open(io.BytesIO(poster(path, at=at, height=height, quality=95))) as image:
+    for jpeg in jpegs:
+        with Image.open(io.BytesIO(jpeg)) as image:
             pixels = np.asarray(image.convert("RGB"))
         clips.append(ImageClip(np.pad(pixels, ((0, 0), (0, 0 if clips else _GAP), (0, 0)), constant_values=255)))
     try:

@@ -313,6 +313,14 @@ def test_before_and_after_are_shown_side_by_side(clip: Clip, tmp_path: Path) -> 
         assert np.asarray(image)[20, -60].max() < 30  # the bar above the picture
 
 
+def test_without_its_original_a_fit_is_shown_alone(clip: Clip, tmp_path: Path) -> None:
+    """It may have been moved since, as an inbox does."""
+    shown = before_after(tmp_path / "gone.mp4", clip("small.mp4"), at=1, height=240)
+
+    with Image.open(io.BytesIO(shown)) as image:
+        assert image.size == (135, 240)
+
+
 def test_the_original_is_opened_for_reading_only(clip: Clip, tmp_path: Path) -> None:
     """It may lie in a folder that nobody may write to."""
     folder = tmp_path / "locked"
