@@ -117,12 +117,12 @@ def fit_videos(
         replace(post, request=post.request.model_copy(update={"video": fitted(post.request.video)}))
         for post in checked.posts
     ]
-    fit_warnings = [
+    fit_warnings = dict.fromkeys(  # a row may have several posts
         (new.number, warning)
         for old, new in zip(checked.posts, posts, strict=True)
         if old.request.video.fit and not new.request.video.fit
-        for warning in new.request.video.warnings
-    ]
+        for warning in new.request.video.warnings[len(old.request.video.warnings) :]
+    )
     return replace(
         checked,
         drafts=[replace(draft, video=fitted(draft.video)) for draft in checked.drafts],

@@ -7,7 +7,7 @@ from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.videos import fit_videos, needs_fit
 from tasks.artifacts import ProgressBar
 from tasks.campaigns.check import is_blocked
-from tasks.posts.fit import WAITING
+from tasks.posts.fit import WAITING, fitted_sentence
 from tasks.step import step
 
 
@@ -25,10 +25,9 @@ def _fit(form: CampaignForm, checked: CheckedPlan) -> CheckedPlan:
     log = get_run_logger()
     before = len(checked.problems)
     checked = fit_videos(checked, ProgressBar("Videos fitted"), lambda: log.info("%s", WAITING))
-    changed = {post.request.video.name: post.request.video.changes for post in checked.posts}
-    for name, changes in changed.items():
-        if changes:
-            log.info("%s was fitted: %s.", name, "; ".join(changes))
+    fitted = {post.request.video.path: post.request.video for post in checked.posts if post.request.video.changes}
+    for video in fitted.values():
+        log.info("%s", fitted_sentence(video))
     if len(checked.problems) > before:
         log.warning("Some videos could not be made right; the report says which, and why.")
     return checked

@@ -3,7 +3,7 @@
 from prefect import get_run_logger
 
 from reelflow.posts.requests import fit_post_video
-from reelflow.records.posts import PostRequest
+from reelflow.records.posts import PostRequest, Video
 from reelflow.wording import listed
 from tasks.artifacts import ProgressBar
 from tasks.step import step
@@ -26,7 +26,12 @@ def fit_post(request: PostRequest) -> PostRequest:
         request.video, progress=ProgressBar(f"Fit of {request.video.name}"), waiting=lambda: log.info("%s", WAITING)
     )
     if video.changes:
-        log.info("%s was fitted: %s.", video.name, listed(video.changes))
+        log.info("%s", fitted_sentence(video))
     for warning in video.warnings[len(request.video.warnings) :]:
         log.warning("%s: %s", video.name, warning)
     return request.model_copy(update={"video": video})
+
+
+def fitted_sentence(video: Video) -> str:
+    """What is logged of a video that was made right."""
+    return f"{video.name} was fitted: {listed(video.changes)}."

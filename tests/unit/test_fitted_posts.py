@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,19 @@ def test_each_row_of_a_plan_is_fitted_as_it_says(taisly: Any, sandbox: Any, clip
     assert told == sorted(told)
     assert len(sandbox.posts) == 3
     assert not needs_fit(Campaign(taisly, *rows, fit="blur").check())  # what was sent is not fitted once more
+
+
+def test_what_is_said_of_a_fit_is_said_once_for_its_row(taisly: Any, wide: Path) -> None:
+    """However many posts the row has; what the check has said is not said again."""
+    campaign = Campaign(taisly, row(1, wide, fit="pad", captions={"x": "short"}), accounts=["Instagram", "x"])
+    checked = campaign.check()
+    noted = [replace(p, request=p.request.with_warnings(["copied: from yesterday"])) for p in checked.posts]
+    drafts = [replace(draft, video=noted[0].request.video) for draft in checked.drafts]
+
+    fitted = fit_videos(replace(checked, posts=noted, drafts=drafts))
+
+    assert [post.number for post in fitted.posts] == [1, 1]
+    assert [(number, warning.split(":")[0]) for number, warning in fitted.warnings] == [(1, "enlarged")]
 
 
 def test_a_fit_that_fails_stops_only_its_row(taisly: Any, clip: Clip, wide: Path, tmp_path: Path) -> None:
