@@ -17,6 +17,7 @@ from reelflow.campaigns.upload_queue import UploadPlace, UploadQueue
 from reelflow.errors import Busy, LedgerUnavailable, NotAllowed, NothingSent, ReelflowError, SentElsewhere, TimePassed
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.reposts import check_rules_of_now
 from reelflow.posts.schedule import check_time
 from reelflow.posts.sending import send_post
 from reelflow.records.holds import Hold
@@ -193,10 +194,11 @@ class Carrier:
             upload.wait()
             self._check_stopped()
 
-        def look_again() -> None:
+        def look_again(part: PostRequest) -> None:
             self._check_stopped()
             self._check_holds(post.request, settled)
             check_time(post.request.scheduled_for, self.taisly.ledger.now(), MARGIN_SECONDS)
+            check_rules_of_now(self.taisly, part)
             upload.confirm_again()
 
         self._check_holds(post.request, settled)

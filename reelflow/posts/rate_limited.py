@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from reelflow.errors import Busy, InputError, NotAllowed, ReelflowError, Refused, UnreadableAnswer
+from reelflow.errors import Busy, InputError, NotAllowed, NothingSent, ReelflowError, Refused, UnreadableAnswer
 from reelflow.ledger import Ledger, Room
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.current_key import LOOK_FOR_KEY, CurrentKey, KeyFound
@@ -174,13 +174,14 @@ class RateLimitedTaisly:
     def copied_accounts(self, *, patience: float = 0.0) -> list[tuple[str, str]]:
         """What Taisly's active repost rules copy: (from, to) account ids, asked for at most every ten minutes.
 
-        An older list serves where the plan has no room to ask for a new one. Rules that Taisly does not give out, or
-        that cannot be read, are not checked.
+        An older list serves where the plan has no room to ask for a new one, or the new one cannot be read. Only if
+        Taisly itself refuses to list rules that were never read, they are not checked.
 
         Args:
             patience: Seconds to wait for room in the plan, if there is no older list.
 
         Raises:
+            NothingSent: they were never read, and cannot be read now.
             ServiceError: Taisly had to be asked, and the request failed.
         """
         known = self.ledger.known_copies(self.key, ACCOUNTS_KEPT)
@@ -194,7 +195,14 @@ class RateLimitedTaisly:
                 raise
             return older
         except (Refused, UnreadableAnswer) as error:
-            log.warning("Taisly's repost rules cannot be read, so they are not checked: %s", error)
+            if older is not None:
+                log.warning("Taisly's repost rules cannot be read, so those that were read last count: %s", error)
+                return older
+            if not error.by_service:  # a page of a proxy, or an answer that may hide a rule
+                raise NothingSent(
+                    f"Nothing was sent, because Taisly's repost rules cannot be read: {error}", service=SERVICE
+                ) from None
+            log.warning("Taisly does not list its repost rules, so they are not checked: %s", error)
             return []
 
     def paused_copies(self) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from reelflow.errors import DuplicatePost
+from reelflow.errors import Busy, DuplicatePost, NothingSent, OutcomeUnknown
 from reelflow.posts.duplicates import reason_of
 from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.form import LEAVE, REFUSE, CopiedByRule
@@ -169,13 +169,8 @@ class CopiedBefore:
             return ""
         earlier = self._sent_before(request)
         for account in self.taisly.ledger.claimable(request, service=self.taisly.service) if earlier else ():
-            found = next((each for each in earlier if self._copies(self._active, each, account)), None)
-            if found is not None:
-                return (
-                    f"{account.label} may have it already: a repost rule copies every post from "
-                    f"{found.outcome.account.label} there, and {reason_of([found], self.taisly.ledger.now())}. Check "
-                    f"{account.label}."
-                )
+            if active := self._reason_of_active(earlier, account):
+                return active
             paused = [each for each in earlier if self._copies(self._paused, each, account)]
             if any(self._is_in_history(request, account, since=each.send.claimed_at) for each in paused):
                 return (
@@ -184,12 +179,26 @@ class CopiedBefore:
                 )
         return ""
 
+    def reason_of_claimed(self, request: PostRequest) -> str:
+        """The same of a post that this run has claimed for all its accounts, as far as active rules tell."""
+        if own_repeat(request.repeat) or not self._active:
+            return ""
+        earlier = self._sent_before(request)
+        return next(filter(None, (self._reason_of_active(earlier, account) for account in request.accounts)), "")
+
     def check(self, request: PostRequest) -> None:
         """Raise DuplicatePost if there is a reason."""
-        if reason := self.reason(request):
-            raise DuplicatePost(
-                f"Nothing was sent, because {reason} To send this post all the same, set 'Send again on purpose' to 1."
-            )
+        _refuse(self.reason(request))
+
+    def _reason_of_active(self, earlier: Sequence[Duplicate], account: Account) -> str:
+        found = next((each for each in earlier if self._copies(self._active, each, account)), None)
+        if found is None:
+            return ""
+        return (
+            f"{account.label} may have it already: a repost rule copies every post from "
+            f"{found.outcome.account.label} there, and {reason_of([found], self.taisly.ledger.now())}. Check "
+            f"{account.label}."
+        )
 
     @cached_property
     def _active(self) -> Copied:
@@ -229,3 +238,28 @@ class CopiedBefore:
         items = self.taisly.history_between(start, now + CLOCK_SLACK, "publish", self.patience)
         owned = self.taisly.ledger.owned_history_ids(self.taisly.service, [item.id for item in items if item.id])
         return [found_post(item, self.taisly.clock_ahead or 0.0) for item in items if item.id and item.id not in owned]
+
+
+def check_rules_of_now(taisly: RateLimitedTaisly, request: PostRequest) -> None:
+    """Look at the rules once more before a claimed post is uploaded: hours may have passed since it was checked.
+
+    Costs a request only if they were last read more than ten minutes ago, and the plan has room for it.
+
+    Raises:
+        DuplicatePost: by an active rule of now, it would arrive somewhere twice.
+        NothingSent: the rules cannot be read now.
+    """
+    connected = taisly.ledger.known_accounts(taisly.key, float("inf")) or ()
+    try:
+        check_reposts(request.accounts, taisly.copied_accounts(), connected=connected)
+    except (Busy, OutcomeUnknown) as error:  # of a read: it says nothing of the post
+        raise NothingSent(f"Taisly's repost rules cannot be read: {error}") from None
+    _refuse(CopiedBefore(taisly, connected).reason_of_claimed(request))
+
+
+def _refuse(reason: str) -> None:
+    """Raise DuplicatePost if there is a reason."""
+    if reason:
+        raise DuplicatePost(
+            f"Nothing was sent, because {reason} To send this post all the same, set 'Send again on purpose' to 1."
+        )

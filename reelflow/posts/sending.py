@@ -99,7 +99,7 @@ def send_post(
     grace: float = GRACE,
     progress: Callable[[int, int], None] | None = None,
     on_claimed: Callable[[], None] = lambda: None,
-    before_upload: Callable[[], None] = lambda: None,
+    before_upload: Callable[[PostRequest], None] = lambda part: None,
 ) -> SendResult:
     """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
 
@@ -116,7 +116,7 @@ def send_post(
         progress: As in `TaislyClient.create_post`.
         on_claimed: Called once the post is claimed, before room in the plan is waited for. What it raises ends the
             send: nothing was posted.
-        before_upload: The same once there is room, before each request.
+        before_upload: The same once there is room, before each request, with the part of the post that it sends.
 
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
@@ -169,7 +169,7 @@ class _Attempt:
         grace: float,
         progress: Callable[[int, int], None] | None,
         on_claimed: Callable[[], None],
-        before_upload: Callable[[], None],
+        before_upload: Callable[[PostRequest], None],
     ) -> None:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
         self.send_id, self.owner, self.waiting, self.grace = send_id, owner, waiting, grace
@@ -211,7 +211,7 @@ class _Attempt:
 
         try:
             check_time(self.request.scheduled_for, self.ledger.now())
-            self.before_upload()
+            self.before_upload(self.request)
             self.ledger.begin(self.send_id, self.owner)
             self._key = self.taisly.key
             accepted = self.taisly.create_post(

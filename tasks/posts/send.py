@@ -1,7 +1,5 @@
 """Send a post to Taisly, once."""
 
-from functools import partial
-
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
@@ -10,6 +8,7 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import sending
 from reelflow.posts.looking_back import check_found, look_back
+from reelflow.posts.reposts import check_rules_of_now
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
@@ -32,7 +31,8 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
         LedgerUnavailable: the ledger cannot be used, or the server uses another one by now. Nothing is sent.
         ServiceError: the ledger has to look into Taisly's history first, and cannot.
         InputError: the file changed since it was checked.
-        DuplicatePost: another run has sent the same post meanwhile, with something changed.
+        DuplicatePost: another run has sent the same post meanwhile, with something changed; or a repost rule that was
+            made since the check would post it twice.
         PartFailed: Taisly refused it; the report says so.
     """
     ledger = current_ledger()
@@ -40,6 +40,11 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
         if not request.repeat:  # the ledger may have been found to lack sends since the check
             look_back(client, taisly.duplicate_seconds, patience=request.patience)
             check_found(ledger, request, service=taisly.service)
+
+        def look_again(part: PostRequest) -> None:
+            check_rules_of_now(client, part)
+            confirm_ledger(ledger)
+
         sent = sending.send_post(
             client,
             request,
@@ -47,7 +52,7 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             patience=request.patience,
             grace=taisly.resend_after_seconds,
             progress=ProgressBar(f"Upload of {request.video.name}"),
-            before_upload=partial(confirm_ledger, ledger),
+            before_upload=look_again,
         )
     if sent.sent_now:
         _fail_where_refused(ledger, request, sent)

@@ -392,11 +392,11 @@ def test_a_claim_is_given_up_if_the_server_uses_another_ledger_by_now_or_does_no
     old, post = open_ledger(), checked()
     other = Ledger(f"sqlite:///{tmp_path / 'other.db'}")
 
-    def choose_other() -> None:
+    def choose_other(part: Any) -> None:
         store_ledger(other)
         confirm_ledger(old)
 
-    def lose_the_server() -> None:
+    def lose_the_server(part: Any) -> None:
         with client_of("http://127.0.0.1:1/api"):
             confirm_ledger(old)
 
@@ -417,7 +417,7 @@ def test_the_server_remembers_a_send_before_it_can_be_out(sandbox: Any, checked:
         sandbox.rate_limited(ledger, clock),
         checked(),
         progress=lambda *how_far: seen.add(_remembered()),
-        before_upload=lambda: confirm_ledger(ledger),
+        before_upload=lambda part: confirm_ledger(ledger),
     )
 
     assert seen == {1}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from support.campaigns import Campaign, row
 from support.clock import Clock
 
 from reelflow.campaigns.by_rules import look_at_rules_again
-from reelflow.errors import NothingSent
+from reelflow.errors import DuplicatePost, NothingSent
 from reelflow.ledger import Ledger
 from reelflow.posts.form import LEAVE, REFUSE
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.posts.reposts import CopiedBefore, split_by_rules
+from reelflow.posts.reposts import CopiedBefore, check_rules_of_now, split_by_rules
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts
 from reelflow.records.posts import Account, PostRequest
@@ -237,6 +238,59 @@ def test_rules_that_cannot_be_read_before_sending_send_nothing(
 
     with pytest.raises(NothingSent, match="repost rules cannot be read"):
         look_at_rules_again(taisly, campaign.form, checked)
+
+
+@pytest.mark.parametrize(("fault", "status"), [("status_before", 403), ("status_before", 404), ("garbage_after", 0)])
+def test_rules_that_cannot_be_read_are_those_that_were_read_last(
+    taisly: RateLimitedTaisly, sandbox: Any, clock: Clock, fault: str, status: int
+) -> None:
+    """The page of a proxy, or an answer that cannot be understood, is no word of Taisly's that there are none."""
+    _copies(sandbox, TIKTOK, X)
+    answer = {"status": status} if status else {}
+    sandbox.order_fault(fault, "GET", "*/reposts", **answer)
+    with pytest.raises(NothingSent, match="repost rules cannot be read"):
+        taisly.copied_accounts()
+    assert taisly.copied_accounts() == [(TIKTOK.id, X.id)]
+    clock.sleep(700)
+    sandbox.order_fault(fault, "GET", "*/reposts", **answer)
+
+    assert taisly.copied_accounts() == [(TIKTOK.id, X.id)]
+
+
+def test_a_rule_that_is_made_while_a_post_waits_for_its_upload_counts(
+    taisly: RateLimitedTaisly, sandbox: Any, checked: Post, clock: Clock
+) -> None:
+    """Nothing has left yet: neither the post to both accounts, nor one to where the rule copies an earlier one."""
+    check = partial(check_rules_of_now, taisly)
+    taisly.copied_accounts()
+    _publish(taisly, checked(accounts=[TIKTOK]))
+    _copies(sandbox, TIKTOK, X)
+    posts = len(sandbox.posts)
+    clock.sleep(700)
+
+    with pytest.raises(DuplicatePost, match="twice to X @marabakes"):
+        send_post(taisly, checked("both", accounts=[TIKTOK, X]), before_upload=check)
+    with pytest.raises(DuplicatePost, match="X @marabakes may have it already"):
+        send_post(taisly, checked(accounts=[X]), before_upload=check)
+    send_post(taisly, checked("again", accounts=[YOUTUBE]), before_upload=check)
+
+    assert len(sandbox.posts) == posts + 1
+
+
+def test_a_campaign_that_sends_for_hours_notices_a_rule_that_is_made_meanwhile(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """Only the posts that it concerns are not sent."""
+    rows = (row(1, videos(1), accounts=("Instagram", "YouTube")), row(2, videos(2), accounts=("Instagram",)))
+    campaign = Campaign(taisly, *rows)
+    checked = campaign.check()
+    _copies(sandbox, INSTAGRAM, YOUTUBE)
+    clock.sleep(700)
+
+    first, second = campaign.send(checked)
+
+    assert "twice to YouTube Mara Bakes" in first.failure
+    assert (second.failure, len(sandbox.posts)) == ("", 1)
 
 
 def test_what_paused_rules_would_copy_is_remembered_beside_what_active_ones_do(ledger: Ledger) -> None:

@@ -118,7 +118,7 @@ def test_a_second_refusal_with_the_new_key_is_the_end_of_it(
     taisly.connected_accounts()
     keys = iter(["taisly_1", "taisly_2", "taisly_3"])
 
-    def replace() -> None:
+    def replace(part: PostRequest) -> None:
         saved.key = next(keys)
         sandbox.world.data.keys = [saved.key]
 
