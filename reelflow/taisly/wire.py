@@ -224,6 +224,11 @@ class RepostRule(Wire):
     targets: tuple[Id, ...] = Field((), validation_alias="to")
     paused: bool = Field(False, validation_alias="isPaused")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _told_fields(cls, value: Any) -> Any:
+        return _told(value)
+
     @field_validator("source", mode="before")
     @classmethod
     def _one_id(cls, value: Any) -> Any:
@@ -232,6 +237,6 @@ class RepostRule(Wire):
     @field_validator("targets", mode="before")
     @classmethod
     def _many_ids(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return ()
-        return tuple((v.get("id") or v.get("_id")) if isinstance(v, dict) else v for v in value)
+        # A target that is not understood must not be taken for none: the rule would count as one that copies nothing.
+        several = value if isinstance(value, list | tuple) else [value]
+        return tuple(cls._one_id(each) for each in several)

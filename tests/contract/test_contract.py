@@ -140,6 +140,9 @@ TAISLY_ODD = [
      lambda r: r[0].targets == ("b",) and not r[0].paused),
     ("reposts", {"data": [{"id": "r", "from": {"_id": "a"}, "to": None}]},
      lambda r: r[0].source == "a" and r[0].targets == ()),
+    ("reposts", {"data": [{"id": "r", "from": "a", "to": "b", "isPaused": None}]},
+     lambda r: r[0].targets == ("b",) and not r[0].paused),
+    ("reposts", {"data": [{"id": "r", "from": "a", "to": {"_id": "b"}}]}, lambda r: r[0].targets == ("b",)),
 ]  # fmt: skip
 
 
@@ -155,6 +158,8 @@ def test_what_taislys_pages_leave_open_is_read_leniently(method: str, body: Any,
     ("method", "body", "words"),
     [
         ("platforms", {"data": {"count": 0}}, "no list of platforms"),
+        ("reposts", {"data": [{"id": "r", "from": "a", "to": [{"name": "b"}]}]}, r"lacks fields .* \(to\.0\)"),
+        ("reposts", {"data": [{"id": "r", "from": "a", "to": True}]}, r"lacks fields .* \(to\.0\)"),
         ("generate_key", {"data": "taisly_new"}, "the old key no longer works. Generate another one"),
     ],
 )
