@@ -18,7 +18,7 @@ from reelflow.records.posts import file_name
 from reelflow.wording import duration
 
 FOR_A_PERSON = "person"
-"""Who holds a mark while a person has to put a new key into the block; any run may take it over."""
+"""Who holds a mark while a person has to put a new key into the block, or run a rotation again; any run may take it."""
 
 
 class RotationLedger(KeyLedger):
@@ -63,7 +63,7 @@ class RotationLedger(KeyLedger):
             )
 
     def await_new_key(self, api_key: str, owner: str, seconds: float) -> None:
-        """Let runs wait for so many seconds for a person who puts a new key into the block: the old one is dead."""
+        """Let runs wait for so many seconds for a person: the old key is dead, or may be."""
         with self.transaction() as connection:
             if self._key_row(connection, api_key)["rotating"] == owner:
                 _change(connection, api_key, rotating=FOR_A_PERSON, rotating_until=self.now() + seconds)

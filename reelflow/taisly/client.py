@@ -105,8 +105,9 @@ class TaislyClient(ServiceClient):
         places = [body, inner if isinstance(inner, dict) else {}]
         for place in places:
             for name in ("apiKey", "key"):
-                if isinstance(key := place.get(name), str) and key:
-                    return key
+                with contextlib.suppress(InputError):  # one that is masked is none
+                    if isinstance(key := place.get(name), str):
+                        return _checked_key(key)
         raise UnreadableAnswer(
             "Taisly generated a new key but did not show it where expected; the old key no longer works. "
             "Generate another one in Taisly's settings.",

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from reelflow.countdown import Countdown
-from reelflow.errors import KeyLost, KeyNotSaved, NothingSent, ReelflowError
+from reelflow.errors import InputError, KeyLost, KeyNotSaved, NothingSent, ReelflowError, Refused
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.taisly.answers import SERVICE
@@ -15,6 +15,8 @@ from reelflow.wording import count, duration, listed
 
 MARK_SECONDS = 60.0
 """How long runs wait for a rotation whose process has died; a living one renews its mark three times as often."""
+UNDECIDED_SECONDS = 600.0
+"""How long they wait for a run that finds out whether the key is dead, after one that could not."""
 PERSON_SECONDS = 3600.0
 """How long runs wait for a person who has to put a working key into the block."""
 UPLOAD_PAUSE = 2.0
@@ -27,7 +29,8 @@ def at_rest(
 ) -> Iterator[Callable[[], None]]:
     """No request with the key begins in the body. Where a person has to act after it, runs wait for that, too.
 
-    The value of the `with` statement raises ClaimLost once another run has taken over.
+    The value of the `with` statement is called right before the key may die: it raises ClaimLost once another run has
+    taken over. If the body then ends without knowing whether the key is dead, runs wait for the next rotation.
 
     Args:
         ledger: Where runs see it.
@@ -40,20 +43,29 @@ def at_rest(
         InputError: another run replaces or revokes the key.
         NothingSent: an upload takes longer.
     """
-    owner = uuid.uuid4().hex
+    owner, may_be_dead = uuid.uuid4().hex, False
     ledger.begin_rotation(key, owner, MARK_SECONDS)
 
     def renew() -> None:
         ledger.renew_rotation(key, owner, MARK_SECONDS)
 
+    def confirm() -> None:
+        nonlocal may_be_dead
+        renew()
+        may_be_dead = True
+
     try:
         with heartbeat(renew, MARK_SECONDS / 3):
             if patience is not None:
                 _wait_for_uploads(ledger, service, key, Countdown(patience, sleep), patience)
-            yield renew
-    except (KeyLost, KeyNotSaved):
-        with contextlib.suppress(ReelflowError):
-            ledger.await_new_key(key, owner, PERSON_SECONDS)
+            yield confirm
+    except (InputError, NothingSent, Refused):
+        raise
+    except BaseException as error:  # also of a run that is cancelled
+        seconds = PERSON_SECONDS if isinstance(error, KeyLost | KeyNotSaved) else UNDECIDED_SECONDS * may_be_dead
+        if seconds:
+            with contextlib.suppress(ReelflowError):
+                ledger.await_new_key(key, owner, seconds)
         raise
     finally:
         with contextlib.suppress(ReelflowError):  # the mark ends by itself

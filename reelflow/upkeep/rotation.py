@@ -81,10 +81,12 @@ class Replaced(NamedTuple):
     Attributes:
         blocks: The names of the saved blocks that have the new key.
         resumed: Whether an earlier run had generated it.
+        tried: Whether Taisly accepts it; False if Taisly could not be asked.
     """
 
     blocks: list[str]
     resumed: bool
+    tried: bool
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,10 @@ class Rotation:
             self.after("generated")
             is_kept = self._keep(kept)
             self.after("kept")
-            return Replaced(self._put_into_use(kept, is_kept=is_kept), resumed=False)
+            return self._put_into_use(kept, is_kept=is_kept, resumed=False)
 
-    def revoke(self, key: str, *, patience: float) -> None:
-        """Let a key die without a new one.
+    def revoke(self, key: str, *, patience: float) -> str:
+        """Let a key die without a new one; returns why that could not be confirmed, empty if it was.
 
         Args:
             key: The key of the block.
@@ -171,8 +173,13 @@ class Rotation:
                     raise
                 if still_works := self._after_lost_answer(key, error, "revoked the key"):
                     raise still_works from None
-            if self._works(key):
+            try:
+                still_accepted = self._works(key)
+            except ReelflowError as error:
+                return f"It could not be confirmed that the key is dead: {error}"
+            if still_accepted:
                 raise OutcomeUnknown("Taisly says that the key is revoked, but accepts it still. Check it in Taisly.")
+            return ""
 
     def check(self, key: str) -> None:
         """Raise InputError unless the block still has the key, and the key works. Changes nothing."""
@@ -183,7 +190,8 @@ class Rotation:
         if not self._works(key):
             raise InputError(
                 f"Taisly does not accept the key of {self.block} (401), so it can replace none. Nothing was changed. "
-                "Generate a key in Taisly's settings, and put it into the block."
+                "If a run that replaced the key was interrupted on another machine, run it again there: the new key is "
+                "kept there. Otherwise generate a key in Taisly's settings, and put it into the block."
             )
 
     # What an earlier run began
@@ -194,8 +202,9 @@ class Rotation:
         is_own = self._fingerprint(saved) == kept.old or saved == key
         if key and (is_own or not self._works(saved)) and self._works(key):
             log.info("An earlier run generated a new key and did not finish. This run goes on with that key.")
-            with self._at_rest(kept.old, None):
-                return Replaced(self._put_into_use(kept, is_kept=True), resumed=True)
+            with self._at_rest(kept.old, None) as confirm:
+                confirm()
+                return self._put_into_use(kept, is_kept=True, resumed=True)
         if not self._works(saved):
             let_runs_wait(self.ledger, kept.old)
             raise self._lost()
@@ -255,19 +264,21 @@ class Rotation:
             return False
         return True
 
-    def _put_into_use(self, kept: KeptKey, *, is_kept: bool) -> list[str]:
+    def _put_into_use(self, kept: KeptKey, *, is_kept: bool, resumed: bool) -> Replaced:
         key = kept.key.get_secret_value()
-        self._try_out(kept)
-        self.after("tried")
+        if tried := self._try_out(kept):
+            self.after("tried")
         names = self._save(kept.old, key, is_kept=is_kept)
         self.after("saved")
         self.ledger.replace_key(kept.old, self._fingerprint(key))
         self.after("recorded")
         self.file.delete(kept)
-        return names
+        return Replaced(names, resumed, tried)
 
-    def _try_out(self, kept: KeptKey) -> None:
+    def _try_out(self, kept: KeptKey) -> bool:
         """See that the new key works: then every other is dead, and may be overwritten, whoever has saved it meanwhile.
+
+        False if Taisly cannot be asked.
 
         Raises:
             InputError: somebody else has generated another one since, and saved it.
@@ -275,10 +286,10 @@ class Rotation:
         """
         try:
             if self._works(kept.key.get_secret_value()):
-                return
+                return True
         except ReelflowError as error:
             log.warning("The new key could not be tried: %s Saving it all the same.", error)
-            return
+            return False
         if not self._works(self.saved.read()):
             raise self._lost()
         self.file.delete(kept)

@@ -6,7 +6,8 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import BlockDocument, StateType
+from prefect.client.schemas.objects import BlockDocument, FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
@@ -17,6 +18,8 @@ from reelflow.ledger import key_fingerprint
 from reelflow.taisly.client import BASE_URL
 from tasks.prefect_server import asking_prefect
 
+PAGE = 200
+"""As many runs as the server lists at once."""
 SLUG = TaislyAccount.get_block_type_slug()
 
 
@@ -128,17 +131,27 @@ def _save(client: SyncPrefectClient, document: BlockDocument, key: str) -> None:
 def _running_with(client: SyncPrefectClient, documents: list[BlockDocument]) -> list[str]:
     """The names of the other runs at work whose parameters refer to one of the blocks."""
     is_running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PAUSED]))
-    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=is_running), limit=200)
+    runs, read = dict[UUID, FlowRun](), 0
+    while page := client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=is_running), limit=PAGE, offset=read, sort=FlowRunSort.ID_DESC
+    ):
+        read += len(page)
+        runs |= {run.id: run for run in page}
     ids = {str(document.id) for document in documents}
     slugs = {f"{SLUG}/{document.name}" for document in documents}
     return [
         str(run.name)
-        for run in runs
-        if str(run.id) != str(flow_run.id) and _refers(run.parameters.get("taisly"), ids | slugs)
+        for run in runs.values()
+        if str(run.id) != str(flow_run.id) and _refers(run.parameters, ids | slugs)
     ]
 
 
-def _refers(parameter: Any, wanted: set[str]) -> bool:
-    ref = parameter.get("$ref") if isinstance(parameter, dict) else None
+def _refers(value: Any, wanted: set[str]) -> bool:
+    """Whether parameters, or anything within them, refer to a block by its ID or its slug."""
+    if isinstance(value, list):
+        return any(_refers(each, wanted) for each in value)
+    if not isinstance(value, dict):
+        return False
+    ref = value.get("$ref")
     named = ref.values() if isinstance(ref, dict) else [ref]
-    return any(str(name) in wanted for name in named)
+    return any(str(name) in wanted for name in named) or any(_refers(each, wanted) for each in value.values())

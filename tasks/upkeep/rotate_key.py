@@ -83,12 +83,9 @@ def revoke_key(taisly: TaislyAccount, form: RotateKeyForm) -> str:
             "Nothing was revoked: turn on 'Yes, revoke without a new key' as well. To get a new key, choose 'replace'."
         )
     rotation = _rotation(taisly)
-    rotation.revoke(taisly.api_key.get_secret_value(), patience=form.wait_minutes * 60)
-    said = (
-        f"Revoked the API key. Nothing can be sent or checked until you put another key into {rotation.block}. "
-        f"{_scheduled(taisly)}"
-    )
-    return said.rstrip()
+    doubt = rotation.revoke(taisly.api_key.get_secret_value(), patience=form.wait_minutes * 60)
+    said = f"Revoked the API key. Nothing can be sent or checked until you put another key into {rotation.block}."
+    return " ".join(filter(None, [said, doubt, _scheduled(taisly)]))
 
 
 def dry_run_message(taisly: TaislyAccount, form: RotateKeyForm, use: KeyUse) -> str:
@@ -121,7 +118,8 @@ def replaced_message(use: KeyUse, done: Replaced) -> str:
     blocks = listed([repr(name) for name in done.blocks])
     began = "Finished what an earlier run began: the" if done.resumed else "Replaced the API key: a"
     running = f" {count(len(use.runs), 'run goes', 'runs go')} on with it." if use.runs else ""
-    return f"{began} new key works and is saved in {blocks}.{running} What else used the old key no longer works."
+    works = "works and is saved" if done.tried else "could not be tried, since Taisly did not answer, but is saved"
+    return f"{began} new key {works} in {blocks}.{running} What else used the old key no longer works."
 
 
 def _rotation(taisly: TaislyAccount, *, is_dry_run: bool = False) -> Rotation:

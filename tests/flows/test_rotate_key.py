@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
+from prefect.states import Running
 from support.commands import reelflow
 from support.seen import artifacts_of, logs_of, steps_of
 from support.waiting import until
@@ -84,6 +85,21 @@ def test_every_saved_block_with_the_key_gets_the_new_one(taisly: TaislyAccount, 
     assert (_key("other"), _key("elsewhere")) == ("taisly_other", API_KEY)
     assert (saved.plan, saved.duplicate_hours, saved.base_url) == ("PRO", 7, sandbox.taisly_url)
     assert list(data.rglob("*.json")) == []
+
+
+def test_every_run_at_work_with_the_key_is_named(taisly: TaislyAccount) -> None:
+    """Also one of a flow of yours, whose parameter has another name."""
+    ref = {"$ref": {"block_document_id": str(taisly._block_document_id)}}
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(
+            check_connections, parameters={"mine": [{"account": ref}]}, name="mine", state=Running()
+        )
+
+    state = _rotate(taisly)
+
+    with get_client(sync_client=True) as client:
+        client.delete_flow_run(run.id)
+    assert state.message.endswith("1 run uses it now.")
 
 
 def test_nobody_reads_the_new_key(taisly: TaislyAccount) -> None:

@@ -6,7 +6,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,10 @@ from reelflow.records.posts import PostRequest
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 from reelflow.upkeep.key_file import KeptKey, KeyFile
-from reelflow.upkeep.key_rest import PERSON_SECONDS
+from reelflow.upkeep.key_rest import PERSON_SECONDS, UNDECIDED_SECONDS
 from reelflow.upkeep.rotation import SAVE_SECONDS, Rotation
+from tasks.upkeep.key_blocks import KeyUse
+from tasks.upkeep.rotate_key import replaced_message
 
 GENERATE = "POST /api/private/user/api-key/generate"
 ROTATOR = Path(support.__path__[0]) / "rotator.py"
@@ -155,17 +159,74 @@ def test_a_lost_answer_is_told_by_the_key_that_works(
     assert (folder / "keys" / "id.json").exists() is was_done
 
 
-def test_whether_a_lost_answer_generated_a_key_is_found_out_later(
-    rotating: Callable[..., Rotation], folder: Path, sandbox: Any
+@pytest.mark.parametrize(("step", "waits"), [("at rest", False), ("generated", True), ("kept", True)])
+def test_runs_wait_for_the_next_rotation_after_one_that_was_cancelled(
+    step: str, waits: bool, rotating: Callable[..., Rotation], sandbox: Any, ledger: Ledger, clock: Clock
 ) -> None:
-    """Taisly went away with the answer."""
+    """If the key may be dead by then: each of their requests would be refused. For ten minutes at most."""
+
+    def cancel(reached: str) -> None:
+        if reached == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rotating(after=cancel).replace(API_KEY, patience=5)
+
+    assert _mark(sandbox, ledger) is waits
+    clock.now += UNDECIDED_SECONDS
+    assert not _mark(sandbox, ledger)
+
+
+@pytest.mark.parametrize("shown", ["", " ", "taisly_\u2026abcd", 7])
+def test_a_key_that_taisly_shows_only_in_part_is_a_lost_one(
+    shown: Any, sandbox: Any, folder: Path, rotating: Callable[..., Rotation]
+) -> None:
+    """It is not saved over the old one, and the sentence says what to do."""
+    network = httpx.HTTPTransport()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = network.handle_request(request)
+        if request.url.path.endswith("/generate"):
+            response.read()
+            return httpx.Response(200, json={"success": True, "apiKey": shown})
+        return response
+
+    usual = rotating()
+    client = partial(TaislyClient, base_url=sandbox.taisly_url, transport=httpx.MockTransport(answer))
+    with pytest.raises(KeyLost, match="Generate another key in Taisly's settings"):
+        replace(usual, client=client).replace(API_KEY, patience=5)
+    network.close()
+
+    assert _block(folder) == API_KEY
+
+
+def test_a_new_key_that_could_not_be_tried_is_saved_and_said_to_be_so(
+    sandbox: Any, folder: Path, rotating: Callable[..., Rotation]
+) -> None:
+    """Taisly went away right after it."""
+    sandbox.order_fault("status_before", "GET", "/api/private/platform/platforms", status=502, after=1, times=3)
+    steps: list[str] = []
+
+    done = rotating(after=steps.append).replace(API_KEY, patience=5)
+
+    assert (done.tried, "tried" in steps, _works(sandbox, _block(folder))) == (False, False, True)
+    assert "is saved in 'main'" in replaced_message(KeyUse(["main"], []), done)
+    assert "works and" not in replaced_message(KeyUse(["main"], []), done)
+
+
+def test_whether_a_lost_answer_generated_a_key_is_found_out_later(
+    rotating: Callable[..., Rotation], folder: Path, sandbox: Any, ledger: Ledger
+) -> None:
+    """Taisly went away with the answer. Running posts wait for the run that finds it out."""
     sandbox.order_fault("drop_before", "POST", "/api/private/user/api-key/generate")
     sandbox.order_fault("status_before", "GET", "/api/private/platform/platforms", status=502, after=1, times=3)
 
     with pytest.raises(OutcomeUnknown, match="Run this again: it finds out first"):
         rotating().replace(API_KEY, patience=5)
+    waited = _mark(sandbox, ledger)
     done = rotating().replace(API_KEY, patience=5)
 
+    assert (waited, _mark(sandbox, ledger)) == (True, False)
     assert (done.resumed, _works(sandbox, _block(folder)), sandbox.requests(GENERATE)) == (False, True, 2)
 
 
@@ -216,7 +277,7 @@ def test_a_key_that_does_not_work_can_do_nothing(
     """It says where a working one comes from."""
     sandbox.world.data.keys = ["taisly_other"]
 
-    with pytest.raises(InputError, match=r"Taisly does not accept the key of the block 'main' \(401\)"):
+    with pytest.raises(InputError, match=r"the key of the block 'main' \(401\).* on another machine, run it"):
         getattr(rotating(), action)(API_KEY, patience=5)
 
     assert list(folder.glob("keys/*")) == []
@@ -303,6 +364,18 @@ def test_a_revoked_key_is_dead(rotating: Callable[..., Rotation], folder: Path, 
     rotating().revoke(API_KEY, patience=5)
 
     assert (sandbox.world.data.keys, _block(folder), _mark(sandbox, ledger)) == ([], API_KEY, False)
+
+
+def test_a_revocation_that_cannot_be_confirmed_is_one_all_the_same(
+    rotating: Callable[..., Rotation], sandbox: Any
+) -> None:
+    """Taisly said so, and went away."""
+    sandbox.order_fault("status_before", "GET", "/api/private/platform/platforms", status=502, after=1, times=3)
+
+    said = rotating().revoke(API_KEY, patience=5)
+
+    assert said.startswith("It could not be confirmed that the key is dead: ")
+    assert sandbox.world.data.keys == []
 
 
 def test_nothing_is_revoked_while_a_new_key_waits_to_be_saved(
