@@ -8,13 +8,13 @@ from cyclopts import Parameter
 
 from deployments.in_terminal import load_block, print_json, quieten_run_logs, run_flow
 from deployments.options import AsJson, FormOptions, TaislyBlock, read_form, with_options_of
-from reelflow.posts.accounts import account_names
+from reelflow.posts.accounts import account_names, gone_name
 from reelflow.posts.form import RepostRulesForm
 from reelflow.posts.rules_report import RulesReport
 
 
 def show(*, block: str, as_json: bool) -> int:
-    """Print each rule as Taisly has it now, written as ``--rule`` takes it."""
+    """Print each rule as Taisly has it now, written as ``--rule`` takes it if all its accounts are connected."""
     quieten_run_logs()
     from blocks import TaislyAccount
     from tasks.ledger import open_ledger
@@ -23,14 +23,15 @@ def show(*, block: str, as_json: bool) -> int:
         rules, accounts = client.repost_rules(), client.connected_accounts()
     names = dict(zip((account.id for account in accounts), account_names(accounts), strict=True))
     for rule in rules:
-        source = names.get(rule.source, f"not connected (id {rule.source})")
-        targets = [names.get(target, f"not connected (id {target})") for target in rule.targets]
+        source, *targets = (names.get(each) or gone_name(each) for each in (rule.source, *rule.targets))
         if as_json:
             print_json({"id": rule.id, "from": source, "to": targets, "paused": rule.paused})
         else:
             print(f"{source} -> {', '.join(targets)}{' (paused)' if rule.paused else ''}")
     if not rules and not as_json:
         print("Taisly has no repost rules.")
+    if any(each not in names for rule in rules for each in (rule.source, *rule.targets)) and not as_json:
+        print("--rule does not take an account that is no longer connected; apply --remove-gone removes it.")
     return 0
 
 

@@ -118,3 +118,8 @@ def check_caption(caption: str, accounts: Sequence[Account]) -> None:
                 f"The caption has {len(caption)} characters; {account.platform} allows {limit}. "
                 f"Shorten it, or post to {account.label} in a separate run."
             )
+
+
+def gone_name(account_id: str) -> str:
+    """What stands for the name of an account that Taisly no longer has."""
+    return f"an account that is no longer connected (id {account_id})"

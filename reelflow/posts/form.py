@@ -6,6 +6,7 @@ module, and would be read back as a plain dict.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -141,7 +142,7 @@ class RuleRow(Form):
             raise ValueError(
                 'a rule is written like "TikTok @a -> X @b, Facebook", with "(paused)" at its end if it is'
             )
-        kept = targets.strip().removesuffix("(paused)").strip()
+        kept = re.sub(r"\(paused\)$", "", targets.strip(), flags=re.IGNORECASE).strip()
         return {"source": source.strip(), "targets": [kept] if kept else [], "paused": kept != targets.strip()}
 
 

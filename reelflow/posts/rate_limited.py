@@ -216,9 +216,15 @@ class RateLimitedTaisly:
         return rules
 
     def change_rule(self, request: Callable[[TaislyClient], None], patience: float = 0.0) -> None:
-        """One request that changes a rule, counted. What was known of the rules is forgotten first."""
+        """One request that changes a rule, counted. What is known of the rules is forgotten before and after.
+
+        Before, since the run may die; after, since another run may have read the old rules meanwhile.
+        """
         self.ledger.forget_copies(self.key)
-        self._ask("publish", patience, lambda: request(self._client))
+        try:
+            self._ask("publish", patience, lambda: request(self._client))
+        finally:
+            self.ledger.forget_copies(self.key)
 
     def create_post(self, *args: Any, **kwargs: Any) -> AcceptedPost:
         """As the client's; `take_ticket` must have been called before."""

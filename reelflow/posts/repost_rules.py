@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from reelflow.errors import InputError, OutcomeUnknown, Refused, ServiceError
 from reelflow.fields import ALL
-from reelflow.posts.accounts import account_names, choose_accounts
+from reelflow.posts.accounts import account_names, choose_accounts, gone_name
 from reelflow.posts.form import RepostRulesForm, RuleRow
-from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.rate_limited import RateLimitedTaisly, active_copies
+from reelflow.posts.reposts import arriving_twice
 from reelflow.posts.rule_changes import (
     Change,
     Copies,
@@ -27,15 +28,17 @@ from reelflow.records.posts import Account, Outcome, Send
 from reelflow.taisly.client import TaislyClient
 from reelflow.taisly.wire import RepostRule
 from reelflow.time_zones import DAY, shown
+from reelflow.transport import ANSWER_TIMEOUT
 
 log = logging.getLogger(__name__)
 
 UNCHANGED = "Nothing was changed."
 SETTLE_SECONDS = 5.0
+"""Seconds after a lost answer until the rules are read: the request may still be at work."""
 LOST_ANSWERS = 3
 """How many answers in one run may be lost before it gives up."""
 MOST_READS = 40
-"""How often the rules are read before it gives up: each rule that is added as paused takes one read."""
+"""How often the rules are read before it gives up, besides once for each change."""
 
 
 @dataclass
@@ -76,7 +79,7 @@ class RulePlan:
 
     def name(self, account: str) -> str:
         """An account as people know it."""
-        return self.names.get(account) or f"an account that is no longer connected (id {account})"
+        return self.names.get(account) or gone_name(account)
 
     def sentence(self, change: Change, *, is_done: bool = False) -> str:
         """What one request changes, or has changed: "Add TikTok @a → X @b"."""
@@ -176,31 +179,43 @@ def _check_posts_underway(taisly: RateLimitedTaisly, plan: RulePlan) -> None:
 
     When it was sent, there was no such rule, so it was not refused.
     """
-    ledger, fresh = taisly.ledger, plan.fresh()
-    where: dict[str, set[str]] = {}
-    underway: list[tuple[Send, Outcome]] = []
-    for send, outcomes in ledger.recent_sends(ledger.now() - DAY) if any(fresh.values()) else ():
+    before = active_copies(plan.before)
+    after = [(s, t) for s, targets in plan.target(plan.before).items() for t, paused in targets.items() if not paused]
+    if set(after) <= set(before):
+        return
+    for sends in _underway(taisly).values():
+        open_at = {outcome.account.id: send for send, outcome in sends if outcome.state in UNSETTLED}
+        settled = {outcome.account.id for _, outcome in sends} - set(open_at)  # out already: copied nowhere any more
+        posted = [*open_at, *sorted(settled)]
+        now, then = ([(s, t) for s, t in copied if s not in settled] for copied in (before, after))
+        doubled = arriving_twice(posted, now)
+        for target, (way, *others) in arriving_twice(posted, then).items():
+            if target in doubled:
+                continue
+            send = open_at[way]
+            when = f"on {shown(send.scheduled_for)}" if send.scheduled_for else "now"
+            too = "it goes there anyway" if target in posted else f"from {plan.name(others[0])}, too"
+            raise InputError(
+                f"{send.file_name} would be posted twice to {plan.name(target)}: it is published to {plan.name(way)} "
+                f"{when}, the rules would copy it from there, and {too}. {UNCHANGED} Cancel that post, add the rule as "
+                "paused, or add it once the post is out."
+            )
+
+
+def _underway(taisly: RateLimitedTaisly) -> dict[str, list[tuple[Send, Outcome]]]:
+    """By video, where it is out since yesterday or may be, or is scheduled to be."""
+    ledger, found = taisly.ledger, dict[str, list[tuple[Send, Outcome]]]()
+    for send, outcomes in ledger.recent_sends(ledger.now() - DAY):
         for outcome in outcomes if send.service == taisly.service else ():
             if may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=ledger.now()):
                 continue
             if outcome.state in UNSETTLED | {PostState.SUCCESS}:
-                where.setdefault(send.sha256, set()).add(outcome.account.id)
-            if outcome.state in UNSETTLED:
-                underway.append((send, outcome))
-    for send, outcome in underway:
-        for target in fresh.get(outcome.account.id, {}):
-            if target in where[send.sha256]:
-                when = f"on {shown(send.scheduled_for)}" if send.scheduled_for else "now"
-                raise InputError(
-                    f"{send.file_name} would be posted twice to {plan.name(target)}: it is published to "
-                    f"{plan.name(outcome.account.id)} {when}, the rule would copy it from there, and it goes to "
-                    f"{plan.name(target)} anyway. {UNCHANGED} Cancel that post, add the rule as paused, or add it once "
-                    "the post is out."
-                )
+                found.setdefault(send.sha256, []).append((send, outcome))
+    return found
 
 
 def apply_rules(
-    taisly: RateLimitedTaisly, plan: RulePlan, *, patience: float = 0.0, settle: float = SETTLE_SECONDS
+    taisly: RateLimitedTaisly, plan: RulePlan, *, patience: float = 0.0, lost_after: float = ANSWER_TIMEOUT
 ) -> None:
     """Change the rules step by step; `plan.done` and `plan.after` say how far it came, whatever happens.
 
@@ -211,7 +226,8 @@ def apply_rules(
         taisly: With the ledger.
         plan: As it was checked.
         patience: Seconds to wait for room in the Taisly plan, for each request.
-        settle: Seconds after a lost answer until the rules are read: the request may still be at work.
+        lost_after: Seconds after the lost answer to a rule that is added until the rules are read: if it arrived later
+            than that, there would be two. Any other change may be made twice.
 
     Raises:
         InputError: rules that somebody has changed since the check would close a circle.
@@ -220,7 +236,8 @@ def apply_rules(
         NothingSent: Taisly cannot be reached, or is busy.
     """
     lost, lost_change = 0, None
-    for _ in range(MOST_READS):
+    most = MOST_READS + len(plan.left())
+    for _ in range(most):
         plan.after = taisly.repost_rules(patience=patience)
         check_circle(plan, plan.after)
         changes = plan.left()
@@ -237,7 +254,7 @@ def apply_rules(
                 if lost > LOST_ANSWERS:
                     raise
                 log.warning("%s: %s Reading the rules before going on.", plan.sentence(change), error)
-                taisly.sleep(settle)
+                taisly.sleep(lost_after if change.kind is Kind.ADD else SETTLE_SECONDS)
                 break
             except Refused:
                 _restore(taisly, plan, change, patience)
@@ -246,7 +263,7 @@ def apply_rules(
             log.info("%s.", plan.sentence(change, is_done=True))
             if change.then_pause:
                 break
-    raise OutcomeUnknown(f"The rules were read {MOST_READS} times, and are still not those of the list.")
+    raise OutcomeUnknown(f"The rules were read {most} times, and are still not those of the list.")
 
 
 def _send(taisly: RateLimitedTaisly, change: Change, patience: float) -> None:

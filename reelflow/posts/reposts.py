@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from reelflow.errors import Busy, DuplicatePost, NothingSent, OutcomeUnknown
+from reelflow.posts.accounts import gone_name
 from reelflow.posts.duplicates import reason_of
 from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.form import LEAVE, REFUSE, CopiedByRule
@@ -109,24 +110,32 @@ def check_reposts(
 def twice_reason(accounts: Sequence[Account], copied: Copied, connected: Sequence[Account] = ()) -> str:
     """Where a post would arrive twice, and what to do about it; "" for nowhere."""
     labels = {account.id: account.label for account in (*connected, *accounts)}
-    by_id = {account.id: account for account in accounts}
-    for target in sorted({target for _, target in copied}):
-        ways = [source for source, to in copied if to == target and source in by_id and source != target]
-        ways += [s for s in by_id if s not in ways and s != target and target in _reached(s, copied)]
-        name = labels.get(target, f"an account that is no longer connected (id {target})")
-        if ways and target in by_id:
+    posted = [account.id for account in accounts]
+    for target, ways in arriving_twice(posted, copied).items():
+        name = labels.get(target) or gone_name(target)
+        if target in posted:
             return (
                 f"Taisly would post the video twice to {name}: a repost rule copies every post from "
                 f"{labels[ways[0]]} there. Remove {name} from 'Accounts', pause the rule in Taisly, or set 'If a "
                 f"repost rule copies it' to '{LEAVE}'."
             )
-        if len(ways) > 1:
-            return (
-                f"Taisly would post the video twice to {name}: repost rules copy every post from "
-                f"{' and from '.join(labels[way] for way in ways)} there. Pause one of the rules in Taisly"
-                + (", or post to one of these accounts only." if len(set(ways)) > 1 else ".")
-            )
+        return (
+            f"Taisly would post the video twice to {name}: repost rules copy every post from "
+            f"{' and from '.join(labels[way] for way in ways)} there. Pause one of the rules in Taisly"
+            + (", or post to one of these accounts only." if len(set(ways)) > 1 else ".")
+        )
     return ""
+
+
+def arriving_twice(posted: Sequence[str], copied: Copied) -> dict[str, list[str]]:
+    """Where a post would arrive twice, by ID, and from which of the accounts that it goes to rules copy it there."""
+    found = dict[str, list[str]]()
+    for target in sorted({target for _, target in copied}):
+        ways = [source for source, to in copied if to == target and source in posted and source != target]
+        ways += [s for s in posted if s not in ways and s != target and target in _reached(s, copied)]
+        if len(ways) + (target in posted) > 1 and ways:
+            found[target] = ways
+    return found
 
 
 def _reached(source: str, copied: Copied) -> set[str]:

@@ -58,24 +58,16 @@ def copies_of(rules: Iterable[RepostRule]) -> Copies:
     return {source: targets for source, targets in found.items() if targets}
 
 
-def wanted_copies(
-    current: Sequence[RepostRule], wanted: Copies, *, gone: Collection[str] = (), remove_others: bool = False
-) -> Copies:
+def wanted_copies(current: Sequence[RepostRule], wanted: Copies, *, remove_others: bool = False) -> Copies:
     """What is to be copied in the end, of every source.
 
     Args:
         current: The rules at Taisly.
         wanted: What the list says. It says all of a source that it names: nothing, for one without targets.
-        gone: Accounts that are no longer connected, if what leads from or to them is to be removed.
         remove_others: Whether sources that the list does not name are copied nowhere; else they stay as they are.
     """
     others = {} if remove_others else copies_of(current)
-    kept = {
-        source: {target: paused for target, paused in targets.items() if target not in gone}
-        for source, targets in others.items()
-        if source not in gone
-    }
-    return {source: targets for source, targets in (kept | wanted).items() if targets}
+    return {source: targets for source, targets in (others | wanted).items() if targets}
 
 
 def changes_to(current: Sequence[RepostRule], target: Copies, listed: Collection[str] = ()) -> list[Change]:

@@ -13,6 +13,7 @@ from reelflow.posts import repost_rules
 from reelflow.posts.form import PATIENCE, RepostRulesForm
 from reelflow.posts.repost_rules import RulePlan
 from reelflow.posts.rules_report import RulesReport, progress_sentence, report_of
+from reelflow.transport import ANSWER_TIMEOUT
 from reelflow.wording import count
 from tasks.artifacts import bullets, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
@@ -39,20 +40,31 @@ def check_rules(taisly: TaislyAccount, form: RepostRulesForm) -> RulePlan:
         return repost_rules.check_rules(client, form, patience=PATIENCE)
 
 
-@step("change repost rules", retry=Retry.UNSENT)
 def apply_rules(taisly: TaislyAccount, plan: RulePlan) -> str:
     """Change the rules one by one; returns "", or why not all of them could be changed. What was done is in `plan`.
 
     Raises:
-        NothingSent: Taisly cannot be reached, or is busy. A retry of this step goes on where it stopped.
+        NothingSent: Taisly cannot be reached, or is busy.
+    """
+    try:
+        return _change_rules(taisly, plan)
+    except NothingSent as error:  # here, since each retry of the step would say to start again
+        error.message += f" {progress_sentence(plan)}"
+        raise
+
+
+@step("change repost rules", retry=Retry.UNSENT)
+def _change_rules(taisly: TaislyAccount, plan: RulePlan) -> str:
+    """One try of it; the next one goes on where it stopped.
+
+    Raises:
+        NothingSent: as before.
         PartFailed: Taisly refused a change, its answers were lost, or somebody has changed the rules meanwhile.
     """
     try:
         with taisly.get_rate_limited(open_ledger()) as client:
-            repost_rules.apply_rules(client, plan, patience=PATIENCE, settle=taisly.first_look_seconds)
-    except NothingSent as error:
-        error.message += f" {progress_sentence(plan)}"
-        raise
+            lost_after = min(ANSWER_TIMEOUT, taisly.grace_seconds)
+            repost_rules.apply_rules(client, plan, patience=PATIENCE, lost_after=lost_after)
     except (InputError, OutcomeUnknown, Refused) as error:
         failure = f"{error} {progress_sentence(plan)}"
         raise PartFailed(failure, failure) from None

@@ -23,7 +23,10 @@ ADD = "/api/private/repost/add"
 
 @pytest.fixture
 def taisly(server: str, sandbox: Any) -> TaislyAccount:
-    block = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01)
+    block = TaislyAccount(
+        api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01,
+        unconfirmed_after_minutes=0,
+    )  # fmt: skip
     block.save("reposts", overwrite=True)
     return block
 
@@ -109,6 +112,17 @@ def test_a_change_that_is_refused_says_what_was_done_and_what_was_not(taisly: Ta
     assert again.message == "1 change made: Added X @marabakes → Facebook Mara Bakes."
 
 
+def test_how_to_go_on_is_said_once(taisly: TaislyAccount, sandbox: Any) -> None:
+    """In the end, and not at each retry of the step."""
+    sandbox.order_fault("status_before", "POST", ADD, status=429, seconds=0.01, times=None)
+
+    state = _apply(taisly, "TikTok @mara.bakes -> Instagram")
+
+    said = "Nothing was changed. Not done: Add TikTok @mara.bakes → Instagram mara.bakes. Start it again to finish"
+    assert (state.is_failed(), state.message.count(said)) == (True, 1)
+    assert said not in steps_of(state)["change repost rules"][1]
+
+
 def test_rules_are_listed_and_changed_in_a_terminal(taisly: TaislyAccount, sandbox: Any) -> None:
     """Dry run by default; what is listed is what the command takes."""
     none = reelflow("reposts", "--block", "reposts")
@@ -118,12 +132,16 @@ def test_rules_are_listed_and_changed_in_a_terminal(taisly: TaislyAccount, sandb
     listed = reelflow("reposts", "--block", "reposts")
     (row,) = map(json.loads, reelflow("reposts", "--block", "reposts", "--json").stdout.splitlines())
     wrong = reelflow("reposts", "apply", "--block", "reposts", "--rule", "TikTok to X")
+    sandbox.world.data.repost_rules[0]["to"] = ["7"]
+    gone = reelflow("reposts", "--block", "reposts").stdout.splitlines()
 
     assert (none.stdout, dry.returncode) == ("Taisly has no repost rules.\n", 0)
     assert "Dry run: nothing was changed. Would make 1 change" in dry.stdout
     assert json.loads(done.stdout)["done"] == ["Added TikTok @mara.bakes → Instagram mara.bakes, X @marabakes"]
     assert listed.stdout == "TikTok @mara.bakes -> Instagram mara.bakes, X @marabakes\n"
     assert row["to"] == ["Instagram mara.bakes", "X @marabakes"]
+    assert gone[0] == "TikTok @mara.bakes -> an account that is no longer connected (id 7)"
+    assert gone[1:] == ["--rule does not take an account that is no longer connected; apply --remove-gone removes it."]
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("reelflow: --rule (0): Value error, a rule is written like")
 

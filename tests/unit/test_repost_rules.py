@@ -1,17 +1,24 @@
 """Taisly's repost rules made those of a list: against the sandbox, with lost answers and refusals."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
+from support.clock import Clock
 
 from reelflow.errors import InputError, NothingSent, OutcomeUnknown, Refused
+from reelflow.ledger import Ledger
 from reelflow.posts.form import RepostRulesForm, RuleRow
-from reelflow.posts.repost_rules import apply_rules, check_rules
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.repost_rules import RulePlan, apply_rules, check_rules
 from reelflow.posts.rules_report import report_of
 from reelflow.posts.sending import send_post
-from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.posts.watching import watch_posts
+from reelflow.sandbox.catalog import ACCOUNTS, API_KEY
+from reelflow.taisly import TaislyClient
 
 TIKTOK, BEHIND, INSTAGRAM, YOUTUBE, X, FACEBOOK = (account["id"] for account in ACCOUNTS)
 ADD, PAUSE, REMOVE = (f"/api/private/repost/{name}" for name in ("add", "pause", "delete"))
@@ -245,6 +252,89 @@ def test_a_rule_that_would_double_a_scheduled_post_is_refused(
         check_rules(taisly, form("TikTok @mara.bakes -> X, Facebook"))
 
 
+@pytest.mark.parametrize(
+    ("there", "rules"),
+    [((TIKTOK, YOUTUBE), ["YouTube -> X"]), ((), ["TikTok @mara.bakes -> YouTube", "Facebook -> YouTube"])],
+    ids=["a chain", "two ways"],
+)
+def test_rules_that_would_double_a_scheduled_post_together_are_refused(
+    sandbox: Any, taisly: Any, checked: Any, there: tuple[str, str], rules: list[str]
+) -> None:
+    """As posts are checked: with a rule that there was before, or with another new one. Not once the post is out."""
+    by_id = {account.id: account for account in taisly.connected_accounts()}
+    goes_to = [by_id[each] for each in ((TIKTOK, X) if there else (TIKTOK, FACEBOOK))]
+    if there:
+        there_is(sandbox, there[0], [there[1]])
+    send_post(taisly, checked(accounts=goes_to, scheduled_for=datetime.now(UTC) + timedelta(days=3)))
+
+    with pytest.raises(InputError, match=r"small.mp4 would be posted twice to (X|YouTube)"):
+        check_rules(taisly, form(*rules))
+
+    check_rules(taisly, form(f"{rules[0]} (paused)", *rules[1:]))
+
+
+def test_a_post_that_is_out_is_not_copied_by_a_new_rule(sandbox: Any, taisly: Any, checked: Any) -> None:
+    """Only what is still to be published is doubled."""
+    by_id = {account.id: account for account in taisly.connected_accounts()}
+    send_post(taisly, checked(accounts=[by_id[TIKTOK]]))
+    watch_posts(taisly, None, seconds=900)
+    later = datetime.now(UTC) + timedelta(days=3)
+    send_post(taisly, checked(accounts=[by_id[X]], scheduled_for=later))
+
+    check_rules(taisly, form("TikTok @mara.bakes -> X"))
+    with pytest.raises(InputError, match="posted twice to TikTok"):
+        check_rules(taisly, form("X -> TikTok @mara.bakes"))
+
+
+def test_a_rule_that_arrives_late_is_not_added_again(sandbox: Any, taisly: Any, clock: Clock) -> None:
+    """The answer was lost, and Taisly carried the request out half a minute later."""
+    sandbox.order_fault("drop_before", "POST", ADD)
+    plan, waited = check_rules(taisly, form("X -> Facebook")), 0.0
+
+    def arrive(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+        if waited >= 30 and not sandbox.world.data.repost_rules:
+            there_is(sandbox, X, [FACEBOOK])
+
+    clock.on_sleep = arrive
+    apply_rules(taisly, plan)
+
+    assert (rules_at(sandbox), sandbox.requests(f"POST {ADD}")) == ({(X, FACEBOOK, False)}, 1)
+
+
+def test_a_long_list_of_paused_rules_is_finished_in_one_run(sandbox: Any, ledger: Ledger, clock: Clock) -> None:
+    """Each of them takes a look at the rules."""
+    rules: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content or "{}")
+        if request.url.path == ADD:
+            rules.append({"_id": str(len(rules)), **body, "isPaused": False})
+        elif request.url.path == PAUSE:
+            rules[int(body["id"])]["isPaused"] = body["isPaused"]
+        return httpx.Response(200, json={"success": True, "data": rules})
+
+    client = TaislyClient(API_KEY, sandbox.taisly_url, transport=httpx.MockTransport(answer))
+    service = {"api_key": API_KEY, "service": sandbox.taisly_url, "plan": "PRO"}
+    with RateLimitedTaisly(client, ledger, sleep=clock.sleep, **service) as taisly:
+        apply_rules(taisly, RulePlan([], {f"from {n}": {"to": True} for n in range(45)}, False, {}, []))
+
+    assert {(rule["from"], rule["isPaused"]) for rule in rules} == {(f"from {n}", True) for n in range(45)}
+
+
+def test_what_another_run_reads_during_a_change_is_not_kept(sandbox: Any, taisly: Any) -> None:
+    """It may be the rules of before."""
+
+    def request(client: Any) -> None:
+        taisly.copied_accounts()
+        client.add_repost(X, [FACEBOOK])
+
+    taisly.change_rule(request)
+
+    assert taisly.copied_accounts() == [(X, FACEBOOK)]
+
+
 def test_posts_know_of_a_change_at_once(sandbox: Any, taisly: Any) -> None:
     """What was remembered of the rules is forgotten before they change, and read again after."""
     assert taisly.copied_accounts() == []
@@ -266,6 +356,7 @@ def test_posts_know_of_a_change_at_once(sandbox: Any, taisly: Any) -> None:
     [
         ("TikTok @a -> X, Facebook", ("TikTok @a", ["X, Facebook"], False)),
         ("TikTok @a → X (paused)", ("TikTok @a", ["X"], True)),
+        ("TikTok @a -> X (Paused) ", ("TikTok @a", ["X"], True)),
         ("TikTok @a ->", ("TikTok @a", [], False)),
     ],
 )

@@ -135,16 +135,6 @@ def test_a_rule_that_is_to_be_paused_is_added_and_then_paused() -> None:
     assert told(changes_to([rule("a", "b")], {"a": {"b": True}})) == ["pause a->b"]
 
 
-def test_what_accounts_that_are_gone_have_in_rules_can_be_removed_alone() -> None:
-    """The rest of such a rule stays, and so do the rules of others."""
-    current = [rule("a", "bx"), rule("x", "c"), rule("c", "d")]
-
-    target = wanted_copies(current, {}, gone={"x"})
-
-    assert target == {"a": {"b": False}, "c": {"d": False}}
-    assert told(changes_to(current, target)) == ["pause a->bx", "remove x->c", "add a->b", "remove a->bx"]
-
-
 @pytest.mark.parametrize(
     ("copies", "circle"),
     [
