@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from deployments.in_terminal import load_block, print_json, quieten_run_logs
 from deployments.options import AsJson, TaislyBlock
 from deployments.outcomes import account_facts, listed_phone_facts, listed_phone_line
-from reelflow.posts.account_list import ListedAccount, Quota
+from reelflow.errors import ReelflowError
+from reelflow.posts.account_list import AccountList, ListedAccount, Quota
 
 Also = Annotated[bool, Parameter(negative="", show_default=False)]
 
@@ -35,15 +36,25 @@ def accounts(*, block: TaislyBlock = "main", plan: Also = False, phones: Also = 
     from tasks.zone import use_server_zone
 
     use_server_zone()
-    with load_block(TaislyAccount, block).get_rate_limited(open_ledger()) as client:
-        found = list_accounts(client, with_key=False)
+    taisly, failed = load_block(TaislyAccount, block), False
+    try:
+        with taisly.get_rate_limited(open_ledger()) as client:
+            _print_accounts(list_accounts(client, with_key=False), plan=plan, as_json=as_json)
+    except ReelflowError as error:
+        if not phones:
+            raise
+        print(f"reelflow: {error}", file=sys.stderr)
+        failed = True
+    return max(int(failed), _print_phones(as_json=as_json) if phones else 0)
+
+
+def _print_accounts(found: AccountList, *, plan: bool, as_json: bool) -> None:
     for each in found.accounts:
         print_json(_account_facts(each)) if as_json else print(_account_line(each))
     if not found.accounts and not as_json:
         print("No accounts are connected in Taisly yet. Connect your accounts there first.")
     if plan:
         _print_quota(found.quota, as_json=as_json)
-    return _print_phones(as_json=as_json) if phones else 0
 
 
 def _account_facts(each: ListedAccount) -> dict[str, Any]:
@@ -75,7 +86,7 @@ def _print_quota(quota: Quota, *, as_json: bool) -> None:
 
 
 def _print_phones(*, as_json: bool) -> int:
-    from tasks.upkeep.account_list import how_to_list, phones_of_saved_hosts
+    from tasks.upkeep.account_list import how_to_list, licence_words, phones_of_saved_hosts
 
     failed = False
     for part in phones_of_saved_hosts():
@@ -84,8 +95,12 @@ def _print_phones(*, as_json: bool) -> int:
             print(f"reelflow: {part.block}: {part.trouble}", file=sys.stderr)
         if part.found is None:
             continue
+        licence = {"plan": part.found.licence.plan_name, "phones_at_once": part.found.licence.device_limit}
+        if not as_json:
+            print(f"{part.block}: {licence_words(part.found)}")
         for each in part.found.phones:
-            print_json({"host": part.block} | listed_phone_facts(each)) if as_json else print(listed_phone_line(each))
+            facts = {"host": part.block, "licence": licence} | listed_phone_facts(each)
+            print_json(facts) if as_json else print(listed_phone_line(each))
         for serial in () if as_json else part.found.unlisted:
             print(how_to_list(serial, part.block))
     return int(failed)

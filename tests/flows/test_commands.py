@@ -133,8 +133,19 @@ def test_accounts_come_with_the_plan_and_the_phones_if_asked(taisly: TaislyAccou
     assert "requests used in the last hour, 99" in done.stdout
     assert (plan["requests_per_hour"], plan["requests_used"] + plan["requests_left"]) == (1000, 1000)
     assert [row["serial"] for row in phones if row["listed"]] == SERIALS
+    assert f"{host}: Licence {phones[0]['licence']['plan']}, " in done.stdout
     assert sum(not row["listed"] for row in phones) == 18
     assert "R58N03SANDBOX is not listed, so it is never used. To use it, add a row to 'Your phones'" in done.stdout
+
+
+def test_the_phones_are_listed_although_taisly_is_away(taisly: TaislyAccount, sandbox: Any, host: str) -> None:
+    """As in the flow; the exit code says that a part is missing."""
+    sandbox.order_fault("status_before", "GET", "/api/private/platform/platforms", status=502, times=None)
+
+    done = reelflow("accounts", "--block", "commands", "--phones")
+
+    assert (done.returncode, SERIALS[0] in done.stdout) == (1, True)
+    assert done.stderr == "reelflow: Internal error at Taisly (502).\n"
 
 
 def test_posts_are_listed_with_what_to_do_next(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
