@@ -41,8 +41,12 @@ def without_copied(
             if draft.row.number == number and draft.account.id in by_rule:
                 kept.remove(draft)
                 found.skipped.append(draft.skipped(f"{by_rule[draft.account.id]}."))
+    by_accounts = dict[tuple[str, str], Split]()  # a plan may have a thousand rows with one video
     for first, second in _same_video(kept):
-        decided = split([first.account, second.account])
+        pair = first.account.id, second.account.id
+        if pair not in by_accounts:
+            by_accounts[pair] = split([first.account, second.account])
+        decided = by_accounts[pair]
         if decided.reason:
             told = f"{decided.reason} Row {first.row.number} has the same video."
             problems.append(problem_of(second.row.number, "accounts", CODE, told))

@@ -1,6 +1,6 @@
 """A post and Taisly's repost rules: refused where it would arrive twice, or left to the rule, as a person chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,13 @@ import pytest
 from support.campaigns import Campaign, row
 from support.clock import Clock
 
-from reelflow.campaigns.by_rules import look_at_rules_again
+from reelflow.campaigns.by_rules import look_at_rules_again, without_copied
+from reelflow.campaigns.posts import CheckedPlan
 from reelflow.errors import DuplicatePost, NothingSent
 from reelflow.ledger import Ledger
 from reelflow.posts.form import LEAVE, REFUSE
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.posts.reposts import CopiedBefore, check_rules_of_now, split_by_rules
+from reelflow.posts.reposts import CopiedBefore, Split, check_rules_of_now, split_by_rules
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts
 from reelflow.records.posts import Account, PostRequest
@@ -207,6 +208,24 @@ def test_two_rows_with_one_video_are_as_one_row(
         assert [draft.account for draft in checked.drafts] == [INSTAGRAM]
         assert [skipped.accounts for skipped in checked.skipped] == [(YOUTUBE,)]
     assert (on_purpose.problems, len(on_purpose.drafts)) == ([], 2)
+
+
+def test_the_rules_are_asked_once_for_two_accounts_however_many_rows_have_one_video(
+    taisly: RateLimitedTaisly, videos: Videos
+) -> None:
+    """A plan of a thousand rows has half a million pairs of them."""
+    rows = [row(n, videos(1), accounts=("Instagram",) if n % 2 else ("YouTube",)) for n in range(1, 21)]
+    drafts = Campaign(taisly, *rows).check().drafts
+    asked: list[tuple[str, ...]] = []
+
+    def split(accounts: Sequence[Account]) -> Split:
+        asked.append(tuple(account.id for account in accounts))
+        return Split(list(accounts))
+
+    kept, _ = without_copied(drafts, drafts, split, CheckedPlan())
+
+    assert len(kept) == len(drafts) == 20
+    assert len(asked) == len(rows) + 2
 
 
 @pytest.mark.parametrize(("choice", "sent"), [(REFUSE, []), (LEAVE, [INSTAGRAM])])
