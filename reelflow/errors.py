@@ -15,6 +15,7 @@
     ├── KeyNotSaved            a new API key is kept on this machine, and its block does not have it yet
     ├── KeyLost                the API key is dead, and nobody has seen the new one: a person generates another
     ├── RunSkipped             the run did nothing, since it is too late for it
+    ├── PhonesWait             the phones cannot act now, and nothing was sent: a later run can
     ├── PartFailed             a step did its work, and part of it failed; the run goes on with `value`
     ├── RunFailed              the run did its work, and part of it failed; `report` has the details
     │   ├── PublishFailed      a platform did not publish the post
@@ -186,6 +187,18 @@ class KeyLost(ReelflowError):
 
 class RunSkipped(ReelflowError):
     """The run began too late to be of use. Nothing was sent."""
+
+
+class PhonesWait(ReelflowError):
+    """The phones cannot act now: they are in quiet hours, or out of reach. Nothing was sent, so a later run can do it.
+
+    Attributes:
+        until: When to try again, in Unix seconds.
+    """
+
+    def __init__(self, message: str, until: float) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class PartFailed(ReelflowError):

@@ -50,10 +50,12 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
 
 
 def _due(run: FlowRun) -> datetime | None:
-    """The time for which a run was scheduled; None for one that was just submitted."""
+    """The time for which a run was scheduled, or handed over by another run; None for one that was just submitted."""
     due = run.expected_start_time
-    if due is None or run.auto_scheduled or run.created is None:
-        return due if run.auto_scheduled else None
+    if run.auto_scheduled or run.parent_task_run_id is not None:
+        return due
+    if due is None or run.created is None:
+        return None
     return due if due - run.created > SUBMITTED else None
 
 

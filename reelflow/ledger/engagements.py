@@ -172,10 +172,10 @@ class EngagementLedger(PostLedger, AlarmLedger):
             state: What it is now. WAITING leaves the rest to a later run.
             reason: Why, for people.
             owner: The attempt that has it; None for one that nobody has.
-            due: For one that waits: no run is started for it before.
+            due: For one that waits: no run is started for it before. The runs until now do not count as attempts.
             is_alarm: Whether people must know, and no run of its own tells them.
         """
-        later = {} if due is None else {"due": due}
+        later = {} if due is None else {"due": due, "attempts": 0}
         with self.transaction() as connection:
             self._one_at_a_time_engaged(connection)
             found = self._engagement(connection, engagement_id)

@@ -126,6 +126,7 @@ def decide(
         published = max(send.published_at for outcome, send in found if outcome.state is PostState.SUCCESS)
         if published < late and not is_never_late and (due.parts or due.waits_for):
             reason = f"the post was published more than {form.max_lateness_hours:g} hours before"
+            reason += f"; {engagement.reason}" if engagement.reason else ""
             return _end(engagement, reason, due, is_alarm=True)
         if due.parts:
             return Decision(Next.START if now >= engagement.due else Next.WAIT, due=due)

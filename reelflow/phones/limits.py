@@ -98,6 +98,11 @@ class Guardrails:
         start, end = self.quiet
         return start <= at < end if start < end else at >= start or at < end
 
+    @property
+    def quiet_hours(self) -> str:
+        """The quiet hours as people read them: "from 22:00 to 07:00, Europe/Berlin"; empty for none."""
+        return "" if self.quiet is None else f"from {self.quiet[0]:%H:%M} to {self.quiet[1]:%H:%M}, {self.zone.key}"
+
     def quiet_end(self, now: datetime) -> datetime | None:
         """When the quiet hours end in which `now` lies; None if it lies in none."""
         local = now.astimezone(self.zone)
@@ -163,10 +168,9 @@ def make_plan(request: PhoneRequest, guardrails: Guardrails, history: PhoneHisto
         history: What was done since `Guardrails.day_start`, and ever.
         now: With a time zone.
     """
-    local = now.astimezone(guardrails.zone).time()
-    start = time.fromisoformat(request.start_at) if request.start_at else local
-    if guardrails.is_quiet(local) or guardrails.is_quiet(start):
-        return PhonePlan((), (_left_out_by_quiet_hours(request, guardrails),))
+    if (until := guardrails.quiet_end(now)) is not None:
+        skipped = _left_out_by_quiet_hours(request, guardrails)
+        return PhonePlan((), (skipped,), quiet_until=until.timestamp())
     budget = {key: guardrails.limits.get(request.script, 0) - history.today.get(key, 0)
               for actor in request.actors for key in actor.counted}  # fmt: skip
     taken: dict[PhoneActor, list[tuple[str, str]]] = {}
@@ -228,9 +232,4 @@ def _left_out_line(request: PhoneRequest, reason: str, what: list[tuple[str, str
 
 
 def _left_out_by_quiet_hours(request: PhoneRequest, guardrails: Guardrails) -> str:
-    assert guardrails.quiet is not None  # noqa: S101 - only called in quiet hours
-    start, end = guardrails.quiet
-    return (
-        f"{count(request.task_count, request.job)} skipped (quiet hours from {start:%H:%M} to {end:%H:%M}, "
-        f"{guardrails.zone.key})"
-    )
+    return f"{count(request.task_count, request.job)} skipped (quiet hours {guardrails.quiet_hours})"

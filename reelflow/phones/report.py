@@ -25,6 +25,7 @@ class PhoneReport(BaseModel):
         default_factory=list, description="Requests that were refused, or whose answer was lost."
     )
     dry_run: bool = False
+    is_quiet: bool = Field(False, description="Whether nothing was done because of quiet hours.")
     would_send: list[str] = Field(default_factory=list, description="In a dry run: who would act on what.")
     summary: str = Field("", description="A one-line summary for people.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import time
 
 from reelflow.errors import InputError
 from reelflow.fields import ALL
@@ -38,6 +39,11 @@ def make_request(form: PhoneForm, guardrails: Guardrails) -> PhoneRequest:
         watch_seconds=form.watch_minutes * 60,
         dry_run=form.dry_run,
     )
+    if form.start_at and guardrails.is_quiet(time.fromisoformat(form.start_at)):
+        raise InputError(
+            f"'Start at' {form.start_at} is in the quiet hours of the host block ({guardrails.quiet_hours}). Nothing "
+            "was sent. Choose another time."
+        )
     if request.task_count > form.most_tasks:
         times = f"{count(len(targets), 'target')} × " if targets else ""
         raise InputError(

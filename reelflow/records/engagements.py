@@ -118,7 +118,7 @@ class Engagement(NewEngagement):
         owner: The attempt that has it.
         lease_until: Until when that attempt counts as alive.
         run: The flow run of that attempt.
-        attempts: How many runs have had it, or were to have it, since it was asked for.
+        attempts: How many runs have had it, or were to have it, since it was asked for or last had to wait for phones.
         parts: What is done.
     """
 
@@ -136,7 +136,12 @@ class Engagement(NewEngagement):
     @property
     def run_key(self) -> str:
         """Names the next run for it: whoever starts that run a second time gets the same one."""
-        return f"engagement-{self.id}-{self.asked_at:.3f}-{self.attempts}"
+        return f"{self.round_key}-{self.attempts}"
+
+    @property
+    def round_key(self) -> str:
+        """Names the runs from when it was asked for, or last had to wait for its phones, until it has to wait again."""
+        return f"engagement-{self.id}-{self.asked_at:.3f}-{self.due:.0f}"
 
     def is_held(self, now: float) -> bool:
         """Whether a live run has it."""

@@ -115,6 +115,7 @@ class PhonePlan:
         request_ids: All requests of this flow run on record, earlier attempts included; empty in a dry run.
         task_count: How many tasks these make, or in a dry run would make.
         owner: This very attempt: one flow run may be executed by two processes at once.
+        quiet_until: When the quiet hours end for which everything is skipped, in Unix seconds; None for none.
     """
 
     parts: tuple[PlanPart, ...]
@@ -122,6 +123,7 @@ class PhonePlan:
     request_ids: tuple[str, ...] = ()
     task_count: int = 0
     owner: str = ""
+    quiet_until: float | None = None
 
 
 @dataclass(frozen=True)

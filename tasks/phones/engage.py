@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks import ChatGPTSettings, TikMatrixHost
-from reelflow.errors import ClaimLost, InputError, PhonesFailed, PublishFailed, ReelflowError
+from reelflow.errors import ClaimLost, InputError, PhonesFailed, PhonesWait, PublishFailed, ReelflowError
 from reelflow.heartbeat import heartbeat
 from reelflow.phones.due_parts import Decision, Next, decide, ended_as, result_of
 from reelflow.phones.engagement import (
@@ -24,7 +24,6 @@ from reelflow.phones.engagement import (
     warm_up_parts,
 )
 from reelflow.phones.form import EngageForm
-from reelflow.phones.report import PhoneReport
 from reelflow.phones.requests import make_request
 from reelflow.posts.report import PublishReport
 from reelflow.records.engagements import Engagement, EngagementState
@@ -32,14 +31,10 @@ from reelflow.tikmatrix.scripts import texts
 from reelflow.time_zones import shown
 from reelflow.wording import count
 from tasks.ledger import open_ledger
-from tasks.phones.check import check_phones
-from tasks.phones.create import create_phone_tasks
 from tasks.phones.engagements import AskedEngagement
-from tasks.phones.other_pc import MAIN, check_deployments, deployment_on, hand_over
-from tasks.phones.plan import held, plan_phone_tasks
-from tasks.phones.report import report_phones
-from tasks.phones.watch import watch_phone_tasks
-from tasks.phones.wording import ENDED_BEFORE, LATER
+from tasks.phones.other_pc import check_deployments, deployment_on, hand_over
+from tasks.phones.this_pc import engage_here, quiet_until
+from tasks.phones.wording import ENDED_BEFORE, LATER, NO_PC, NOT_LATER, STARTS_THEN
 from tasks.posts import report as posts_report
 from tasks.step import Retry, step
 
@@ -127,16 +122,14 @@ def _carry_out(asked: AskedEngagement, decision: Decision, engagement: Engagemen
     """Do the parts that are due, and record how far it got."""
     ledger, due, parts = open_ledger(), decision.due, list(engagement.parts)
     result = EngagementResult(lines=list(due.skipped))
-    until = _quiet_until(asked) if decision.next is Next.START else None
-    if until is not None:
-        reason = f"quiet hours until {shown(until)}"
-        result.lines.append(f"The phones are in {reason}. {LATER}")
-        result.state = EngagementState.WAITING
-        ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner, due=until.timestamp())
-        return result
     for part in due.parts if decision.next is Next.START else ():
         ledger.renew_engagement(engagement.id, asked.owner)
-        line, failed, troubles = _tried(asked, engagement, part)
+        try:
+            line, failed, troubles = _tried(asked, engagement, part)
+        except PhonesWait as wait:
+            if asked.can_wait:
+                return _waiting(asked, result, wait)
+            line, failed, troubles = f"{wait} {NOT_LATER}", True, [str(wait)]
         parts.append(result_of(part, line, failed=failed))
         ledger.record_part(engagement.id, asked.owner, parts[-1])
         result.lines.append(line)
@@ -145,6 +138,16 @@ def _carry_out(asked: AskedEngagement, decision: Decision, engagement: Engagemen
     result.state, reason, line = _standing(asked, decision, ended_as(parts))
     result.lines += [line] if line else []
     ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner, is_alarm=decision.is_alarm)
+    return result
+
+
+def _waiting(asked: AskedEngagement, result: EngagementResult, wait: PhonesWait) -> EngagementResult:
+    """Leave what is not done to a later run, since the phones cannot act now."""
+    open_ledger().settle_engagement(
+        asked.id, EngagementState.WAITING, str(wait).rstrip("."), owner=asked.owner, due=wait.until
+    )
+    result.lines.append(f"{wait} They try again {shown(wait.until)}: {STARTS_THEN}")
+    result.state = EngagementState.WAITING
     return result
 
 
@@ -161,18 +164,8 @@ def _standing(asked: AskedEngagement, decision: Decision, ended: EngagementState
     return (
         ended,
         "the post had no outcome in time",
-        (
-            f"{where}The phones' part is not left to a later run, which would need a saved block. Once the post is "
-            "published, run comment-on-posts."
-        ),
+        f"{where}{NOT_LATER} Once the post is published, run comment-on-posts.",
     )
-
-
-def _quiet_until(asked: AskedEngagement) -> datetime | None:
-    """When the quiet hours of this machine's phones end; None if it is none, or if nothing could be started then."""
-    if asked.host is None or asked.form.phone_pc.strip() or not asked.can_wait:
-        return None
-    return asked.host.guardrails.quiet_end(datetime.fromtimestamp(open_ledger().now(), UTC))
 
 
 def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementResult:
@@ -186,7 +179,7 @@ def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementRe
     for part in parts:
         with _as_failure(result):
             assert host is not None  # noqa: S101 - there are no parts without it
-            result.lines.append(_engage_here(host, part).summary)
+            result.lines.append(engage_here(host, part).summary)
     return result
 
 
@@ -199,10 +192,12 @@ def preview_due(asked: AskedEngagement) -> EngagementResult:
     for part in decision.due.parts:
         form = part.form.model_copy(update={"dry_run": True})
         with _as_failure(result):
-            if asked.host is None or asked.form.phone_pc.strip():
-                result.lines.append(f"Would start {deployment_on(asked.form.phone_pc.strip() or MAIN, part.job)}.")
+            if pc := asked.form.phone_pc.strip():
+                result.lines.append(f"Would start {deployment_on(pc, part.job)}.")
+            elif asked.host is None:
+                raise InputError(NO_PC)
             else:
-                result.lines.append(_engage_here(asked.host, EngagementPart(part.job, form)).summary)
+                result.lines.append(engage_here(asked.host, EngagementPart(part.job, form)).summary)
     if not result.lines:
         result.lines.append("Dry run: nothing can be done yet.")
     return result
@@ -245,29 +240,15 @@ def later_state(engaged: EngagementResult) -> State[Any]:
 def _tried(asked: AskedEngagement, engagement: Engagement, part: EngagementPart) -> tuple[str, bool, list[str]]:
     """Run one part and wait until it ends; a one-line summary, whether it failed, and the troubles of requests."""
     try:
-        pc = asked.form.phone_pc.strip()
-        if pc or asked.host is None:
-            return (
-                hand_over(pc or MAIN, part, f"{engagement.id}-{engagement.asked_at:.3f}", asked.chatgpt_name),
-                False,
-                [],
-            )
-        report = _engage_here(asked.host, part, asked.chatgpt, engagement.id)
-    except ClaimLost:
+        if pc := asked.form.phone_pc.strip():
+            return hand_over(pc, part, engagement, asked.chatgpt_name), False, []
+        if asked.host is None:
+            raise InputError(NO_PC)
+        if (until := asked.host.guardrails.quiet_end(datetime.fromtimestamp(open_ledger().now(), UTC))) is not None:
+            raise quiet_until(until.timestamp())
+        report = engage_here(asked.host, part, asked.chatgpt, engagement.id)
+    except (ClaimLost, PhonesWait):
         raise
     except ReelflowError as error:
         return str(error), True, [str(error)]
     return report.summary, report.failed, report.troubles
-
-
-def _engage_here(
-    host: TikMatrixHost, part: EngagementPart, chatgpt: ChatGPTSettings | None = None, engagement: str | None = None
-) -> PhoneReport:
-    """The steps of a phone flow, within this run."""
-    request = check_phones(host, part.form, chatgpt)
-    plan = plan_phone_tasks(host, request, engagement)
-    if not request.dry_run:
-        with held(plan):
-            create_phone_tasks(host, request, plan, chatgpt)
-            watch_phone_tasks(host, request, plan)
-    return report_phones(host, request, plan)

@@ -17,6 +17,9 @@ from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
 from tasks.phones.wording import OUTCOME_WORDS, trouble_of
 
+QUIET = "Quiet hours"
+"""The name of the state of a run that did nothing because of quiet hours; a run on another PC goes by it."""
+
 
 def phone_run_name(parameter: str) -> Callable[[], str]:
     """A name for runs of a phone flow whose form is `parameter`: "comments, 3 phones"."""
@@ -48,6 +51,7 @@ def report_phones(host: TikMatrixHost, request: PhoneRequest, plan: PhonePlan) -
         left_out=list(plan.left_out),
         troubles=[trouble for each in requests if (trouble := trouble_of(each, created[each.id], now))],
         dry_run=request.dry_run,
+        is_quiet=plan.quiet_until is not None,
         would_send=_planned_lines(plan) if request.dry_run else [],
     )
     report = report.model_copy(update={"summary": summarize(report)})
@@ -63,8 +67,10 @@ def final_state(report: PhoneReport) -> State[Any]:
         name = "Dry run"
     elif report.unfinished:
         name = "Still open"
+    elif report.tasks:
+        name = "Completed"
     else:
-        name = "Completed" if report.tasks else "Skipped"
+        name = QUIET if report.is_quiet else "Skipped"
     return Completed(name=name, message=report.summary, data=report)
 
 

@@ -7,11 +7,15 @@ from reelflow.records.phone_states import GRACE, RequestState, TaskState
 from reelflow.records.phones import TaskRequest
 from reelflow.wording import count
 
-LATER = (
-    "The phones do their part once it is published: finish-open-posts starts engage-when-published then, if its "
-    "schedule is on."
-)
+STARTS_THEN = "finish-open-posts starts engage-when-published then, if its schedule is on."
+LATER = f"The phones do their part once it is published: {STARTS_THEN}"
 """What becomes of the phones' part of a post that has no outcome yet."""
+NOT_LATER = "The phones' part is not left to a later run, which would need a saved block."
+NO_PC = (
+    "No phones do their part: the run that asked for it had a block 'TikMatrix Host' that is not saved. Save it, then "
+    "run comment-on-posts."
+)
+"""What is said of an engagement without a PC."""
 ENDED_BEFORE = {
     EngagementState.DONE: "The phones did their part for this post before; nothing was requested again.",
     EngagementState.FAILED: "The phones' part of this post failed before. Start the run of the post again to retry it.",

@@ -1,51 +1,40 @@
 """The phones' part of a post that is out only after its run has ended, against the sandbox."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
-from support.deployments import SPECS
+from support.engaging import PHONES, SERIALS, Clip, deployed, engage_form, on_record, publish_and_leave, runs_of
 from support.scheduled import execute
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
-from deployments.preserve import form_of
 from flows.cancel_post import cancel_scheduled_post
 from flows.engage import publish_and_engage
 from flows.engage_later import engage_when_published
 from flows.finish import finish_open_posts
-from flows.publish import publish_video
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger.schema import destinations
 from reelflow.phones.creating import create_tasks
 from reelflow.phones.due_parts import due_parts
-from reelflow.phones.form import EngageForm, EngageLaterForm
+from reelflow.phones.form import EngageLaterForm
 from reelflow.phones.limits import make_plan
 from reelflow.phones.requests import make_request
 from reelflow.posts.form import CancelPostForm, FinishForm, PostForm
-from reelflow.records.campaigns import caption_fingerprint
-from reelflow.records.engagements import EngagedPost, Engagement, EngagementState, NewEngagement
+from reelflow.records.engagements import EngagementState
 from tasks.ledger import open_ledger
 from tasks.phones.cancel import cancel_engagement
-from tasks.phones.engagements import form_of as engage_form_of
+from tasks.phones.engagements import form_of
 from tasks.phones.start import DEPLOYMENT
 from tasks.phones.wording import LATER
 from tasks.upkeep.health import check_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
-SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
-PHONES = [f"{SERIALS[0]}: ada.daily", f"{SERIALS[1]}: ben.daily, ben.pics (Instagram)"]
 LEASE = "1"
-Clip = Callable[[str], Path]
 
 
 @pytest.fixture(autouse=True)
@@ -68,19 +57,8 @@ def host(sandbox: Any) -> TikMatrixHost:
 
 @pytest.fixture
 def deployment() -> Iterator[Any]:
-    """engage-when-published on the server as setup makes it, but with nobody who executes its runs."""
-    spec = SPECS["engage-when-published"]
-    with get_client(sync_client=True) as client:
-        with suppress(ObjectNotFound):
-            client.delete_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
-        made = client.create_deployment(
-            client.create_flow(spec.load()),
-            DEPLOYMENT.partition("/")[2],
-            parameter_openapi_schema=form_of(spec, None),
-            enforce_parameter_schema=True,
-        )
+    with deployed("engage-when-published", DEPLOYMENT) as made:
         yield made
-        client.delete_deployment(made)
 
 
 def _publish(taisly: TaislyAccount, host: TikMatrixHost | None, clip: Clip, *, ahead: float = 0, **form: Any) -> Any:
@@ -89,37 +67,11 @@ def _publish(taisly: TaislyAccount, host: TikMatrixHost | None, clip: Clip, *, a
     post = PostForm(
         video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=0, scheduled_for=at
     )
-    return publish_and_engage(taisly, post, _engage(**form), host, return_state=True)
-
-
-def _engage(**form: Any) -> EngageForm:
-    return EngageForm(**({"devices": SERIALS[:2], "comments": ["first!"], "watch_minutes": 1} | form))
-
-
-def _publish_and_leave(taisly: TaislyAccount, clip: Clip, **form: Any) -> Engagement:
-    """A post that is out, and what a run that died right after it had asked the phones to do."""
-    post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=1)
-    publish_video(taisly, post, return_state=True)
-    ledger = open_ledger()
-    ((send, _),) = ledger.recent_sends(0)
-    new = NewEngagement(
-        post=EngagedPost(send.service, send.sha256, caption_fingerprint(send.caption), send.scheduled_ms, send.repeat),
-        account_ids=send.account_ids,
-        form=_engage(**form).model_dump(mode="json", exclude_defaults=True),
-        file=send.file_name,
-        host="engaging",
-    )
-    return ledger.ask_for_engagement(new, flow_run=send.flow_run)
+    return publish_and_engage(taisly, post, engage_form(**form), host, return_state=True)
 
 
 def _finish(taisly: TaislyAccount) -> str:
     return str(finish_open_posts(taisly, FinishForm(minutes=0.2), return_state=True).message)
-
-
-def _runs(deployment: Any) -> list[Any]:
-    with get_client(sync_client=True) as client:
-        wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
-        return client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
 
 
 def _execute(run: Any) -> Any:
@@ -131,21 +83,16 @@ def _scripts(sandbox: Any) -> list[str]:
     return sorted(task["script_name"] for task in sandbox.phone_tasks)
 
 
-def _engagement() -> Engagement:
-    (found,) = open_ledger().engagements()
-    return found
-
-
 def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
     taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
 ) -> None:
     """The run that schedules it ends at once; the outcome starts another one, and that once."""
     state = _publish(taisly, host, clip, ahead=15, warm_up_seconds=60)
     before = (_scripts(sandbox), check_ledger(open_ledger()))
-    until("the time of the post", lambda: time.time() > _engagement().due)
+    until("the time of the post", lambda: time.time() > on_record().due)
     found = _finish(taisly)
     again = _finish(taisly)
-    (run,) = _runs(deployment)
+    (run,) = runs_of(deployment)
 
     done = _execute(run)
 
@@ -163,7 +110,7 @@ def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
     comments = [task["script_args"] for task in sandbox.phone_tasks if task["script_name"] == "comment"]
     assert [args["target_post_url"] for args in comments] == [url] * 2
     assert "part" not in _finish(taisly)
-    assert len(_runs(deployment)) == 1
+    assert len(runs_of(deployment)) == 1
 
 
 def test_starting_the_same_again_comments_once(
@@ -182,24 +129,24 @@ def test_a_run_that_was_killed_is_started_again_and_repeats_nothing(
     taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
 ) -> None:
     """Its warm-ups are on record under the engagement: the next run watches them, and then comments."""
-    ledger, engagement = open_ledger(), _publish_and_leave(taisly, clip, warm_up_seconds=60)
+    ledger, engagement = open_ledger(), publish_and_leave(taisly, clip, warm_up_seconds=60)
     ledger.claim_engagement(engagement.id, "killed", "the run that was killed")
     outcomes = [outcome for outcome, _ in ledger.engagement_outcomes(engagement)]
-    warm_up = due_parts(engage_form_of(engagement), outcomes).parts[0].form
+    warm_up = due_parts(form_of(engagement), outcomes).parts[0].form
     _create_and_die(host, warm_up, engagement.id)
     with heartbeat(lambda: ledger.renew_engagement(engagement.id, "killed"), 0.1):
         at_work = _finish(taisly)
-    until("the end of its lease", lambda: not _engagement().is_held(ledger.now()))
+    until("the end of its lease", lambda: not on_record().is_held(ledger.now()))
 
     found = _finish(taisly)
-    *_, run = _runs(deployment)
+    *_, run = runs_of(deployment)
     done = _execute(run)
 
     assert "part" not in at_work
     assert "is started" in found
     assert done.is_completed(), done.message
     assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
-    assert _engagement().state is EngagementState.DONE
+    assert on_record().state is EngagementState.DONE
 
 
 def _create_and_die(host: TikMatrixHost, form: Any, engagement: str) -> None:
@@ -222,10 +169,10 @@ def test_a_post_that_is_cancelled_takes_its_comments_along(
 
     cancel_scheduled_post(taisly, CancelPostForm(history_id=post["historyId"]))
 
-    found = _engagement()
+    found = on_record()
     assert (found.state, found.reason) == (EngagementState.CANCELLED, "the post was cancelled")
     assert "part" not in _finish(taisly)
-    assert _runs(deployment) == []
+    assert runs_of(deployment) == []
 
 
 @pytest.mark.parametrize(
@@ -242,7 +189,7 @@ def test_a_run_that_is_cancelled_takes_its_comments_along(
 
     cancel_engagement(publish_and_engage, run, done.model_copy(update={"message": message}))
 
-    assert _engagement().state is state
+    assert on_record().state is state
 
 
 def test_nothing_is_started_for_a_post_that_failed(
@@ -251,37 +198,37 @@ def test_nothing_is_started_for_a_post_that_failed(
     """It is said once, by whoever learns it; the post has its own alarm."""
     sandbox.fail_next(platform="TikTok", reason="video removed")
     sandbox.fail_next(platform="Instagram", reason="video removed")
-    _publish_and_leave(taisly, clip)
+    publish_and_leave(taisly, clip)
 
     found = _finish(taisly)
 
     assert "The phones do nothing more for small.mp4 (the post was not published)." in found
-    assert _engagement().state is EngagementState.SKIPPED
-    assert (_runs(deployment), sandbox.phone_tasks) == ([], [])
+    assert on_record().state is EngagementState.SKIPPED
+    assert (runs_of(deployment), sandbox.phone_tasks) == ([], [])
 
 
 def test_without_the_deployment_it_is_said_and_waits(
     taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
 ) -> None:
     """One alarm, however often it is found; once the deployment is there, it goes on."""
-    _publish_and_leave(taisly, clip)
+    publish_and_leave(taisly, clip)
 
     messages = [_finish(taisly), _finish(taisly)]
 
     assert all("no deployment engage-when-published. Run `reelflow setup`." in message for message in messages)
-    assert _engagement().state is EngagementState.WAITING
+    assert on_record().state is EngagementState.WAITING
     assert sandbox.phone_tasks == []
 
 
 def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_cancelled_is_not(
     taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, deployment: Any
 ) -> None:
-    _publish_and_leave(taisly, clip)
+    publish_and_leave(taisly, clip)
     _finish(taisly)
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(_runs(deployment)[0].id, Crashed(), force=True)
+        client.set_flow_run_state(runs_of(deployment)[0].id, Crashed(), force=True)
     found, again = _finish(taisly), _finish(taisly)
-    runs = _runs(deployment)
+    runs = runs_of(deployment)
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(runs[-1].id, Cancelled(), force=True)
 
@@ -290,7 +237,7 @@ def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_canc
     assert "1 post waiting for the phones' part." in found
     assert "is started" in again
     assert len(runs) == 2
-    assert _engagement().state is EngagementState.CANCELLED
+    assert on_record().state is EngagementState.CANCELLED
 
 
 def test_a_platform_without_an_outcome_is_commented_on_later(
@@ -298,15 +245,15 @@ def test_a_platform_without_an_outcome_is_commented_on_later(
 ) -> None:
     """TikTok is out and is commented on at once; Instagram follows in a run of its own."""
     ledger = open_ledger()
-    engagement = _publish_and_leave(taisly, clip, comment_on=["TikTok", "Instagram"], devices=[SERIALS[1]])
+    engagement = publish_and_leave(taisly, clip, comment_on=["TikTok", "Instagram"], devices=[SERIALS[1]])
     _finish(taisly)
     instagram = next(o.account.id for o, _ in ledger.engagement_outcomes(engagement) if o.account.platform != "TikTok")
     with _open_at(instagram):
-        (run,) = _runs(deployment)
+        (run,) = runs_of(deployment)
         first = _execute(run)
-    waiting = _engagement()
+    waiting = on_record()
     _finish(taisly)
-    *_, run = _runs(deployment)
+    *_, run = runs_of(deployment)
 
     second = _execute(run)
 
@@ -353,7 +300,7 @@ def test_a_block_that_is_not_saved_cannot_wait(taisly: TaislyAccount, sandbox: A
 def test_a_later_run_can_be_previewed_and_needs_its_own_blocks(
     taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
 ) -> None:
-    form = EngageLaterForm(engagement_id=_publish_and_leave(taisly, clip).id, dry_run=True)
+    form = EngageLaterForm(engagement_id=publish_and_leave(taisly, clip).id, dry_run=True)
 
     shown = engage_when_published(form, host, return_state=True)
     without = engage_when_published(form, return_state=True)
@@ -378,4 +325,4 @@ def test_in_quiet_hours_the_phones_wait_for_their_end(
 
     assert "The phones are in quiet hours until " in state.message
     assert "1 post waiting for the phones' part." in _finish(taisly)
-    assert (_runs(deployment), sandbox.phone_tasks) == ([], [])
+    assert (runs_of(deployment), sandbox.phone_tasks) == ([], [])

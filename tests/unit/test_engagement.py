@@ -1,7 +1,7 @@
 """What the owner of the phones permits, and how a form becomes requests: pure decisions."""
 
 import re
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -235,21 +235,27 @@ def test_only_whom_reelflow_followed_is_unfollowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quiet", "start_at", "sent"),
+    ("quiet", "start_at", "until"),
     [
-        ((time(22), time(7)), "", True),
-        ((time(11), time(14)), "", False),
-        ((time(22), time(7)), "23:30", False),
-        ((time(22), time(7)), "06:59", False),
-        ((time(22), time(7)), "07:00", True),
+        ((time(22), time(7)), "", None),
+        ((time(11), time(14)), "", NOON + timedelta(hours=2)),
+        ((time(22), time(7)), "07:00", None),
     ],
 )
-def test_nothing_is_begun_in_quiet_hours(quiet: tuple[time, time], start_at: str, sent: bool) -> None:
-    """By the owner's clock, over midnight too, and for a time that the form names."""
+def test_nothing_is_begun_in_quiet_hours(quiet: tuple[time, time], start_at: str, until: datetime | None) -> None:
+    """By the owner's clock; the plan says until when."""
     plan = _plan(WarmUpForm(devices=["A1"], start_at=start_at), quiet=quiet)
 
-    assert bool(plan.parts) is sent
-    assert sent or "quiet hours" in plan.left_out[0]
+    assert bool(plan.parts) is (until is None)
+    assert plan.quiet_until == (until and until.timestamp())
+    assert until is None or "quiet hours from 11:00 to 14:00, UTC" in plan.left_out[0]
+
+
+@pytest.mark.parametrize("start_at", ["23:30", "06:59"])
+def test_a_time_to_start_at_in_quiet_hours_is_refused(start_at: str) -> None:
+    """Nothing would ever be done then; over midnight too."""
+    with pytest.raises(InputError, match=f"'Start at' {start_at} is in the quiet hours of the host block .from 22:00"):
+        _plan(WarmUpForm(devices=["A1"], start_at=start_at), quiet=(time(22), time(7)))
 
 
 def test_days_are_those_of_the_owners_zone() -> None:

@@ -1,0 +1,70 @@
+"""The phones' part of posts: a post that is out with what its run had asked for, and deployments without a worker."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+
+from blocks import TaislyAccount
+from flows.publish import publish_video
+from reelflow.phones.form import EngageForm
+from reelflow.posts.form import PostForm
+from reelflow.records.campaigns import caption_fingerprint
+from reelflow.records.engagements import EngagedPost, Engagement, NewEngagement
+from tasks.ledger import open_ledger
+
+SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
+PHONES = [f"{SERIALS[0]}: ada.daily", f"{SERIALS[1]}: ben.daily, ben.pics (Instagram)"]
+Clip = Callable[[str], Path]
+
+
+def engage_form(**form: Any) -> EngageForm:
+    return EngageForm(**({"devices": SERIALS[:2], "comments": ["first!"], "watch_minutes": 1} | form))
+
+
+def publish_and_leave(taisly: TaislyAccount, clip: Clip, *, host: str = "engaging", **form: Any) -> Engagement:
+    """A post that is out, and what a run that died right after it had asked the phones to do."""
+    post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=1)
+    publish_video(taisly, post, return_state=True)
+    ledger = open_ledger()
+    ((send, _),) = ledger.recent_sends(0)
+    new = NewEngagement(
+        post=EngagedPost(send.service, send.sha256, caption_fingerprint(send.caption), send.scheduled_ms, send.repeat),
+        account_ids=send.account_ids,
+        form=engage_form(**form).model_dump(mode="json", exclude_defaults=True),
+        file=send.file_name,
+        host=host,
+    )
+    return ledger.ask_for_engagement(new, flow_run=send.flow_run)
+
+
+@contextmanager
+def deployed(flow: Any, name: str) -> Iterator[Any]:
+    """A deployment ("flow/deployment") on the server, without anybody who executes its runs, and with none before."""
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectNotFound):
+            client.delete_deployment(client.read_deployment_by_name(name).id)
+        made = client.create_deployment(
+            client.create_flow(flow),
+            name.partition("/")[2],
+            parameter_openapi_schema=flow.parameters.model_dump(),
+        )
+        yield made
+        client.delete_deployment(made)
+
+
+def runs_of(deployment: Any) -> list[Any]:
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+        return client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+
+
+def on_record() -> Engagement:
+    """The only engagement there is."""
+    (found,) = open_ledger().engagements()
+    return found
