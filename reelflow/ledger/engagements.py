@@ -96,12 +96,17 @@ class EngagementLedger(PostLedger, AlarmLedger):
         connection.execute(engagements.update().where(_C.id == known.id).values(values))
 
     def engagements(
-        self, *, ids: Sequence[str] | None = None, states: Collection[EngagementState] | None = None
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        states: Collection[EngagementState] | None = None,
+        run: str | None = None,
     ) -> list[Engagement]:
         """Engagements that match all that is given, those first that are due first."""
         conditions = [
             *([_C.id.in_(ids)] if ids is not None else []),
             *([_C.state.in_(states)] if states is not None else []),
+            *([_C.run == run] if run is not None else []),
         ]
         query = sa.select(engagements).where(*conditions).order_by(_C.due, _C.asked_at, _C.id)
         with self.reading() as connection:

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId, FlowRunFilterTags
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import Cancelling
 
@@ -15,6 +15,7 @@ from reelflow.phones import cleanup
 from reelflow.wording import count
 from tasks.cancelled import SHUTDOWN, tell_cancelled
 from tasks.ledger import reopen_ledger
+from tasks.phones.other_pc import tag_of
 from tasks.prefect_server import asking_prefect
 
 
@@ -36,6 +37,9 @@ def cancel_engagement(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect 
 def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
     """Stop and delete the unfinished phone tasks of a cancelled run. A hook that runs in another process."""
     log = flow_run_logger(flow_run)
+    if SHUTDOWN in (state.message or "") and {"engage", "engagement"} & set(flow_run.parameters):
+        log.info("Nobody cancelled the run: what the phones do goes on, and a later run watches it.")
+        return
     try:
         for name in _cancel_children(flow_run.id):
             log.info("The run was cancelled. Also cancelled %s, which it had started on another machine.", name)
@@ -69,11 +73,13 @@ def summarize_cancel(done: cleanup.CancelResult) -> str:
 
 def _cancel_children(flow_run_id: UUID) -> list[str]:
     """Cancel the runs that a run has started on other machines; returns their names."""
-    children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
-    cancelled = []
+    wanted = [FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))]
+    for engagement in reopen_ledger().engagements(run=str(flow_run_id)):
+        # An earlier run for it may have started them.
+        wanted.append(FlowRunFilter(tags=FlowRunFilterTags(all_=[tag_of(engagement.id)])))
     with asking_prefect(), get_client(sync_client=True) as client:
-        for child in client.read_flow_runs(flow_run_filter=children):
-            if child.state is not None and not child.state.is_final():
-                client.set_flow_run_state(child.id, Cancelling())
-                cancelled.append(child.name)
-    return cancelled
+        found = {child.id: child for each in wanted for child in client.read_flow_runs(flow_run_filter=each)}
+        open_now = [child for child in found.values() if child.state is not None and not child.state.is_final()]
+        for child in open_now:
+            client.set_flow_run_state(child.id, Cancelling())
+    return [child.name for child in open_now]

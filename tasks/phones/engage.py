@@ -66,6 +66,8 @@ def check_form(host: TikMatrixHost | None, form: EngageForm, chatgpt: ChatGPTSet
     if needs_chatgpt(form) and chatgpt is None:
         raise InputError("Comments by ChatGPT need a block 'ChatGPT Settings'. Choose one, or turn them off.")
     if form.phone_pc.strip():
+        if needs_chatgpt(form) and chatgpt is not None and not chatgpt._block_document_name:
+            raise InputError("Another PC needs a saved block 'ChatGPT Settings'. Save it, or turn off its comments.")
         return
     if host is None:
         raise InputError("Choose a block 'TikMatrix Host', or enter the 'Phone PC' whose worker does this part.")

@@ -14,8 +14,10 @@ from reelflow.phones.due_parts import MOST_ATTEMPTS, Next, decide
 from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.engagements import OPEN, Engagement, EngagementState
 from reelflow.wording import count, listed
+from tasks.cancelled import SHUTDOWN
 from tasks.ledger import open_ledger
 from tasks.phones.engagements import form_of
+from tasks.phones.wording import NO_PC
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
@@ -68,6 +70,9 @@ def _is_due(ledger: Ledger, engagement: Engagement, now: float, report: StartRep
     decision = decide(form, engagement, ledger.engagement_outcomes(engagement), now)
     if decision.next is Next.END:
         _end(ledger, engagement, decision.state, decision.reason, report, is_alarm=decision.is_alarm)
+    if decision.next is Next.START and not (engagement.host or form.phone_pc.strip()):
+        _end(ledger, engagement, EngagementState.FAILED, NO_PC.rstrip("."), report, is_alarm=True)
+        return False
     if decision.next is Next.WAIT:
         report.waiting += 1
     return decision.next is Next.START
@@ -82,7 +87,7 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
         return
     for engagement in due:
         if engagement.attempts >= MOST_ATTEMPTS:
-            reason = f"{engagement.attempts} runs for it were interrupted"
+            reason = f"{engagement.attempts} runs for it ended before the phones were done; see the last run"
             _end(ledger, engagement, EngagementState.FAILED, reason, report, is_alarm=True)
             continue
         run = client.create_flow_run_from_deployment(
@@ -90,7 +95,7 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
         )
         if run.state is None or not run.state.is_final():
             report.started.append(engagement.file)
-        elif run.state.is_cancelled():
+        elif run.state.is_cancelled() and SHUTDOWN not in (run.state.message or ""):
             _end(ledger, engagement, EngagementState.CANCELLED, "its run was cancelled", report)
         else:  # it ended before it had the engagement; the next look starts another one
             ledger.count_attempt(engagement)
@@ -142,7 +147,7 @@ def summarize_start(report: StartReport) -> list[str]:
     """Sentences about the phones' part of posts; none if there is nothing to tell."""
     lines = []
     if report.started:
-        lines.append(f"The phones' part of {listed(report.started)} is started (engage-when-published).")
+        lines.append(f"The phones' part of {listed(report.started)} starts in engage-when-published.")
     if report.waiting:
         lines.append(f"{count(report.waiting, 'post')} waiting for the phones' part.")
     if report.ended:

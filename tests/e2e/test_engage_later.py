@@ -71,7 +71,7 @@ def test_a_kill_in_the_middle_repeats_neither_warm_ups_nor_comments(
         return len(phone_tasks("account_warmup")) == 2
 
     until("the time of the post", lambda: time.time() > at.timestamp())
-    until("the post to be out", lambda: "is started" in finish().message)
+    until("the post to be out", lambda: "starts in engage-when-published" in finish().message)
     worker = pool.worker()
     until("the warm-ups", hold_warm_ups)
     (run,) = _runs(later)

@@ -100,8 +100,8 @@ def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
     assert before[0] == []
     assert "1 post waiting for the phones' part" in before[1].found
     assert not before[1].is_warning
-    assert "The phones' part of small.mp4 is started (engage-when-published)." in found
-    assert "is started" in again  # the same run
+    assert "The phones' part of small.mp4 starts in engage-when-published." in found
+    assert "starts in engage-when-published" in again  # the same run
     assert done.is_completed(), done.message
     assert done.message == "2 of 2 warm-ups completed. 2 of 2 comments completed."
     assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
@@ -143,7 +143,7 @@ def test_a_run_that_was_killed_is_started_again_and_repeats_nothing(
     done = _execute(run)
 
     assert "part" not in at_work
-    assert "is started" in found
+    assert "starts in engage-when-published" in found
     assert done.is_completed(), done.message
     assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
     assert on_record().state is EngagementState.DONE
@@ -235,7 +235,7 @@ def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_canc
     _finish(taisly)
 
     assert "1 post waiting for the phones' part." in found
-    assert "is started" in again
+    assert "starts in engage-when-published" in again
     assert len(runs) == 2
     assert on_record().state is EngagementState.CANCELLED
 
