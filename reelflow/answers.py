@@ -182,6 +182,8 @@ class Deadline:
             self._start()
         elif step in ("connect_tcp.complete", "start_tls.complete"):
             self._sockets.append(info["return_value"].get_extra_info("socket"))
+            if self.is_over:  # while the connection was made, so nobody has cut it yet
+                self._cut()
 
     def _start(self) -> None:
         self._timer = threading.Timer(self._seconds, self._cut)

@@ -93,7 +93,9 @@ class WebVideos:
                     if number == 0 and piece.lstrip(_BLANKS)[:20].lower().startswith(_BEGINNINGS_OF_PAGES):
                         raise _no_video(name)
                     part.write(piece)
-                if asked.deadline.is_over:  # cut, where the end of the connection is the end of the answer
+                    if asked.deadline.is_over:
+                        break
+                if asked.deadline.is_over:  # also cut, where the end of the connection is the end of the answer
                     raise _too_slow(name, self.seconds)
                 if not part.size:
                     raise InputError(f"{name} is empty: its server sent nothing. Check the address.")

@@ -29,6 +29,8 @@ PRIVATE_VARIABLE = "REELFLOW_PRIVATE_ADDRESSES"
 
 Resolver = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as texts; raises OSError if there are none."""
+MOST_TRIED = 4
+"""Addresses of one host to which a connection is tried, each for as long as one may take."""
 _PUBLIC_6 = IPv6Network("2000::/3")
 """What is assigned to the internet at all."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
@@ -153,14 +155,14 @@ class _CheckedNetwork(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to the first address of the host that accepts one; all of them are checked before."""
+        """A connection to the first address of the host that accepts one, of a few; all of them are checked before."""
         try:
             addresses = self._reach.resolve(host, port)
         except (OSError, UnicodeError, OverflowError) as error:  # the last: of a port
             raise httpcore.ConnectError(str(error)) from error
         self._reach.check(addresses, self._name, is_plain=self._is_plain)
         failed: Exception = httpcore.ConnectError("the host has no address")
-        for address in addresses:
+        for address in addresses[:MOST_TRIED]:
             try:
                 return super().connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

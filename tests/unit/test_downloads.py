@@ -253,6 +253,22 @@ def test_redirects_share_the_time_of_one_download(get: Get) -> None:
     assert time.monotonic() - begun < 1.7
 
 
+def test_a_connection_that_is_made_when_the_time_is_over_is_cut(get: Get) -> None:
+    """Looking up a name cannot be stopped."""
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        threading.Event().wait(0.4)
+        return ["127.0.0.1"]
+
+    begun = time.monotonic()
+    with (
+        raw_server(_dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")) as address,
+        pytest.raises(InputError, match="took longer than"),
+    ):
+        get(f"{address}/a.mp4", seconds=0.1, reach=Reach(HERE, resolve))
+    assert time.monotonic() - begun < 5
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -390,6 +406,18 @@ def test_through_a_proxy_the_address_is_checked_before(monkeypatch: pytest.Monke
         with pytest.raises(NothingSent, match="cannot be reached"):
             get("https://videos.example/a.mp4", reach=Reach((), resolve))
         assert len(seen) == 1
+
+
+def test_only_a_few_addresses_of_a_host_are_tried(web: FileServer, get: Get) -> None:
+    """Each may take its whole time to refuse."""
+    web.files["/a.mp4"] = File(b"video")
+    address = f"http://videos.example:{httpx.URL(web.address).port}/a.mp4"
+    silent = [f"127.0.0.{number}" for number in range(2, 6)]
+    reach = [Reach((ip_network("127.0.0.0/8"),), lambda host, port, n=n: [*silent[n:], "127.0.0.1"]) for n in (0, 1)]
+
+    with pytest.raises(NothingSent, match="server cannot be reached"):
+        get(address, reach=reach[0])
+    assert get(address, reach=reach[1]).path.read_bytes() == b"video"
 
 
 def test_a_port_that_does_not_exist_cannot_be_reached(get: Get) -> None:
