@@ -3,6 +3,7 @@
     ReelflowError
     ├── InputError             the input is wrong; nothing was sent: correct it
     │   ├── VideoUnreadable    the file is not a video that can be used
+    │   ├── LinkEnded          the address of a video does not open any more: use another one
     │   ├── DuplicatePost      the post may be out already, with something changed
     │   ├── StillOpen          the post has no outcome yet: nothing to decide
     │   ├── TimePassed         the moment of a post has passed before it was sent
@@ -110,6 +111,10 @@ class VideoUnreadable(InputError):
         self.found = found
         self.hint = hint
         self.facts = facts or {}
+
+
+class LinkEnded(InputError):
+    """The address of a video does not open, or not any more: its link has ended, or one has to sign in."""
 
 
 class DuplicatePost(InputError):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from reelflow.campaigns.rows import PlanRow, RowProblem
-from reelflow.errors import InputError
+from reelflow.errors import FitUnavailable, InputError, NoRoom
 from reelflow.records.campaigns import RowPost, SlotRequest, Taken
 from reelflow.records.holds import Hold
 from reelflow.records.posts import Account, Outcome, PostRequest, Send, Video
@@ -147,9 +147,13 @@ class CheckedPlan:
         return [draft for draft in self.drafts if draft.row.number not in wrong]
 
 
+_OF_THE_MACHINE = {NoRoom: "disk_full", FitUnavailable: "fit_unavailable"}
+
+
 def problem_of(number: int, column: str, code: str, error: InputError | str) -> RowProblem:
-    """A problem with the sentence of an error."""
-    return RowProblem(number, column, code, str(error))
+    """A problem with the sentence of an error, under the machine's own code if it is a fault of the machine."""
+    own = next((own for kind, own in _OF_THE_MACHINE.items() if isinstance(error, kind)), code)
+    return RowProblem(number, column, own, str(error))
 
 
 def labels(accounts: Sequence[Account]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from reelflow.campaigns.posts import CheckedPlan, problem_of
 from reelflow.campaigns.rows import PlanRow
 from reelflow.downloads.source import Storages
-from reelflow.errors import FitUnavailable, InputError, NoRoom, NothingSent, OutcomeUnknown
+from reelflow.errors import InputError, NothingSent, OutcomeUnknown
 from reelflow.posts.requests import fit_post_video, read_video
 from reelflow.records.posts import Video
 from reelflow.video.fit_settings import FitSettings
@@ -22,7 +22,6 @@ THREADS = max(2, min(8, os.cpu_count() or 2))
 """Videos read at once: reading waits for the disk, and decoding happens outside of Python's lock."""
 PAUSES = (3.0, 15.0)
 """Seconds before a video is asked for again whose server is away. Then its row is wrong, and the others go on."""
-_NOT_ITS_FAULT = {NoRoom: "disk_full", FitUnavailable: "fit_unavailable"}
 _WHOLE = 1000
 """How far a bar moves for each video that is fitted."""
 
@@ -105,9 +104,8 @@ def fit_videos(
         try:
             made[key] = fit_post_video(videos[key], progress=tell, waiting=waiting)
         except InputError as error:
-            code = next((code for kind, code in _NOT_ITS_FAULT.items() if isinstance(error, kind)), "video")
             rows = {d.row.number for d in drafts if (d.video.path, d.video.fit) == key}
-            problems += [problem_of(row, "video", code, error) for row in sorted(rows)]
+            problems += [problem_of(row, "video", "video", error) for row in sorted(rows)]
     progress(_WHOLE * len(pending), _WHOLE * len(pending))
 
     def fitted(video: Video) -> Video:

@@ -18,7 +18,7 @@ from reelflow.downloads.names import name_on_web
 from reelflow.downloads.reach import Reach
 from reelflow.downloads.source import LocalVideo
 from reelflow.downloads.web import follow
-from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown
+from reelflow.errors import Busy, InputError, LinkEnded, NothingSent, OutcomeUnknown
 from reelflow.transport import REQUEST_TIMEOUT, reason_of, retry_after
 from reelflow.video.rules import Limits
 from reelflow.wording import duration
@@ -31,7 +31,8 @@ PIECE = 256 * 1024
 """Bytes that are written at once."""
 INSTEAD = "Download the video yourself, and give the path of its file."
 
-_GONE = (401, 403, 404, 410)
+_ENDED = (401, 403)
+_GONE = (404, 410)
 _AWAY = (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 530)
 """Statuses of a server, or of what stands before it, that may be another one in a moment."""
 _PAGES = ("text/html", "application/xhtml+xml")
@@ -132,8 +133,9 @@ class WebVideos:
 
 def _check_answer(answer: httpx.Response, name: str) -> None:
     status = answer.status_code
-    if status in _GONE:
-        raise InputError(
+    if status in (*_ENDED, *_GONE):
+        kind = LinkEnded if status in _ENDED else InputError
+        raise kind(
             f"{name} could not be downloaded: its server answered {status}. Check the address: everybody who has it "
             "must be able to open it, and many links end after some hours."
         )

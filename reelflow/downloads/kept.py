@@ -5,13 +5,15 @@
     KEY/kept.json              which copy is the newest, and what its server said of it
     KEY/COPY/bread.mp4         a copy under its own name; ".part" while it is written
 
-A copy is never changed, since another run may be sending it: a changed file at the same address is another copy.
+A copy is never changed, since another run may be sending it: a changed file at the same address is another copy. The
+earlier one is forgotten as any other.
 Addresses are kept as hashes only. A link may hold a key.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -27,7 +29,7 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
 from reelflow.downloads.source import LocalVideo
-from reelflow.errors import InputError, NothingSent, OutcomeUnknown
+from reelflow.errors import InputError, LinkEnded, NoRoom, NothingSent, OutcomeUnknown
 from reelflow.file_locks import lock
 from reelflow.kept_files import SPARE_BYTES, names_in_use, use
 from reelflow.wording import duration, one_line
@@ -40,8 +42,13 @@ KEPT_SECONDS = 14 * 86400.0
 """A copy that was not used for so long is deleted. Started again within two weeks, a campaign finds its videos."""
 MOST_BYTES = 20_000_000_000
 """Of all copies: 40 of the largest videos, several hundred usual ones. The longest unused are deleted first."""
+LOOK_BYTES = 16_000_000
+"""After so many bytes of a download, the disk is looked at again: others write there, too."""
 AWAY_SECONDS = 86400.0
-"""For so long after its server or storage was last asked, a copy is used although that is away."""
+"""For so long after its server or storage was last asked, a copy is used although that is away or its link ended."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FREE_SPACE = f"Free some space there, or set {FOLDER_VARIABLE} to another folder."
+_MAKE_WRITABLE = f"Make it a folder that can be written to, or set {FOLDER_VARIABLE} to another one."
 
 
 class Kept(BaseModel):
@@ -88,13 +95,13 @@ class Downloads:
     ) -> LocalVideo:
         """What is at an address as a file of this machine, loaded by `load`; see `place_of` for the rest.
 
-        `load` returns the copy of what is there now, and whether it had to be loaded. While its server is away, a copy
-        from before stands in.
+        `load` returns the copy of what is there now, and whether it had to be loaded. While its server is away, or
+        after its link has ended, a copy from before stands in.
         """
         with self.place_of(address, name, patience=patience) as place:
             try:
                 kept, is_new = load(place)
-            except (NothingSent, OutcomeUnknown) as error:
+            except (NothingSent, OutcomeUnknown, LinkEnded) as error:
                 path, note = place.copy_while_away(error)
                 return LocalVideo(path, name, note)
             found = LocalVideo(place.use(kept), name)
@@ -112,20 +119,25 @@ class Downloads:
             patience: Seconds to wait for the other run.
 
         Raises:
-            OutcomeUnknown: the other one still has it.
-            InputError: the folder cannot be used.
+            InputError: the other one still has it.
+            NoRoom: the folder cannot be used.
         """
         key = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         with self.saving(name):
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
             held = lock(self._lock_of(key), patience=patience)
         if held is None:
-            raise OutcomeUnknown(f"Another run is still downloading {name}. Nothing was sent. Start this run again.")
+            raise InputError(
+                f"{name} was not downloaded: another download is still running after {duration(patience)}. Nothing was "
+                "sent. Start this run again."
+            )
         with held:
             with self.saving(name):
                 (self.folder / key).mkdir(exist_ok=True)
                 for part in (self.folder / key).glob("*/.part"):  # of a run that was killed: nobody else writes here
                     shutil.rmtree(part.parent, ignore_errors=True)
+                for part in (self.folder / key).glob("kept.*.part"):
+                    part.unlink(missing_ok=True)
             try:
                 yield Place(self, self.folder / key, name)
             finally:
@@ -135,14 +147,33 @@ class Downloads:
     def forget_old(
         self, *, now: float | None = None, kept_seconds: float = KEPT_SECONDS, most_bytes: int = MOST_BYTES
     ) -> None:
-        """Delete the copies that are old, replaced or too many, but none in use. Never raises: it is a cache."""
+        """Delete the copies that are old or too many, but none in use. Never raises: it is a cache."""
         with contextlib.suppress(OSError):
             copies = sorted(self._copies(), key=lambda each: each[0])
             total = sum(size for _, size, _ in copies)
             for used_at, size, copy in copies:
                 is_old = used_at < (time.time() if now is None else now) - kept_seconds
-                if is_old or total > most_bytes or not _is_newest(copy):
+                if is_old or total > most_bytes:
                     total -= size if self._forget(copy) else 0
+
+    def check_room(self, name: str, size: int = 0) -> None:
+        """Check that the disk has room for so many more bytes; copies that nobody uses make room.
+
+        Raises:
+            NoRoom: it has none.
+            OSError: the disk cannot be looked at.
+        """
+        needed = size + self.spare_bytes
+        if (free := shutil.disk_usage(self.folder).free) < needed:
+            total = sum(size for _, size, _ in self._copies())
+            self.forget_old(most_bytes=total - (needed - free))
+            free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            has = f" has {size / 1e6:.1f} MB, and" if size else " cannot be downloaded:"
+            raise NoRoom(
+                f"{name}{has} the disk of {one_line(str(self.folder))} has only {free / 1e6:.0f} MB free. Nothing was "
+                f"sent. {_FREE_SPACE}"
+            )
 
     def _copies(self) -> Iterator[tuple[float, int, Path]]:
         """When each copy was last used, its bytes, and its folder."""
@@ -179,9 +210,10 @@ class Downloads:
         try:
             yield
         except OSError as error:
-            raise InputError(
-                f"{name} cannot be saved in {one_line(str(self.folder))} ({one_line(error.strerror or str(error))}). "
-                f"Nothing was sent. Free some space there, or set {FOLDER_VARIABLE} to another folder."
+            reason = one_line(error.strerror or str(error))
+            advice = _FREE_SPACE if error.errno in _FULL else _MAKE_WRITABLE
+            raise NoRoom(
+                f"{name} cannot be saved in {one_line(str(self.folder))} ({reason}). Nothing was sent. {advice}"
             ) from None
 
 
@@ -211,19 +243,14 @@ class Place:
             most_bytes: More are refused.
 
         Raises:
-            InputError: it is too large, or the disk has no room for it.
+            InputError: it is too large.
+            NoRoom: the disk has no room for it.
         """
         if size is not None and size > most_bytes:
             raise too_large(self.name, most_bytes)
         copy = self.folder / secrets.token_hex(8)
         with self.downloads.saving(self.name):
-            free = shutil.disk_usage(self.folder).free
-            if size is not None and free - size < self.downloads.spare_bytes:
-                raise InputError(
-                    f"{self.name} has {size / 1e6:.1f} MB, and the disk of {one_line(str(self.folder.parent))} only "
-                    f"{free / 1e6:.0f} MB free. Nothing was downloaded or sent. Free some space there, or set "
-                    f"{FOLDER_VARIABLE} to another folder."
-                )
+            self.downloads.check_room(self.name, size or 0)
             copy.mkdir()
             use(self.downloads.users, copy.name)
             file = (copy / ".part").open("w+b")
@@ -243,7 +270,7 @@ class Place:
             os.utime(path.parent)
         return path
 
-    def copy_while_away(self, error: NothingSent | OutcomeUnknown) -> tuple[Path, str]:
+    def copy_while_away(self, error: NothingSent | OutcomeUnknown | LinkEnded) -> tuple[Path, str]:
         """The newest copy while where it is from is away, and what is to be said of that; `error` if it is too old."""
         kept = self.newest()
         age = time.time() - kept.confirmed_at if kept else AWAY_SECONDS
@@ -256,7 +283,7 @@ class Place:
     def note(self, kept: Kept) -> Kept:
         """Store which copy is the newest, with what is known of it."""
         with self.downloads.saving(self.name):
-            part = self.folder / f"kept.{secrets.token_hex(4)}"
+            part = self.folder / f"kept.{secrets.token_hex(4)}.part"
             part.write_text(kept.model_dump_json(), "utf-8")
             part.replace(self.folder / "kept.json")
         return kept
@@ -279,14 +306,18 @@ class Part:
         """Add a piece.
 
         Raises:
-            InputError: the copy gets too large, or the disk is full.
+            InputError: the copy gets too large.
+            NoRoom: the disk is full.
         """
+        is_due = self.size // LOOK_BYTES < (self.size + len(piece)) // LOOK_BYTES
         self.size += len(piece)
         if self.size > self.most_bytes:
             raise too_large(self.place.name, self.most_bytes)
         self._hash.update(piece)
         with self.place.downloads.saving(self.place.name):
             self.file.write(piece)
+            if is_due:
+                self.place.downloads.check_room(self.place.name)
 
     def keep(self, file_name: str, *, etag: str, last_modified: str) -> Kept:
         """Keep the copy, now that it is whole. If the newest one has the same content, that one stays.

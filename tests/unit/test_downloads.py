@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -31,7 +34,7 @@ from reelflow.downloads.kept import Downloads, Kept
 from reelflow.downloads.names import file_name_for, name_on_web
 from reelflow.downloads.reach import Reach, allowed_networks, is_public
 from reelflow.downloads.source import is_elsewhere, shown_name
-from reelflow.errors import Busy, InputError, NothingSent, OutcomeUnknown, ReelflowError
+from reelflow.errors import Busy, InputError, LinkEnded, NoRoom, NothingSent, OutcomeUnknown, ReelflowError
 from reelflow.posts.form import PostForm
 from reelflow.posts.requests import read_video
 from reelflow.records.posts import Video
@@ -142,6 +145,25 @@ def test_a_copy_is_used_while_its_server_is_away(web: FileServer, get: Get, down
         get(f"{web.address}/a.mp4")
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_copy_is_used_after_its_link_has_ended(web: FileServer, get: Get, downloads: Path, status: int) -> None:
+    """A campaign that waited for its approval asks again; a day later, the copy may be wrong."""
+    web.files["/a.mp4"] = File(b"video")
+    first = get(f"{web.address}/a.mp4")
+    web.files["/a.mp4"] = File(status=status)
+
+    again = get(f"{web.address}/a.mp4")
+    assert again.path == first.path
+    assert f"server answered {status}. Check the address" in again.note
+    assert "The copy from 0 s ago is used" in again.note
+
+    [noted] = downloads.glob("*/kept.json")
+    kept = Kept.model_validate_json(noted.read_bytes())
+    noted.write_text(kept.model_copy(update={"confirmed_at": time.time() - ONE_DAY}).model_dump_json())
+    with pytest.raises(InputError, match=f"server answered {status}"):
+        get(f"{web.address}/a.mp4")
+
+
 def test_a_video_that_was_removed_is_not_sent_from_its_copy(web: FileServer, get: Get) -> None:
     web.files["/a.mp4"] = File(b"video", etag='"1"')
     get(f"{web.address}/a.mp4")
@@ -162,7 +184,7 @@ def test_a_copy_that_somebody_changed_is_downloaded_again(web: FileServer, get: 
     ("file", "kind", "words"),
     [
         (File(status=404), InputError, "server answered 404. Check the address"),
-        (File(status=403), InputError, "server answered 403. Check the address"),
+        (File(status=403), LinkEnded, "server answered 403. Check the address"),
         (File(status=418), InputError, "server answered 418. Download the video yourself"),
         (File(status=302), InputError, "server answered 302"),
         (File(status=503), OutcomeUnknown, "server answered 503"),
@@ -511,12 +533,15 @@ def test_a_download_that_was_killed_leaves_nothing_and_is_made_again(
     until("the download has begun", lambda: list(downloads.glob("*/*/.part")), seconds=30)
     process.kill()
     process.communicate(timeout=30)
+    [place] = downloads.glob("?" * 32)
+    (place / "kept.1a2b3c4d.part").write_text("{}")
     web.files["/a.mp4"] = File(b"video" * 1000)
 
     found = get(f"{web.address}/a.mp4")
 
     assert found.path.read_bytes() == b"video" * 1000
     assert list(downloads.glob("*/*/*")) == [found.path]
+    assert sorted(path.name for path in place.iterdir()) == [found.path.parent.name, "kept.json"]
 
 
 def test_a_run_does_not_wait_for_another_one_without_end(web: FileServer, get: Get) -> None:
@@ -526,7 +551,7 @@ def test_a_run_does_not_wait_for_another_one_without_end(web: FileServer, get: G
     first.start()
     assert web.has_begun.wait(timeout=30)
 
-    with pytest.raises(OutcomeUnknown, match=r"Another run is still downloading 127\.0\.0\.1/…/a\.mp4"):
+    with pytest.raises(InputError, match=r"^127\.0\.0\.1/…/a\.mp4 was not downloaded: another download is"):
         get(f"{web.address}/a.mp4", seconds=0.3)
     hold.set()
     first.join(timeout=30)
@@ -539,17 +564,63 @@ def test_a_disk_that_is_full_is_one_sentence(web: FileServer, downloads: Path) -
 
     said, _ = _loader(f"{web.address}/a.mp4", downloads, "1000000").communicate(timeout=60)
 
-    assert said.startswith("InputError: 127.0.0.1/…/a.mp4 cannot be saved in ")
-    assert "Nothing was sent. Free some space there, or set REELFLOW_DOWNLOADS to another folder." in said
+    assert said.startswith("NoRoom: 127.0.0.1/…/a.mp4 cannot be saved in ")
+    assert "Nothing was sent. Make it a folder that can be written to, or set REELFLOW_DOWNLOADS to another" in said
     assert list(downloads.glob("?" * 32)) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "Free some space there"), (errno.EACCES, "Make it a folder that can be written to")],
+)
+def test_what_to_do_about_a_folder_depends_on_what_is_wrong_with_it(downloads: Path, number: int, advice: str) -> None:
+    with pytest.raises(NoRoom, match=advice), Downloads(downloads).saving("a.mp4"):
+        raise OSError(number, os.strerror(number))
 
 
 def test_a_disk_without_room_is_not_filled(web: FileServer, get: Get, downloads: Path) -> None:
     """The ledger may be on it."""
     web.files["/a.mp4"] = File(b"video")
 
-    with pytest.raises(InputError, match=r"has 0\.0 MB, and the disk of .* only .* MB free"):
+    with pytest.raises(NoRoom, match=r"has 0\.0 MB, and the disk of .* has only .* MB free"):
         get(f"{web.address}/a.mp4", spare_bytes=1 << 60)
+    assert list(downloads.glob("?" * 32)) == []
+
+
+def test_copies_that_nobody_uses_make_room_for_a_download(
+    web: FileServer, downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest unused first, and no more than it takes. The disk is one with room for three videos."""
+    for number in range(4):
+        web.files[f"/{number}.mp4"] = File(bytes([number]) * 1000)
+    for number in range(3):
+        _loader(f"{web.address}/{number}.mp4", downloads).communicate(timeout=60)
+        [path] = downloads.glob(f"*/*/{number}.mp4")
+        os.utime(path.parent, (time.time() - 1000.0 * (3 - number),) * 2)
+    _disk_of(3000, downloads, monkeypatch)
+
+    WebVideos(Downloads(downloads, 0), Reach(HERE)).get(f"{web.address}/3.mp4")
+
+    assert _copies(downloads) == {"1.mp4", "2.mp4", "3.mp4"}
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 40000000\r\n", b""], ids=["of known length", "until it is closed"])
+def test_the_disk_is_looked_at_while_it_fills(
+    get: Get, downloads: Path, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """A server may not tell how much it sends, and other downloads write at the same time."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + body + b"\r\n")
+        until("the download has begun", lambda: list(downloads.glob("*/*/.part")), seconds=30)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+        for _ in range(40):
+            connection.sendall(bytes(1_000_000))
+        raise OSError
+
+    words = r"a\.mp4 cannot be downloaded: the disk of .* has only 0 MB free"
+    with raw_server(answer) as address, pytest.raises(NoRoom, match=words):
+        get(f"{address}/a.mp4", spare_bytes=1)
     assert list(downloads.glob("?" * 32)) == []
 
 
@@ -561,6 +632,15 @@ def test_a_folder_that_cannot_be_used_is_named(web: FileServer, downloads: Path,
 
 
 # Forgetting
+
+
+def _disk_of(size: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk be one of `size` bytes for videos."""
+
+    def usage(_: Path) -> Any:
+        return SimpleNamespace(free=size - sum(path.stat().st_size for path in folder.glob("*/*/*")))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
 
 
 def _copies(folder: Path) -> set[str]:
@@ -601,6 +681,17 @@ def test_a_copy_in_use_is_never_forgotten(web: FileServer, get: Get, downloads: 
     other.communicate(timeout=30)
     Downloads(downloads).forget_old(now=time.time() + 99 * ONE_DAY, most_bytes=0)
     assert not theirs.exists()
+
+
+def test_a_copy_that_was_replaced_is_forgotten_as_any_other(web: FileServer, downloads: Path) -> None:
+    """A campaign that waits for its approval has no process, and the copy is the one that a person saw."""
+    for number, content in enumerate((b"seen", b"new")):
+        web.files["/a.mp4"] = File(content, etag=f'"{number}"')
+        _loader(f"{web.address}/a.mp4", downloads).communicate(timeout=60)
+
+    assert {path.read_bytes() for path in downloads.glob("*/*/a.mp4")} == {b"seen", b"new"}
+    Downloads(downloads).forget_old(now=time.time() + 99 * ONE_DAY)
+    assert _copies(downloads) == set()
 
 
 def test_forgetting_where_nothing_is_kept_is_no_error(tmp_path: Path) -> None:
@@ -683,6 +774,17 @@ def test_a_plan_is_checked_with_the_videos_of_its_addresses(
     assert [(problem.number, problem.column) for problem in found.problems] == [(2, "video"), (3, "video")]
     assert "is a web page, not a video" in found.problems[0].sentence
     assert "b.mp4 is in a storage, of which only the Prefect server knows the address" in found.problems[1].sentence
+
+
+def test_a_full_disk_is_no_fault_of_a_row(
+    web: FileServer, tmp_path: Path, on_loopback: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.files["/a.mp4"] = File(b"video")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+
+    found = check_alone(_plan(tmp_path, f"{web.address}/a.mp4"), datetime.now(UTC))
+
+    assert [(problem.number, problem.code) for problem in found.problems] == [(1, "disk_full")]
 
 
 def test_a_server_that_is_away_is_asked_again_and_then_its_row_is_wrong(
