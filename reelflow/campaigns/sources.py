@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from email.message import Message
 from pathlib import Path, PurePosixPath
 
 import httpx
 
 from reelflow.answers import Answer, receive
+from reelflow.downloads.names import told_name
 from reelflow.downloads.reach import Reach
 from reelflow.downloads.web import follow
 from reelflow.errors import InputError
@@ -107,9 +107,7 @@ def _kind(answer: Answer, name: str, first: httpx.URL, last: httpx.URL) -> str:
         raise InputError(f"{name} is a web page, not a plan. Give the address from which the file itself is loaded.")
     if kind := _TYPES.get(told):
         return kind
-    disposition = Message()
-    disposition["Content-Disposition"] = answer.headers.get("Content-Disposition", "")
-    paths = [Path(PurePosixPath(each).name) for each in (last.path, disposition.get_filename(""), first.path)]
+    paths = [Path(PurePosixPath(each).name) for each in (last.path, told_name(answer), first.path)]
     return kind_of(next((path for path in paths if path.suffix.lower() in KINDS), paths[0]), name)
 
 

@@ -13,6 +13,8 @@ from reelflow.wording import one_line
 
 LONGEST = 100
 """Characters: with the folder before it, a path that Windows takes, too."""
+MOST_BYTES = 200
+"""File systems take names of 255 bytes, and other programs add to them."""
 _TYPES = {
     "video/mp4": ".mp4", "video/x-m4v": ".mp4", "video/quicktime": ".mov", "video/webm": ".webm", "video/mpeg": ".mpg",
     "video/x-matroska": ".mkv", "video/x-msvideo": ".avi", "video/x-flv": ".flv",
@@ -25,11 +27,19 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 def name_on_web(answer: httpx.Response, *urls: httpx.URL) -> str:
     """The name that the server tells, or the end of one of the addresses; the one with the ending of a video first."""
+    told = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    names = [told_name(answer), *(url.path for url in urls)]
+    return file_name_for(names, _TYPES.get(told, ""))
+
+
+def told_name(answer: httpx.Response) -> str:
+    """The name of the file that the server tells; empty for none, and for one that cannot be read."""
     disposition = Message()
     disposition["Content-Disposition"] = answer.headers.get("Content-Disposition", "")
-    told = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    names = [disposition.get_filename("") or "", *(url.path for url in urls)]
-    return file_name_for(names, _TYPES.get(told, ""))
+    try:
+        return disposition.get_filename("") or ""
+    except (TypeError, ValueError, LookupError):  # of parts that do not fit together, or an odd charset
+        return ""
 
 
 def file_name_for(names: Iterable[str], ending: str = "") -> str:
@@ -40,7 +50,13 @@ def file_name_for(names: Iterable[str], ending: str = "") -> str:
     if not found:
         found = (cleaned[0] if cleaned else "video") + ending
     stem, dot, last = found.rpartition(".")
-    return f"{stem[: LONGEST - len(last) - 1]}{dot}{last}" if dot and len(last) < LONGEST else found[:LONGEST]
+    if not dot or len(last.encode()) >= LONGEST:
+        return _cut(found, LONGEST, MOST_BYTES)
+    return _cut(stem, LONGEST - len(last) - 1, MOST_BYTES - len(last.encode()) - 1) + dot + last
+
+
+def _cut(name: str, most: int, most_bytes: int) -> str:
+    return name[:most].encode()[:most_bytes].decode(errors="ignore")
 
 
 def _cleaned(name: str) -> str:

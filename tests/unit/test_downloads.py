@@ -714,6 +714,11 @@ def test_forgetting_where_nothing_is_kept_is_no_error(tmp_path: Path) -> None:
         ("", "video/mp4", "https://a.example/", "video.mp4"),
         ("", "", "https://a.example/%2e%2e%2fx%0ay.mp4", "x y.mp4"),
         ("", "", f"https://a.example/{'x' * 300}.mp4", "x" * 96 + ".mp4"),
+        ("", "", f"https://a.example/{'漢' * 96}.mp4", "漢" * 65 + ".mp4"),
+        ("", "", f"https://a.example/{'漢' * 96}", "漢" * 66),
+        ("attachment; filename*0=a; filename*=b", "", "https://a.example/x.mp4", "x.mp4"),
+        (f"attachment; filename*{'1' * 5000}=a", "", "https://a.example/x.mp4", "x.mp4"),
+        ("attachment; filename*=idna''x%ff", "", "https://a.example/x.mp4", "x.mp4"),
     ],
 )
 def test_a_download_has_the_name_that_people_know(disposition: str, kind: str, address: str, name: str) -> None:

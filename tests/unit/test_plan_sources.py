@@ -266,8 +266,9 @@ def test_a_plan_may_be_on_the_web(web: tuple[str, type[_Web]]) -> None:
         ("https://d.example/s/x/plan.csv?dl=1", {"Content-Type": "application/binary"}),
         ("https://d.example/s/x?dl=1", {"Content-Disposition": 'attachment; filename="Plan 1.CSV"'}),
         ("https://d.example/s/x?dl=1", {"Content-Disposition": "attachment; filename*=UTF-8''Plan%20%C3%BC.csv"}),
+        ("https://d.example/s/x.csv", {"Content-Disposition": "attachment; filename*0=a; filename*=b"}),
     ],
-    ids=["the first address", "the file's name", "the name, encoded"],
+    ids=["the first address", "the file's name", "the name, encoded", "a name that cannot be read"],
 )
 def test_a_link_may_lead_to_a_file_without_a_name(address: str, headers: dict[str, str]) -> None:
     """Dropbox redirects to an address that ends with "file"."""
