@@ -201,7 +201,7 @@ class PhonesWait(ReelflowError):
         until: When to try again, in Unix seconds.
     """
 
-    def __init__(self, message: str, until: float) -> None:
+    def __init__(self, message: str, until: float = 0.0) -> None:
         super().__init__(message)
         self.until = until
 
