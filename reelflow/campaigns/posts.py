@@ -13,6 +13,8 @@ from reelflow.records.campaigns import RowPost, SlotRequest, Taken
 from reelflow.records.holds import Hold
 from reelflow.records.posts import Account, Outcome, PostRequest, Send, Video
 
+_OF_THE_MACHINE = {NoRoom: "disk_full", FitUnavailable: "fit_unavailable"}
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -145,9 +147,6 @@ class CheckedPlan:
         """The drafts of rows without a problem."""
         wrong = self.wrong_rows
         return [draft for draft in self.drafts if draft.row.number not in wrong]
-
-
-_OF_THE_MACHINE = {NoRoom: "disk_full", FitUnavailable: "fit_unavailable"}
 
 
 def problem_of(number: int, column: str, code: str, error: InputError | str) -> RowProblem:
