@@ -44,9 +44,9 @@ def count(number: int, what: str, plural: str = "") -> str:
     return f"{number} {what}" if number == 1 else f"{number} {plural or what + 's'}"
 
 
-def listed(things: Sequence[str], separator: str = ", ") -> str:
+def listed(things: Sequence[str], separator: str = ", ", *, most: int = NAMED) -> str:
     """The first few of `things`: "a, b, c, d, e and 3 more"."""
-    return separator.join(things[:NAMED]) + (f" and {len(things) - NAMED} more" if len(things) > NAMED else "")
+    return separator.join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
 def duration(time: float | timedelta) -> str:

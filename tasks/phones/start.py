@@ -17,7 +17,7 @@ from reelflow.wording import count, listed
 from tasks.cancelled import SHUTDOWN
 from tasks.ledger import open_ledger
 from tasks.phones.engagements import form_of
-from tasks.phones.wording import NO_PC
+from tasks.phones.wording import NO_PC, waiting_posts
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 
@@ -30,10 +30,10 @@ NO_DEPLOYMENT = (
 
 @dataclass
 class StartReport:
-    """What was started for the phones, what waits, and what ended without a run; the last two as sentences."""
+    """What was started for the phones, what waits, and what ended without a run; troubles are sentences."""
 
     started: list[str] = field(default_factory=list)
-    waiting: int = 0
+    waiting: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
@@ -74,7 +74,7 @@ def _is_due(ledger: Ledger, engagement: Engagement, now: float, report: StartRep
         _end(ledger, engagement, EngagementState.FAILED, NO_PC.rstrip("."), report, is_alarm=True)
         return False
     if decision.next is Next.WAIT:
-        report.waiting += 1
+        report.waiting.append(engagement.file)
     return decision.next is Next.START
 
 
@@ -99,7 +99,7 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
             _end(ledger, engagement, EngagementState.CANCELLED, "its run was cancelled", report)
         else:  # it ended before it had the engagement; the next look starts another one
             ledger.count_attempt(engagement)
-            report.waiting += 1
+            report.waiting.append(engagement.file)
 
 
 def _parameters(engagement: Engagement) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def summarize_start(report: StartReport) -> list[str]:
     if report.started:
         lines.append(f"The phones' part of {listed(report.started)} starts in engage-when-published.")
     if report.waiting:
-        lines.append(f"{count(report.waiting, 'post')} waiting for the phones' part.")
+        lines.append(f"{waiting_posts(report.waiting)}.")
     if report.ended:
         lines.append(f"The phones do nothing more for {listed(report.ended)}.")
     return [*lines, *report.troubles]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from reelflow.records.engagements import EngagementState
 from reelflow.records.phone_states import GRACE, RequestState, TaskState
 from reelflow.records.phones import TaskRequest
-from reelflow.wording import count
+from reelflow.wording import count, listed
 
 STARTS_THEN = "finish-open-posts starts engage-when-published then, if its schedule is on."
 LATER = f"The phones do their part once it is published: {STARTS_THEN}"
@@ -33,6 +33,11 @@ OUTCOME_WORDS = {
     TaskState.CANCELLED: "cancelled",
 }
 """How a report shows the state of a phone task; Markdown."""
+
+
+def waiting_posts(files: Sequence[str]) -> str:
+    """How many posts wait for their phones, and the first of them: "2 posts waiting for the phones' part: a, b"."""
+    return f"{count(len(files), 'post')} waiting for the phones' part: {listed(files, most=3)}"
 
 
 def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:

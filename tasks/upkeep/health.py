@@ -27,6 +27,7 @@ from reelflow.time_zones import shown
 from reelflow.upkeep.key_file import KeyFile, key_folder
 from reelflow.wording import count, listed, one_line
 from tasks.ledger import current_ledger
+from tasks.phones.wording import waiting_posts
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -54,10 +55,10 @@ def check_ledger(ledger: Ledger) -> Finding:
         held = ledger.on_hold()
         sending = ledger.task_requests(states=[RequestState.SENDING])
         unsettled = ledger.task_requests(states=[RequestState.UNCONFIRMED])
-        engaging = len(ledger.engagements(states=OPEN))
+        engaging = [each.file for each in ledger.engagements(states=OPEN)]
     except ReelflowError as error:
         return Finding("Ledger", False, str(error))
-    waiting = f", {count(engaging, 'post')} waiting for the phones' part" if engaging else ""
+    waiting = f"; {waiting_posts(engaging)}" if engaging else ""
     parts = [f"{ledger.place} (ID {identity.id[:8]}, {count(identity.sends, 'send')}{waiting})"]
     if identity.lost_sends and identity.is_looking_back:
         parts.append(

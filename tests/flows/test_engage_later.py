@@ -57,7 +57,7 @@ def host(sandbox: Any) -> TikMatrixHost:
 
 @pytest.fixture
 def deployment() -> Iterator[Any]:
-    with deployed("engage-when-published", DEPLOYMENT) as made:
+    with deployed(engage_when_published, DEPLOYMENT) as made:
         yield made
 
 
@@ -98,7 +98,7 @@ def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
 
     assert (state.name, state.message.endswith(LATER)) == ("Scheduled", True)
     assert before[0] == []
-    assert "1 post waiting for the phones' part" in before[1].found
+    assert "1 post waiting for the phones' part: small.mp4)" in before[1].found
     assert not before[1].is_warning
     assert "The phones' part of small.mp4 starts in engage-when-published." in found
     assert "starts in engage-when-published" in again  # the same run
@@ -234,7 +234,7 @@ def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_canc
 
     _finish(taisly)
 
-    assert "1 post waiting for the phones' part." in found
+    assert "1 post waiting for the phones' part: small.mp4." in found
     assert "starts in engage-when-published" in again
     assert len(runs) == 2
     assert on_record().state is EngagementState.CANCELLED
@@ -324,5 +324,5 @@ def test_in_quiet_hours_the_phones_wait_for_their_end(
     state = _publish(taisly, TikMatrixHost.load("quiet"), clip)
 
     assert "The phones are in quiet hours until " in state.message
-    assert "1 post waiting for the phones' part." in _finish(taisly)
+    assert "1 post waiting for the phones' part: small.mp4." in _finish(taisly)
     assert (runs_of(deployment), sandbox.phone_tasks) == ([], [])
