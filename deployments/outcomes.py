@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reelflow.phones.phone_list import ListedPhone, PhoneState
 from reelflow.phones.report import ManageReport, PhoneReport
@@ -12,6 +12,9 @@ from reelflow.posts.report import PublishReport
 from reelflow.records.phones import TaskResult
 from reelflow.records.post_states import word_of
 from reelflow.records.posts import Account, Outcome, Send
+
+if TYPE_CHECKING:
+    from tasks.phones.waiting import WaitingPhones
 
 
 def post_lines(report: Any) -> list[str]:
@@ -55,12 +58,15 @@ def outcome_facts(outcome: Outcome, *, is_scheduled: bool) -> dict[str, Any]:
     return account_facts(outcome.account) | facts
 
 
-def send_facts(send: Send, outcomes: Sequence[Outcome], *, is_scheduled: bool) -> dict[str, Any]:
+def send_facts(
+    send: Send, outcomes: Sequence[Outcome], phones: Sequence[WaitingPhones] = (), *, is_scheduled: bool
+) -> dict[str, Any]:
     """A post in the ledger, for programs.
 
     Args:
         send: The post.
         outcomes: At its accounts.
+        phones: What waits for the phones, of all posts.
         is_scheduled: Whether its time has not come.
     """
     later = send.scheduled_for
@@ -73,6 +79,22 @@ def send_facts(send: Send, outcomes: Sequence[Outcome], *, is_scheduled: bool) -
         "scheduled_for": later.isoformat() if later else None,
         "flow_run_id": send.flow_run,
         "outcomes": [outcome_facts(o, is_scheduled=is_scheduled) for o in outcomes],
+        "phones": [_waiting_facts(each) for each in phones if each.is_of(send)],
+    }
+
+
+def _waiting_facts(each: WaitingPhones) -> dict[str, Any]:
+    """What the phones are still to do for a post, for programs."""
+    engagement = each.engagement
+    due = datetime.fromtimestamp(engagement.due, UTC).isoformat(timespec="seconds") if engagement.due else None
+    return {
+        "engagement_id": engagement.id,
+        "state": engagement.state.lower(),
+        "does": each.does,
+        "pc": each.pc,
+        "when": each.when,
+        "not_before": due,
+        "reason": engagement.reason,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter, validators
 
@@ -18,6 +18,9 @@ from reelflow.posts.form import CancelPostForm, ResolveForm
 from reelflow.records.post_states import SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import DAY, shown
+
+if TYPE_CHECKING:
+    from tasks.phones.waiting import WaitingPhones
 
 State = Literal["published", "scheduled", "open", "unconfirmed", "failed", "refused", "cancelled", "not sent"]
 DryRun = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -40,6 +43,7 @@ def posts(
     """
     quieten_run_logs()
     from tasks.ledger import open_ledger
+    from tasks.phones.waiting import all_waiting_phones
     from tasks.zone import use_server_zone
 
     use_server_zone()
@@ -49,11 +53,12 @@ def posts(
         _in_states(ledger.recent_sends(now - days * DAY), state, now), key=lambda each: each[0].published_at
     )
     blocks = _saved_blocks(ledger) if not as_json and any(_waits(send, now) for send, _ in listed) else []
+    phones = all_waiting_phones(ledger)
     for send, outcomes in listed:
         if as_json:
-            print_json(send_facts(send, outcomes, is_scheduled=_waits(send, now)))
+            print_json(send_facts(send, outcomes, phones, is_scheduled=_waits(send, now)))
         else:
-            print("\n".join(_lines(send, outcomes, now, blocks)))
+            print("\n".join(_lines(send, outcomes, now, blocks, phones)))
     if not listed and not as_json:
         print("No posts.")
     return 0
@@ -110,13 +115,16 @@ def _waits(send: Send, now: float) -> bool:
     return send.status(now) is SendStatus.SCHEDULED
 
 
-def _lines(send: Send, outcomes: Sequence[Outcome], now: float, blocks: Sequence[_SavedBlock]) -> Iterator[str]:
-    """A post for people: when and what, its outcome at each account, and the next step where there is one."""
+def _lines(
+    send: Send, outcomes: Sequence[Outcome], now: float, blocks: Sequence[_SavedBlock], phones: Sequence[WaitingPhones]
+) -> Iterator[str]:
+    """A post for people: when and what, its outcome at each account, what waits for the phones, and the next step."""
     ids = f"send ID {send.id}" + (f", history ID {send.history_id}" if send.history_id else "")
     yield f"{shown(send.published_at)}  {send.file_name}  ({ids})"
     for outcome in outcomes:
         state = state_of(outcome, is_scheduled=_waits(send, now))
         yield f"  {outcome.account.label:32} {state:12} {outcome.link or outcome.detail}".rstrip()
+    yield from (f"  {each.line}" for each in phones if each.is_of(send))
     if step := _next_step(send, {state_of(o, is_scheduled=_waits(send, now)) for o in outcomes}, blocks):
         yield f"  {step}"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from prefect.settings import PREFECT_API_URL
 
@@ -16,6 +16,9 @@ from reelflow.upkeep.form import WeekForm
 from reelflow.upkeep.week import Day, Entry, Week, counted, local_time
 from reelflow.upkeep.week_files import check_files, write_files
 from reelflow.wording import one_line
+
+if TYPE_CHECKING:
+    from tasks.phones.waiting import WaitingPhones
 
 LONGEST_CAPTION = 60
 """Characters."""
@@ -34,6 +37,7 @@ def week(*, as_json: AsJson = False, **values: Any) -> int:
     check_files(form)
     quieten_run_logs()
     from tasks.ledger import open_ledger
+    from tasks.phones.waiting import all_waiting_phones
     from tasks.upkeep.week import read_week
     from tasks.zone import use_server_zone
 
@@ -42,17 +46,19 @@ def week(*, as_json: AsJson = False, **values: Any) -> int:
     if not PREFECT_API_URL.value():
         print(f"PREFECT_API_URL is not set, so this is the ledger {ledger.full_place}.", file=sys.stderr)
     found = read_week(ledger, form)
+    phones = all_waiting_phones(ledger)
     files = write_files(form, found)
     if as_json:
         for entry in found.entries:
-            print_json(send_facts(entry.send, entry.outcomes, is_scheduled=entry.is_scheduled))
+            print_json(send_facts(entry.send, entry.outcomes, phones, is_scheduled=entry.is_scheduled))
         return 0
-    print("\n".join([*_lines(found), *(f"Written: {file}" for file in files)]))
+    print("\n".join([*_lines(found, phones), *(f"Written: {file}" for file in files)]))
     return 0
 
 
-def _lines(week: Week) -> Iterator[str]:
-    """The days, what waits for a person, and a summary."""
+def _lines(week: Week, phones: Sequence[WaitingPhones]) -> Iterator[str]:
+    """The days, what waits for a person, what waits for the phones, and a summary."""
+    from tasks.phones.waiting import HOW_TO_CANCEL
     from tasks.upkeep.week_page import summarize_week
 
     for day in week.days:
@@ -61,10 +67,16 @@ def _lines(week: Week) -> Iterator[str]:
     if week.unconfirmed:
         yield "Unconfirmed: check the account, then run the command with --published or --not-published."
         for entry in week.unconfirmed:
-            yield f"  {_when(entry)}  {entry.send.file_name}  {', '.join(o.account.label for o in entry.outcomes)}"
+            yield f"  {_when(entry.at)}  {entry.send.file_name}  {', '.join(o.account.label for o in entry.outcomes)}"
             yield f"    reelflow resolve {entry.send.id}"
         yield ""
-    yield summarize_week(week)
+    if phones:
+        yield f"Waiting for the phones. {HOW_TO_CANCEL}"
+        for each in phones:
+            yield f"  {_when(each.published_at)}  {each.engagement.file}"
+            yield f"    {each.line}"
+        yield ""
+    yield summarize_week(week, phones)
 
 
 def _of_day(day: Day, *, is_today: bool) -> Iterator[str]:
@@ -81,6 +93,6 @@ def _of_account(entry: Entry, outcome: Outcome) -> str:
     return f"         {outcome.account.label:32} {entry.word(outcome):12} {outcome.link or outcome.detail}".rstrip()
 
 
-def _when(entry: Entry) -> str:
-    at = local_time(entry.at)
+def _when(moment: float) -> str:
+    at = local_time(moment)
     return f"{at:%a} {at.day} {at:%b}, {at:%H:%M}"

@@ -15,6 +15,11 @@ from reelflow.time_zones import shown
 from reelflow.wording import count
 from tasks.phones.engagements import form_of
 
+HOW_TO_CANCEL = (
+    "Nothing to do for you. To cancel it, cancel the post while it is scheduled (reelflow cancel HISTORY_ID); once the "
+    "post is published, cancel the run of engage-when-published as soon as it is there."
+)
+"""Of what the phones are to do."""
 NEXT_RUN = "at the next run of finish-open-posts"
 
 
@@ -35,6 +40,10 @@ class WaitingPhones:
     does: str
     pc: str
     when: str
+
+    def is_of(self, send: Send) -> bool:
+        """Whether it is for the post of this send."""
+        return any(each.id == send.id for each in self.sends)
 
     @property
     def published_at(self) -> float:

@@ -20,6 +20,7 @@ from reelflow.upkeep.week_files import check_files, write_files
 from reelflow.video.kept_poster import forget_old_posters
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
+from tasks.phones.waiting import WaitingPhones, all_waiting_phones
 from tasks.step import Retry, step
 from tasks.upkeep.questions import waiting_questions
 from tasks.upkeep.week_page import summarize_week, week_page
@@ -45,15 +46,17 @@ def write_week(form: WeekForm) -> str:
     check_files(form)
     ledger = open_ledger()
     week = read_week(ledger, form)
-    lines = _lines(ledger, form, week)
+    phones = all_waiting_phones(ledger)
+    summary = summarize_week(week, phones)
+    lines = _lines(ledger, form, week, phones)
     try:
-        _show(form, week, lines)
-        show_markdown([LINK], summarize_week(week))
+        _show(form, summary, lines)
+        show_markdown([LINK], summary)
     except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
         log.warning(_NOT_MADE, error)
     forget_old_posters()
     Downloads(default_folder()).forget_old()
-    return " ".join([summarize_week(week), *_written(write_files(form, week))])
+    return " ".join([summary, *_written(write_files(form, week))])
 
 
 def refresh_week() -> None:
@@ -64,7 +67,8 @@ def refresh_week() -> None:
     try:
         ledger, form = open_ledger(), _form_of_page()
         week = read_week(ledger, form)
-        _show(form, week, _lines(ledger, form, week))
+        phones = all_waiting_phones(ledger)
+        _show(form, summarize_week(week, phones), _lines(ledger, form, week, phones))
     except Exception as error:  # noqa: BLE001 - as above
         log.warning(_NOT_MADE, error)
 
@@ -75,16 +79,14 @@ def read_week(ledger: Ledger, form: WeekForm) -> Week:
     return make_week(ledger.recent_sends(records_since(form, now)), form, now, questions)
 
 
-def _lines(ledger: Ledger, form: WeekForm, week: Week) -> list[str]:
-    return week_page(week, ledger.task_counts(begin_of(form, week.now)))
+def _lines(ledger: Ledger, form: WeekForm, week: Week, phones: list[WaitingPhones]) -> list[str]:
+    return week_page(week, ledger.task_counts(begin_of(form, week.now)), phones)
 
 
-def _show(form: WeekForm, week: Week, lines: list[str]) -> None:
+def _show(form: WeekForm, summary: str, lines: list[str]) -> None:
     """Make the page, which is no run's own: there it would be gone with the next version."""
     days = {name: str(value) for name, value in form.model_dump(include={"days_back", "days_ahead"}).items()}
-    page = ArtifactCreate(
-        key=KEY, type="markdown", data="\n".join(lines), description=summarize_week(week), metadata_=days
-    )
+    page = ArtifactCreate(key=KEY, type="markdown", data="\n".join(lines), description=summary, metadata_=days)
     with get_client(sync_client=True) as client:
         made = client.create_artifact(page).id
     remove_older(made)

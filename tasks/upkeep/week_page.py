@@ -31,6 +31,7 @@ from reelflow.wording import count
 from tasks.alarm_messages import ADVICE
 from tasks.artifacts import MOST_BYTES, plain_text, table
 from tasks.phones import wording as phones_wording
+from tasks.phones.waiting import HOW_TO_CANCEL, WaitingPhones
 from tasks.upkeep.week_cells import (
     BLANK,
     code_cell,
@@ -57,7 +58,7 @@ TaskCounts = Sequence[tuple[str, str, str, int]]
 """Phone tasks: (host, script, state, how many)."""
 
 
-def summarize_week(week: Week) -> str:
+def summarize_week(week: Week, phones: Sequence[WaitingPhones] = ()) -> str:
     """What matters, in one line."""
     waits = Counter({word: week.counts[word] for word in ("failed", "refused", "not sent")})
     waits["unconfirmed"] = sum(len(entry.outcomes) for entry in week.unconfirmed)
@@ -67,29 +68,31 @@ def summarize_week(week: Week) -> str:
     if week.questions:
         told_waits.insert(0, f"{count(sum(q.posts for q in week.questions), 'post')} to approve")
     waiting = f"Waiting for you: {', '.join(told_waits)}." if told_waits else "Nothing waits for you."
-    return f"{days}: {told}. {waiting}"
+    acting = f" {count(len(phones), 'post')} waiting for the phones' part." if phones else ""
+    return f"{days}: {told}. {waiting}{acting}"
 
 
-def week_page(week: Week, tasks: TaskCounts = ()) -> list[str]:
+def week_page(week: Week, tasks: TaskCounts = (), phones: Sequence[WaitingPhones] = ()) -> list[str]:
     """The lines of the page; fewer posts and posters where they would be too many bytes.
 
     Args:
         week: What it shows.
         tasks: The phone tasks of the past days.
+        phones: What waits for the phones.
     """
     lines: list[str] = []
     for share in (1, 2, 4, 16):
-        lines = _page(week, tasks, MOST_LISTED // share, MOST_POSTERS // share)
+        lines = _page(week, tasks, phones, MOST_LISTED // share, MOST_POSTERS // share)
         if sum(len(line.encode()) + 1 for line in lines) <= MOST_BYTES:
             break
     return lines
 
 
-def _page(week: Week, tasks: TaskCounts, most: int, posters: int) -> list[str]:
+def _page(week: Week, tasks: TaskCounts, phones: Sequence[WaitingPhones], most: int, posters: int) -> list[str]:
     lines = ["# The week", "", f"As of {shown(week.now)}.", ""]  # both UIs show its description above
     if sum(map(len, week.listed(most).values())) < sum(len(day.entries) for day in week.days):
         lines += ["Long days are cut here, and counted in full. `reelflow week` and the CSV file list every post.", ""]
-    lines += _waiting(week, most)
+    lines += _waiting(week, most) + _phones(phones)
     lines += _days(week, most, posters)
     return lines + _accounts(week) + _tasks(tasks)
 
@@ -113,6 +116,21 @@ def _waiting(week: Week, most: int) -> list[str]:
         if found := [entry for entry in entries if entry.outcomes]:
             lines += [title, "", advice, "", *_waiting_table(found, min(most, MOST_FAILED), with_ids=False)]
     return lines
+
+
+def _phones(phones: Sequence[WaitingPhones]) -> list[str]:
+    """What the phones are still to do for posts, and how to cancel it."""
+    if not phones:
+        return []
+    rows = phones[:MOST_UNCONFIRMED]
+    columns = {
+        "Post": [f"{day_shown(local_time(e.published_at).date())}<br>{local_time(e.published_at):%H:%M}" for e in rows],
+        "Video": [name_cell(each.engagement.file) for each in rows],
+        "What the phones do": [plain_text(each.line) for each in rows],
+        "Run": [run_link(each.engagement.run or each.engagement.flow_run) for each in rows],
+    }
+    lines = ["## Waiting for the phones", "", HOW_TO_CANCEL, "", *table(columns), ""]
+    return lines + _and_more(len(phones) - len(rows))
 
 
 def _questions(questions: Sequence[OpenQuestion]) -> list[str]:

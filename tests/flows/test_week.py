@@ -15,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 from support.commands import reelflow
+from support.engaging import publish_and_leave
 from support.seen import artifacts_of, logs_of
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -231,3 +232,28 @@ def test_the_command_lists_every_post_by_day(taisly: TaislyAccount, sandbox: Any
     assert (mistake.returncode, mistake.stdout) == (1, "")
     assert "must end in .ics" in mistake.stderr
     assert not _versions()  # only a run makes the page
+
+
+def test_what_waits_for_the_phones_is_listed_with_its_post(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """In both commands, for people and for programs, and on the page with how to cancel it."""
+    nothing = reelflow("week")
+    asked = publish_and_leave(taisly, clip, warm_up_seconds=60)
+    line = "phones (engaging): warm-up of 60 s on TikTok, comments (1 text) on TikTok, at the next run of finish-open-p"
+
+    posts, week = reelflow("posts"), reelflow("week")
+    ((of_posts,), (of_week,)) = (
+        [json.loads(row) for row in reelflow(command, "--json").stdout.splitlines()] for command in ("posts", "week")
+    )
+    show_week(return_state=True)
+    (phones,) = of_posts["phones"]
+
+    assert "hones" not in nothing.stdout
+    assert f"\n  {line}" in posts.stdout
+    assert "\nWaiting for the phones. Nothing to do for you. To cancel it, cancel the post" in week.stdout
+    assert f"\n    {line}" in week.stdout
+    assert "Nothing waits for you. 1 post waiting for the phones' part." in week.stdout
+    assert of_week == of_posts
+    assert (phones["engagement_id"], phones["state"], phones["pc"]) == (asked.id, "waiting", "engaging")
+    assert phones["does"] == "warm-up of 60 s on TikTok, comments (1 text) on TikTok"
+    assert "## Waiting for the phones" in _page()
+    assert "warm-up of 60 s on TikTok" in _page()
