@@ -1,5 +1,6 @@
 """The phones' part of a post whose phones cannot act when it comes out: in quiet hours, or out of reach."""
 
+import contextvars
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +11,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled, Completed, Failed, State
-from support.deployments import SPECS
-from support.engaging import PHONES, Clip, deployed, on_record, publish_and_leave, runs_of
+from support.engaging import PHONES, Clip, deployed, on_record, publish_and_leave, runs_of, saved
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -127,14 +127,17 @@ def test_a_pc_that_is_away_is_tried_again(taisly: TaislyAccount, sandbox: Any, c
 def _other_pc(taisly: TaislyAccount, clip: Clip, end: Callable[[], State[Any]], **form: Any) -> Any:
     """What a run says whose part on another PC ends in that state."""
     publish_and_leave(taisly, clip, host="", phone_pc="attic", **form)
-    comments: Any = SPECS["comment-on-posts"].load()
-    with deployed(comments, "comment-on-posts/22-attic") as deployment, get_client(sync_client=True) as client:
+    attic = saved(_host("http://127.0.0.1:9"))
+    with (
+        deployed("comment-on-posts", "comment-on-posts/22-attic", host=attic) as deployment,
+        get_client(sync_client=True) as client,
+    ):
 
         def work() -> None:
             until("the run on the other PC", lambda: runs_of(deployment))
             client.set_flow_run_state(runs_of(deployment)[0].id, end(), force=True)
 
-        worker = threading.Thread(target=work)
+        worker = threading.Thread(target=contextvars.copy_context().run, args=[work])  # it asks the same server
         worker.start()
         state = _later(None)
         worker.join(60)

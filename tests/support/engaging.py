@@ -11,11 +11,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
 from blocks import TaislyAccount
+from deployments.preserve import form_of
 from flows.publish import publish_video
 from reelflow.phones.form import EngageForm
 from reelflow.posts.form import PostForm
 from reelflow.records.campaigns import caption_fingerprint
 from reelflow.records.engagements import EngagedPost, Engagement, NewEngagement
+from support.deployments import SPECS
 from tasks.ledger import open_ledger
 
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
@@ -44,19 +46,29 @@ def publish_and_leave(taisly: TaislyAccount, clip: Clip, *, host: str = "engagin
 
 
 @contextmanager
-def deployed(flow: Any, name: str) -> Iterator[Any]:
-    """A deployment ("flow/deployment") on the server, without anybody who executes its runs, and with none before."""
+def deployed(spec: str, name: str, **parameters: Any) -> Iterator[Any]:
+    """A deployment ("flow/deployment") as setup makes it, without anybody who executes its runs, and with none before.
+
+    `spec` is its name in prefect.yaml; `parameters` are those that its runs have by default.
+    """
+    flow: Any = SPECS[spec].load()
     with get_client(sync_client=True) as client:
         with suppress(ObjectNotFound):
             client.delete_deployment(client.read_deployment_by_name(name).id)
         made = client.create_deployment(
             client.create_flow(flow),
             name.partition("/")[2],
-            parameter_openapi_schema=flow.parameters.model_dump(),
-            enforce_parameter_schema=False,
+            parameters=parameters,
+            parameter_openapi_schema=form_of(SPECS[spec], None),
+            enforce_parameter_schema=True,
         )
         yield made
         client.delete_deployment(made)
+
+
+def saved(block: Any) -> dict[str, Any]:
+    """What a parameter refers to a saved block with, as setup does."""
+    return {"$ref": {"block_document_id": str(block._block_document_id)}}
 
 
 def runs_of(deployment: Any) -> list[Any]:
