@@ -34,7 +34,8 @@ def engage_when_published(
         host: The PC that runs TikMatrix, if it is the machine that runs this flow.
         chatgpt: Needed only for comments by ChatGPT.
     """
-    asked = find_engagement(engagement.engagement_id, host, chatgpt)
+    again = engagement.try_again
+    asked = find_engagement(engagement.engagement_id, host, chatgpt, try_again=again and not engagement.dry_run)
     if engagement.dry_run:
-        return later_state(preview_due(asked))
+        return later_state(preview_due(asked, try_again=again))
     return later_state(engage_phones(asked, is_never_late=False))

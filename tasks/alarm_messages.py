@@ -7,7 +7,7 @@ from prefect.utilities.urls import url_for
 
 from reelflow.records.alarms import Alarm, AlarmGroup
 from reelflow.wording import count
-from tasks.phones.wording import what_to_do
+from tasks.phones.wording import TRY_AGAIN, what_to_do
 
 MOST_LINES = 20
 """A message names so many; what is more is counted."""
@@ -44,13 +44,8 @@ ADVICE = {
         "then start a new run."
     ),
     ("phone request", "REFUSED"): "No phone tasks were created. Fix the cause, then start a new run.",
-    ("engagement", "FAILED"): (
-        "The post itself is unaffected. Fix the cause, then start the run of the post again: it is not sent twice, and "
-        "the phones do what is left."
-    ),
-    ("engagement", "SKIPPED"): (
-        "The post itself is unaffected. To warm up or comment all the same, run warm-up-accounts or comment-on-posts."
-    ),
+    ("engagement", "FAILED"): (f"The post itself is unaffected. Fix the cause. To do what is left, {TRY_AGAIN}."),
+    ("engagement", "SKIPPED"): (f"The post itself is unaffected. To warm up or comment all the same, {TRY_AGAIN}."),
     ("engagement", "DONE"): (
         "The post itself is unaffected, and a part of it was done. For the rest, run comment-on-posts."
     ),
@@ -62,6 +57,8 @@ ADVICE = {
 }
 """What to do, by what ended and how; the page of the week says the same."""
 _IDS = {
+    ("engagement", "FAILED"): "engagement ID",
+    ("engagement", "SKIPPED"): "engagement ID",
     ("post", "UNCONFIRMED"): "send ID",
     ("phone task", "FAILED"): "task ID",
     ("phone task", "GONE"): "task ID",

@@ -91,9 +91,26 @@ class EngagementLedger(PostLedger, AlarmLedger):
         waits_again = {EngagementState.FAILED, EngagementState.SKIPPED, EngagementState.CANCELLED}
         if known.state in waits_again or (known.state is EngagementState.DONE and added):
             self._move_engagement(connection, known.id, EngagementState.WAITING, "")
-            values |= {"asked_at": self.now(), "attempts": 0, "due": new.due, "flow_run": flow_run}
-            values["parts"] = json.dumps([asdict(part) for part in known.parts if not part.failed])
+            values |= {**self._of_new_round(known), "due": new.due, "flow_run": flow_run}
         connection.execute(engagements.update().where(_C.id == known.id).values(values))
+
+    def reopen_engagement(self, engagement_id: str, owner: str, flow_run: str | None) -> None:
+        """Let one that failed or was skipped wait again, for its parts that failed, as this attempt's."""
+        with self.transaction() as connection:
+            self._one_at_a_time_engaged(connection)
+            refuse_if_moved(connection, self.place)
+            known = self._engagement(connection, engagement_id)
+            if known.state not in (EngagementState.FAILED, EngagementState.SKIPPED):
+                return
+            self._move_engagement(connection, known.id, EngagementState.WAITING, "")
+            values = {**self._of_new_round(known), "due": self.now(), "flow_run": flow_run}
+            connection.execute(engagements.update().where(_C.id == known.id).values(values))
+            self._take(connection, known.id, owner, flow_run)
+
+    def _of_new_round(self, known: Engagement) -> dict[str, Any]:
+        """What is recorded of one that a person asks for again: of its parts those that did not fail."""
+        parts = json.dumps([asdict(part) for part in known.parts if not part.failed])
+        return {"asked_at": self.now(), "attempts": 0, "parts": parts}
 
     def engagements(
         self,

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.phone_tasks import TaskLedger
-from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
-from reelflow.records.phone_states import Earlier, RequestState, TaskState, earlier
+from reelflow.ledger.schema import engagements, phone_actions, phone_requests, phone_tasks
+from reelflow.records.phone_states import UNFINISHED, UNSETTLED, Earlier, RequestState, TaskState, earlier
 from reelflow.records.phones import (
     PhoneHistory,
     PhonePlan,
@@ -49,7 +49,8 @@ class PhoneLedger(TaskLedger):
         """Decide what is sent and record it as PLANNED, each task counted for its accounts.
 
         What the same flow run has planned or created before is not planned again; its requests are in the plan. So are
-        those of an earlier run for the same engagement, which is dead: they are this run's from now on.
+        those of an earlier run for the same engagement, which is dead: they are this run's from now on. Once a person
+        asks for the engagement again, those that have ended are not, and what failed is planned as if it were new.
 
         Args:
             request: What is asked for.
@@ -66,24 +67,27 @@ class PhoneLedger(TaskLedger):
                 connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({PLANNING_LOCK})"))
             refuse_if_moved(connection, self.place)
             self._drop_abandoned(connection, host, flow_run, now)
+            ours = c.flow_run == flow_run
+            asked_before = ours if flow_run else sa.false()
             if engagement is not None:
-                earlier_runs = phone_requests.update().where(c.engagement == engagement)
-                connection.execute(earlier_runs.values(flow_run=flow_run))
-            plan = decide(self._history(connection, request, since, flow_run))
+                of_it = c.engagement == engagement
+                ours, asked_before = (sa.and_(of_it, sa.not_(each(engagement))) for each in (_has_ended, _has_failed))
+                connection.execute(phone_requests.update().where(ours).values(flow_run=flow_run))
+            plan = decide(self._history(connection, request, since, asked_before))
             for part in plan.parts:
                 request_id = uuid.uuid4().hex
                 row = self._request_row(request_id, request, part, host, owner, flow_run, now)
                 row["engagement"] = engagement
                 connection.execute(phone_requests.insert().values(row))
                 connection.execute(phone_actions.insert(), list(_actions(request_id, part, request.script, now)))
-            ours = self._task_requests(
+            found = self._task_requests(
                 connection,
-                c.flow_run == flow_run,
+                ours,
                 c.host == host,
                 c.script == request.script,
                 c.platform == request.platform,
             )
-        alive = [each for each in ours if not each.state.made_nothing]
+        alive = [each for each in found if not each.state.made_nothing]
         return replace(
             plan,
             request_ids=tuple(each.id for each in alive),
@@ -137,30 +141,28 @@ class PhoneLedger(TaskLedger):
             return self._history(connection, request, since)
 
     def _history(
-        self, connection: Connection, request: PhoneRequest, since: float, flow_run: str | None = None
+        self,
+        connection: Connection,
+        request: PhoneRequest,
+        since: float,
+        asked_before: sa.ColumnElement[bool] | None = None,
     ) -> PhoneHistory:
+        """`asked_before` says of a request, and of the task of an action, whether it is not to be planned again."""
         accounts = {key for actor in request.actors for key in actor.counted}
         a = phone_actions.c
         own = a.account.in_(accounts)
         today = sa.select(a.account, sa.func.count()).where(own, a.script == request.script, a.at >= since)
         done = sa.select(a.account, a.target).where(own, a.target.in_(list(request.targets)))
         t, r = phone_tasks.c, phone_requests.c
-        known = (
-            sa.select(a.account, a.target, r.state, t.state)
-            .join(phone_requests, r.id == a.request_id)
-            .outerjoin(
-                phone_tasks,
-                sa.and_(t.request_id == r.id, t.target == a.target_sent, a.actor.in_([t.serial, t.username])),
-            )
-            .where(own, a.script == request.script, a.target.in_(list(request.targets)))
-        )
-        mine = (
-            sa.select(a.account, a.target)
-            .join(phone_requests, phone_requests.c.id == a.request_id)
-            .where(own, a.script == request.script, phone_requests.c.flow_run == flow_run)
-        )
+        of_task = sa.and_(t.request_id == r.id, t.target == a.target_sent, a.actor.in_([t.serial, t.username]))
+        actions = phone_actions.join(phone_requests, r.id == a.request_id).outerjoin(phone_tasks, of_task)
+        here = own, a.script == request.script
+        known = sa.select(a.account, a.target, r.state, t.state).select_from(actions)
+        known = known.where(*here, a.target.in_(list(request.targets)))
+        mine = sa.false() if asked_before is None else asked_before
+        by_this_run = sa.select(a.account, a.target).select_from(actions).where(*here, mine)
         return PhoneHistory(
-            by_this_run=frozenset((x, y) for x, y in connection.execute(mine)) if flow_run else frozenset(),
+            by_this_run=frozenset((x, y) for x, y in connection.execute(by_this_run)),
             today=dict(map(tuple, connection.execute(today.group_by(a.account)))),
             done=_strongest(connection.execute(known)),
             followed=frozenset((x, y) for x, y in connection.execute(done.where(a.script == "follow"))),
@@ -175,6 +177,26 @@ class PhoneLedger(TaskLedger):
                 connection.execute(
                     phone_actions.delete().where(a.request_id == request_id, actor, a.target_sent == task.target)
                 )
+
+
+def _is_of_before(engagement: str) -> sa.ColumnElement[bool]:
+    """Whether a request is of before a person asked for its engagement again."""
+    asked_at = sa.select(engagements.c.asked_at).where(engagements.c.id == engagement).scalar_subquery()
+    return phone_requests.c.planned_at < sa.func.coalesce(asked_at, 0.0)
+
+
+def _has_ended(engagement: str) -> sa.ColumnElement[bool]:
+    """Whether a request of before has nothing left to watch, or to tell a person to settle."""
+    t, r = phone_tasks.c, phone_requests.c
+    open_tasks = sa.exists().where(t.request_id == r.id, t.state.in_([*UNFINISHED, TaskState.GONE]))
+    is_settled = r.state.not_in([*UNSETTLED, RequestState.UNCONFIRMED])
+    return sa.and_(_is_of_before(engagement), is_settled, sa.not_(open_tasks))
+
+
+def _has_failed(engagement: str) -> sa.ColumnElement[bool]:
+    """Whether the task of an action failed before; no task may be seen yet."""
+    failed = sa.func.coalesce(phone_tasks.c.state, "") == TaskState.FAILED
+    return sa.and_(_is_of_before(engagement), failed)
 
 
 def _strongest(rows: Iterable[Any]) -> dict[tuple[str, str], Earlier]:

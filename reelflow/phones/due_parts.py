@@ -124,6 +124,7 @@ def decide(
     states = {outcome.state for outcome in outcomes}
     if due.is_out:
         published = max(send.published_at for outcome, send in found if outcome.state is PostState.SUCCESS)
+        published = max(published, engagement.asked_at)  # who asks later knows that it is old
         if published < late and not is_never_late and (due.parts or due.waits_for):
             reason = f"the post was published more than {form.max_lateness_hours:g} hours before"
             reason += f"; {engagement.reason}" if engagement.reason else ""

@@ -176,9 +176,12 @@ class EngageLaterForm(Form):
     """For which published post the phones do their part."""
 
     engagement_id: str = entry(
-        0, "Engagement ID", "From the message of the run that published or scheduled the post.", min_length=1,
+        0, "Engagement ID", "From an alarm, or from the message of a run whose phones' part failed.", min_length=1,
     )  # fmt: skip
-    dry_run: bool = entry(1, "Dry run", "Show what the phones would do now, without sending anything.", False)
+    try_again: bool = entry(
+        1, "Try again", "Do the phones' part again if it failed or was skipped: only what is left of it.", False,
+    )  # fmt: skip
+    dry_run: bool = entry(2, "Dry run", "Show what the phones would do now, without sending anything.", False)
 
 
 class ManageForm(Form):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from reelflow.phones.engagement import (
 from reelflow.phones.form import EngageForm
 from reelflow.phones.requests import make_request
 from reelflow.posts.report import PublishReport
-from reelflow.records.engagements import Engagement, EngagementState
+from reelflow.records.engagements import OPEN, Engagement, EngagementState
 from reelflow.tikmatrix.scripts import texts
 from reelflow.time_zones import shown
 from reelflow.wording import count
@@ -34,7 +34,7 @@ from tasks.ledger import open_ledger
 from tasks.phones.engagements import AskedEngagement
 from tasks.phones.other_pc import check_deployments, deployment_on, hand_over
 from tasks.phones.this_pc import engage_here, quiet_until
-from tasks.phones.wording import ENDED_BEFORE, LATER, NO_PC, NOT_LATER, STARTS_THEN
+from tasks.phones.wording import LATER, NO_PC, NOT_LATER, STARTS_THEN, TRY_AGAIN, ended_before
 from tasks.posts import report as posts_report
 from tasks.step import Retry, step
 
@@ -97,8 +97,8 @@ def engage_phones(asked: AskedEngagement, *, is_never_late: bool) -> EngagementR
     """
     try:
         decision, engagement = _decide(asked, is_never_late=is_never_late)
-        if engagement.state not in (EngagementState.WAITING, EngagementState.STARTED):
-            return EngagementResult(lines=[ENDED_BEFORE[engagement.state]], state=engagement.state)
+        if engagement.state not in OPEN:
+            return EngagementResult(lines=[ended_before(engagement)], state=engagement.state)
         if decision.next is Next.WAIT and engagement.state is EngagementState.WAITING and asked.can_wait:
             return EngagementResult(lines=[*decision.due.skipped, LATER], state=engagement.state)
         ledger = open_ledger()
@@ -112,10 +112,14 @@ def engage_phones(asked: AskedEngagement, *, is_never_late: bool) -> EngagementR
         return EngagementResult(lines=[line], failed=True, failures=[line])
 
 
-def _decide(asked: AskedEngagement, *, is_never_late: bool) -> tuple[Decision, Engagement]:
-    """What can be done now, from what is on record by now."""
+def _decide(
+    asked: AskedEngagement, *, is_never_late: bool, without_failed: bool = False
+) -> tuple[Decision, Engagement]:
+    """What can be done now, from what is on record by now; `without_failed` as if the failed parts were not."""
     ledger = open_ledger()
     (engagement,) = ledger.engagements(ids=[asked.id])
+    if without_failed:
+        engagement = replace(engagement, parts=tuple(part for part in engagement.parts if not part.failed))
     found = ledger.engagement_outcomes(engagement)
     return decide(asked.form, engagement, found, ledger.now(), is_never_late=is_never_late), engagement
 
@@ -139,6 +143,8 @@ def _carry_out(asked: AskedEngagement, decision: Decision, engagement: Engagemen
         result.failures += troubles
     result.state, reason, line = _standing(asked, decision, ended_as(parts))
     result.lines += [line] if line else []
+    if result.state is EngagementState.FAILED and asked.can_wait:
+        result.lines.append(f"Once the cause is fixed, {TRY_AGAIN} {asked.id}.")
     ledger.settle_engagement(engagement.id, result.state, reason, owner=asked.owner, is_alarm=decision.is_alarm)
     return result
 
@@ -185,11 +191,12 @@ def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementRe
     return result
 
 
-def preview_due(asked: AskedEngagement) -> EngagementResult:
+def preview_due(asked: AskedEngagement, *, try_again: bool = False) -> EngagementResult:
     """Describe what the phones would do now for a post, without sending anything."""
-    decision, engagement = _decide(asked, is_never_late=True)
-    if engagement.state not in (EngagementState.WAITING, EngagementState.STARTED):
-        return EngagementResult(lines=[ENDED_BEFORE[engagement.state]])
+    decision, engagement = _decide(asked, is_never_late=True, without_failed=try_again)
+    can_reopen = try_again and engagement.state in (EngagementState.FAILED, EngagementState.SKIPPED)
+    if engagement.state not in OPEN and not can_reopen:
+        return EngagementResult(lines=[ended_before(engagement)])
     result = EngagementResult(list(decision.due.skipped))
     for part in decision.due.parts:
         form = part.form.model_copy(update={"dry_run": True})

@@ -166,8 +166,14 @@ def form_of(engagement: Engagement) -> EngageForm:
 
 
 @step("find {engagement_id}", retry=Retry.LEDGER)
-def find_engagement(engagement_id: str, host: TikMatrixHost | None, chatgpt: ChatGPTSettings | None) -> AskedEngagement:
-    """An engagement on record, for this attempt to carry out.
+def find_engagement(
+    engagement_id: str,
+    host: TikMatrixHost | None,
+    chatgpt: ChatGPTSettings | None,
+    *,
+    try_again: bool = False,
+) -> AskedEngagement:
+    """An engagement on record, for this attempt to carry out; with `try_again` also one that failed or was skipped.
 
     Raises:
         InputError: there is none, or this run has other blocks than it needs.
@@ -179,9 +185,12 @@ def find_engagement(engagement_id: str, host: TikMatrixHost | None, chatgpt: Cha
     for block, name, kind in ((host, engagement.host, TikMatrixHost), (chatgpt, engagement.chatgpt, ChatGPTSettings)):
         if name and (block is None or block._block_document_name != name):
             raise InputError(f"This engagement needs the block {kind._block_type_name} {name!r}. Choose it.")
+    owner = uuid.uuid4().hex
+    if try_again:
+        current_ledger().reopen_engagement(engagement.id, owner, flow_run.id)
     return AskedEngagement(
         engagement.id,
-        uuid.uuid4().hex,
+        owner,
         form,
         host if engagement.host else None,
         chatgpt if engagement.chatgpt else None,

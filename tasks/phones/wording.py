@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reelflow.records.engagements import EngagementState
+from reelflow.records.engagements import Engagement, EngagementState
 from reelflow.records.phone_states import GRACE, RequestState, TaskState
 from reelflow.records.phones import TaskRequest
 from reelflow.wording import count, listed
@@ -18,11 +18,13 @@ NO_PC = (
 """What is said of an engagement without a PC."""
 ENDED_BEFORE = {
     EngagementState.DONE: "The phones did their part for this post before; nothing was requested again.",
-    EngagementState.FAILED: "The phones' part of this post failed before. Start the run of the post again to retry it.",
+    EngagementState.FAILED: "The phones' part of this post failed before.",
     EngagementState.SKIPPED: "The phones' part of this post was skipped before.",
     EngagementState.CANCELLED: "The phones' part of this post was cancelled before.",
 }
 """What is said of the phones' part that has ended."""
+TRY_AGAIN = "run engage-when-published with 'Try again' and the engagement ID"
+"""How a person lets the phones do what is left."""
 OUTCOME_WORDS = {
     TaskState.PENDING: "pending",
     TaskState.RUNNING: "running",
@@ -38,6 +40,14 @@ OUTCOME_WORDS = {
 def waiting_posts(files: Sequence[str]) -> str:
     """How many posts wait for their phones, and the first of them: "2 posts waiting for the phones' part: a, b"."""
     return f"{count(len(files), 'post')} waiting for the phones' part: {listed(files, most=3)}"
+
+
+def ended_before(engagement: Engagement) -> str:
+    """What is said of an engagement that has ended, and how it can be done again."""
+    said = ENDED_BEFORE[engagement.state]
+    if engagement.state in (EngagementState.FAILED, EngagementState.SKIPPED):
+        said += f" To do what is left, {TRY_AGAIN} {engagement.id}."
+    return said
 
 
 def trouble_of(request: TaskRequest, created: int, now: float) -> str | None:

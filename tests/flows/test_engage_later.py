@@ -312,6 +312,34 @@ def test_a_later_run_can_be_previewed_and_needs_its_own_blocks(
     assert sandbox.phone_tasks == []
 
 
+def test_a_failed_part_is_tried_again_on_its_own(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip
+) -> None:
+    """The warm-up that failed runs again, nothing else, and never a second comment."""
+    engagement = publish_and_leave(taisly, clip, warm_up_seconds=60, max_lateness_hours=0.1)
+    sandbox.fail_next(serial=SERIALS[1], reason="app not logged in")
+    form = EngageLaterForm(engagement_id=engagement.id)
+    failed = engage_when_published(form, host, return_state=True)
+    refused = engage_when_published(form, host, return_state=True)
+    again = form.model_copy(update={"try_again": True})
+    shown = engage_when_published(again.model_copy(update={"dry_run": True}), host, return_state=True)
+    before = list(sandbox.phone_tasks)
+
+    done = engage_when_published(again, host, return_state=True)
+    once_more = engage_when_published(again, host, return_state=True)
+
+    assert failed.is_failed()
+    assert engagement.id in failed.message
+    assert f"'Try again' and the engagement ID {engagement.id}" in refused.message
+    assert shown.name == "Dry run"
+    assert [(task["script_name"], task["serial"]) for task in sandbox.phone_tasks[len(before) :]] == [
+        ("account_warmup", SERIALS[1])
+    ]
+    assert done.message == "1 of 1 warm-up completed."
+    assert "nothing was requested again" in once_more.message
+    assert on_record().state is EngagementState.DONE
+
+
 def test_in_quiet_hours_the_phones_wait_for_their_end(
     taisly: TaislyAccount, sandbox: Any, clip: Clip, deployment: Any
 ) -> None:

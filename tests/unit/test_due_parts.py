@@ -109,9 +109,11 @@ def test_what_is_done_is_not_done_again_but_new_posts_are_commented_on() -> None
         ({"TikTok": OPEN}, {"hours_ago": 30}, Next.WAIT, "WAITING", ""),
         ({"TikTok": FAILED}, {}, Next.END, "SKIPPED", "the post was not published"),
         ({"TikTok": CANCELLED}, {}, Next.END, "CANCELLED", "the post was cancelled"),
-        ({"TikTok": OUT}, {"hours_ago": 13}, Next.END, "SKIPPED", "the post was published more than 12 hours before"),
+        ({"TikTok": OUT}, {"hours_ago": 13, "asked_at": 0.0}, Next.END, "SKIPPED",
+         "the post was published more than 12 hours before"),
+        ({"TikTok": OUT}, {"hours_ago": 13, "asked_at": NOW}, Next.START, "WAITING", ""),
         ({"TikTok": OUT}, {"hours_ago": 13, "is_never_late": True}, Next.START, "WAITING", ""),
-        ({"TikTok": OUT, "Instagram": OPEN}, {"hours_ago": 13, "parts": (DONE,)}, Next.END, "DONE",
+        ({"TikTok": OUT, "Instagram": OPEN}, {"hours_ago": 13, "asked_at": 0.0, "parts": (DONE,)}, Next.END, "DONE",
          "the post was published more than 12 hours before"),
         ({}, {}, Next.WAIT, "WAITING", ""),
         ({}, {"asked_at": NOW - 13 * HOUR}, Next.END, "SKIPPED", "the post was not sent"),
@@ -131,7 +133,7 @@ def test_what_is_to_be_done_follows_from_the_outcomes_and_the_time(
 
 def test_only_what_is_too_late_is_an_alarm() -> None:
     """A post that failed has its own."""
-    assert _decide({"TikTok": OUT}, hours_ago=13).is_alarm
+    assert _decide({"TikTok": OUT}, hours_ago=13, asked_at=0.0).is_alarm
     assert not _decide({"TikTok": FAILED}).is_alarm
 
 
