@@ -57,7 +57,7 @@ def host(sandbox: Any) -> TikMatrixHost:
 
 @pytest.fixture
 def deployment() -> Iterator[Any]:
-    with deployed(engage_when_published, DEPLOYMENT) as made:
+    with deployed("engage-when-published", DEPLOYMENT) as made:
         yield made
 
 
