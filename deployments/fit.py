@@ -19,6 +19,7 @@ from reelflow.errors import InputError
 from reelflow.video.fit import Fitted, fit_video
 from reelflow.video.fit_settings import FitSettings, How, TooLong
 from reelflow.video.kept_fit import file_name
+from reelflow.video.origin import Origin, read_origin, write_origin
 from reelflow.wording import one_line
 
 _ENDINGS = (".mp4", ".mov")
@@ -57,7 +58,7 @@ def fit(
                 waiting=lambda: print("Another fit is being made on this machine; waiting for it.", file=sys.stderr),
             )
     if fitted.is_changed:
-        _write(fitted.path, to, overwrite=overwrite)
+        _write(fitted.path, to, _origin(fitted, file), overwrite=overwrite)
     _tell(fitted, file, to, as_json=as_json)
     return 0
 
@@ -92,12 +93,18 @@ def _exists(to: Path) -> InputError:
     return InputError(f"{one_line(str(to))} exists. Name another file with --output, or add --overwrite.")
 
 
-def _write(kept: Path, to: Path, *, overwrite: bool) -> None:
-    """A copy of what is kept, which may be deleted there at any time; whole or not at all."""
+def _origin(fitted: Fitted, file: Path) -> Origin:
+    """What the result was made from; of a copy that was fitted once more, the first original."""
+    return read_origin(file) or Origin(sha256=fitted.original.sha256)
+
+
+def _write(kept: Path, to: Path, origin: Origin, *, overwrite: bool) -> None:
+    """A copy of what is kept, which may be deleted there at any time; whole or not at all. It tells its origin."""
     part = to.with_name(f".reelflow-{secrets.token_hex(4)}.part")
     try:
         try:
             shutil.copyfile(kept, part)
+            write_origin(part, origin)
             if overwrite:
                 part.replace(to)
             else:

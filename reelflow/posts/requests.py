@@ -21,6 +21,7 @@ from reelflow.video.fingerprint import Fingerprint
 from reelflow.video.fit import fit_video, plan_fit
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.fit_work import Progress
+from reelflow.video.origin import read_origin
 from reelflow.video.pictures import picture_hashes
 from reelflow.wording import one_line
 
@@ -46,21 +47,23 @@ def read_video(
     report = check_video(found.path, with_fingerprint=True)
     if report.facts is None or report.fingerprint is None:
         raise InputError(f"{found.name} cannot be published: " + " ".join(str(p) for p in report.errors))
-    return Video(
-        path=found.path.resolve(),
-        **report.fingerprint._asdict(),
-        width=report.facts.width,
-        height=report.facts.height,
-        duration=report.facts.duration,
-        pictures=picture_hashes(found.path, report.facts.duration),
-        warnings=[*([found.note] if found.note else []), *(str(p) for p in report.warnings)],
+    return _as_original(
+        Video(
+            path=found.path.resolve(),
+            **report.fingerprint._asdict(),
+            width=report.facts.width,
+            height=report.facts.height,
+            duration=report.facts.duration,
+            pictures=picture_hashes(found.path, report.facts.duration),
+            warnings=[*([found.note] if found.note else []), *(str(p) for p in report.warnings)],
+        )
     )
 
 
 def _to_be_fitted(found: LocalVideo, fit: FitSettings) -> Video:
     """The video with its fit still to be made, if it needs one."""
     path, plan = found.path, plan_fit(found.path, fit)
-    return Video(
+    video = Video(
         path=path.resolve(),
         **plan.original._asdict(),
         width=plan.facts.width,
@@ -74,6 +77,13 @@ def _to_be_fitted(found: LocalVideo, fit: FitSettings) -> Video:
         fit=fit if plan.is_needed else None,
         sent_duration=plan.trimmed_to,
     )
+    return video if video.fit else _as_original(video)  # by its own content, its fit is found
+
+
+def _as_original(video: Video) -> Video:
+    """The video with the identity of its original, if it is a copy that `reelflow fit` made."""
+    origin = read_origin(video.path)
+    return video if origin is None else video.model_copy(update={"sha256": origin.sha256})
 
 
 def fit_post_video(

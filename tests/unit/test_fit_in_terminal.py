@@ -13,8 +13,11 @@ from support.clips import AAC, H264, ffmpeg, picture, tone
 
 from deployments.fit import _write
 from reelflow.errors import InputError
+from reelflow.posts.requests import read_video
 from reelflow.video import check_video
 from reelflow.video.ffmpeg import ffmpeg_program
+from reelflow.video.fit_settings import FitSettings
+from reelflow.video.origin import Origin
 
 Fit = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -50,6 +53,23 @@ def test_a_video_is_made_right_beside_its_original(fit: Fit, wide: Path) -> None
     assert done.stdout.splitlines()[:2] == [str(result), "      black bars added, from 480x270 to 540x960"]
     assert "warning: enlarged" in done.stdout
     assert sorted(path.name for path in wide.parent.glob("*.m*")) == ["my clip-fit.mp4", "my clip.mov"]
+
+
+def test_the_post_of_a_copy_is_that_of_its_original_until_it_is_edited(fit: Fit, wide: Path, tmp_path: Path) -> None:
+    """On any machine, since the copy itself tells it; however it was fitted, and fitted once more."""
+    fits = [tmp_path / f"{how}.mp4" for how in ("blur", "crop")]
+    for each in fits:
+        assert fit(wide, "--how", each.stem, "--output", each).returncode == 0
+    assert fit(fits[1], "--loudness", "--output", tmp_path / "louder.mp4").returncode == 0
+    edited = tmp_path / "edited.mp4"
+    ffmpeg("-i", str(fits[0]), "-c", "copy", "-map_metadata", "0", str(edited))
+    original = read_video(str(wide), fit=FitSettings())
+
+    for each in (*fits, tmp_path / "louder.mp4"):
+        copy = read_video(str(each))
+        assert (copy.sha256, copy.path) == (original.sha256, each)
+    assert read_video(str(edited)).sha256 != original.sha256
+    assert read_video(str(fits[0]), fit=FitSettings()).sha256 == original.sha256
 
 
 def test_a_file_that_exists_is_replaced_only_if_told_to(fit: Fit, wide: Path) -> None:
@@ -130,14 +150,15 @@ def test_an_ffmpeg_that_is_not_there_is_one_sentence(fit: Fit, wide: Path) -> No
 def test_a_file_that_appears_meanwhile_is_not_replaced(wide: Path, tmp_path: Path) -> None:
     """It was not there when the fit began, and nobody said --overwrite."""
     other, kept = tmp_path / "other.mp4", tmp_path / "kept.mp4"
+    origin = Origin(sha256="0" * 64)
     kept.write_bytes(b"fit")
     other.write_text("mine")
 
     with pytest.raises(InputError, match=r"other\.mp4 exists\."):
-        _write(kept, other, overwrite=False)
+        _write(kept, other, origin, overwrite=False)
 
     assert other.read_text() == "mine"
-    _write(kept, other.with_name("new.mp4"), overwrite=False)
+    _write(kept, other.with_name("new.mp4"), origin, overwrite=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.mp4", wide.name, "new.mp4", "other.mp4"]
 
 
