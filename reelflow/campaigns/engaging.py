@@ -65,5 +65,5 @@ def _nowhere(form: EngageForm) -> str:
     where = " or ".join(form.comment_on) or "any platform"
     return (
         f"The row says what the phones do, but none of its accounts is on {where}, where they comment. Choose its "
-        "platform in 'Comment on', or empty the cell."
+        "platform in 'Comment on' (phones can comment only on TikTok and Instagram), or empty the cell."
     )

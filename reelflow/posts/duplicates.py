@@ -34,7 +34,7 @@ def check_duplicates(found: Sequence[Duplicate], now: float) -> list[str]:
 def similar_videos(found: Sequence[Duplicate], now: float) -> list[str]:
     """Warnings about similar videos that were sent before, none of which is refused."""
     return [
-        f"A similar video {_when(each, now, each.outcome.account.label)}. Check that it is a different video"
+        f"A similar video {_when(each, now, each.outcome.account.label)}. Check that it is a different video."
         for each in found
     ]
 

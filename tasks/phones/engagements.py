@@ -165,7 +165,7 @@ def form_of(engagement: Engagement) -> EngageForm:
         ) from None
 
 
-@step("find {engagement_id}", retry=Retry.LEDGER)
+@step("find the post", retry=Retry.LEDGER)
 def find_engagement(
     engagement_id: str,
     host: TikMatrixHost | None,
