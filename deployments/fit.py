@@ -146,7 +146,7 @@ def _tell(fitted: Fitted, file: Path, to: Path, *, as_json: bool) -> None:
         )
         return
     if not fitted.is_changed:
-        print(f"{one_line(str(file))} is right as it is. Nothing was written.")
+        print(f"{one_line(str(file))} needs no fit. Nothing was written.")
     else:
         print(f"{one_line(str(to))}")
         for change in fitted.changes:

@@ -181,7 +181,7 @@ class RowReader:
         if text in _FITS:
             return _FITS[text]
         choices = ", ".join(repr(each) for each in dict.fromkeys(_FITS.values()))
-        cells.wrong(FIT, "fit", f"{one_line(text, 60)!r} is no way to fit a video. Write {choices}, or nothing.")
+        cells.wrong(FIT, "fit", f"{one_line(text, 60)!r} is not a way to fit a video. Write {choices}, or nothing.")
         return None
 
     def _repeat(self, cells: _Cells) -> int:

@@ -95,7 +95,7 @@ def stored_path(source: str) -> StoredPath:
     """
     if not (match := _STORED.fullmatch(source)):
         raise InputError(
-            f"{one_line(source)} is no path in a storage. Write block://, the type and the name of its saved block, "
+            f"{one_line(source)} is not a path in a storage. Write block://, the type and the name of its saved block, "
             "and the path, such as block://remote-file-system/main/clips/bread.mp4."
         )
     found = StoredPath(*match.groups())

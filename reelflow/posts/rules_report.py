@@ -61,14 +61,14 @@ def report_of(plan: RulePlan, *, dry_run: bool, failure: str = "") -> RulesRepor
 def _summary(plan: RulePlan, then: Copies, left: list[str], *, dry_run: bool) -> str:
     there_are = f"Taisly copies the posts of {count(len(then), 'account')}" if then else "Taisly has no repost rules"
     if not dry_run and not plan.done:
-        return "The repost rules are as the list says. Nothing had to be changed."
+        return "The repost rules already match the list. Nothing had to be changed."
     if not dry_run:
         done = [plan.sentence(change, is_done=True) for change in plan.done]
         return f"{count(len(done), 'change')} made: {listed(done, '; ')}."
     if not plan.wanted and not left:
         return f"Dry run: nothing was changed. {there_are}."
     if not left:
-        return "Dry run: nothing was changed. The repost rules are as the list says."
+        return "Dry run: nothing was changed. The repost rules already match the list."
     return f"Dry run: nothing was changed. Would make {count(len(left), 'change')}: {listed(left, '; ')}."
 
 

@@ -122,9 +122,9 @@ def test_a_video_in_a_folder_of_this_machine_stays_where_it_is(server: str, tmp_
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("block://remote-file-system/in-memory", "is no path in a storage. Write block://"),
-        ("block://remote-file-system/in-memory/", "is no path in a storage"),
-        ("block://in-memory/bread.mp4", "is no path in a storage"),
+        ("block://remote-file-system/in-memory", "is not a path in a storage. Write block://"),
+        ("block://remote-file-system/in-memory/", "is not a path in a storage"),
+        ("block://in-memory/bread.mp4", "is not a path in a storage"),
         (f"{IN_MEMORY}/../../bread.mp4", "leads out of the folder of its storage"),
         (f"{IN_MEMORY}/none.mp4", "none.mp4 is not in its storage. Check the path"),
         (f"{IN_MEMORY}/in", "in is a folder of its storage"),

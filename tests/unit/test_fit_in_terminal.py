@@ -103,7 +103,7 @@ def test_what_is_right_stays_alone(fit: Fit, clip: Callable[[str], Path]) -> Non
     """No second file is made."""
     done = fit(clip("good.mp4"))
 
-    assert (done.returncode, done.stdout) == (0, f"{clip('good.mp4')} is right as it is. Nothing was written.\n")
+    assert (done.returncode, done.stdout) == (0, f"{clip('good.mp4')} needs no fit. Nothing was written.\n")
     assert not clip("good.mp4").with_name("good-fit.mp4").exists()
 
 

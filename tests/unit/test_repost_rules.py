@@ -64,7 +64,7 @@ def test_rules_become_those_of_the_list_and_a_second_time_nothing_changes(sandbo
     assert rules_at(sandbox) == {(TIKTOK, INSTAGRAM, False), (TIKTOK, X, False), (INSTAGRAM, YOUTUBE, True)}
     assert (len(first.done), made, second.done, changes(sandbox)) == (3, 3, [], 3)
     assert report_of(second, dry_run=False).summary == (
-        "The repost rules are as the list says. Nothing had to be changed."
+        "The repost rules already match the list. Nothing had to be changed."
     )
 
 
