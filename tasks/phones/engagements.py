@@ -16,7 +16,7 @@ from reelflow.ledger import Ledger
 from reelflow.phones.engagement import needs_chatgpt
 from reelflow.phones.form import EngageForm
 from reelflow.records.engagements import EngagedPost, Engagement, EngagementState, NewEngagement
-from reelflow.records.post_states import NOT_OUT, PostState
+from reelflow.records.post_states import NOT_OUT, PostState, is_alive
 from reelflow.records.posts import PostRequest
 from tasks.ledger import current_ledger, open_ledger
 from tasks.step import Retry, step
@@ -198,8 +198,14 @@ def find_engagement(
 
 
 def skip_if_not_sent(ledger: Ledger, engagement_id: str, owner: str | None = None) -> None:
-    """Skip an engagement whose post certainly is not out, and will not be unless it is sent again."""
+    """Skip an engagement whose post certainly is not out, and will not be unless it is sent again.
+
+    What another run, which is alive, is about to send may be out soon.
+    """
     (engagement,) = ledger.engagements(ids=[engagement_id])
     found = ledger.engagement_outcomes(engagement)
-    if all(outcome.state in NOT_SENT for outcome, _ in found):
+    now, run = ledger.now(), flow_run.id
+    in_other_hands = [send for outcome, send in found if outcome.state is PostState.CLAIMED
+                      and send.flow_run != run and is_alive(send.lease_until, now)]  # fmt: skip
+    if not in_other_hands and all(outcome.state in NOT_SENT for outcome, _ in found):
         ledger.settle_engagement(engagement_id, EngagementState.SKIPPED, "the post was not sent", owner=owner)

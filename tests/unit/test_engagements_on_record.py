@@ -25,6 +25,7 @@ from reelflow.records.phone_states import RequestState
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, Outcome, PostRequest
 from tasks.alarm_messages import message_of
+from tasks.phones.engagements import skip_if_not_sent
 
 Post = Callable[..., PostRequest]
 SERVICE = "https://taisly.test"
@@ -249,6 +250,21 @@ def test_cancelling_the_post_cancels_it_and_cancelling_a_run_cancels_what_that_a
     assert [each.id for each in cancelled] == [engagement.id]
     assert [each.id for each in of_run] == [by_run.id]
     assert _state(ledger_on_each, engagement) is CANCELLED
+
+
+def test_a_post_that_another_live_run_is_about_to_send_keeps_its_phones(
+    ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Once that run is dead, and sent nothing, they are skipped."""
+    engagement = _ask(ledger, checked("one"))
+    ledger.claim(checked("one"), service=SERVICE, owner="sender", flow_run="another run")
+
+    skip_if_not_sent(ledger, engagement.id)
+    meanwhile = _state(ledger, engagement)
+    clock.sleep(3 * ledger.lease_seconds)
+    skip_if_not_sent(ledger, engagement.id)
+
+    assert (meanwhile, _state(ledger, engagement)) == (WAITING, SKIPPED)
 
 
 def test_what_fails_without_a_run_is_an_alarm_once(ledger: Ledger, checked: Post) -> None:
