@@ -32,13 +32,13 @@ from reelflow.campaigns.report import TROUBLE, WOULD_SEND, CampaignReport
 from reelflow.campaigns.sources import KINDS
 from reelflow.campaigns.videos import no_progress
 from reelflow.campaigns.writing import save_wrong_rows, template
-from reelflow.downloads.source import shown_name
+from reelflow.downloads.source import is_stored, shown_name
 from reelflow.errors import InputError
 from reelflow.phones.form import EngageForm
 from reelflow.posts.fit_fields import FitChoice
 from reelflow.time_zones import shown
 from reelflow.video.fit_settings import TooLong
-from reelflow.wording import count, one_line
+from reelflow.wording import count, listed, one_line
 
 PlanFile = Annotated[
     str,
@@ -141,9 +141,11 @@ def check(
     with progress() as show:
         tell = no_progress if as_json else partial(show, "Videos checked")
         found = check_alone(found, now, CampaignForm(fit=fit, too_long=too_long), progress=tell)
+    stored = [row.number for row in found.rows if is_stored(row.video)]
     if as_json:
         rows = [{"row": p.number, "column": p.column, "code": p.code, "problem": p.sentence} for p in found.problems]
-        print(json.dumps({"ok": not rows, "rows": len(found.rows), "problems": rows}, indent=2, ensure_ascii=False))
+        facts = {"ok": not rows, "rows": len(found.rows), "problems": rows, "videos_not_checked": stored}
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
         return 1 if rows else 0
     wrong = {problem.number for problem in found.problems} - {0}
     for row in found.rows:
@@ -154,11 +156,15 @@ def check(
     for problem in found.problems:
         where = f"row {problem.number}" if problem.number else "plan"
         print(f"{where}, {problem.column}: {problem.sentence}" if problem.column else f"{where}: {problem.sentence}")
+    if stored:
+        which = f"{'row' if len(stored) == 1 else 'rows'} {listed([str(number) for number in stored])}"
+        print(f"Not checked: the video of {which}, which is in a storage. `reelflow campaign --dry-run` checks it.")
     if not found.problems:
         print(f"{count(len(found.rows), 'row')}, nothing wrong. Accounts and duplicates are checked by "
               "`reelflow campaign --dry-run`.")  # fmt: skip
         return 0
-    if fit == "off" and any(problem.code == "video" for problem in found.problems):
+    unfitted = {row.number for row in found.rows if (row.fit or fit) == "off"}
+    if any(problem.code == "video" and problem.number in unfitted for problem in found.problems):
         print("A video that cannot be published as it is may fit with --fit pad, blur or crop.")
     are = "is" if len(wrong) == 1 else "are"
     rows_are_wrong = f"{len(wrong)} of {count(len(found.rows), 'row')} {are} wrong."

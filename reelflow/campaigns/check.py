@@ -19,7 +19,7 @@ from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
 from reelflow.campaigns.videos import Progress, Videos, no_progress, read_videos
-from reelflow.downloads.source import Storages
+from reelflow.downloads.source import Storages, is_stored, stored_path
 from reelflow.errors import InputError
 from reelflow.posts.accounts import CAPTION_LIMITS, caption_limit, check_caption
 from reelflow.posts.duplicates import next_repeat, reason_of, similar_videos
@@ -230,6 +230,8 @@ def check_alone(
 ) -> Plan:  # fmt: skip
     """The plan with everything that is wrong and that nobody need be asked for: no server, no ledger, no Taisly.
 
+    A video in a storage is not checked: only the server knows where that is.
+
     Args:
         plan: As it was read.
         now: The time.
@@ -238,7 +240,9 @@ def check_alone(
         progress: Called with how many of how many videos are read.
     """
     form = form or CampaignForm()
-    videos = read_videos([(row, form.fit_settings(row.fit)) for row in plan.rows], folder, progress)
+    here = [(row, form.fit_settings(row.fit)) for row in plan.rows if not is_stored(row.video)]
+    videos = read_videos(here, folder, progress)
+    videos |= {row.number: error for row in plan.rows if is_stored(row.video) and (error := _path_error(row.video))}
     found, first = list(plan.problems), dict[tuple[str, tuple[str, ...], str, int], int]()
     for row in plan.rows:
         video = videos.get(row.number)
@@ -254,6 +258,15 @@ def check_alone(
             if earlier != row.number:
                 found.append(problem_of(row.number, "video", "twice", twice_sentence(earlier, "the same accounts")))
     return replace(plan, problems=tuple(_in_order(found)))
+
+
+def _path_error(source: str) -> InputError | None:
+    """What is wrong with how a path in a storage is written, which needs no server."""
+    try:
+        stored_path(source)
+    except InputError as error:
+        return error
+    return None
 
 
 def caption_problems(row: PlanRow) -> list[RowProblem]:

@@ -79,7 +79,12 @@ Raises InputError if there is no such storage, OutcomeUnknown if the server that
 
 def is_elsewhere(source: str) -> bool:
     """Whether a video is named by something else than the path of a file."""
-    return is_address(source) or source.lower().startswith(BLOCK)
+    return is_address(source) or is_stored(source)
+
+
+def is_stored(source: str) -> bool:
+    """Whether a video is named by a path in a storage, of which only a Prefect server knows the address."""
+    return source.lower().startswith(BLOCK)
 
 
 def shown_name(source: str) -> str:

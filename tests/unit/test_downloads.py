@@ -769,16 +769,18 @@ def test_an_address_in_a_plan_is_not_looked_up_beside_it(tmp_path: Path) -> None
 def test_a_plan_is_checked_with_the_videos_of_its_addresses(
     web: FileServer, tmp_path: Path, clip: Any, on_loopback: None
 ) -> None:
-    """Without a server; what is in a storage needs one."""
+    """Without a server; of what is in a storage, which needs one, only how its path is written."""
     web.files["/good.mp4"] = File(clip("good.mp4").read_bytes())
     web.files["/page.mp4"] = File(b"<html>")
-    plan = _plan(tmp_path, f"{web.address}/good.mp4", f"{web.address}/page.mp4", "block://smb/nas/b.mp4")
+    plan = _plan(
+        tmp_path, f"{web.address}/good.mp4", f"{web.address}/page.mp4", "block://smb/nas/b.mp4", "block://smb/b.mp4"
+    )
 
     found = check_alone(plan, datetime.now(UTC))
 
-    assert [(problem.number, problem.column) for problem in found.problems] == [(2, "video"), (3, "video")]
+    assert [(problem.number, problem.column) for problem in found.problems] == [(2, "video"), (4, "video")]
     assert "is a web page, not a video" in found.problems[0].sentence
-    assert "b.mp4 is in a storage, of which only the Prefect server knows the address" in found.problems[1].sentence
+    assert "is no path in a storage" in found.problems[1].sentence
 
 
 def test_a_full_disk_is_no_fault_of_a_row(

@@ -293,3 +293,15 @@ def test_a_template_is_saved_as_the_file_that_is_named(tmp_path: Path) -> None:
     assert f"{file} already exists. Nothing was written." in again.stderr
     assert "plan.yaml is not a file that ends in .json, or a folder. Name one; or run `reelflow plan" in other.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "week.48"]
+
+
+def test_a_video_in_a_storage_is_said_to_be_not_checked(tmp_path: Path) -> None:
+    """Its row may be right, so there is nothing to fix."""
+    (tmp_path / "week.csv").write_text("video,accounts,caption\nblock://smb/nas/in/b.mp4,X,Fresh bread\n", "utf-8")
+
+    said = reelflow("plan", "check", str(tmp_path / "week.csv"))
+    document = reelflow("plan", "check", str(tmp_path / "week.csv"), "--json")
+
+    assert (said.returncode, document.returncode) == (0, 0)
+    assert "Not checked: the video of row 1, which is in a storage." in said.stdout
+    assert json.loads(document.stdout)["videos_not_checked"] == [1]
