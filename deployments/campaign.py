@@ -14,12 +14,15 @@ from cyclopts import Parameter
 from deployments.asking import ask_in_terminal
 from deployments.in_terminal import load_block, quieten_run_logs, row_line, run_flow, whole_path
 from deployments.options import (
+    FIT,
     AsJson,
     ChatGPTBlock,
     FormOptions,
     TaislyBlock,
     accounts_option,
+    in_options,
     read_form,
+    with_labels,
     with_options_of,
 )
 from deployments.progress import progress
@@ -58,7 +61,11 @@ ELSEWHERE = {"plan": "PLAN", "accounts": "--to", "rows": "PLAN"}
 """Fields of the form that the command has in another way."""
 
 
-@with_options_of(FormOptions(CampaignForm, without=ELSEWHERE), FormOptions(EngageForm, prefix=ENGAGE))
+@with_options_of(
+    FormOptions(CampaignForm, without=ELSEWHERE),
+    FormOptions(EngageForm, prefix=ENGAGE),
+    blocks={"TikMatrix Host": "--host", "ChatGPT Settings": "--chatgpt", "Posting Slots": "--slots"},
+)
 def campaign(
     plan: PlanFile,
     /,
@@ -123,6 +130,7 @@ def campaign_facts(report: Any) -> dict[str, Any]:
     return facts | ({"ok": False} if report.would_be_incomplete else {})  # the run of a check is green all the same
 
 
+@with_labels(FIT)
 def check(
     plan: PlanFile,
     /,
@@ -155,7 +163,8 @@ def check(
             print(row_line(row.number, shown_name(row.video), names, at))
     for problem in found.problems:
         where = f"row {problem.number}" if problem.number else "plan"
-        print(f"{where}, {problem.column}: {problem.sentence}" if problem.column else f"{where}: {problem.sentence}")
+        where += f", {problem.column}" if problem.column else ""
+        print(f"{where}: {in_options(problem.sentence)}")
     if stored:
         which = f"{'row' if len(stored) == 1 else 'rows'} {listed([str(number) for number in stored])}"
         print(f"Not checked: the video of {which}, which is in a storage. `reelflow campaign --dry-run` checks it.")

@@ -278,7 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = app(arguments, result_action="return_value")
     except ReelflowError as error:
-        print(f"reelflow: {error}", file=sys.stderr)
+        from deployments.options import in_options
+
+        print(f"reelflow: {in_options(str(error))}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from deployments.in_terminal import print_json
-from deployments.options import AsJson
+from deployments.options import FIT, AsJson, with_labels
 from deployments.progress import progress
 from reelflow.errors import InputError
 from reelflow.video.fit import Fitted, fit_video
@@ -28,6 +28,7 @@ Loudness = Annotated[bool, Parameter(negative="", help="Bring the sound to -14 L
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace the file at --output.")]
 
 
+@with_labels(FIT)
 def fit(
     file: Annotated[Path, Parameter(help="The video file. It is only read.")],
     /,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deployments.options import in_options
 from deployments.progress import shown_progress
 from reelflow.errors import InputError, ReelflowError
 from reelflow.wording import listed
@@ -52,11 +53,11 @@ def run_flow(flow: Any, *, as_json: bool, lines: Lines, facts: Facts, **paramete
         print_json(document)
     else:
         for line in lines(report):
-            print(line)
+            print(in_options(line))
     if not document["ok"]:
         raise ReelflowError(state.message or f"The run ended in state {state.name}.")
     if not as_json:
-        print(state.message)
+        print(in_options(state.message or ""))
     return 0
 
 

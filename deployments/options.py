@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -12,7 +16,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from reelflow.errors import InputError
+from reelflow.errors import InputError, ReelflowError
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON and nothing else.")]
 """The option of every command that a program may want to read."""
@@ -22,6 +26,20 @@ ChatGPTBlock = Annotated[
     str | None,
     Parameter(help='Name of the saved block "ChatGPT Settings", for --engage-warm-up-write-with-chatgpt.'),
 ]
+COMMANDS = {
+    "cancel-scheduled-post": "cancel",
+    "resolve-post": "resolve",
+    "warm-up-accounts": "phones warm-up",
+    "comment-on-posts": "phones comment",
+    "manage-phone-tasks": "phones tasks",
+    "apply-repost-rules": "reposts apply",
+    "rotate-api-key": "rotate-api-key",
+}
+"""The commands that do what messages ask to run."""
+FIT = {"If the video does not fit": "--fit", "If it is too long": "--too-long"}
+"""Labels of the options that commands without a form have, too."""
+_LABELS: ContextVar[Mapping[str, str]] = ContextVar("labels", default=MappingProxyType({}))
+"""The labels of the command that runs, each with its option."""
 
 
 def accounts_option(what: str) -> Parameter:
@@ -43,14 +61,35 @@ class FormOptions(NamedTuple):
     form: type[BaseModel]
     prefix: str = ""
     """In front of each option, where a command has two forms."""
-    without: Collection[str] = ()
-    """Fields that the command has in another way."""
+    without: Mapping[str, str] = MappingProxyType({})
+    """Fields that the command has in another way, and how it calls them."""
+
+    @property
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """What messages call each field, and how the command does."""
+        for name, field in self.form.model_fields.items():
+            yield field.title or name, self.without.get(name) or _flag(self.prefix + name)
 
 
-def with_options_of(*forms: FormOptions) -> Callable[[Command], Command]:
-    """Give a command an option for each field of its forms; its ``**values`` get those that were named."""
+def with_options_of(
+    *forms: FormOptions, blocks: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Command], Command]:
+    """Give a command an option for each field of its forms; its ``**values`` get those that were named.
 
-    def decorate(command: Command) -> Command:
+    What it prints, and the error with which it ends, name these options beside the labels of the form.
+
+    Args:
+        *forms: The forms.
+        blocks: The options of the blocks that messages may ask for.
+    """
+    options_of = defaultdict[str, set[str]](set)
+    for label, option in (each for form in forms for each in form.labels):
+        options_of[label].add(option)
+    # A label of both forms could mean either option.
+    labels = {label: next(iter(options)) for label, options in options_of.items() if len(options) == 1}
+
+    def decorate(given_command: Command) -> Command:
+        command = with_labels({**labels, **blocks})(given_command)
         given = inspect.signature(command)
         hints = typing.get_type_hints(command, include_extras=True)
         own = [p.replace(annotation=hints[p.name]) for p in given.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -84,6 +123,38 @@ def read_form(
         name, *more = map(str, first["loc"])
         where = f" ({'.'.join(more)})" if more else ""
         raise InputError(f"{names.get(name) or _flag(prefix + name)}{where}: {first['msg']}.") from None
+
+
+def with_labels(labels: Mapping[str, str]) -> Callable[[Command], Command]:
+    """Let a command name these options beside the labels of the forms; see `in_options`."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(*arguments: Any, **values: Any) -> int:
+            before = _LABELS.set(labels)
+            try:
+                return command(*arguments, **values)
+            except ReelflowError as error:
+                error.message = in_options(error.message)
+                raise
+            finally:
+                _LABELS.reset(before)
+
+        return run
+
+    return decorate
+
+
+def in_options(sentence: str) -> str:
+    """A sentence for whoever uses a terminal: beside a label of a form its option, beside a deployment its command.
+
+    Messages are written for the forms of the UI; this is the one place where those for a terminal differ.
+    """
+    for name, command in COMMANDS.items():
+        sentence = re.sub(rf"\b{name}\b(?! \(`)", f"{name} (`reelflow {command}`)", sentence)
+    for label, option in _LABELS.get().items():
+        sentence = re.sub(rf"'{re.escape(label)}'(?! \(-)", rf"\g<0> ({option})", sentence)
+    return sentence
 
 
 def _position(field: FieldInfo) -> float:

@@ -45,7 +45,7 @@ def _devices(host: Any) -> tuple[list[Device] | None, bool]:
         return None, False
 
 
-@with_options_of(FormOptions(WarmUpForm))
+@with_options_of(FormOptions(WarmUpForm), blocks={"ChatGPT Settings": "--chatgpt"})
 def warm_up(
     *,
     block: HostBlock = "main",

@@ -58,7 +58,11 @@ def publish(
     return run_flow(publish_video, as_json=as_json, lines=post_lines, facts=post_facts, taisly=taisly, post=post)
 
 
-@with_options_of(FormOptions(PostForm, without=OTHERWISE), FormOptions(EngageForm, prefix=ENGAGE))
+@with_options_of(
+    FormOptions(PostForm, without=OTHERWISE),
+    FormOptions(EngageForm, prefix=ENGAGE),
+    blocks={"TikMatrix Host": "--host", "ChatGPT Settings": "--chatgpt"},
+)
 def publish_and_engage(
     video: Video,
     /,

@@ -12,6 +12,9 @@ from reelflow.posts.accounts import account_names, gone_name
 from reelflow.posts.form import RepostRulesForm
 from reelflow.posts.rules_report import RulesReport
 
+ELSEWHERE = {"rules": "--rule"}
+"""The field of the form that the command has in another way."""
+
 
 def show(*, block: str, as_json: bool) -> int:
     """Print each rule as Taisly has it now, written as ``--rule`` takes it if all its accounts are connected."""
@@ -35,7 +38,7 @@ def show(*, block: str, as_json: bool) -> int:
     return 0
 
 
-@with_options_of(FormOptions(RepostRulesForm, without=("rules",)))
+@with_options_of(FormOptions(RepostRulesForm, without=ELSEWHERE))
 def apply(
     *,
     rule: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -52,7 +55,7 @@ def apply(
         its end for a rule that is paused, and nothing after the arrow to remove its rules. Repeat the option for
         several.
     """
-    form = read_form(RepostRulesForm, values | {"rules": rule or []}, names={"rules": "--rule"})
+    form = read_form(RepostRulesForm, values | {"rules": rule or []}, names=ELSEWHERE)
     quieten_run_logs()
     from blocks import TaislyAccount
     from flows.repost_rules import apply_repost_rules

@@ -161,7 +161,7 @@ def _mendable(report: VideoReport, settings: FitSettings, limits: Limits) -> Vid
     if is_trimmed(facts.duration, limits) and settings.too_long == "refuse":
         raise InputError(
             f"{report.file} is {facts.duration:.1f} s long, and at most {limits.max_duration:g} s can be "
-            f"published. Trim it; or choose to have it trimmed to its first {limits.max_duration:g} s."
+            "published. Trim it, or set 'If it is too long' to 'trim'."
         )
     return facts
 

@@ -48,6 +48,17 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
 OTHER_CONTAINERS = {"mpegts", "asf", "ogg", "mxf", "dv"}
 """Those that Taisly does not accept, and that hold videos all the same: a fit can write them as MP4."""
 
+_WORDS = {
+    "aspect": "aspect ratio",
+    "bit_depth": "bit depth",
+    "variable_frame_rate": "frame rate",
+    "frame_rate": "frame rate",
+    "audio_codec": "sound",
+    "audio_channels": "sound",
+    "audio": "sound",
+}
+"""How people call what a problem's code names, where that is not the word."""
+
 
 class Problem(BaseModel):
     """One thing that is wrong with a video. An error keeps it from being published, a warning does not."""
@@ -64,7 +75,7 @@ class Problem(BaseModel):
         if self.code in ("unreadable", "corrupt", "video"):
             return f"{self.found}. {self.hint}"
         word = "allowed" if self.level == "error" else "recommended"
-        return f"{self.code}: {self.found} ({word}: {self.allowed}). {self.hint}"
+        return f"{_WORDS.get(self.code, self.code)}: {self.found} ({word}: {self.allowed}). {self.hint}"
 
 
 def problems(path: Path, facts: VideoFacts, limits: Limits | None = None) -> list[Problem]:
@@ -130,9 +141,9 @@ def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
             Problem(
                 code="aspect",
                 level="error",
-                found=f"{facts.width}x{facts.height} as displayed ({kind})",
+                found=f"{kind}, {facts.width}x{facts.height}",
                 allowed=f"9:16, within {limits.aspect_tolerance:.0%}",
-                hint="Crop or pad it to 9:16, for example 1080x1920.",
+                hint="Crop or pad it to 9:16, set 'If the video does not fit' to 'blur', or use `reelflow fit`.",
             )
         )
     found.append(size_problem(facts.size_bytes, limits))

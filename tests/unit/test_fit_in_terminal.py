@@ -171,3 +171,13 @@ def test_the_longest_name_has_a_fit_too(fit: Fit, wide: Path) -> None:
 
     assert done.returncode == 0
     assert [check_video(path).ok for path in wide.parent.glob("*-fit.mp4")] == [True]
+
+
+def test_what_would_mend_a_video_is_named_as_it_is_typed(fit: Fit, tmp_path: Path) -> None:
+    """The form's label, which the documents use, and the option beside it."""
+    path = tmp_path / "long.mp4"
+    ffmpeg(*picture("90x160", seconds=91), *H264, str(path))
+
+    said = fit(path).stderr
+
+    assert "Trim it, or set 'If it is too long' (--too-long) to 'trim'." in said

@@ -1,5 +1,6 @@
 """Options of commands that are made from the fields of the forms."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from cyclopts import App
 from pydantic import BaseModel
 
 from deployments.cli import app
-from deployments.options import FormOptions, read_form, with_options_of
+from deployments.options import COMMANDS, FormOptions, in_options, read_form, with_options_of
+from deployments.spec import deployment_specs
 from reelflow.errors import InputError
 from reelflow.fields import entry
 from reelflow.phones.form import (
@@ -115,3 +117,42 @@ def test_a_value_that_is_not_allowed_is_one_sentence_with_its_option(
     """Nothing is started."""
     with pytest.raises(InputError, match=words):
         read_form(WarmUpForm, values, prefix=prefix)
+
+
+def _said(form: FormOptions, sentence: str) -> str:
+    """What a command with this form prints, and the error with which it ends."""
+
+    @with_options_of(form, FormOptions(_Form, prefix="other_"), blocks={"TikMatrix Host": "--host"})
+    def command(**_: Any) -> int:
+        raise InputError(sentence + in_options(f" {sentence}"))
+
+    with pytest.raises(InputError) as raised:
+        command()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("Set 'Send again on purpose' to 1.", "Set 'Send again on purpose' (--repeat) to 1."),
+        ("Remove X from 'Accounts'.", "Remove X from 'Accounts' (--to)."),
+        ("Choose a block 'TikMatrix Host'.", "Choose a block 'TikMatrix Host' (--host)."),
+        ("Run cancel-scheduled-post.", "Run cancel-scheduled-post (`reelflow cancel`)."),
+        ("The file 'none.mp4' is gone.", "The file 'none.mp4' is gone."),
+    ],
+)
+def test_a_message_names_options_beside_the_labels_of_the_form(sentence: str, shown: str) -> None:
+    """Once each, however often it passes; whoever uses a terminal sees no form."""
+    assert _said(FormOptions(PostForm, without={"accounts": "--to"}), sentence) == f"{shown} {shown}"
+
+
+def test_a_label_that_two_forms_have_names_no_option() -> None:
+    """It could mean either."""
+    assert _said(FormOptions(_Form), "Set 'Careful'.") == "Set 'Careful'. Set 'Careful'."
+
+
+@pytest.mark.parametrize(("deployment", "command"), COMMANDS.items())
+def test_the_command_that_a_message_names_is_there(deployment: str, command: str) -> None:
+    """And the deployment that it stands beside."""
+    assert deployment in {spec.name for spec in deployment_specs()}
+    assert functools.reduce(lambda found, name: found[name], command.split(), app).default_command

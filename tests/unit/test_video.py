@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clips import RECIPES, Recipe
@@ -262,3 +263,11 @@ def test_the_sample_can_be_published(tmp_path: Path) -> None:
     assert report.facts is not None
     assert (report.facts.width, report.facts.height, report.facts.audio_codec) == (90, 160, "aac")
     assert [problem.code for problem in report.warnings] == ["resolution"]
+
+
+def test_a_lying_video_is_told_how_it_can_be_fitted(clip: Any) -> None:
+    """In words, not in codes."""
+    found = str(check_video(clip("landscape.mp4")).errors[0])
+
+    assert found.startswith("aspect ratio: landscape, ")
+    assert "set 'If the video does not fit' to 'blur', or use `reelflow fit`" in found
