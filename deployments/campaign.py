@@ -31,7 +31,7 @@ from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.moments import DateFormat
 from reelflow.campaigns.reading import ReadingOptions, read_plan
-from reelflow.campaigns.report import TROUBLE, WOULD_SEND, CampaignReport
+from reelflow.campaigns.report import WOULD_SEND, CampaignReport
 from reelflow.campaigns.sources import KINDS
 from reelflow.campaigns.videos import no_progress
 from reelflow.campaigns.writing import save_wrong_rows, template
@@ -114,8 +114,9 @@ def campaign_lines(report: Any) -> list[str]:
     for line in report.lines:
         row = f"row {line.number}" if line.number else "plan"
         at = shown(line.at) if line.at else "now" if line.outcome == WOULD_SEND else ""
-        outcome = line.outcome.upper() if line.outcome in TROUBLE else line.outcome
-        lines.append(f"  {row:8} {outcome:11} {line.video:24} {line.account:28} {at:34} {line.link or line.detail}")
+        lines.append(
+            f"  {row:8} {line.outcome:11} {line.video:24} {line.account:28} {at:34} {line.link or line.detail}"
+        )
         if report.dry_run and line.caption:
             lines.append(f"{'':10} {one_line(line.caption, LONGEST_CAPTION)}")
     return [*(line.rstrip() for line in lines), *report.notes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -46,6 +47,8 @@ def fit(
     as_json: AsJson = False,
 ) -> int:
     """Make a video right for publishing: 9:16, at most 90 s and 1080x1920, H.264 in standard range, below 500 MB."""
+    if re.match(r"(https?|block):/", str(file), re.IGNORECASE):
+        raise InputError("A fit in the terminal takes a file of this machine. Download the video first.")
     to = _output(file, output, overwrite=overwrite)
     settings = FitSettings(how=how, too_long=too_long, loudness=loudness)
     if as_json:

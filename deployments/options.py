@@ -120,9 +120,10 @@ def read_form(
         return form(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name, *more = map(str, first["loc"])
-        where = f" ({'.'.join(more)})" if more else ""
-        raise InputError(f"{names.get(name) or _flag(prefix + name)}{where}: {first['msg']}.") from None
+        name, *more = first["loc"]
+        where = f" ({'.'.join(str(each + 1 if isinstance(each, int) else each) for each in more)})" if more else ""
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise InputError(f"{names.get(str(name)) or _flag(f'{prefix}{name}')}{where}: {said}.") from None
 
 
 def with_labels(labels: Mapping[str, str]) -> Callable[[Command], Command]:

@@ -23,9 +23,9 @@ def post_lines(report: Any) -> list[str]:
         return []
     warnings = [f"  warning: {warning}" for warning in report.request.warnings]
     later = {account.id for account in report.scheduled}
-    states = ["SCHEDULED" if o.account.id in later else o.state for o in report.outcomes]
+    states = [state_of(o, is_scheduled=o.account.id in later) for o in report.outcomes]
     outcomes = zip(report.outcomes, states, strict=True)
-    return [*warnings, *(f"  {o.account.label:32} {state:9} {o.link or o.detail}" for o, state in outcomes)]
+    return [*warnings, *(f"  {o.account.label:32} {state:11} {o.link or o.detail}".rstrip() for o, state in outcomes)]
 
 
 def post_facts(report: Any) -> dict[str, Any]:

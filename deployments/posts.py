@@ -179,7 +179,7 @@ def cancel(history_id: str, /, *, block: TaislyBlock = "main", dry_run: DryRun =
     Parameters
     ----------
     history_id
-        Taisly's ID of the post, as `reelflow posts` shows it.
+        The history ID or the send ID of the post, as `reelflow posts` shows them.
     dry_run
         Show the post with this ID, without cancelling it.
     """

@@ -263,9 +263,15 @@ def server_errors() -> Iterator[None]:
         yield
     except (httpx.HTTPError, AttributeError, RuntimeError, TypeError, ValueError) as error:  # the last: an odd answer
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        server = f"The Prefect server at {PREFECT_API_URL.value() or 'this machine'}"
+        if isinstance(error, httpx.ConnectError):
+            raise LedgerUnavailable(
+                f"{server} is not running, or cannot be reached from here ({reason}). Nothing was sent. Start the "
+                "server, then start the run again."
+            ) from None
         raise LedgerUnavailable(
-            f"The Prefect server at {PREFECT_API_URL.value() or 'this machine'} does not say which ledger it uses "
-            f"({reason}). Nothing was sent. Start the run again once the server answers."
+            f"{server} does not say which ledger it uses ({reason}). Nothing was sent. Start the run again once "
+            "the server answers."
         ) from None
 
 

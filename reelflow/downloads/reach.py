@@ -66,12 +66,16 @@ def allowed_networks() -> tuple[IPv4Network | IPv6Network, ...]:
         InputError: it names something else.
     """
     names = [name.strip() for name in os.environ.get(PRIVATE_VARIABLE, "").split(",")]
+    return tuple(_network(name) for name in names if name)
+
+
+def _network(name: str) -> IPv4Network | IPv6Network:
     try:
-        return tuple(ipaddress.ip_network(name, strict=False) for name in names if name)
-    except ValueError as error:
+        return ipaddress.ip_network(name, strict=False)
+    except ValueError:
         raise InputError(
-            f"{PRIVATE_VARIABLE} cannot be read ({one_line(str(error))}). Write addresses or networks with commas "
-            "between them, such as 192.168.1.20, 10.0.0.0/8."
+            f"{one_line(name)!r} in {PRIVATE_VARIABLE} is not an IP address or network. Write those without a port and "
+            "with commas between them, such as 192.168.1.20, 10.0.0.0/8."
         ) from None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import time
+from difflib import get_close_matches
 
 from reelflow.errors import InputError
 from reelflow.fields import ALL
@@ -12,7 +13,7 @@ from reelflow.phones.form import PhoneForm
 from reelflow.phones.limits import Guardrails
 from reelflow.records.phones import PhoneActor, PhoneRequest
 from reelflow.tikmatrix.targets import Platform
-from reelflow.wording import count
+from reelflow.wording import count, listed
 
 
 def make_request(form: PhoneForm, guardrails: Guardrails) -> PhoneRequest:
@@ -116,6 +117,11 @@ def _by_device(serials: list[str], form: PhoneForm, guardrails: Guardrails) -> t
     return tuple(actors)
 
 
+def _did_you_mean(name: str, usernames: Iterable[str]) -> str:
+    close = get_close_matches(name, usernames, 1, 0.8)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
 def _by_username(names: list[str], platform: Platform, guardrails: Guardrails) -> tuple[PhoneActor, ...]:
     found = {a.username.lower(): (phone, a) for phone in guardrails.phones for a in phone.accounts
              if a.platform == platform}  # fmt: skip
@@ -128,7 +134,8 @@ def _by_username(names: list[str], platform: Platform, guardrails: Guardrails) -
             raise InputError(f"{name} is an account on {others[name].platform}, but this run is for {platform}.")
         raise InputError(
             f"{name} is not among the usernames of the host block "
-            f"({', '.join(a.username for _, a in found.values()) or 'none'}). Only listed accounts are used."
+            f"({listed([a.username for _, a in found.values()]) or 'none'}).{_did_you_mean(name, found)} Only listed "
+            "accounts are used."
         )
     if not chosen:
         raise InputError(f"The host block lists no {platform} accounts.")

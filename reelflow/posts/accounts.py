@@ -44,7 +44,7 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     for name in given:
         found = _named(name, connected)
         if not found:
-            hint = _hint(name, account_names(connected))
+            hint = did_you_mean(name, [*account_names(connected), *(account.platform for account in connected)])
             raise InputError(f"No connected account matches {name!r}.{hint} Connected accounts: {_listed(connected)}.")
         if len(found) > 1:
             raise InputError(f"{name!r} matches {len(found)} accounts: {_listed(found)}. Choose one of them.")
@@ -88,7 +88,8 @@ def _named(name: str, connected: Sequence[Account]) -> list[Account]:
     return []
 
 
-def _hint(name: str, names: Sequence[str]) -> str:
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """The name that is most like a mistyped one, as a question with a space before it; empty if none is."""
     by_plain = {plain_name(each): each for each in names}
     close = get_close_matches(plain_name(name), by_plain, 1, 0.8)
     return f" Did you mean {by_plain[close[0]]}?" if close else ""

@@ -115,14 +115,15 @@ def resolve_post(ledger: Ledger, send_id: str, form: ResolveForm) -> None:
 
 
 def find_scheduled(ledger: Ledger, service: str, history_id: str) -> SendRecord:
-    """The scheduled post of ours with Taisly's id `history_id`, which can still be cancelled.
+    """The scheduled post of ours with Taisly's id `history_id`, or with that as our own, which can still be cancelled.
 
     Raises:
         InputError: no post of ours has this id at this service, or it is too late to cancel it.
     """
-    found = [record for record in ledger.find(history_id=history_id) if record[0].service == service]
+    named = ledger.find(history_id=history_id) or ledger.sends([history_id])
+    found = [record for record in named if record[0].service == service]
     if not found:
-        raise InputError(f"No post that reelflow sent with this Taisly account has the history ID {history_id!r}.")
+        raise InputError(f"No post that reelflow sent with this Taisly account has the ID {history_id!r}.")
     ((send, outcomes),) = found
     if not _can_be_cancelled(send, outcomes, ledger.now()):
         raise InputError(f"{send.file_name} cannot be cancelled: {_why_not_cancelled(send, outcomes)}.")
@@ -161,7 +162,7 @@ def cancel_post(taisly: RateLimitedTaisly, history_id: str, reason: str) -> None
         ServiceError: Taisly cannot be asked, or its answer was lost. Nothing is recorded.
     """
     send, _ = find_scheduled(taisly.ledger, taisly.service, history_id)
-    taisly.cancel_scheduled(history_id)
+    taisly.cancel_scheduled(str(send.history_id))
     taisly.ledger.settle(send.id, PostState.CANCELLED, reason)
     taisly.ledger.cancel_engagements_of_send(send, "the post was cancelled")
 

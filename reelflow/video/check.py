@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from reelflow.errors import VideoUnreadable
 from reelflow.video.fingerprint import Fingerprint, fingerprint
 from reelflow.video.probe import VideoFacts, open_video, probe
-from reelflow.video.rules import Limits, Problem, ending_problem, problems, size_problem
+from reelflow.video.rules import UNREADABLE, Limits, Problem, ending_problem, problems, size_problem
 from reelflow.wording import one_line
 
 LONGEST_PATH = 4096
@@ -44,6 +44,11 @@ class VideoReport(BaseModel):
     def ok(self) -> bool:
         """Whether it can be published."""
         return not self.errors
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether there is no such file, or none that can be read as a video."""
+        return any(p.code in UNREADABLE for p in self.errors)
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object, as ``reelflow check --json`` prints it."""

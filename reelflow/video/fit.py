@@ -149,6 +149,8 @@ def _mendable(report: VideoReport, settings: FitSettings, limits: Limits) -> Vid
         is_film = facts.container in CONTAINERS or facts.container in OTHER_CONTAINERS
         lasting = {"duration"} if is_short else set() if is_film else {"format"}
         errors = [p for p in errors if p.code in lasting or p.code not in MENDED]
+    if report.is_unreadable:
+        raise InputError(f"{report.file} cannot be published: {' '.join(map(str, report.errors))}")
     if facts is None or errors:
         raise InputError(
             f"{report.file} cannot be published, and a fit cannot make it right: " + " ".join(map(str, errors))

@@ -122,7 +122,7 @@ def probe(
             ) from None
         raise VideoUnreadable(
             "unreadable",
-            f"not a video file ({reason_of(error)})",
+            "not a video file",
             "Choose a video file: MP4 or MOV.",
             {"size_bytes": size},
         ) from None

@@ -48,6 +48,8 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
 OTHER_CONTAINERS = {"mpegts", "asf", "ogg", "mxf", "dv"}
 """Those that Taisly does not accept, and that hold videos all the same: a fit can write them as MP4."""
 
+UNREADABLE = ("unreadable", "corrupt", "video")
+"""Codes of the problems of a file that cannot be read as a video."""
 _WORDS = {
     "aspect": "aspect ratio",
     "bit_depth": "bit depth",
@@ -72,7 +74,7 @@ class Problem(BaseModel):
     hint: str
 
     def __str__(self) -> str:
-        if self.code in ("unreadable", "corrupt", "video"):
+        if self.code in UNREADABLE:
             return f"{self.found}. {self.hint}"
         word = "allowed" if self.level == "error" else "recommended"
         return f"{_WORDS.get(self.code, self.code)}: {self.found} ({word}: {self.allowed}). {self.hint}"

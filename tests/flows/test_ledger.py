@@ -297,7 +297,7 @@ def test_keys_that_rest_can_be_used_again(server: str) -> None:
 
 def test_a_server_that_cannot_be_read_is_one_line() -> None:
     """Nothing is sent then."""
-    with client_of("http://127.0.0.1:1/api"), pytest.raises(LedgerUnavailable, match="does not say which ledger"):
+    with client_of("http://127.0.0.1:1/api"), pytest.raises(LedgerUnavailable, match="is not running"):
         open_ledger()
 
 
@@ -400,7 +400,7 @@ def test_a_claim_is_given_up_if_the_server_uses_another_ledger_by_now_or_does_no
         with client_of("http://127.0.0.1:1/api"):
             confirm_ledger(old)
 
-    for meddle, said in ((lose_the_server, "does not say which ledger"), (choose_other, "uses another ledger than")):
+    for meddle, said in ((lose_the_server, "is not running"), (choose_other, "uses another ledger than")):
         with pytest.raises(LedgerUnavailable, match=said):
             engine_send(sandbox.rate_limited(old, clock), post, before_upload=meddle)
 

@@ -55,6 +55,7 @@ def _sent(plan: Any) -> set[tuple[str, str]]:
     [
         (_comment(devices=["Z9"]), "Z9 is not among the phones of the host block"),
         (_comment(devices=[], usernames=["eve"]), "eve is not among the usernames of the host block"),
+        (_comment(devices=[], usernames=["ada.twoo"]), "Did you mean ada.two?"),
         (_comment(devices=[]), "Choose either phones or usernames"),
         (_comment(usernames=["ada"]), "Choose either phones or usernames"),
         (_comment(devices=["all", "A1"]), "'all' means everything that the host block lists"),

@@ -117,6 +117,8 @@ def test_what_cannot_be_made_right_is_one_line(fit: Fit, clip: Callable[[str], P
         ((wide, "--output", wide.parent / "out.mkv"), "would be an MP4 under another name. Let --output end in .mp4."),
         ((".",), ". is a folder. Give the path of one video file."),
         (("/",), "/ is a folder."),
+        (("none.mp4",), "none.mp4 cannot be published: no such file. Check the path"),
+        (("https://a.example/b.mp4",), "takes a file of this machine. Download the video first."),
     ]:
         done = fit(*words)
 

@@ -21,7 +21,7 @@ from reelflow.phones.form import (
     UnfollowForm,
     WarmUpForm,
 )
-from reelflow.posts.form import PostForm
+from reelflow.posts.form import PostForm, RepostRulesForm
 
 PHONE_FORMS = {
     "warm-up": WarmUpForm, "comment": CommentForm, "follow": FollowForm, "unfollow": UnfollowForm,
@@ -156,3 +156,9 @@ def test_the_command_that_a_message_names_is_there(deployment: str, command: str
     """And the deployment that it stands beside."""
     assert deployment in {spec.name for spec in deployment_specs()}
     assert functools.reduce(lambda found, name: found[name], command.split(), app).default_command
+
+
+def test_a_row_that_is_not_allowed_is_counted_from_one() -> None:
+    """In our words alone: pydantic's "Value error" says nothing to who typed it."""
+    with pytest.raises(InputError, match=r"^--rule \(2\): a rule is written like "):
+        read_form(RepostRulesForm, {"rules": ["X -> Threads", "X, Threads"]}, names={"rules": "--rule"})

@@ -22,8 +22,19 @@ Post = Callable[..., PostRequest]
 
 
 def test_only_a_post_of_ours_can_be_cancelled(ledger: Ledger) -> None:
-    with pytest.raises(InputError, match="No post that reelflow sent with this Taisly account has the history ID 'h9'"):
+    with pytest.raises(InputError, match="No post that reelflow sent with this Taisly account has the ID 'h9'"):
         find_scheduled(ledger, "s", "h9")
+
+
+def test_a_scheduled_post_is_found_by_either_of_its_ids(ledger: Ledger, checked: Post) -> None:
+    """`reelflow posts` shows both."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    send_id = ledger.claim(checked(scheduled_for=later), service="s", owner="me").send_id or ""
+    ledger.accepted(send_id, "h1")
+
+    assert find_scheduled(ledger, "s", send_id) == find_scheduled(ledger, "s", "h1")
+    with pytest.raises(InputError, match="No post that reelflow sent"):
+        find_scheduled(ledger, "another service", send_id)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def test_a_name_that_is_nearly_one_is_asked_about() -> None:
     """As for options and time zones."""
     with pytest.raises(InputError, match=r"matches 'tiktok mara\.bakse'\. Did you mean TikTok @mara\.bakes\?"):
         choose_accounts(["tiktok mara.bakse"], CONNECTED)
+    with pytest.raises(InputError, match=r"matches 'YuoTube'\. Did you mean YouTube\?"):
+        choose_accounts(["YuoTube"], CONNECTED)
 
 
 def test_all_beside_one_account_is_refused() -> None:
