@@ -3,6 +3,7 @@
 Steps hand this to the engine, which knows neither Prefect nor fsspec.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -28,6 +29,8 @@ PACKAGES = {"smb": "smbprotocol", "sftp": "paramiko", "ssh": "paramiko"}
 """What fsspec's own readers need; those of other packages are named after them."""
 SHORTEST_SECRET = 4
 """Characters; a shorter value of the block's settings is a port or a name, which no message needs to hide."""
+SHORTEST_LINE = 8
+"""Characters; a shorter line of a longer secret, such as a private key, tells nothing of it."""
 PLAIN_SETTINGS = ("host", "port", "region", "region_name", "project", "endpoint_url", "anon", "token_type")
 """Settings of a block that are no secret, and help to understand what a storage says."""
 
@@ -108,7 +111,7 @@ def _file_system(remote: RemoteFileSystem, name: str) -> Any:
             "address of the video itself."
         )
     try:
-        return fsspec.filesystem(protocol, **remote.settings)
+        kind: Any = fsspec.get_filesystem_class(protocol)
     except ImportError:
         reader = str(known_implementations.get(protocol, {}).get("class", protocol))
         package = PACKAGES.get(protocol, reader.partition(".")[0])
@@ -121,6 +124,7 @@ def _file_system(remote: RemoteFileSystem, name: str) -> Any:
             f"{name} cannot be read: nothing reads a storage {protocol}://. Correct the base path of its block in the "
             "UI under Blocks."
         ) from None
+    return kind(**remote.settings)  # some connect at once: what they raise is of their connection
 
 
 def _explain(remote: RemoteFileSystem, name: str) -> Callable[[Exception], Exception]:
@@ -137,9 +141,15 @@ def _explain(remote: RemoteFileSystem, name: str) -> Callable[[Exception], Excep
             )
         if isinstance(error, IsADirectoryError):
             return _is_folder(name)
-        said = one_line(str(error)) or type(error).__name__
-        for secret in secrets:
+        said = str(error)
+        for secret in secrets:  # before it is made one line: that cuts it, and changes line breaks
             said = redact(said, secret)
+        said = one_line(said) or type(error).__name__
+        if isinstance(error, TypeError):
+            return InputError(
+                f"{name} cannot be read from its storage ({said.rstrip('.')}). Correct the settings of its block in "
+                "the UI under Blocks."
+            )
         return OutcomeUnknown(f"{name} could not be read from its storage ({said.rstrip('.')}).")
 
     return explain
@@ -156,4 +166,7 @@ def _secrets(settings: Any) -> set[str]:
     if isinstance(settings, list | tuple):
         return {each for value in settings for each in _secrets(value)}
     text = settings.get_secret_value() if isinstance(settings, SecretStr) else settings
-    return {text} if isinstance(text, str) and len(text) >= SHORTEST_SECRET else set()
+    if not isinstance(text, str) or len(text) < SHORTEST_SECRET:
+        return set()
+    lines = {line for line in re.split(r"\\n|\s*\n", text) if len(line) >= SHORTEST_LINE}
+    return {text, *lines} | {repr(each)[1:-1] for each in (text, *lines)}

@@ -16,6 +16,8 @@ BLOCK = "block://"
 """What the path of a video in a storage begins with; then follow the saved block as Prefect's commands name it, and the
 path: block://remote-file-system/main/clips/bread.mp4."""
 _STORED = re.compile(r"block://([a-z0-9-]+)/([a-z0-9-]+)/(.*[^/])", re.IGNORECASE | re.DOTALL)
+_OTHER = re.compile(r"(?!block:)([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+"""An address of a storage itself; a single letter is a drive of Windows."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ Raises InputError if there is no such storage, OutcomeUnknown if the server that
 
 def is_elsewhere(source: str) -> bool:
     """Whether a video is named by something else than the path of a file."""
-    return is_address(source) or is_stored(source)
+    return is_address(source) or is_stored(source) or _OTHER.match(source) is not None
 
 
 def is_stored(source: str) -> bool:
@@ -96,8 +98,13 @@ def stored_path(source: str) -> StoredPath:
     """What a path in a storage says.
 
     Raises:
-        InputError: it is not complete, or leads out of the storage.
+        InputError: it is not complete, leads out of the storage, or names the storage in place of its block.
     """
+    if other := _OTHER.match(source):
+        raise InputError(
+            f"{shown_name(source)} cannot be read from an address that begins with {other[0]}. Save a block Remote "
+            f"File System with the base path {other[1]}://…, and write block://remote-file-system/NAME/PATH."
+        )
     if not (match := _STORED.fullmatch(source)):
         raise InputError(
             f"{one_line(source)} is not a path in a storage. Write block://, the type and the name of its saved block, "

@@ -134,6 +134,7 @@ def test_a_video_in_a_folder_of_this_machine_stays_where_it_is(server: str, tmp_
         ("block://remote-file-system/of-dropbox/a.mp4", "not installed .* uv pip install dropboxdrivefs"),
         ("block://remote-file-system/of-nothing/a.mp4", "nothing reads a storage nothing://"),
         ("block://remote-file-system/of-the-web/a.mp4", "The storage of a.mp4 is a web server"),
+        ("s3://bucket/a.mp4", "a.mp4 cannot be read from .* s3://. Save a block Remote File System"),
         ("block://smb/of-windows/a.mp4", "uv pip install smbprotocol"),
     ],
 )  # fmt: skip
@@ -174,6 +175,49 @@ def test_a_storage_that_fails_is_one_sentence_without_its_key(
         _get("block://remote-file-system/failing/a.mp4")
     assert SECRET not in str(raised.value)
     assert list(downloads.glob("*/*/*")) == []
+
+
+class _Unconnected(MemoryFileSystem):
+    """A storage that connects when it is made, and cannot."""
+
+    protocol = "unconnected"
+    cachable = False
+
+    def __init__(self, error: str, **_: Any) -> None:
+        raise TypeError("no such setting") if error == "type" else ValueError(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        ("Failed to connect", OutcomeUnknown, "could not be read from its storage .+"),
+        ("type", InputError, "no such setting.+ Correct the settings of its block"),
+    ],
+)
+def test_a_storage_that_cannot_be_connected_to_is_away(
+    server: str, error: str, kind: type[ReelflowError], words: str
+) -> None:
+    """Its base path is right; only settings that it does not know are wrong."""
+    fsspec.register_implementation("unconnected", _Unconnected, clobber=True)
+    RemoteFileSystem(basepath="unconnected://x", settings={"error": error}).save("unconnected", overwrite=True)
+    with pytest.raises(kind, match=words):
+        _get("block://remote-file-system/unconnected/a.mp4")
+
+
+@pytest.mark.parametrize("quote", [str, repr], ids=["as it is", "quoted"])
+@pytest.mark.parametrize("before", [0, 270, 290])
+def test_no_part_of_a_private_key_is_shown(failing: _Failing, quote: Callable[[str], str], before: int) -> None:
+    """Not over several lines, not quoted, and not where the message is cut."""
+    lines = ["-----BEGIN KEY-----", "MIIEvQIBADANBgkqhkiG", "9w0BAQEFAASCBKcwggSj"]
+    settings = {"client": {"secret": SECRET}, "token": {"private_key": "\n".join(lines)}}
+    RemoteFileSystem(basepath="failing://bucket", settings=settings).save("with-key", overwrite=True)
+    storage: _Failing = fsspec.filesystem("failing", **settings)
+    storage.error = RuntimeError("x" * before + quote(f"{lines[1]}\nor {settings['token']['private_key']}"))
+
+    with pytest.raises(OutcomeUnknown) as raised:
+        _get("block://remote-file-system/with-key/a.mp4")
+    assert "MIIE" not in str(raised.value)
+    assert "9w0B" not in str(raised.value)
 
 
 def test_a_copy_is_used_while_its_storage_is_away(failing: _Failing, memory: Any) -> None:
