@@ -780,7 +780,7 @@ def test_a_plan_is_checked_with_the_videos_of_its_addresses(
 
     assert [(problem.number, problem.column) for problem in found.problems] == [(2, "video"), (4, "video")]
     assert "is a web page, not a video" in found.problems[0].sentence
-    assert "is no path in a storage" in found.problems[1].sentence
+    assert "is not a path in a storage" in found.problems[1].sentence
 
 
 def test_a_full_disk_is_no_fault_of_a_row(
