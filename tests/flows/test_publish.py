@@ -458,7 +458,7 @@ def test_a_post_that_reelflow_did_not_send_is_not_cancelled(taisly: TaislyAccoun
     state = cancel_scheduled_post(taisly, form, return_state=True)
 
     assert state.is_failed()
-    assert "No post that reelflow sent with this Taisly account has the history ID" in str(state.message)
+    assert "No post that reelflow sent with this Taisly account has the ID" in str(state.message)
     assert len(sandbox.posts) == 1
 
 
