@@ -40,7 +40,9 @@ def taisly(sandbox: Any) -> TaislyAccount:
 
 @pytest.fixture
 def host(sandbox: Any) -> str:
-    """The name of a saved block with two phones."""
+    """The name of the only saved block, with two phones."""
+    for name in saved_names(TikMatrixHost):
+        TikMatrixHost.delete(name)
     phones = [f"{SERIALS[0]}: ada.daily, ada.studio (Instagram)", SERIALS[1]]
     block = TikMatrixHost(base_url=sandbox.tikmatrix_url, phones=phones, poll_seconds=0.01, auto_retry=False)
     block.save("commands", overwrite=True)
