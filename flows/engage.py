@@ -13,7 +13,14 @@ from reelflow.phones.form import EngageForm
 from reelflow.posts.form import PostForm
 from tasks.late import skip_if_late
 from tasks.phones.cancel import cancel_engagement, cancel_phone_tasks
-from tasks.phones.engage import WATCH_SECONDS, check_phones_part, engage_phones, final_state, preview_phones
+from tasks.phones.engage import (
+    WATCH_SECONDS,
+    check_phones_part,
+    check_where,
+    engage_phones,
+    final_state,
+    preview_phones,
+)
 from tasks.phones.engagements import asked_engagement
 from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
@@ -55,6 +62,7 @@ def publish_and_engage(
 
     check_phones_part(host, engage, chatgpt)
     request = check_post(taisly, post)
+    check_where(engage, request)
     if request.video.fit:
         request = fit_post(request)
     if post.dry_run:

@@ -8,7 +8,7 @@ from reelflow.campaigns.columns import COMMENTS, WARM_UP
 from reelflow.campaigns.posts import Draft
 from reelflow.campaigns.rows import PlanRow, RowProblem
 from reelflow.errors import InputError
-from reelflow.phones.engagement import asks_for_something
+from reelflow.phones.engagement import asks_for_something, nowhere
 from reelflow.phones.form import EngageForm
 
 
@@ -45,7 +45,8 @@ def engagement_problems(
         wanted = form_for(row, form, platforms[number])
         if wanted is None:
             if (row.comments or row.warm_up_minutes) and asks_for_something(_with_cells(row, form)):
-                problems.append(RowProblem(number, column, "phones_nowhere", _nowhere(form)))
+                sentence = nowhere(form, "The row says what the phones do", "empty the cell")
+                problems.append(RowProblem(number, column, "phones_nowhere", sentence))
             continue
         try:
             check(wanted)
@@ -59,11 +60,3 @@ def _with_cells(row: PlanRow, form: EngageForm) -> EngageForm:
     if row.warm_up_minutes is not None:
         own["warm_up_seconds"] = round(row.warm_up_minutes * 60)
     return form.model_copy(update=own)
-
-
-def _nowhere(form: EngageForm) -> str:
-    where = " or ".join(form.comment_on) or "any platform"
-    return (
-        f"The row says what the phones do, but none of its accounts is on {where}, where they comment. Choose its "
-        "platform in 'Comment on' (phones can comment only on TikTok and Instagram), or empty the cell."
-    )

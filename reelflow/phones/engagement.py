@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -49,6 +49,22 @@ def check_engagement(form: EngageForm) -> None:
         raise InputError("Choose at least one platform in 'Comment on'. It also decides which accounts are used.")
     if form.image_path.strip() and "TikTok" not in form.comment_on:
         raise InputError("Comments with an image work on TikTok only. Leave 'Image' empty.")
+
+
+def check_platforms(form: EngageForm, platforms: Collection[str]) -> None:
+    """Raise InputError for comments on a post that goes to no platform where the phones comment."""
+    asks = EngagementJob.COMMENT in engagement_jobs(form)
+    if asks and not any(platform in platforms for platform in form.comment_on):
+        raise InputError(nowhere(form, "The phones are to comment on the post", "publish it without the phones"))
+
+
+def nowhere(form: EngageForm, asked: str, otherwise: str) -> str:
+    """What is said if a post goes to no platform where the phones comment; `otherwise` is what else can be done."""
+    where = " or ".join(form.comment_on) or "any platform"
+    return (
+        f"{asked}, but none of its accounts is on {where}, where they comment. Choose its platform in 'Comment on' "
+        f"(phones can comment only on TikTok and Instagram), or {otherwise}."
+    )
 
 
 def asks_for_something(form: EngageForm) -> bool:

@@ -18,6 +18,7 @@ from reelflow.phones.engagement import (
     EngagementJob,
     EngagementPart,
     check_engagement,
+    check_platforms,
     engagement_jobs,
     needs_chatgpt,
     sample_forms,
@@ -27,6 +28,7 @@ from reelflow.phones.form import EngageForm
 from reelflow.phones.requests import make_request
 from reelflow.posts.report import PublishReport
 from reelflow.records.engagements import OPEN, Engagement, EngagementState
+from reelflow.records.posts import PostRequest
 from reelflow.tikmatrix.scripts import texts
 from reelflow.time_zones import shown
 from reelflow.wording import count
@@ -54,6 +56,16 @@ def check_phones_part(host: TikMatrixHost | None, form: EngageForm, chatgpt: Cha
     check_deployments(form)
     if host is not None and not form.phone_pc.strip():
         host.check()
+
+
+@step("check where the phones comment")
+def check_where(form: EngageForm, request: PostRequest) -> None:
+    """Check that the post goes where the phones are to comment on it.
+
+    Raises:
+        InputError: it does not.
+    """
+    check_platforms(form, {account.platform for account in request.accounts})
 
 
 def check_form(host: TikMatrixHost | None, form: EngageForm, chatgpt: ChatGPTSettings | None) -> None:

@@ -384,6 +384,20 @@ def test_the_phones_part_is_checked_before_anything_is_published(
     assert sandbox.posts == []
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_comments_where_the_post_does_not_go_are_refused_before_anything_is_published(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, dry_run: bool
+) -> None:
+    """In the words of a campaign, whose rows can have the same mistake."""
+    post = PostForm(video=str(clip("small.mp4")), accounts=["YouTube"], dry_run=dry_run)
+
+    state = publish_and_engage(taisly, post, EngageForm(devices=SERIALS, comments=["x"]), host, return_state=True)
+
+    assert state.is_failed()
+    assert "none of its accounts is on TikTok, where they comment. Choose its platform in 'Comment on'" in state.message
+    assert (sandbox.posts, open_ledger().engagements()) == ([], [])
+
+
 def test_a_dry_run_of_both_sends_nothing(taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip) -> None:
     """Neither the post nor the tasks."""
     post = PostForm(video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes"], dry_run=True)
