@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from reelflow.campaigns.columns import COMMENTS, WARM_UP
 from reelflow.campaigns.posts import Draft
@@ -25,33 +26,37 @@ def form_for(row: PlanRow, form: EngageForm, platforms: Collection[str]) -> Enga
     return here if here.comment_on and asks_for_something(here) else None
 
 
+def forms_of_rows(drafts: Sequence[Draft], form: EngageForm) -> list[tuple[PlanRow, EngageForm | None]]:
+    """What the phones do for the post of each row, in the order of the rows."""
+    rows = {draft.row.number: draft.row for draft in drafts}
+    platforms = defaultdict[int, set[str]](set)
+    for draft in drafts:
+        platforms[draft.row.number].add(draft.account.platform)
+    return [(row, form_for(row, form, platforms[number])) for number, row in sorted(rows.items())]
+
+
 def engagement_problems(
-    drafts: Iterable[Draft], form: EngageForm, check: Callable[[EngageForm], None]
+    wanted: Iterable[tuple[PlanRow, EngageForm | None]], form: EngageForm, check: Callable[[EngageForm], None]
 ) -> list[RowProblem]:
     """What is wrong with the cells for the phones, in the order of the rows.
 
     Args:
-        drafts: What is to be sent.
+        wanted: As `forms_of_rows` returns it.
         form: Of the campaign.
         check: Raises InputError for a form that the phones cannot carry out.
     """
-    rows = {draft.row.number: draft.row for draft in drafts}
-    platforms: dict[int, set[str]] = {}
-    for draft in drafts:
-        platforms.setdefault(draft.row.number, set()).add(draft.account.platform)
     problems = []
-    for number, row in sorted(rows.items()):
+    for row, own in wanted:
         column = COMMENTS if row.comments else WARM_UP
-        wanted = form_for(row, form, platforms[number])
-        if wanted is None:
+        if own is None:
             if (row.comments or row.warm_up_minutes) and asks_for_something(_with_cells(row, form)):
                 sentence = nowhere(form, "The row says what the phones do", "empty the cell")
-                problems.append(RowProblem(number, column, "phones_nowhere", sentence))
+                problems.append(RowProblem(row.number, column, "phones_nowhere", sentence))
             continue
         try:
-            check(wanted)
+            check(own)
         except InputError as error:
-            problems.append(RowProblem(number, column, "phones", str(error)))
+            problems.append(RowProblem(row.number, column, "phones", str(error)))
     return problems
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from prefect import get_run_logger
 
 from blocks import ChatGPTSettings, TikMatrixHost
-from reelflow.campaigns.engaging import engagement_problems, form_for
+from reelflow.campaigns.engaging import engagement_problems, form_for, forms_of_rows
 from reelflow.campaigns.posts import CheckedPlan, PlannedPost
 from reelflow.campaigns.rows import PlanRow
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
-from reelflow.phones.engagement import asks_for_something
+from reelflow.phones.engagement import asks_for_something, engagement_jobs, needs_chatgpt
 from reelflow.phones.form import EngageForm
 from reelflow.wording import count
 from tasks.phones.engage import check_form
@@ -35,36 +35,36 @@ class CampaignPhones:
 
 def check_campaign_phones(phones: CampaignPhones, checked: CheckedPlan) -> None:
     """Check what the form and the rows ask of the phones, if they ask for anything."""
-    rows = {draft.row.number: draft.row for draft in checked.drafts}
-    if asks_for_something(phones.form) or any(row.comments or row.warm_up_minutes for row in rows.values()):
-        _check(phones, checked)
-        wanted = [n for n, row in rows.items() if form_for(row, phones.form, _platforms(checked, n)) is not None]
+    if asks_for_something(phones.form) or any(d.row.comments or d.row.warm_up_minutes for d in checked.drafts):
+        rows = _check(phones, checked)
         get_run_logger().info(
-            "The phones do their part for %s, each once it is out (engage-when-published).", count(len(wanted), "row")
+            "The phones do their part for %s, each once it is out (engage-when-published).", count(rows, "row")
         )
 
 
 @step("check the phones' part", retry=Retry.READ)
-def _check(phones: CampaignPhones, checked: CheckedPlan) -> None:
-    """Check the phones' part; what is wrong with a row is added to the plan's problems.
+def _check(phones: CampaignPhones, checked: CheckedPlan) -> int:
+    """Check the phones' part; what is wrong with a row is added to the plan's problems. Returns how many rows it has.
 
     TikMatrix itself need not run yet: the phones act once each post is out.
 
     Raises:
-        InputError: the form is wrong, or a block that a later run needs is not saved.
+        InputError: the form is wrong, a block that a later run needs is not saved, or a PC has no deployment for it.
     """
+    wanted = forms_of_rows(checked.drafts, phones.form)
+    forms = [form for _, form in wanted if form is not None]
     if asks_for_something(phones.form):
         check_form(phones.host, phones.form, phones.chatgpt)
-    check_saved(phones.form, phones.host, phones.chatgpt)
-    check_deployments(phones.form)
-    found = engagement_problems(checked.drafts, phones.form, lambda form: check_form(phones.host, form, phones.chatgpt))
+        forms.append(phones.form)
+    # Rows differ in their words; what they need of blocks and deployments is asked once.
+    for form in {(*engagement_jobs(form), needs_chatgpt(form)): form for form in forms}.values():
+        check_saved(form, phones.host, phones.chatgpt)
+        check_deployments(form)
+    found = engagement_problems(wanted, phones.form, lambda form: check_form(phones.host, form, phones.chatgpt))
     for problem in found:
         get_run_logger().warning("Row %d, %s: %s", problem.number, problem.column, problem.sentence)
     checked.problems = sorted([*checked.problems, *found], key=lambda problem: problem.number)
-
-
-def _platforms(checked: CheckedPlan, number: int) -> set[str]:
-    return {draft.account.platform for draft in checked.drafts if draft.row.number == number}
+    return sum(form is not None for _, form in wanted)
 
 
 def asking(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blocks import TaislyAccount, TikMatrixHost
+from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
 from flows.campaign import publish_campaign
 from reelflow.campaigns.form import CampaignForm
 from reelflow.phones.form import EngageForm
@@ -99,3 +99,28 @@ def test_phones_that_are_not_listed_end_the_campaign_before_it_sends(
     assert state.is_failed()
     assert "NOTMINE is not among the phones" in state.message
     assert sandbox.posts == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "engage", "words"),
+    [
+        ("Wow,", {"phone_pc": "nowhere"}, "There is no deployment comment-on-posts/22-nowhere"),
+        (",2", {"phone_pc": "nowhere"}, "There is no deployment warm-up-accounts/21-nowhere"),
+        (",2", {"warm_up_write_with_chatgpt": True}, "needs a saved block ChatGPT Settings"),
+    ],
+)
+def test_what_only_a_row_needs_is_missed_before_anything_is_sent(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, videos: Callable[[int], Path], tmp_path: Path,
+    cells: str, engage: dict[str, Any], words: str,
+) -> None:  # fmt: skip
+    """The form asks for nothing by itself: the deployments and blocks are those of the row."""
+    plan = _plan(tmp_path, videos, f"bread.mp4,TikTok @mara.bakes,{NEXT_WEEK.isoformat()},{cells}")
+    form, unsaved = EngageForm(devices=SERIALS, **engage), ChatGPTSettings(api_key="sk-x")
+
+    state = publish_campaign(
+        taisly, CampaignForm(plan=plan), engage=form, host=host, chatgpt=unsaved, return_state=True
+    )
+
+    assert state.is_failed()
+    assert words in state.message
+    assert (sandbox.posts, open_ledger().engagements()) == ([], [])
