@@ -144,8 +144,8 @@ class EngageForm(Form):
         "one that is logged in.", False, advanced=True,
     )  # fmt: skip
     phone_pc: str = entry(
-        41, "Phone PC", "Name of the PC that the phones are connected to, if it is not the machine that runs this flow."
-        " That PC then does the phones' part.", "", advanced=True,
+        41, "Another phone PC", "Name of the PC that the phones are connected to, if it is not the machine that runs "
+        "this flow. That PC then does the phones' part.", "", advanced=True,
     )  # fmt: skip
     most_tasks: int = entry(
         42, "Task limit", "Checked before the video is published, for one post on each platform. A part that would "

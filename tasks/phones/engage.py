@@ -82,7 +82,7 @@ def check_form(host: TikMatrixHost | None, form: EngageForm, chatgpt: ChatGPTSet
             raise InputError("Another PC needs a saved block 'ChatGPT Settings'. Save it, or turn off its comments.")
         return
     if host is None:
-        raise InputError("Choose a block 'TikMatrix Host', or enter the 'Phone PC' whose worker does this part.")
+        raise InputError("Choose a block 'TikMatrix Host', or enter 'Another phone PC', whose worker does this part.")
     for sample in sample_forms(form):
         make_request(sample, host.guardrails)
 

@@ -54,7 +54,7 @@ def check_deployments(form: EngageForm) -> None:
             except ObjectNotFound:
                 raise InputError(
                     f"There is no deployment {deployment} on this Prefect server. Nothing was published. Set up the "
-                    "phone PC first (docs/deployment.md), or leave 'Phone PC' empty."
+                    "phone PC first (docs/deployment.md), or leave 'Another phone PC' empty."
                 ) from None
 
 

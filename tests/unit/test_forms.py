@@ -14,7 +14,7 @@ from support.deployments import SPECS
 from deployments.spec import DeploymentSpec
 from reelflow.errors import InputError
 from reelflow.fields import ADVANCED
-from reelflow.form_schema import FOLDED, choices_of, for_people
+from reelflow.form_schema import FOLDED, TITLES, choices_of, for_people
 from reelflow.phones.form import EngageForm, ManageForm
 from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.phones.requests import usernames
@@ -50,6 +50,17 @@ def test_what_the_form_sends_is_the_form() -> None:
     assert PostForm.model_validate(POST | {"repeat": 2}).repeat == 2
     assert PostForm.model_validate(POST | {ADVANCED: None, "scheduled_for": None}).scheduled_for is None
     assert PostForm.model_validate(POST | {"scheduled_for": "27 Nov 18:00"}).scheduled_for == "27 Nov 18:00"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_field_is_called_as_a_block_is(name: str) -> None:
+    """Both are in one form: messages name a field by its title."""
+    fields = [form["properties"] for form in _schema(SPECS[name])["definitions"].values() if "properties" in form]
+    folded = [b["properties"] for each in fields for b in each.get(ADVANCED, {}).get("anyOf", ())]
+
+    titles = {field.get("title") for each in (*fields, *folded) for field in each.values()}
+
+    assert titles.isdisjoint(TITLES.values())
 
 
 @pytest.mark.parametrize(
