@@ -100,11 +100,14 @@ class Reach:
         can be reached, and the check here is a first one.
 
         Raises:
-            InputError: a proxy is used, and the host's address may not be reached.
+            InputError: a proxy is used, and it is of no use, or the host's address may not be reached.
         """
         proxy = _proxy_of(url)
         limits = httpx.Limits(max_keepalive_connections=0)
-        transport = httpx.HTTPTransport(verify=tls(trust_env=True), limits=limits, proxy=proxy, trust_env=False)
+        try:
+            transport = httpx.HTTPTransport(verify=tls(trust_env=True), limits=limits, proxy=proxy, trust_env=False)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise _useless_proxy(error, url, name) from None
         if proxy is None:
             # httpx has no other place for the network that its connections are made by.
             transport._pool = httpcore.ConnectionPool(
@@ -172,6 +175,20 @@ class _CheckedNetwork(httpcore.SyncBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
+
+
+def _useless_proxy(error: Exception, url: httpx.URL, name: str) -> InputError:
+    """Without the proxy's address: it may hold a password."""
+    advice = f"Set {url.scheme.upper()}_PROXY to one that begins with http:// or https://"
+    if isinstance(error, ImportError):
+        return InputError(
+            f"{name} cannot be loaded: this machine is set up to use a SOCKS proxy, for which a package is missing. "
+            f"Install it: uv pip install socksio. Or: {advice[0].lower()}{advice[1:]}."
+        )
+    return InputError(
+        f"{name} cannot be loaded: this machine is set up to use a proxy whose address cannot be used. {advice}, or "
+        "remove it."
+    )
 
 
 def _proxy_of(url: httpx.URL) -> str | None:

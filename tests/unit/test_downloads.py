@@ -27,6 +27,7 @@ from support.waiting import until
 from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
+from reelflow.campaigns.sources import load as load_plan
 from reelflow.campaigns.videos import PAUSES, read_videos
 from reelflow.campaigns.writing import write_problems
 from reelflow.downloads.from_web import WebVideos
@@ -428,6 +429,28 @@ def test_through_a_proxy_the_address_is_checked_before(monkeypatch: pytest.Monke
         with pytest.raises(NothingSent, match="cannot be reached"):
             get("https://videos.example/a.mp4", reach=Reach((), resolve))
         assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://me:PASSWORD@127.0.0.1:1", "a SOCKS proxy, .* uv pip install socksio. Or: set HTTPS_PROXY to one"),
+        ("foo://me:PASSWORD@127.0.0.1:1", "whose address cannot be used. Set HTTPS_PROXY to one that begins with http"),
+        ("http://me:pass@PASSWORD@127.0.0.1:1:1", "whose address cannot be used. Set HTTPS_PROXY"),
+        ("http://127.0.0.1:PASSWORD", "whose address cannot be used. Set HTTPS_PROXY"),
+    ],
+)  # fmt: skip
+def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, get: Get, proxy: str, words: str
+) -> None:
+    """Of a video and of a plan."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("https_proxy", proxy)
+
+    for load in (get, lambda address: load_plan(address, "videos.example/…/a.mp4")):
+        with pytest.raises(InputError, match=f"^videos.example/…/a.mp4 cannot be loaded: .* {words}") as error:
+            load("https://videos.example/a.mp4")
+        assert "PASSWORD" not in str(error.value)
 
 
 def test_only_a_few_addresses_of_a_host_are_tried(web: FileServer, get: Get) -> None:
