@@ -31,6 +31,11 @@ SHORTEST_SECRET = 4
 """Characters; a shorter value of the block's settings is a port or a name, which no message needs to hide."""
 SHORTEST_LINE = 8
 """Characters; a shorter line of a longer secret, such as a private key, tells nothing of it."""
+MARKS = (
+    "generation", "etag", "md5hash", "crc32c", "checksum", "content_hash",
+    "mtime", "lastmodified", "last_modified", "last_write_time", "modificationtime", "modify", "updated",
+)  # fmt: skip
+"""What storages tell of a file that is another one when it has changed, the surest first; in small letters."""
 PLAIN_SETTINGS = ("host", "port", "region", "region_name", "project", "endpoint_url", "anon", "token_type")
 """Settings of a block that are no secret, and help to understand what a storage says."""
 
@@ -93,7 +98,7 @@ def _find(remote: RemoteFileSystem, where: str, name: str) -> StoredFile:
         files.invalidate_cache()  # one that was listed before knows the file as it was then
         info = files.info(where)
         size = info.get("size")
-        version = str(files.ukey(where))
+        version = _version(info) or str(files.ukey(where))
     except ReelflowError:
         raise
     except Exception as error:  # noqa: BLE001 - each storage's library has errors of its own
@@ -101,6 +106,16 @@ def _find(remote: RemoteFileSystem, where: str, name: str) -> StoredFile:
     if info.get("type") == "directory":
         raise _is_folder(name)
     return StoredFile(size if isinstance(size, int) else None, version, lambda: files.open(where, "rb"), explain)
+
+
+def _version(info: dict[str, Any]) -> str:
+    """What of a file's facts tells that it has changed; empty for nothing.
+
+    Not all of them, as in fsspec's `ukey`: a network share tells when the file was last read, and we read it.
+    """
+    told = {key.lower(): value for key, value in info.items()}
+    mark = next((mark for mark in MARKS if told.get(mark)), None)
+    return f"{mark} {told[mark]}, {told.get('size')} bytes" if mark else ""
 
 
 def _file_system(remote: RemoteFileSystem, name: str) -> Any:

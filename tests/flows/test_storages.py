@@ -1,6 +1,8 @@
 """Videos from elsewhere in the flows: from a storage that a saved block names, and from the web."""
 
 import contextlib
+import io
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +108,50 @@ def test_a_video_in_a_storage_is_copied_once(memory: Any) -> None:
 
     memory.pipe("/bucket/clips/in/bread #1?.mp4", b"other")
     assert _get(f"{IN_MEMORY}/in/bread #1?.mp4").path.read_bytes() == b"other"
+
+
+class _Share(MemoryFileSystem):
+    """A storage that tells when a file was last read, and `told` of the file itself."""
+
+    protocol = "share"
+    told: dict[str, Any] = {}  # noqa: RUF012 - of the class, since each use makes a new one
+    clock = itertools.count()
+    read = 0
+    cachable = False
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        return {"name": path, "size": 5, "type": "file", "time": next(self.clock), **self.told}
+
+    def open(self, path: str, *_: Any, **__: Any) -> Any:
+        type(self).read += 1
+        return io.BytesIO(b"video")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"mtime": 1.5}, {"mtime": 2.5}),
+        ({"ETag": '"1"', "LastModified": datetime(2026, 11, 27, tzinfo=UTC)}, {"ETag": '"2"'}),
+        ({"generation": "1", "etag": "a"}, {"generation": "2", "etag": "a"}),
+        ({"last_modified": datetime(2026, 11, 27, tzinfo=UTC)}, {"last_modified": datetime(2026, 11, 28, tzinfo=UTC)}),
+    ],
+    ids=["network share", "S3", "Google Cloud", "Azure"],
+)
+def test_a_video_that_was_only_read_is_not_copied_again(
+    server: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """Its storage tells when that was; our own check reads it."""
+    fsspec.register_implementation("share", _Share, clobber=True)
+    RemoteFileSystem(basepath="share://nas").save("a-share", overwrite=True)
+    _Share.told, before = first, _Share.read
+
+    found = [_get("block://remote-file-system/a-share/bread.mp4") for _ in range(2)]
+    assert found[0] == found[1]
+    assert _Share.read - before == 1
+
+    _Share.told = second
+    _get("block://remote-file-system/a-share/bread.mp4")
+    assert _Share.read - before == 2
 
 
 def test_a_video_in_a_folder_of_this_machine_stays_where_it_is(server: str, tmp_path: Path) -> None:
