@@ -67,20 +67,38 @@ def use(folder: Path, name: str) -> None:
     _this_process(folder).use(name)
 
 
-def names_in_use(folder: Path) -> set[str]:
-    """The copies that running processes use, this one among them; forgets processes that have ended.
+def is_in_use(folder: Path, name: str) -> bool:
+    """Whether a running process uses a copy, this one among them; forgets processes that have ended.
+
+    In doubt one does: the file of another user's process may not open for us.
+
+    Args:
+        folder: With the files of all processes.
+        name: Of the copy.
+    """
+    try:
+        own = _this_process(folder).name
+        return any(name in _names_of(path, is_own=path.name == own) for path in folder.iterdir())
+    except OSError:
+        return True
+
+
+def _names_of(path: Path, *, is_own: bool) -> set[str]:
+    """The copies that a process uses, by its file; none if it has ended.
 
     Raises:
-        OSError: this process cannot say what it uses.
+        OSError: nobody can tell.
     """
-    names, own = set[str](), _this_process(folder).name
-    for path in folder.glob("*"):
-        with contextlib.suppress(OSError):
-            held = None if path.name == own else lock(path)
-            if held is None:
-                names |= set(path.read_text("ascii").split())
-                continue
-            held.close()
-            if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
-                path.unlink()
-    return names
+    try:
+        held = None if is_own else lock(path)
+    except FileNotFoundError:
+        return set()
+    except OSError:  # it may run
+        held = None
+    if held is None:
+        return set(path.read_bytes().decode("ascii", "replace").split())
+    held.close()
+    with contextlib.suppress(OSError):
+        if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
+            path.unlink()
+    return set()

@@ -31,7 +31,7 @@ from pydantic import BaseModel, ValidationError
 from reelflow.downloads.source import LocalVideo
 from reelflow.errors import InputError, LinkEnded, NoRoom, NothingSent, OutcomeUnknown
 from reelflow.file_locks import lock
-from reelflow.kept_files import SPARE_BYTES, names_in_use, use
+from reelflow.kept_files import SPARE_BYTES, is_in_use, use
 from reelflow.wording import duration, one_line
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Downloads:
             if (held := lock(self._lock_of(copy.parent.name))) is None:
                 return False
             with held:  # whoever takes a copy says so before its lock is released
-                if copy.name in names_in_use(self.users):
+                if is_in_use(self.users, copy.name):
                     return False
                 if _is_newest(copy):
                     (copy.parent / "kept.json").unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from reelflow.errors import NoRoom
 from reelflow.file_locks import lock
-from reelflow.kept_files import SPARE_BYTES, names_in_use, use
+from reelflow.kept_files import SPARE_BYTES, is_in_use, use
 from reelflow.wording import one_line
 
 KEPT_SECONDS = 7 * 86400.0
@@ -201,7 +201,7 @@ def _forget(place: Path) -> None:
     """
     part = place.with_name(f"{place.name}.{secrets.token_hex(4)}{_PART}")
     place.replace(part)
-    if place.name in names_in_use(place.parent / _USERS):
+    if is_in_use(place.parent / _USERS, place.name):
         part.replace(place)
     else:
         shutil.rmtree(part, ignore_errors=True)
