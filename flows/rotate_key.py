@@ -26,7 +26,7 @@ def rotate_api_key(taisly: TaislyAccount, key: RotateKeyForm) -> State[Any]:
     use = steps.find_users(taisly, key)
     if key.dry_run:
         steps.check_key(taisly)
-        return Completed(name="Dry run", message=steps.dry_run_message(taisly, key, use))
+        return Completed(name="Dry run", message=steps.dry_run_message(taisly, key, use), data=use)
     if key.action == "revoke":
-        return Completed(message=steps.revoke_key(taisly, key))
-    return Completed(message=steps.replaced_message(use, steps.replace_key(taisly, key)))
+        return Completed(message=steps.revoke_key(taisly, key), data=use)
+    return Completed(message=steps.replaced_message(use, steps.replace_key(taisly, key)), data=use)

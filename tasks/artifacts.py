@@ -1,6 +1,7 @@
 """The artifacts of a run: Markdown reports, tables and a progress bar. A failure here never fails the run."""
 
 import base64
+import re
 import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -90,6 +91,11 @@ def plain_text(text: str) -> str:
     for character in "\\`*_[]<>|#":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def code_span(text: str, longest: int = LONGEST_TEXT) -> str:
+    """A name or an ID, to be copied; also inside a table."""
+    return f"`{re.sub('[`|<>]', '', one_line(text, longest))}`"
 
 
 def link(url: str, text: str) -> str:

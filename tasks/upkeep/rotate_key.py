@@ -1,5 +1,7 @@
 """Replace or revoke a Taisly API key. No step takes or returns a key: it is in the block and, meanwhile, in a file."""
 
+from collections.abc import Sequence
+
 from prefect import get_run_logger
 
 from blocks import TaislyAccount
@@ -9,8 +11,8 @@ from reelflow.taisly.client import TaislyClient
 from reelflow.upkeep.form import RotateKeyForm
 from reelflow.upkeep.key_file import KeyFile, key_folder
 from reelflow.upkeep.rotation import Replaced, Rotation
-from reelflow.wording import count, listed
-from tasks.artifacts import bullets, plain_text, show_markdown
+from reelflow.wording import count, listed, one_line
+from tasks.artifacts import code_span, show_markdown
 from tasks.ledger import current_ledger, open_ledger
 from tasks.step import Retry, step
 from tasks.upkeep.key_blocks import KeyBlocks, KeyUse
@@ -25,7 +27,7 @@ _STEPS = {
 """What the log says after each step that people understand."""
 ELSEWHERE = (
     "Blocks on other Prefect servers",
-    "Scripts, other programs, and terminals with the key in TAISLY_API_KEY",
+    "Scripts, other programs, and terminals with the key in `TAISLY_API_KEY`",
     "People to whom you gave the key",
 )
 """What may use a key without our knowledge."""
@@ -39,15 +41,31 @@ def find_users(taisly: TaislyAccount, form: RotateKeyForm) -> KeyUse:
         InputError: the block is not a saved one.
     """
     use = KeyBlocks(taisly).use()
-    happens = "get the new key" if form.action == "replace" else "keep the dead key until you put another into them"
-    goes_on = "go on with the new key" if form.action == "replace" else "cannot send or check anything more"
-    lines = [
-        *bullets(f"These blocks have the key, and {happens}:", use.blocks),
-        *bullets(f"These runs use it now, and {goes_on}:", use.runs),
-        *bullets("What else may use it stops working, and this server does not know it:", ELSEWHERE),
-    ]
-    show_markdown(lines, f"Who uses the API key of {plain_text(use.blocks[0])}")
+    lines = [f"# Who uses the API key of {code_span(use.blocks[0])}"]
+    for title, names in _users(use, form):
+        lines += ["", title, "", *(f"- {name if names is ELSEWHERE else code_span(name)}" for name in names)]
+    show_markdown(lines, f"Who uses the API key of {use.blocks[0]}")
     return use
+
+
+def use_lines(use: KeyUse, form: RotateKeyForm) -> list[str]:
+    """The same for a terminal."""
+    return [
+        line for title, names in _users(use, form) for line in (f"  {title}", *(f"    {one_line(n)}" for n in names))
+    ]
+
+
+def _users(use: KeyUse, form: RotateKeyForm) -> list[tuple[str, Sequence[str]]]:
+    """Who uses the key, by kind, each with a title that is true whatever comes of the run."""
+    if form.action == "replace":
+        blocks = "These blocks have the key. Once it is replaced, they have the new one:"
+        runs = "These runs use it now. Once it is replaced, they continue with the new one:"
+    else:
+        blocks = "These blocks have the key. Once it is revoked, they keep a dead key until you save another:"
+        runs = "These runs use it now. Once it is revoked, they cannot send or check anything:"
+    elsewhere = "This server cannot see whether these have the key. If so, they are refused from then on:"
+    all_users: list[tuple[str, Sequence[str]]] = [(blocks, use.blocks), (runs, use.runs), (elsewhere, ELSEWHERE)]
+    return [(title, names) for title, names in all_users if names]
 
 
 @step("check the key", retry=Retry.READ)
@@ -117,9 +135,12 @@ def replaced_message(use: KeyUse, done: Replaced) -> str:
     """One line about a key that was replaced."""
     blocks = listed([repr(name) for name in done.blocks])
     began = "Finished what an earlier run began: the" if done.resumed else "Replaced the API key: a"
-    running = f" {count(len(use.runs), 'run goes', 'runs go')} on with it." if use.runs else ""
+    runs = f" {count(len(use.runs), 'run at work continues', 'runs at work continue')} with it." if use.runs else ""
     works = "works and is saved" if done.tried else "could not be tried, since Taisly did not answer, but is saved"
-    return f"{began} new key {works} in {blocks}.{running} What else used the old key no longer works."
+    return (
+        f"{began} new key {works} in {blocks}.{runs} The old key is dead: scripts, terminals and other Prefect servers "
+        "that still have it are refused."
+    )
 
 
 def _rotation(taisly: TaislyAccount, *, is_dry_run: bool = False) -> Rotation:

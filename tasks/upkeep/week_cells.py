@@ -9,7 +9,7 @@ from reelflow.records.posts import Outcome
 from reelflow.upkeep.week import MOST_ACCOUNTS, Entry, is_alarming
 from reelflow.video.kept_poster import kept_poster
 from reelflow.wording import one_line
-from tasks.artifacts import link, picture, plain_text
+from tasks.artifacts import code_span, link, picture, plain_text
 
 LONGEST_CAPTION, LONGEST_REASON, LONGEST_NAME, LONGEST_LINK = 120, 160, 60, 300
 """Characters."""
@@ -94,7 +94,7 @@ def name_cell(text: str) -> str:
 
 def code_cell(text: str) -> str:
     """An ID, to be copied."""
-    return f"`{re.sub('[`|<>]', '', one_line(text, LONGEST_NAME))}`"
+    return code_span(text, LONGEST_NAME)
 
 
 def day_shown(day: date) -> str:

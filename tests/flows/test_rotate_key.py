@@ -66,7 +66,14 @@ def test_a_dry_run_is_the_default_and_changes_nothing(taisly: TaislyAccount, san
 
     assert (state.name, _key()) == ("Dry run", API_KEY)
     assert state.message == "Dry run: nothing was changed. Would save a new key in 'rotated', 'same'."
-    assert "terminals with the key in TAISLY" in artifacts_of(state)["markdown"].data
+    assert artifacts_of(state)["markdown"].data.splitlines()[:5] == [
+        "# Who uses the API key of `rotated`",
+        "",
+        "These blocks have the key. Once it is replaced, they have the new one:",
+        "",
+        "- `rotated`",
+    ]
+    assert "terminals with the key in `TAISLY_API_KEY`\n" in artifacts_of(state)["markdown"].data
     assert sandbox.requests(GENERATE) == 0
 
 
@@ -88,7 +95,7 @@ def test_every_saved_block_with_the_key_gets_the_new_one(taisly: TaislyAccount, 
 
 
 def test_every_run_at_work_with_the_key_is_named(taisly: TaislyAccount) -> None:
-    """Also one of a flow of yours, whose parameter has another name."""
+    """Also one of a flow of yours, whose parameter has another name; and by the command, too."""
     ref = {"$ref": {"block_document_id": str(taisly._block_document_id)}}
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(
@@ -96,10 +103,21 @@ def test_every_run_at_work_with_the_key_is_named(taisly: TaislyAccount) -> None:
         )
 
     state = _rotate(taisly)
+    told = reelflow("rotate-api-key", "--block", "rotated")
+    told_programs = reelflow("rotate-api-key", "--block", "rotated", "--json")
+    done = _rotate(taisly, dry_run=False)
 
     with get_client(sync_client=True) as client:
         client.delete_flow_run(run.id)
     assert state.message.endswith("1 run uses it now.")
+    assert told.stdout.splitlines()[:4] == [
+        "  These blocks have the key. Once it is replaced, they have the new one:",
+        "    rotated",
+        "  These runs use it now. Once it is replaced, they continue with the new one:",
+        "    mine",
+    ]
+    assert [json.loads(told_programs.stdout)[name] for name in ("blocks", "runs")] == [["rotated"], ["mine"]]
+    assert "1 run at work continues with it. The old key is dead: scripts," in done.message
 
 
 def test_nobody_reads_the_new_key(taisly: TaislyAccount) -> None:
@@ -124,11 +142,13 @@ def test_a_block_that_is_not_saved_cannot_get_a_key(sandbox: Any) -> None:
 def test_a_key_is_revoked_only_if_the_form_says_so_twice(taisly: TaislyAccount, sandbox: Any) -> None:
     """There is no way back."""
     refused = _rotate(taisly, action="revoke", dry_run=False)
+    report = artifacts_of(refused)["markdown"].data
     kept = list(sandbox.world.data.keys)
     done = _rotate(taisly, action="revoke", dry_run=False, revoke_without_new_key=True)
 
     assert (refused.is_failed(), kept) == (True, [API_KEY])
     assert "turn on 'Yes, revoke without a new key' as well" in refused.message
+    assert "These blocks have the key. Once it is revoked, they keep a dead key until you save another:" in report
     assert (done.is_completed(), sandbox.world.data.keys) == (True, [])
     assert "Nothing can be sent or checked until you put another key into the block 'rotated'" in done.message
 
@@ -191,7 +211,8 @@ def test_the_command_does_the_same(sandbox: Any) -> None:
     done = reelflow("rotate-api-key", "--block", "rotated", "--no-dry-run", "--json")
 
     assert (dry.returncode, done.returncode) == (0, 0), dry.stderr + done.stderr
-    assert dry.stdout.startswith("Dry run: nothing was changed.")
+    assert dry.stdout.splitlines()[1] == "    rotated"
+    assert dry.stdout.splitlines()[-1] == "Dry run: nothing was changed. Would save a new key in 'rotated'."
     assert json.loads(done.stdout)["ok"]
     assert sandbox.world.data.keys == [_key()]
     assert _key() not in done.stdout + done.stderr
