@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reelflow.phones.phone_list import ListedPhone, PhoneState
-from reelflow.phones.report import ManageReport, PhoneReport
+from reelflow.phones.report import ListedTask, ManageReport, PhoneReport
 from reelflow.posts.report import PublishReport
 from reelflow.records.phones import TaskResult
 from reelflow.records.post_states import word_of
@@ -129,7 +129,10 @@ def listed_phone_line(each: ListedPhone) -> str:
 
 
 def phone_lines(report: Any) -> list[str]:
-    """Each phone task: its number, its phone and account, its state, its target; of a dry run, who would do what."""
+    """Each phone task: its number, its phone and account, its state, its target; of a dry run, who would do what.
+
+    Where tasks of any script are listed, also what it is.
+    """
     if not isinstance(report, PhoneReport | ManageReport):
         return []
     planned = report.would_send if isinstance(report, PhoneReport) else ()
@@ -138,7 +141,8 @@ def phone_lines(report: Any) -> list[str]:
 
 def _task_line(task: TaskResult) -> str:
     more = " ".join(filter(None, (task.target, task.remark)))
-    return f"  {task.task_id:6} {task.who:32} {task.state.lower():10} {more}".rstrip()
+    job = f"{task.job:9} " if isinstance(task, ListedTask) else ""
+    return f"  {task.task_id:6} {job}{task.who:32} {task.state.lower():10} {more}".rstrip()
 
 
 def phone_facts(report: Any) -> dict[str, Any]:

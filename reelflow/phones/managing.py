@@ -9,10 +9,12 @@ from reelflow.ledger import Ledger
 from reelflow.phones.form import ManageForm
 from reelflow.phones.limits import Guardrails
 from reelflow.phones.matching import PhoneNames, is_still_ours, observed
+from reelflow.phones.report import ListedTask
 from reelflow.records.phone_states import TaskState, shown_state
-from reelflow.records.phones import TaskRecord, TaskResult
+from reelflow.records.phones import TaskRecord
 from reelflow.tikmatrix import TikMatrixClient
 from reelflow.tikmatrix.listing import find_task, newest_first
+from reelflow.tikmatrix.scripts import job_of
 from reelflow.tikmatrix.wire import PhoneTask
 
 SINGLE_LOOKUPS = 3
@@ -23,7 +25,7 @@ SINGLE_LOOKUPS = 3
 class Selection:
     """The tasks that were chosen, what is on record of those that are ours, and why others were not chosen."""
 
-    tasks: list[TaskResult] = field(default_factory=list)
+    tasks: list[ListedTask] = field(default_factory=list)
     records: dict[int, TaskRecord] = field(default_factory=dict)
     left_alone: list[str] = field(default_factory=list)
 
@@ -67,8 +69,7 @@ def select_tasks(
         elif not _passes_filters(task, form, phone, device):
             why = "does not match the filters"
         else:
-            seen = {"serial": phone, "state": shown_state(task.status)}
-            selection.tasks.append(observed(task).model_copy(update=seen))
+            selection.tasks.append(_listed(task, phone, selection.records.get(task.id), guardrails))
             continue
         if form.task_ids:
             selection.left_alone.append(f"task {task.id} {why}")
@@ -79,6 +80,18 @@ def select_tasks(
             f"{len(selection.tasks)} tasks match, more than the 'Task limit' of {form.most_tasks}. Nothing was changed."
         )
     return selection
+
+
+def _listed(task: PhoneTask, phone: str, record: TaskRecord | None, guardrails: Guardrails) -> ListedTask:
+    """A task as it is now, with what is on record of it.
+
+    One of ours that names no account ran as the only account of its phone, if the owner lists only one.
+    """
+    known = observed(task) if record is None else record.task
+    accounts = next(each.accounts for each in guardrails.phones if each.serial == phone)
+    username = known.username or (accounts[0].username if record is not None and len(accounts) == 1 else "")
+    seen = {"serial": phone, "username": username, "state": shown_state(task.status), "job": job_of(task.script_name)}
+    return ListedTask(**{**dict(known), **seen})
 
 
 def _find(client: TikMatrixClient, form: ManageForm, wanted: list[int]) -> list[PhoneTask]:

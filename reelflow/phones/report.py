@@ -44,13 +44,19 @@ class PhoneReport(BaseModel):
         return bool(self.troubles) or any(task.state.needs_attention for task in self.tasks)
 
 
+class ListedTask(TaskResult):
+    """A phone task among others of any script."""
+
+    job: str = Field(description='What it is, for people: "comment".')
+
+
 class ManageReport(BaseModel):
     """What a run that manages phone tasks by hand found and did."""
 
     model_config = ConfigDict(frozen=True)
 
     summary: str
-    tasks: list[TaskResult] = Field(description="Those that matched, as they were before.")
+    tasks: list[ListedTask] = Field(description="Those that matched, as they were before.")
 
 
 class FinishReport(BaseModel):

@@ -346,6 +346,14 @@ JOBS = {script.script_name: script.job for script in (WarmUp, Comment, Follow, U
 """TikMatrix's name of each script, and the word for one of its tasks."""
 
 
+_JOBS = {script.script_name: script.job for script in (WarmUp, Comment, Follow, Unfollow, Post)}
+
+
+def job_of(script_name: str) -> str:
+    """The word for one task of a script: "warm-up"; TikMatrix's own name of a script that is not among these."""
+    return _JOBS.get(script_name, script_name)
+
+
 def texts(lines: list[str], what: str, *, needed: bool = False) -> list[str]:
     """The lines of a list field, trimmed and without empty ones.
 

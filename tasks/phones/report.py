@@ -10,7 +10,7 @@ from prefect.states import Completed, Failed
 
 from blocks import TikMatrixHost
 from reelflow.errors import PhonesFailed
-from reelflow.phones.report import PhoneReport, summarize
+from reelflow.phones.report import ListedTask, PhoneReport, summarize
 from reelflow.records.phones import PhonePlan, PhoneRequest, TaskResult
 from reelflow.wording import count
 from tasks.artifacts import bullets, link, plain_text, show_markdown, table
@@ -98,6 +98,7 @@ def task_table(tasks: Sequence[TaskResult]) -> list[str]:
     return table(
         {
             "Task": [str(t.task_id) for t in tasks],
+            "Job": [plain_text(t.job) if isinstance(t, ListedTask) else "" for t in tasks],
             "Phone": [plain_text(t.serial) for t in tasks],
             "Account": [plain_text(t.username) for t in tasks],
             "Target": [_target(t.target) for t in tasks],

@@ -281,15 +281,17 @@ def test_each_script_is_a_command(name: str, words: list[str], host: str, sandbo
 
 
 def test_phone_tasks_are_listed_and_deleted(host: str, sandbox: Any) -> None:
-    """Each with its number; nothing is changed without --no-dry-run."""
+    """Each with its number, what it does and who does it; nothing is changed without --no-dry-run."""
     reelflow("phones", "follow", "--block", host, "--devices", "all", "--users", "mara", "--watch-minutes", "0")
     words = ["phones", "tasks", "--block", host]
 
     (listed,) = _objects(reelflow(*words, "--json"))
+    lines = reelflow(*words).stdout.splitlines()
     dry = reelflow(*words, "--action", "delete")
     done = reelflow(*words, "--action", "delete", "--no-dry-run", "--task-ids", str(listed["tasks"][0]["task_id"]))
 
-    assert [task["serial"] for task in listed["tasks"]] == SERIALS
+    assert [(task["serial"], task["job"]) for task in listed["tasks"]] == [(serial, "follow") for serial in SERIALS]
+    assert lines[0].split()[1:3] == ["follow", SERIALS[0]]
     assert "Dry run: nothing was changed. 2 tasks would be deleted." in dry.stdout
     assert "1 of 1 task deleted." in done.stdout
     assert len(sandbox.phone_tasks) == 1

@@ -5,10 +5,11 @@ from typing import Any
 import httpx
 import pytest
 from support.meddling import Meddling
-from support.phones import HOST, RAILS, SERIALS, Phones, comment, follow
+from support.phones import HOST, RAILS, SERIALS, URLS, Phones, comment, follow
 
 from reelflow.phones.cleanup import finish_phone_tasks
 from reelflow.phones.form import ManageForm
+from reelflow.phones.limits import Guardrails, read_phones
 from reelflow.phones.managing import ManageResult, Selection, manage_tasks, select_tasks
 from reelflow.phones.watching import WatchSettings, watch_tasks
 from reelflow.records.phone_states import RESTARTABLE, UNFINISHED, TaskState
@@ -148,3 +149,23 @@ def test_a_person_restarts_finished_tasks_that_tikmatrix_may_have(one_task: Phon
     restarted = before in RESTARTABLE
     assert one_task.states() == [TaskState.PENDING if restarted else before]
     assert [request.left_open for request in one_task.task_requests()] == [restarted]
+
+
+def test_the_account_of_a_task_is_told_where_it_is_known(phones: Phones) -> None:
+    """TikMatrix names it if the task was asked for by username; else it is the only one that the phone has."""
+    one, two = SERIALS[:2]
+    rows = [f"{one}: ada.daily", f"{two}: ben.daily, ben.studio"]
+    rails = Guardrails(read_phones(rows), RAILS.limits, RAILS.zone)
+    phones.plan(follow(devices=[], usernames=["ben.daily"], users=["one"]), rails=rails)
+    phones.plan(comment(devices=[one, two], post_urls=URLS[:1]), "run-2", rails=rails)
+    phones.create()
+    phones.client.create_task("unfollow", {"target_users": ["theirs"]}, serials=[one])
+
+    tasks = select_tasks(phones.client, phones.ledger, HOST, ManageForm(only_ours=False), rails).tasks
+
+    assert [(task.job, task.who) for task in tasks] == [
+        ("follow", f"{two} (ben.daily)"),
+        ("comment", f"{one} (ada.daily)"),
+        ("comment", two),
+        ("unfollow", one),
+    ]
