@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from deployments.in_terminal import row_line
@@ -14,7 +14,9 @@ from reelflow.time_zones import shown
 from reelflow.wording import one_line
 
 
-def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
+def ask_in_terminal(
+    what: str, posts: Sequence[PlannedPost], phones_of: Callable[[PlannedPost], str] = lambda post: ""
+) -> GivenAnswer:
     """Show the posts with their whole captions, and ask whether to send them; the end of the input is a no."""
     with without_bars():
         for post in posts:
@@ -23,6 +25,8 @@ def ask_in_terminal(what: str, posts: Sequence[PlannedPost]) -> GivenAnswer:
             print(row_line(post.number, request.video.name, request.account_names, at))
             for line in filter(None, request.caption.splitlines()):
                 print(f"           {one_line(line, len(line))}")
+            if phones := phones_of(post):
+                print(f"           phones: {phones}")
         print(what)
         print("To change a caption, answer no, change it in the plan, and start again.")
         _forget_typed()

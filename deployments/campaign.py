@@ -119,6 +119,8 @@ def campaign_lines(report: Any) -> list[str]:
         )
         if report.dry_run and line.caption:
             lines.append(f"{'':10} {one_line(line.caption, LONGEST_CAPTION)}")
+        if line.phones:
+            lines.append(f"{'':10} phones: {line.phones}")
     return [*(line.rstrip() for line in lines), *report.notes]
 
 

@@ -119,6 +119,7 @@ class CheckedPlan:
         warnings: What may be unwanted, by row: it is sent all the same.
         others: When accounts have posts in Taisly that the ledger does not know.
         seconds: How long sending takes at least, by the plan's quota.
+        phones: What the phones do for a post once it is published, by row and platform, in words.
     """
 
     drafts: list[Draft] = field(default_factory=list)
@@ -132,6 +133,7 @@ class CheckedPlan:
     warnings: list[tuple[int, str]] = field(default_factory=list)
     others: Taken = field(default_factory=dict)
     seconds: float = 0.0
+    phones: dict[tuple[int, str], str] = field(default_factory=dict)
 
     @property
     def wrong_rows(self) -> set[int]:
@@ -142,6 +144,14 @@ class CheckedPlan:
         """The posts of rows without a problem."""
         wrong = self.wrong_rows
         return [post for post in self.posts if post.number not in wrong]
+
+    def phones_of(self, post: PlannedPost) -> str:
+        """What the phones do for a post: "comments (2 texts) on TikTok and Instagram"; empty for nothing."""
+        where: dict[str, list[str]] = {}
+        for platform in dict.fromkeys(account.platform for account in post.request.accounts):
+            if words := self.phones.get((post.number, platform)):
+                where.setdefault(words, []).append(platform)
+        return "; ".join(f"{words} on {' and '.join(platforms)}" for words, platforms in where.items())
 
     def right_drafts(self) -> list[Draft]:
         """The drafts of rows without a problem."""

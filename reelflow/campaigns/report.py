@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -42,6 +43,7 @@ class CampaignLine(BaseModel):
         account: Where; empty if that is not known.
         caption: Its text there.
         at: When it is or was published, if that is known.
+        phones: What the phones do for it at this account once it is published; empty for nothing.
         outcome: A word.
         detail: The reason, or what is to be said.
         link: To the post.
@@ -57,6 +59,7 @@ class CampaignLine(BaseModel):
     account: str = ""
     caption: str = ""
     at: AwareDatetime | None = None
+    phones: str = ""
     outcome: str
     detail: str = ""
     link: str | None = None
@@ -111,7 +114,9 @@ class CampaignReport(BaseModel):
         return any(line.outcome in (PUBLISHED, SCHEDULED, OPEN) for line in self.lines)
 
 
-def line_of(number: int, send: Send, outcome: Outcome, *, now: float, detail: str, is_new: bool) -> CampaignLine:
+def line_of(
+    number: int, send: Send, outcome: Outcome, *, now: float, detail: str, phones: str, is_new: bool
+) -> CampaignLine:
     """What is on record for a row at one account."""
     return CampaignLine(
         number=number,
@@ -119,6 +124,7 @@ def line_of(number: int, send: Send, outcome: Outcome, *, now: float, detail: st
         account=outcome.account.label,
         caption=send.caption,
         at=datetime.fromtimestamp(send.published_at, UTC),
+        phones=phones,
         outcome=outcome_word(send, outcome, now),
         detail=detail,
         link=outcome.link,
@@ -135,8 +141,10 @@ def outcome_word(send: Send, outcome: Outcome, now: float) -> str:
     return word_of(outcome.state, is_scheduled=send.status(now) is SendStatus.SCHEDULED)
 
 
-def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[CampaignLine]:
-    """A post that is not on record, a line for each of its accounts."""
+def line_of_post(
+    post: PlannedPost, outcome: str, detail: str = "", phones: Mapping[tuple[int, str], str] = MappingProxyType({})
+) -> list[CampaignLine]:
+    """A post that is not on record, a line for each of its accounts; `phones` as in `CheckedPlan`."""
     return [
         CampaignLine(
             number=post.number,
@@ -144,6 +152,7 @@ def line_of_post(post: PlannedPost, outcome: str, detail: str = "") -> list[Camp
             account=account.label,
             caption=post.request.caption,
             at=post.request.scheduled_for,
+            phones=phones.get((post.number, account.platform), ""),
             outcome=outcome,
             detail=detail or ". ".join(filter(None, [post.note, _fitted(post)])),
         )
@@ -199,7 +208,11 @@ def _all_of(problems: Sequence[RowProblem]) -> str:
 
 
 def lines_of_carried(
-    carried: Sequence[Carried], records: Mapping[str, SendRecord], describe: Mapping[tuple[str, str], str], now: float
+    carried: Sequence[Carried],
+    records: Mapping[str, SendRecord],
+    describe: Mapping[tuple[str, str], str],
+    phones: Mapping[tuple[str, str], str],
+    now: float,
 ) -> list[CampaignLine]:
     """What became of the posts that were to be sent.
 
@@ -207,6 +220,7 @@ def lines_of_carried(
         carried: Each.
         records: The sends, by id.
         describe: What is to be said of an outcome, by send and account id.
+        phones: What the phones are still to do, by the same.
         now: Unix seconds.
     """
     lines: list[CampaignLine] = []
@@ -216,9 +230,9 @@ def lines_of_carried(
             send, outcomes = records[send_id]
             for outcome in outcomes:
                 if outcome.account.id in wanted:
-                    detail = describe.get((send_id, outcome.account.id), outcome.detail) or each.post.note
-                    number, new = each.post.number, each.sent_now
-                    lines.append(line_of(number, send, outcome, now=now, detail=detail, is_new=new))
+                    key, number, new = (send_id, outcome.account.id), each.post.number, each.sent_now
+                    detail, does = describe.get(key, outcome.detail) or each.post.note, phones.get(key, "")
+                    lines.append(line_of(number, send, outcome, now=now, detail=detail, phones=does, is_new=new))
         if each.failure:
             lines += line_of_post(each.post, NOT_SENT, each.failure)
         lines += lines_of_held(each.not_sent_to)
@@ -269,6 +283,15 @@ def causes(lines: Iterable[CampaignLine]) -> list[tuple[str, int]]:
     """The reasons of what went wrong, wrong rows apart, and how many posts have each; the commonest first."""
     found = Counter(line.detail for line in lines if line.outcome in TROUBLE - {WRONG} and line.detail)
     return found.most_common()
+
+
+def phones_sentence(report: CampaignReport) -> str:
+    """For how many of its posts the phones do something once they are published; empty for none."""
+    number = sum(bool(line.phones) for line in report.lines)
+    if not number:
+        return ""
+    do, they_are = "would do" if report.dry_run else "do", "it is" if number == 1 else "they are"
+    return f"The phones {do} their part for {count(number, 'post')} once {they_are} published."
 
 
 def open_ids(checked: CheckedPlan) -> set[str]:

@@ -37,7 +37,7 @@ from reelflow.records.approvals import WITHOUT_TIME
 from tasks.alarms import alarm_waiting
 from tasks.artifacts import show_live
 from tasks.campaigns.check import get_placer
-from tasks.campaigns.question import question_of
+from tasks.campaigns.question import PhonesOf, question_of
 from tasks.ledger import open_ledger
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
@@ -47,8 +47,8 @@ NOBODY_COULD_APPROVE = (
     "Nothing was sent: this run has no deployment, so nobody could approve its posts in the UI. Start it from a "
     "deployment, or with `reelflow campaign` in a terminal."
 )
-Asker = Callable[[str, Sequence[PlannedPost]], GivenAnswer]
-"""Asks a person at a terminal: gets what is to be said first, and the posts."""
+Asker = Callable[[str, Sequence[PlannedPost], PhonesOf], GivenAnswer]
+"""Asks a person at a terminal: gets what is to be said first, and the posts with what the phones do for each."""
 _askers: list[Asker] = []
 
 
@@ -114,7 +114,7 @@ def approve_campaign(
         if wanted := _decide(ledger, run, checked).open:  # without those that have no slot
             posts = [post for post in posts if post.number not in checked.wrong_rows]
             ledger.ask_for_approval(run, questions_of(posts, wanted, question))
-            answer = _ask(form, question, note, posts, describe_question(checked, wanted))
+            answer = _ask(form, question, note, posts, describe_question(checked, wanted), checked.phones_of)
             note = _use(ledger, run, question, checked, answer)
     ledger.close_questions(run)
     return _only_approved(ledger, taisly, checked, decided)
@@ -163,14 +163,16 @@ def _use(ledger: Ledger, run: str, question: int, checked: CheckedPlan, answer: 
     return PLAN_CHANGED
 
 
-def _ask(form: CampaignForm, question: int, note: str, posts: Sequence[PlannedPost], what: str) -> GivenAnswer:
+def _ask(
+    form: CampaignForm, question: int, note: str, posts: Sequence[PlannedPost], what: str, phones_of: PhonesOf
+) -> GivenAnswer:
     """Ask, and return the answer. In the UI this ends the process: the run begins again once it is resumed."""
     if _askers:
-        return _askers[-1](f"{note} {what}".strip(), posts)
+        return _askers[-1](f"{note} {what}".strip(), posts, phones_of)
     moments = [post.request.scheduled_for for post in posts]
     now = open_ledger().now()
     seconds = max(moment.timestamp() - now if moment else WITHOUT_TIME for moment in moments)
-    asked, whole = question_of(form.name, note, what, posts)
+    asked, whole = question_of(form.name, note, what, posts, phones_of)
     show_live(whole, f"Waiting for your approval: {what}")
     refresh_week()
     alarm_waiting(str(flow_run.id), str(flow_run.name), what, question)

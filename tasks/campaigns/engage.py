@@ -18,6 +18,7 @@ from reelflow.wording import count
 from tasks.phones.engage import check_form
 from tasks.phones.engagements import check_saved, is_for_the_same_phones, new_engagement, skip_if_not_sent
 from tasks.phones.other_pc import check_deployments
+from tasks.phones.waiting import asked_of_phones
 from tasks.step import Retry, step
 
 NOTHING = EngageForm()
@@ -36,15 +37,16 @@ class CampaignPhones:
 def check_campaign_phones(phones: CampaignPhones, checked: CheckedPlan) -> None:
     """Check what the form and the rows ask of the phones, if they ask for anything."""
     if asks_for_something(phones.form) or any(d.row.comments or d.row.warm_up_minutes for d in checked.drafts):
-        rows = _check(phones, checked)
+        wanted = {row.number: form for row, form in _check(phones, checked) if form is not None}
+        checked.phones = {(n, p): words for n, form in wanted.items() for p, words in asked_of_phones(form).items()}
         get_run_logger().info(
-            "The phones do their part for %s, each once it is out (engage-when-published).", count(rows, "row")
+            "The phones do their part for %s, each once it is out (engage-when-published).", count(len(wanted), "row")
         )
 
 
 @step("check the phones' part", retry=Retry.READ)
-def _check(phones: CampaignPhones, checked: CheckedPlan) -> int:
-    """Check the phones' part; what is wrong with a row is added to the plan's problems. Returns how many rows it has.
+def _check(phones: CampaignPhones, checked: CheckedPlan) -> list[tuple[PlanRow, EngageForm | None]]:
+    """Check the phones' part, and return that of each row; what is wrong with it is added to the plan's problems.
 
     TikMatrix itself need not run yet: the phones act once each post is out.
 
@@ -64,7 +66,7 @@ def _check(phones: CampaignPhones, checked: CheckedPlan) -> int:
     for problem in found:
         get_run_logger().warning("Row %d, %s: %s", problem.number, problem.column, problem.sentence)
     checked.problems = sorted([*checked.problems, *found], key=lambda problem: problem.number)
-    return sum(form is not None for _, form in wanted)
+    return wanted
 
 
 def asking(

@@ -1,6 +1,6 @@
 """What a person is asked to approve, as Markdown: every post with its picture, caption, accounts and time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import accumulate
 
@@ -22,9 +22,13 @@ CAPTION_LENGTHS = (LONGEST_TEXT, 300, 80)
 """Characters of a caption of the others, in the run's artifact: the first with which all of them have room."""
 
 Row = tuple[str, str, str]
+PhonesOf = Callable[[PlannedPost], str]
+"""What the phones do for a post once it is published, in words; empty for nothing."""
 
 
-def question_of(name: str, note: str, what: str, posts: Sequence[PlannedPost]) -> tuple[list[str], list[str]]:
+def question_of(
+    name: str, note: str, what: str, posts: Sequence[PlannedPost], phones_of: PhonesOf = lambda post: ""
+) -> tuple[list[str], list[str]]:
     """The lines of the dialog, and those of the run's artifact, which lists what the dialog has no room for.
 
     Args:
@@ -32,12 +36,13 @@ def question_of(name: str, note: str, what: str, posts: Sequence[PlannedPost]) -
         note: What is to be said first.
         what: What is asked, in one line.
         posts: With their times.
+        phones_of: What the phones do for a post, in words.
     """
     head = [f"**{plain_text(note)}**", ""] if note else []
     head += [f"{plain_text(name)}: {what} {zone_shown()}", ""]
-    asked = _within([*_with_posters(posts[:MOST_ASKED])], ASKED_BYTES)
+    asked = _within([*_with_posters(posts[:MOST_ASKED], phones_of)], ASKED_BYTES)
     others = posts[len(asked) :]
-    listed = _others(others, MOST_BYTES - _bytes(asked))
+    listed = _others(others, phones_of, MOST_BYTES - _bytes(asked))
     first = [*head, *_table(asked)]
     if not others:
         return first, first
@@ -50,10 +55,10 @@ def question_of(name: str, note: str, what: str, posts: Sequence[PlannedPost]) -
     return [*first, "", more], [*first, *rest]
 
 
-def _others(posts: Sequence[PlannedPost], room: int) -> list[Row]:
+def _others(posts: Sequence[PlannedPost], phones_of: PhonesOf, room: int) -> list[Row]:
     rows: list[Row] = []
     for longest in CAPTION_LENGTHS:
-        rows = [_row(post, longest) for post in posts]
+        rows = [_row(post, phones_of(post), longest) for post in posts]
         if _bytes(rows) <= room:
             break
     return _within(rows, room)
@@ -74,11 +79,11 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return table({"Row": numbers, "When": times, "Post": posts})
 
 
-def _with_posters(posts: Sequence[PlannedPost]) -> list[Row]:
+def _with_posters(posts: Sequence[PlannedPost], phones_of: PhonesOf) -> list[Row]:
     """Rows with a small picture of each video, where that can be made: once, at its first row."""
     rows, seen = [], set[str]()
     for post in posts:
-        number, when, what = _row(post)
+        number, when, what = _row(post, phones_of(post))
         path = post.request.video.path
         if str(path) not in seen:
             seen.add(str(path))
@@ -89,9 +94,10 @@ def _with_posters(posts: Sequence[PlannedPost]) -> list[Row]:
     return rows
 
 
-def _row(post: PlannedPost, longest: int = LONGEST_TEXT) -> Row:
+def _row(post: PlannedPost, phones: str, longest: int = LONGEST_TEXT) -> Row:
     request = post.request
-    parts = (request.video.name, one_line(request.caption, longest), request.account_names)
+    parts = [request.video.name, one_line(request.caption, longest), request.account_names]
+    parts += [f"Phones: {phones}"] if phones else []
     name, *rest = map(plain_text, parts)
     return str(post.number), _when(post), "<br>".join(filter(None, [f"**{name}**", *rest]))
 

@@ -1,6 +1,6 @@
 """Report a campaign: as an artifact of the run, as files beside its plan, and as the run's state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +29,7 @@ from reelflow.campaigns.report import (
     lines_of_problems,
     lines_of_skipped,
     open_ids,
+    phones_sentence,
     room_note,
     summarize,
     wrong_with_all,
@@ -39,11 +40,13 @@ from reelflow.errors import CampaignFailed, InputError, VideoUnreadable
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
 from reelflow.records.post_states import SCHEDULED
+from reelflow.records.posts import SendRecord
 from reelflow.video.before_after import before_after
 from reelflow.wording import count, one_line
 from tasks.artifacts import bullets, link, picture, plain_text, show_live, table
 from tasks.campaigns.wording import time_shown, warnings_shown, zone_shown
 from tasks.ledger import open_ledger
+from tasks.phones.waiting import all_waiting_phones
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED_POSTS, detail_of
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
@@ -62,7 +65,7 @@ CAPTION_SHOWN = 60
 def report_check(taisly: TaislyAccount, form: CampaignForm, plan: Plan, checked: CheckedPlan) -> CampaignReport:
     """What would be sent and when, what is wrong, and what is out already; nothing was sent."""
     ledger = open_ledger()
-    lines = [line for post in checked.right_posts() for line in line_of_post(post, WOULD_SEND)]
+    lines = [line for post in checked.right_posts() for line in line_of_post(post, WOULD_SEND, phones=checked.phones)]
     return _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)], nothing_sent=True)
 
 
@@ -85,7 +88,7 @@ def lines_of_campaign(plan: Plan, checked: CheckedPlan, carried: Sequence[Carrie
     ledger = open_ledger()
     records = {send.id: (send, its) for send, its in ledger.sends({i for c in carried for i in c.send_ids})}
     details = {(send.id, o.account.id): detail_of(send, o) for send, its in records.values() for o in its}
-    lines = lines_of_carried(carried, records, details, ledger.now())
+    lines = lines_of_carried(carried, records, details, _phones(ledger, records.values()), ledger.now())
     return [*lines, *_others(ledger, plan, checked)]
 
 
@@ -111,13 +114,26 @@ def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan) -> list[CampaignLi
     """The rows that were not to be sent."""
     now, news = ledger.now(), {(s.id, o.account.id): (s, o) for s, its in ledger.sends(open_ids(checked)) for o in its}
     known = [(k.number, *news.get((k.send.id, k.outcome.account.id), (k.send, k.outcome))) for k in checked.known]
+    phones = _phones(ledger, [(send, [outcome]) for _, send, outcome in known])
     return [
-        *(line_of(number, send, outcome, now=now, detail=detail_of(send, outcome), is_new=False)
+        *(line_of(number, send, outcome, now=now, detail=detail_of(send, outcome),
+                  phones=phones.get((send.id, outcome.account.id), ""), is_new=False)
           for number, send, outcome in known),
         *lines_of_skipped(checked.skipped),
         *lines_of_held(held for held in checked.held if held.number not in checked.wrong_rows),
         *lines_of_problems(plan, checked.problems),
     ]  # fmt: skip
+
+
+def _phones(ledger: Ledger, records: Iterable[SendRecord]) -> dict[tuple[str, str], str]:
+    """What the phones are still to do for posts that are on record, by send and account id, in words."""
+    outcomes = [(send, outcome) for send, its in records for outcome in its]
+    waiting = {send.id: each for each in all_waiting_phones(ledger) for send in each.sends} if outcomes else {}
+    return {
+        (send.id, outcome.account.id): does
+        for send, outcome in outcomes
+        if send.id in waiting and (does := waiting[send.id].by_platform.get(outcome.account.platform))
+    }
 
 
 def _report(
@@ -140,6 +156,8 @@ def _report(
         notes=notes,
     )
     said = wrong_with_all(report.lines)
+    if form.dry_run or not nothing_sent:
+        said += filter(None, [phones_sentence(report)])
     if not nothing_sent:
         said += what_comes(report)
     elif not form.dry_run:
@@ -172,11 +190,13 @@ def _write_files(plan: Plan, checked: CheckedPlan, lines: Sequence[CampaignLine]
 
 
 def _results(lines: Sequence[CampaignLine]) -> tuple[list[str], list[list[str]]]:
-    columns = ["row", "video", "account", "caption", "time", "outcome", "reason", "link", "send id", "history id"]
+    columns = [
+        "row", "video", "account", "caption", "time", "outcome", "reason", "link", "send id", "history id", "phones",
+    ]  # fmt: skip
     return columns, [
         [
             str(line.number), line.video, line.account, line.caption, line.at.isoformat() if line.at else "",
-            line.outcome, line.detail, line.link or "", line.send_id, line.history_id,
+            line.outcome, line.detail, line.link or "", line.send_id, line.history_id, line.phones,
         ]
         for line in lines
     ]  # fmt: skip
@@ -233,6 +253,7 @@ def _rows(lines: Sequence[CampaignLine]) -> list[str]:
         "Accounts": [plain_text(", ".join(filter(None, accounts))) for _, accounts in listed],
         "Time": [time_shown(line.at) if line.at else "" for line, _ in listed],
         "Caption": [plain_text(one_line(line.caption, CAPTION_SHOWN)) for line, _ in listed],
+        "Phones": [plain_text(line.phones) for line, _ in listed],
         "Outcome": [f"**{line.outcome}**" if line.outcome in TROUBLE else line.outcome for line, _ in listed],
         "Details": [link(line.link, "open the post") if line.link else plain_text(line.detail) for line, _ in listed],
     }
@@ -243,6 +264,6 @@ def _rows(lines: Sequence[CampaignLine]) -> list[str]:
 def _together(lines: Sequence[CampaignLine]) -> dict[object, tuple[CampaignLine, list[str]]]:
     found: dict[object, tuple[CampaignLine, list[str]]] = {}
     for line in lines:
-        key = (line.number, line.video, line.caption, line.at, line.outcome, line.detail, line.link)
+        key = (line.number, line.video, line.caption, line.at, line.phones, line.outcome, line.detail, line.link)
         found.setdefault(key, (line, []))[1].append(line.account)
     return found

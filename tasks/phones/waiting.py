@@ -1,7 +1,7 @@
 """What the phones are still to do for a post, and when: in words for people."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from reelflow.errors import InputError
 from reelflow.ledger import Ledger
@@ -33,6 +33,7 @@ class WaitingPhones:
         does: What the phones are still to do: "warm-up of 60 s on TikTok".
         pc: Where: the saved block of the PC, or its name; empty if neither is known.
         when: "once it is published", or when it is tried again and why.
+        by_platform: What they are still to do on each platform: "warm-up of 60 s, comments (2 texts)".
     """
 
     engagement: Engagement
@@ -40,6 +41,7 @@ class WaitingPhones:
     does: str
     pc: str
     when: str
+    by_platform: Mapping[str, str] = field(default_factory=dict)
 
     def is_of(self, send: Send) -> bool:
         """Whether it is for the post of this send."""
@@ -63,6 +65,16 @@ def all_waiting_phones(ledger: Ledger) -> list[WaitingPhones]:
     return [_waiting(ledger, each, now) for each in ledger.engagements(states=OPEN)]
 
 
+def asked_of_phones(form: EngageForm) -> dict[str, str]:
+    """What a form asks of the phones on each platform: "warm-up of 60 s, comments (2 texts)"."""
+    return _by_platform([(_job(form, job), form.comment_on) for job in engagement_jobs(form)])
+
+
+def _by_platform(jobs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str]:
+    platforms = dict.fromkeys(platform for _, where in jobs for platform in where)
+    return {platform: ", ".join(job for job, where in jobs if platform in where) for platform in platforms}
+
+
 def _waiting(ledger: Ledger, engagement: Engagement, now: float) -> WaitingPhones:
     found = ledger.engagement_outcomes(engagement)
     try:
@@ -83,9 +95,11 @@ def waiting_phones(
         now: Unix seconds.
     """
     decision = decide(form, engagement, found, now)
-    does = ", ".join(_still_to_do(form, engagement, decision, is_sent=bool(found))) or "nothing more"
+    jobs = list(_still_to_do(form, engagement, decision, is_sent=bool(found)))
+    does = ", ".join(f"{job} on {' and '.join(where)}" for job, where in jobs) or "nothing more"
     when = "at work now" if engagement.is_held(now) else _when(engagement, decision)
-    return WaitingPhones(engagement, _sends_in(found), does, form.phone_pc.strip() or engagement.host, when)
+    pc = form.phone_pc.strip() or engagement.host
+    return WaitingPhones(engagement, _sends_in(found), does, pc, when, _by_platform(jobs))
 
 
 def _sends_in(found: Sequence[tuple[Outcome, Send]]) -> tuple[Send, ...]:
@@ -93,7 +107,9 @@ def _sends_in(found: Sequence[tuple[Outcome, Send]]) -> tuple[Send, ...]:
     return tuple({send.id: send for _, send in found}.values())
 
 
-def _still_to_do(form: EngageForm, engagement: Engagement, decision: Decision, *, is_sent: bool) -> Iterator[str]:
+def _still_to_do(
+    form: EngageForm, engagement: Engagement, decision: Decision, *, is_sent: bool
+) -> Iterator[tuple[str, list[str]]]:
     """Each job, with the platforms where something of it is left."""
     if decision.next is Next.END:
         return
@@ -103,7 +119,7 @@ def _still_to_do(form: EngageForm, engagement: Engagement, decision: Decision, *
         waits = decision.due.waits_for if is_sent else form.comment_on
         later = {p for p in waits if job is EngagementJob.COMMENT or (job, p) not in done}
         if platforms := [p for p in dict.fromkeys(form.comment_on) if p in here | later]:
-            yield f"{_job(form, job)} on {' and '.join(platforms)}"
+            yield _job(form, job), list(platforms)
 
 
 def _job(form: EngageForm, job: EngagementJob) -> str:

@@ -1,5 +1,6 @@
 """What the phones do for the posts of a campaign, against a real Prefect server and the sandbox over HTTP."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.seen import artifacts_of
 
 from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
+from deployments.campaign import campaign_lines
 from flows.campaign import publish_campaign
 from reelflow.campaigns.form import CampaignForm
 from reelflow.phones.form import EngageForm
@@ -40,9 +43,11 @@ def _plan(folder: Path, videos: Callable[[int], Path], *rows: str) -> str:
     return str(path)
 
 
-def _campaign(taisly: TaislyAccount, host: TikMatrixHost | None, plan: str, **engage: Any) -> Any:
-    form = EngageForm(**({"devices": SERIALS} | engage))
-    return publish_campaign(taisly, CampaignForm(plan=plan), engage=form, host=host, return_state=True)
+def _campaign(
+    taisly: TaislyAccount, host: TikMatrixHost | None, plan: str, *, dry_run: bool = False, **engage: Any
+) -> Any:
+    form, campaign = EngageForm(**({"devices": SERIALS} | engage)), CampaignForm(plan=plan, dry_run=dry_run)
+    return publish_campaign(taisly, campaign, engage=form, host=host, return_state=True)
 
 
 def _details(state: Any) -> list[str]:
@@ -69,6 +74,31 @@ def test_each_row_has_the_comments_of_the_form_or_its_own(
     assert {each.state for each in found} == {EngagementState.WAITING}
     assert [each.due for each in found] == [datetime.fromisoformat(when).timestamp() for when in at[:2]]
     assert (len(sandbox.posts), sandbox.phone_tasks) == (3, [])
+
+
+def test_the_reports_show_what_the_phones_do_for_each_row(
+    taisly: TaislyAccount, host: TikMatrixHost, videos: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """Before anything is sent, once it is sent, and when an earlier run has sent it; nothing where nothing is asked."""
+    at = NEXT_WEEK.isoformat()
+    plan = _plan(tmp_path, videos, f"bread.mp4,TikTok @mara.bakes; X,{at},Wow | So good,1", f"cake.mp4,YouTube,{at},,")
+    asked, nothing = "warm-up of 60 s, comments (2 texts)", ""
+
+    checked = _campaign(taisly, host, plan, dry_run=True)
+    sent = _campaign(taisly, host, plan)
+    again = _campaign(taisly, host, plan)
+
+    for state in (checked, sent, again):
+        lines = state.result().lines
+        assert [(line.number, line.phones) for line in lines] == [(1, asked), (1, nothing), (2, nothing)]
+        report = artifacts_of(state)["markdown"].data
+        assert " | Phones | " in report
+        assert report.count(f"| {asked} |") == 1
+        assert f"           phones: {asked}" in campaign_lines(state.result())
+    assert "The phones would do their part for 1 post once it is published." in checked.message
+    assert "The phones do their part for 1 post once it is published." in sent.message
+    with (tmp_path / "plan.results.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["phones"] for row in csv.DictReader(file)] == [asked, nothing, nothing]
 
 
 def test_what_a_row_asks_of_the_phones_is_checked_before_anything_is_sent(

@@ -203,7 +203,23 @@ def test_a_large_question_stays_small_and_leaves_nothing_out(checked: Callable[.
     assert dialog.count(one.caption.strip()) == 60
     assert huge[-1].endswith(" more posts are not shown. Your answer counts for them too.")
     assert small[0] == small[1]
+    assert "Phones" not in "".join(small[0])
     assert "more post" not in "".join(small[0])
+
+
+def test_what_the_phones_do_is_asked_with_the_post(
+    checked: Callable[..., PostRequest], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the dialog of the UI, and in a terminal."""
+    plan = CheckedPlan(phones={(1, "Instagram"): "comments (2 texts)"})
+    posts = [PlannedPost(number, checked(accounts=[INSTAGRAM, X], scheduled_for=NOON)) for number in (1, 2)]
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    dialog, _ = question_of("week", "", "2 rows to approve.", posts, plan.phones_of)
+    ask_in_terminal("2 rows to approve.", posts, plan.phones_of)
+
+    assert ["<br>Phones: comments (2 texts) on Instagram" in line for line in dialog[-2:]] == [True, False]
+    assert capsys.readouterr().out.count("           phones: comments (2 texts) on Instagram\n") == 1
 
 
 def test_in_a_terminal_captions_are_shown_whole_and_the_end_of_input_is_a_no(
