@@ -129,7 +129,8 @@ def campaign_facts(report: Any) -> dict[str, Any]:
     if not isinstance(report, CampaignReport):
         return {}
     posts = [line.model_dump(mode="json") for line in report.lines]
-    facts = {"dry_run": report.dry_run, "rows": report.rows, "notes": report.notes, "posts": posts}
+    facts = {"dry_run": report.dry_run, "rows": report.rows, "posts": posts}
+    facts |= {"notes": report.notes, "warnings": report.warnings}
     return facts | ({"ok": False} if report.would_be_incomplete else {})  # the run of a check is green all the same
 
 

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 
 def post_lines(report: Any) -> list[str]:
-    """The warnings of a post, and its outcome at each account."""
+    """The outcome of a post at each account; its warnings were printed before anything was sent."""
     if not isinstance(report, PublishReport):
         return []
-    warnings = [f"  warning: {warning}" for warning in report.request.warnings]
     later = {account.id for account in report.scheduled}
     states = [state_of(o, is_scheduled=o.account.id in later) for o in report.outcomes]
     outcomes = zip(report.outcomes, states, strict=True)
-    return [*warnings, *(f"  {o.account.label:32} {state:11} {o.link or o.detail}".rstrip() for o, state in outcomes)]
+    return [f"  {o.account.label:32} {state:11} {o.link or o.detail}".rstrip() for o, state in outcomes]
 
 
 def post_facts(report: Any) -> dict[str, Any]:

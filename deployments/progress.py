@@ -1,4 +1,4 @@
-"""Progress on standard error: bars in a terminal, now and then a plain line elsewhere."""
+"""Progress and warnings on standard error: bars in a terminal, now and then a plain line elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
+
+from deployments.options import in_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,14 +23,20 @@ _drawn: list[Progress] = []
 
 @contextmanager
 def shown_progress(*, enabled: bool = True) -> Iterator[None]:
-    """Show how far the steps of a flow are that runs meanwhile in this process."""
+    """Show how far the steps of a flow are that runs meanwhile in this process, and what they warn of."""
     if not enabled:
         yield
         return
     from tasks.progress import watched_progress
 
-    with progress() as show, watched_progress(show):
+    with progress() as show, watched_progress(show, print_warning):
         yield
+
+
+def print_warning(warning: str) -> None:
+    """Print a warning above the bars, at once: there is still time to stop."""
+    with without_bars():
+        print(f"  warning: {in_options(warning)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

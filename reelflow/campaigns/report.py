@@ -77,6 +77,7 @@ class CampaignReport(BaseModel):
         lines: By row.
         dry_run: Whether it was only checked.
         notes: What is to be said of the campaign as a whole.
+        warnings: What a person should check, with its rows; it is sent all the same.
         summary: One line for people.
     """
 
@@ -87,6 +88,7 @@ class CampaignReport(BaseModel):
     lines: list[CampaignLine]
     dry_run: bool = False
     notes: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     summary: str = ""
 
     def number_of(self, *outcomes: str) -> int:

@@ -1,5 +1,6 @@
 """Read a campaign's plan, and check all of it before anything is sent."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from prefect import get_run_logger
@@ -18,9 +19,11 @@ from reelflow.ledger import Ledger
 from reelflow.posts.form import PATIENCE
 from reelflow.posts.looking_back import look_back
 from tasks.artifacts import ProgressBar
+from tasks.campaigns.wording import warnings_shown
 from tasks.choices import VIDEOS_VARIABLE
 from tasks.ledger import open_ledger
 from tasks.prefect_server import read_variable
+from tasks.progress import tell_warning
 from tasks.step import Retry, step
 from tasks.storages import open_storages
 
@@ -73,7 +76,15 @@ def check_campaign(
     for who in rules_of_nobody(slots.book, accounts) if slots else ():
         found.warnings.append((0, f"The posting slots of {who!r} are for no connected account. Check the name."))
     _log_problems(found)
+    warn_of(found.warnings)
     return found
+
+
+def warn_of(warnings: Sequence[tuple[int, str]]) -> None:
+    """Say what a person should check, in the log and in the terminal, before anything is sent."""
+    for warning in warnings_shown(warnings):
+        get_run_logger().warning("%s", warning)
+        tell_warning(warning)
 
 
 def get_placer(

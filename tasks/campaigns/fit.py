@@ -6,7 +6,7 @@ from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.videos import fit_videos, needs_fit
 from tasks.artifacts import ProgressBar
-from tasks.campaigns.check import is_blocked
+from tasks.campaigns.check import is_blocked, warn_of
 from tasks.posts.fit import WAITING, fitted_sentence
 from tasks.step import step
 
@@ -23,11 +23,12 @@ def _fit(form: CampaignForm, checked: CheckedPlan) -> CheckedPlan:
     Copies that were made before are used again, so a run that was killed goes on where it was.
     """
     log = get_run_logger()
-    before = len(checked.problems)
+    before, warned = len(checked.problems), len(checked.warnings)
     checked = fit_videos(checked, ProgressBar("Videos fitted"), lambda: log.info("%s", WAITING))
     fitted = {post.request.video.path: post.request.video for post in checked.posts if post.request.video.changes}
     for video in fitted.values():
         log.info("%s", fitted_sentence(video))
     if len(checked.problems) > before:
         log.warning("Some videos could not be made right; the report says which, and why.")
+    warn_of(checked.warnings[warned:])
     return checked

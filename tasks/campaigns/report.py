@@ -154,6 +154,7 @@ def _report(
         lines=sorted(lines, key=lambda line: (line.number, line.account)),
         dry_run=form.dry_run,
         notes=notes,
+        warnings=warnings_shown(checked.warnings),
     )
     said = wrong_with_all(report.lines)
     if form.dry_run or not nothing_sent:
@@ -219,7 +220,7 @@ def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
         lines += bullets("By cause:", [f"{count(number, 'post')}: {reason}" for reason, number in reasons])
     if rest:
         lines += ["## Posts" if wrong else "", "", *_rows(rest), ""]
-    return [*lines, *_fitted(checked), *bullets("Possible problems:", warnings_shown(checked.warnings))]
+    return [*lines, *_fitted(checked), *bullets("Please check:", warnings_shown(checked.warnings))]
 
 
 def _fitted(checked: CheckedPlan) -> list[str]:

@@ -15,6 +15,7 @@ from tasks.choices import VIDEOS_VARIABLE
 from tasks.ledger import open_ledger
 from tasks.posts.wording import explained_duplicates
 from tasks.prefect_server import read_variable
+from tasks.progress import tell_warning
 from tasks.step import Retry, step
 from tasks.storages import open_storages
 
@@ -54,4 +55,5 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
         log.warning("%s.", sentence)
     for warning in request.warnings:
         log.warning("%s: %s", video.name, warning)
+        tell_warning(warning)
     return request

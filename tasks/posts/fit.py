@@ -6,6 +6,7 @@ from reelflow.posts.requests import fit_post_video
 from reelflow.records.posts import PostRequest, Video
 from reelflow.wording import listed
 from tasks.artifacts import ProgressBar
+from tasks.progress import tell_warning
 from tasks.step import step
 
 WAITING = "Another fit is being made on this machine. This one waits for it."
@@ -29,6 +30,7 @@ def fit_post(request: PostRequest) -> PostRequest:
         log.info("%s", fitted_sentence(video))
     for warning in video.warnings[len(request.video.warnings) :]:
         log.warning("%s: %s", video.name, warning)
+        tell_warning(warning)
     return request.model_copy(update={"video": video})
 
 

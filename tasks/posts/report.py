@@ -146,7 +146,7 @@ def _markdown(report: PublishReport) -> list[str]:
             }
         )
         lines.append("")
-    lines += bullets("Possible problems at the platforms:", request.warnings)
+    lines += bullets("Please check:", request.warnings)
     if report.history_ids:
         ids = ", ".join(f"`{plain_text(i)}`" for i in report.history_ids)
         lines += [f"History ID at Taisly: {ids}. File SHA-256: `{request.video.sha256[:16]}…`"]

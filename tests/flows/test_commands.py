@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clips import ffmpeg
 from support.commands import Done, reelflow
+from support.seen import artifacts_of
 
 from blocks import TaislyAccount, TikMatrixHost
 from blocks.reference import saved_names
@@ -90,6 +92,34 @@ def test_a_person_sees_how_far_it_is(server: str, taisly: TaislyAccount, clip: C
     assert "Outcomes at the accounts: 100 %\n" in done.stderr
     assert "Published to 1 of 1 account: X @marabakes." in done.stdout
     assert "%" not in done.stdout
+
+
+def test_a_similar_video_is_warned_of_before_it_is_sent(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip, tmp_path: Path
+) -> None:
+    """In the terminal and in the report of the dry run; of a post, and of a row of a plan."""
+    again = tmp_path / "again.mp4"
+    ffmpeg("-i", str(clip("good.mp4")), "-c", "copy", str(again))
+    _publish(taisly, clip("good.mp4"), caption="Fresh")
+    (tmp_path / "plan.csv").write_text("video,accounts,when,caption\nagain.mp4,X,now,New\n")
+
+    post = reelflow("publish", str(again), "--to", "x", "--block", "commands", "--caption", "New", "--dry-run")
+    week = ("campaign", str(tmp_path / "plan.csv"), "--block", "commands")
+    plan = reelflow(*week, "--minutes-apart", "0", "--dry-run")
+    report = publish_video(taisly, PostForm(video=str(again), accounts=["x"], dry_run=True), return_state=True)
+
+    warning = re.compile(
+        r"A similar video was sent to X @marabakes .* ago with the caption 'Fresh' \(good\.mp4\), and it was "
+        r"published\. Check that it is a different video\.\n"
+    )
+    for done in (post, plan):
+        assert done.returncode == 0, done.stdout
+        assert len(warning.findall(done.stderr)) == 1, done.stderr
+        assert "similar" not in done.stdout
+    shown_first, _, listed = artifacts_of(report)["markdown"].data.partition("Please check:")
+    assert "similar" not in shown_first
+    assert warning.search(listed.replace("\\", ""))
+    assert len(sandbox.posts) == 1
 
 
 def test_a_block_that_is_not_there_is_told_with_those_that_are(taisly: TaislyAccount, clip: Clip) -> None:

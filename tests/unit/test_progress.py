@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deployments.progress import PlainLines, each_with_progress, shown_progress
-from tasks.progress import tell_progress, watched_progress
+from tasks.progress import tell_progress, tell_warning, watched_progress
 
 
 def test_plain_lines_come_at_the_beginning_at_the_end_and_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,12 +32,15 @@ def test_what_steps_report_is_shown_and_not_with_json(capsys: pytest.CaptureFixt
     """And only while somebody watches."""
     with shown_progress():
         tell_progress("Upload", 1, 1)
+        tell_warning("Check it.")
     with shown_progress(enabled=False):
         tell_progress("Upload", 1, 1)
+        tell_warning("Check it.")
     tell_progress("Upload", 1, 1)
+    tell_warning("Check it.")
 
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "Upload: 100 %\n")
+    assert (told.out, told.err) == ("", "Upload: 100 %\n  warning: Check it.\n")
 
 
 def test_a_picture_that_fails_does_not_stop_the_work() -> None:
