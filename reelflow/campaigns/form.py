@@ -89,11 +89,12 @@ class CampaignForm(Form):
         advanced=True, examples=["Europe/Berlin"],
     )  # fmt: skip
     date_format: DateFormat = entry(
-        15, "Dates like 03/04/2026", "What they mean.", "refused", advanced=True
+        15, "Dates like 03/04/2026", "Which number is the day. 'refused': such a date is an error.", "refused",
+        advanced=True,
     )  # fmt: skip
     campaign_id: str = entry(
-        16, "Campaign ID", "Empty: a post without a time that is out already, from whichever plan, is not sent again. "
-        "Under another ID it is another post, from a day after the earlier one was published on.", "", advanced=True,
+        16, "Campaign ID", "Empty: a post without a time that is out already, from any plan, is not sent again. With "
+        "another ID it counts as a new post, which can go out a day after the earlier one.", "", advanced=True,
         max_length=100,
     )  # fmt: skip
     minutes_apart: float = entry(

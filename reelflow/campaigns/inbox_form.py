@@ -42,8 +42,8 @@ class InboxForm(Form):
         13, "Videos per run", "The rest is left to the next run.", 20, advanced=True, ge=1, le=1000
     )  # fmt: skip
     campaign_id: str = entry(
-        14, "Campaign ID", "Empty: a video that is out or scheduled already is not sent again. Under another ID it is "
-        "another post.", "", advanced=True, max_length=100,
+        14, "Campaign ID", "Empty: a video that is out or scheduled already is not sent again. With another ID it "
+        "counts as a new post.", "", advanced=True, max_length=100,
     )  # fmt: skip
     too_long: TooLong = too_long_entry(15)
     loudness: bool = loudness_entry(16)

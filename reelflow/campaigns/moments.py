@@ -59,7 +59,7 @@ def read_when(value: Any, zone: ZoneInfo, date_format: DateFormat, now: datetime
     if isinstance(value, date):
         return None, [_without_time(value.isoformat(), here)]
     if not isinstance(value, str):
-        return None, [Wrong("wrong_type", f"{one_line(str(value), 60)!r} is no time. {_write(here)}")]
+        return None, [Wrong("wrong_type", f"{one_line(str(value), 60)!r} is not a time. {_write(here)}")]
     return _read(" ".join(value.split()), zone, date_format, here)
 
 

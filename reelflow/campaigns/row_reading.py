@@ -169,7 +169,7 @@ class RowReader:
             return float(value)
         cells.wrong(
             PREVIEW, "preview_second",
-            f"{one_line(text_of(value), 60)!r} is no second of the video. Write a number such as 1.5, or nothing.",
+            f"{one_line(text_of(value), 60)!r} is not a second of the video. Write a number such as 1.5, or nothing.",
         )  # fmt: skip
         return 0.0
 
@@ -189,8 +189,10 @@ class RowReader:
         text = text_of(value).strip()
         if not text or (_WHOLE.fullmatch(text) and not isinstance(value, bool)):
             return int(text or 0)
-        again = f"{one_line(text, 60)!r} is no number of times. Write 1 to send the post again on purpose, or nothing."
-        cells.wrong(REPEAT, "repeat", again)
+        cells.wrong(
+            REPEAT, "repeat",
+            f"{one_line(text, 60)!r} is not a number of times. Write 1 to send the post again on purpose, or nothing.",
+        )  # fmt: skip
         return 0
 
     def _comments(self, cells: _Cells) -> tuple[str, ...]:
@@ -214,7 +216,7 @@ class RowReader:
             return float(text)
         cells.wrong(
             WARM_UP, "warm_up",
-            f"{one_line(text, 60)!r} is no duration of a warm-up. Write minutes, up to {LONGEST_WARM_UP}, or nothing.",
+            f"{one_line(text, 60)!r} is not a warm-up duration. Write minutes, up to {LONGEST_WARM_UP}, or nothing.",
         )  # fmt: skip
         return None
 

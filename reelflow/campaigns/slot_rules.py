@@ -177,8 +177,8 @@ def _days_of(name: str) -> Iterator[int]:
     first, _, last = name.partition("-")
     if first not in _NUMBERS or last not in _NUMBERS:
         raise InputError(
-            f"cannot be read: {one_line(name)!r} is no day. Days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or ranges "
-            f"such as Mon-Fri, or 'daily', 'weekdays' or 'weekends'. {_HOW_TO_WRITE}"
+            f"cannot be read: {one_line(name)!r} is not a day. Days are Mon, Tue, Wed, Thu, Fri, Sat and Sun, or "
+            f"ranges such as Mon-Fri, or 'daily', 'weekdays' or 'weekends'. {_HOW_TO_WRITE}"
         )
     yield from ((_NUMBERS[first] + step) % 7 for step in range((_NUMBERS[last] - _NUMBERS[first]) % 7 + 1))
 
@@ -198,7 +198,7 @@ def _read_time(text: str) -> time:
             f"cannot be read at {one_line(text)!r}. Write a semicolon before other days: Mon 12:00; Tue 18:30."
         )
     raise InputError(
-        f"cannot be read: {one_line(text)!r} is no time. Write times as 18:30 or 6:30 pm, with a comma or 'and' "
+        f"cannot be read: {one_line(text)!r} is not a time. Write times as 18:30 or 6:30 pm, with a comma or 'and' "
         "between them."
     )
 

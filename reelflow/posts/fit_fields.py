@@ -17,9 +17,9 @@ _LIMITS = Limits()
 def fit_entry(position: int) -> Any:
     """The field `fit`."""
     return entry(
-        position, "If the video does not fit", "'off' publishes the file as it is, or refuses it if it cannot be "
-        "published. Else a corrected copy is published: with black bars (pad), a blurred background (blur), or cut to "
-        "its middle (crop).", OFF,
+        position, "If the video does not fit", "'pad', 'blur' and 'crop' publish a corrected copy: with black bars, "
+        "with a blurred background, or cropped to its middle. 'off' publishes the file as it is, or refuses it if it "
+        "cannot be published.", OFF,
     )  # fmt: skip
 
 

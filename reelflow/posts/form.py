@@ -159,8 +159,8 @@ class RepostRulesForm(Form):
         "those rules stay.", False,
     )  # fmt: skip
     remove_gone: bool = entry(
-        2, "Remove what leads to accounts that are gone", "Also remove what rules copy from or to accounts that are no "
-        "longer connected in Taisly.", False,
+        2, "Remove rules of disconnected accounts", "Also stop copying from or to accounts that are no longer "
+        "connected in Taisly.", False,
     )  # fmt: skip
     dry_run: bool = entry(
         3, "Dry run", "On at first: show what would change, without changing it. Turn it off to change the rules.", True

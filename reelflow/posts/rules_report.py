@@ -125,8 +125,8 @@ def warnings_of(plan: RulePlan) -> list[str]:
     for source, targets in sorted(then.items()):
         if not {source, *targets} <= set(plan.names):
             found.append(
-                f"A rule has an account that is gone: {plan.arrow(source, list(targets))}. Connect it again in Taisly, "
-                "or turn on 'Remove what leads to accounts that are gone'"
+                f"A rule names a disconnected account: {plan.arrow(source, list(targets))}. Connect it again in "
+                "Taisly, or turn on 'Remove rules of disconnected accounts'"
             )
     twice = [pair for pair in copied_twice(plan.before) if pair[0] in stays]
     found += [

@@ -31,7 +31,6 @@ from reelflow.records.engagements import OPEN, Engagement, EngagementState
 from reelflow.records.posts import PostRequest
 from reelflow.tikmatrix.scripts import texts
 from reelflow.time_zones import shown
-from reelflow.wording import count
 from tasks.ledger import open_ledger
 from tasks.phones.engagements import AskedEngagement
 from tasks.phones.other_pc import check_deployments, deployment_on, hand_over
@@ -193,9 +192,10 @@ def preview_phones(host: TikMatrixHost | None, form: EngageForm) -> EngagementRe
     parts = [] if form.phone_pc.strip() or host is None else warm_up_parts(form, dry_run=True)
     result = EngagementResult(["The phones would start after that."])
     if EngagementJob.COMMENT in engagement_jobs(form):
-        choice = count(len(texts(form.comments, "comment")), "text")
+        number = len(texts(form.comments, "comment"))
+        choice = f"each with one of {number} texts" if number > 1 else "all with the same text"
         platforms = " and ".join(dict.fromkeys(form.comment_on))
-        result.lines.append(f"They would comment on {platforms}, with one of {choice} each.")
+        result.lines.append(f"They would comment on {platforms}, {choice}.")
     for part in parts:
         with _as_failure(result):
             assert host is not None  # noqa: S101 - there are no parts without it

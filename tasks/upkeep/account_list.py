@@ -156,7 +156,7 @@ def _account_lines(part: Accounts) -> list[str]:
 
 def quota_words(quota: Quota) -> str:
     """What the plan has left, for people."""
-    again = f" The next one is free again on {shown(quota.first_free_again)}." if quota.first_free_again else ""
+    again = f" More become available from {shown(quota.first_free_again)}." if quota.first_free_again else ""
     return f"{quota.used} of {quota.per_hour} requests used in the last hour, {quota.left} left.{again}"
 
 

@@ -407,7 +407,7 @@ def test_a_dry_run_of_both_sends_nothing(taisly: TaislyAccount, host: TikMatrixH
 
     assert state.name == "Dry run"
     assert "3 warm-ups" in state.message
-    assert "They would comment on TikTok, with one of 1 text each." in state.message
+    assert "They would comment on TikTok, all with the same text." in state.message
     assert (sandbox.posts, sandbox.phone_tasks) == ([], [])
 
 

@@ -264,8 +264,8 @@ def test_a_time_is_read_as_people_and_spreadsheets_write_it(when: Any, date_form
         ("Mon 27 Nov 2026 18:00", "refused", ["time"], "is a Friday"),
         ("0001-01-01 00:00", "refused", ["time"], "cannot be meant"),
         ("9999-12-31 23:59-12:00", "refused", ["time"], "cannot be meant"),
-        (1795800000, "refused", ["wrong_type"], "is no time"),
-        (["2026-11-27 18:00"], "refused", ["wrong_type"], "is no time"),
+        (1795800000, "refused", ["wrong_type"], "is not a time"),
+        (["2026-11-27 18:00"], "refused", ["wrong_type"], "is not a time"),
     ],
 )  # fmt: skip
 def test_a_time_that_may_be_another_is_never_guessed(when: Any, date_format: Any, codes: list[str], words: str) -> None:

@@ -212,10 +212,10 @@ def test_what_leads_to_an_account_that_is_gone_is_named_and_can_be_removed(sandb
 
     assert report.summary == "Dry run: nothing was changed. Taisly copies the posts of 2 accounts."
     assert report.notes == [
-        "A rule has an account that is gone: TikTok @mara.bakes → Instagram mara.bakes, an account that is no longer "
-        "connected (id 7). Connect it again in Taisly, or turn on 'Remove what leads to accounts that are gone'",
-        "A rule has an account that is gone: an account that is no longer connected (id 8) → X @marabakes. Connect it "
-        "again in Taisly, or turn on 'Remove what leads to accounts that are gone'",
+        "A rule names a disconnected account: TikTok @mara.bakes → Instagram mara.bakes, an account that is no longer "
+        "connected (id 7). Connect it again in Taisly, or turn on 'Remove rules of disconnected accounts'",
+        "A rule names a disconnected account: an account that is no longer connected (id 8) → X @marabakes. Connect it "
+        "again in Taisly, or turn on 'Remove rules of disconnected accounts'",
     ]
     assert rules_at(sandbox) == {(TIKTOK, INSTAGRAM, False)}
 
