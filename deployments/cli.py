@@ -17,11 +17,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, CycloptsError, Parameter, validators
 
 from deployments.settings import use_quiet_defaults
 from reelflow.errors import ReelflowError
 
+MISUSED = 2
+"""The exit code of a command whose words are not understood, as in shells."""
 INTERRUPTED = 130
 """The exit code of a program that was stopped with Ctrl-C, as in shells."""
 BROKEN_PIPE = 141
@@ -273,10 +275,15 @@ app.command(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit with its code. A ReelflowError is printed as one line on standard error."""
+    """Run one command and exit with its code. An error is printed as one line on standard error."""
     use_quiet_defaults()
     try:
-        code = app(arguments, result_action="return_value")
+        code = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        from deployments.usage import usage_sentence
+
+        print(f"reelflow: {usage_sentence(error)}", file=sys.stderr)
+        code = MISUSED
     except ReelflowError as error:
         from deployments.options import in_options
 

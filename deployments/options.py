@@ -123,6 +123,7 @@ def read_form(
         name, *more = first["loc"]
         where = f" ({'.'.join(str(each + 1 if isinstance(each, int) else each) for each in more)})" if more else ""
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        said = re.sub(r"^(Input|String|List) should", "must", said)
         raise InputError(f"{names.get(str(name)) or _flag(f'{prefix}{name}')}{where}: {said}.") from None
 
 

@@ -92,7 +92,8 @@ def test_an_unknown_option_is_an_error_and_starts_nothing(
     done = reelflow(*words, *more)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Error" in done.stderr
+    assert done.stderr.startswith("reelflow: ")
+    assert f"See `{' '.join(['reelflow', *words])} --help`." in done.stderr
     assert list(nowhere.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from cyclopts import App
 from pydantic import BaseModel
 
-from deployments.cli import app
+from deployments.cli import app, main
 from deployments.options import COMMANDS, FormOptions, in_options, read_form, with_options_of
 from deployments.spec import deployment_specs
 from reelflow.errors import InputError
@@ -106,9 +106,9 @@ def test_every_field_of_a_post_is_an_option_too() -> None:
 @pytest.mark.parametrize(
     ("values", "prefix", "words"),
     [
-        ({"like_percent": 101}, "", "--like-percent: Input should be less than or equal to 100."),
-        ({"x_min_seconds": 0}, "x_", "--x-min-seconds: Input should be greater than or equal to 1."),
-        ({"start_at": "9"}, "", "--start-at: String should match pattern"),
+        ({"like_percent": 101}, "", "--like-percent: must be less than or equal to 100."),
+        ({"x_min_seconds": 0}, "x_", "--x-min-seconds: must be greater than or equal to 1."),
+        ({"start_at": "9"}, "", "--start-at: must match pattern"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_one_sentence_with_its_option(
@@ -117,6 +117,41 @@ def test_a_value_that_is_not_allowed_is_one_sentence_with_its_option(
     """Nothing is started."""
     with pytest.raises(InputError, match=words):
         read_form(WarmUpForm, values, prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "publish x.mp4 silent.mp4 --to x",
+            "`reelflow publish` does not take 'silent.mp4'. Put a name with spaces into quotes, and repeat an option "
+            "for several values. See `reelflow publish --help`.",
+        ),
+        ("publish x.mp4 --tox x", "`reelflow publish` has no option --tox. Did you mean --to?"),
+        ("publish x.mp4 --to x --captoin=Hi", "`reelflow publish` has no option --captoin. Did you mean --caption?"),
+        ("publish --to x", "`reelflow publish` needs VIDEO."),
+        ("publish x.mp4 --to", "--to needs a value."),
+        ("publish x.mp4 --to x --fit stretch", "--fit: 'stretch' is not one of off, pad, blur, crop."),
+        ("publish x.mp4 --to x --repeat 1 --repeat 2", "--repeat can be given only once."),
+        ("publish x.mp4 --to x --dry-run=abc", "--dry-run takes no value."),
+        ("posts --days soon", "--days: 'soon' is not a number. See `reelflow posts --help`."),
+        ("posts --days -1", "--days must be more than 0."),
+        ("sandbox --port 8e1", "--port: '8e1' is not a whole number."),
+        ("plubish", "There is no command `reelflow plubish`. Did you mean publish? See `reelflow --help`."),
+        ("phones warmup", "There is no command `reelflow phones warmup`. Did you mean warm-up?"),
+        ("--verbose", "`reelflow` has no option --verbose."),
+    ],
+)
+def test_words_that_a_command_does_not_know_are_one_sentence(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what is wrong, and where to look; nothing is started."""
+    with pytest.raises(SystemExit) as exited:
+        main(words.split())
+
+    told = capsys.readouterr()
+    assert (exited.value.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert told.err.startswith(f"reelflow: {said}")
 
 
 def _said(form: FormOptions, sentence: str) -> str:
