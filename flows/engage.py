@@ -12,7 +12,7 @@ from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
 from reelflow.phones.form import EngageForm
 from reelflow.posts.form import PostForm
 from tasks.late import skip_if_late
-from tasks.phones.cancel import cancel_engagement, cancel_phone_tasks
+from tasks.phones.cancel import cancel_engagement, cancel_phone_tasks, conclude_engaged_post
 from tasks.phones.engage import (
     WATCH_SECONDS,
     check_phones_part,
@@ -22,7 +22,6 @@ from tasks.phones.engage import (
     preview_phones,
 )
 from tasks.phones.engagements import asked_engagement
-from tasks.posts.cancel import conclude_cancelled_post
 from tasks.posts.check import check_post
 from tasks.posts.fit import fit_post
 from tasks.posts.report import post_run_name, report_dry_run, report_post
@@ -34,7 +33,7 @@ from tasks.step import flow
 @flow(
     name="publish-and-engage",
     flow_run_name=post_run_name,
-    on_cancellation=[cancel_engagement, conclude_cancelled_post, cancel_phone_tasks],
+    on_cancellation=[cancel_engagement, conclude_engaged_post, cancel_phone_tasks],
 )
 def publish_and_engage(
     taisly: TaislyAccount,

@@ -176,7 +176,8 @@ class EngageLaterForm(Form):
     """For which published post the phones do their part."""
 
     engagement_id: str = entry(
-        0, "Engagement ID", "From an alarm, or from the message of a run whose phones' part failed.", min_length=1,
+        0, "Engagement ID", "From an alarm, or from the message of the run that left the phones' part to a later one.",
+        min_length=1,
     )  # fmt: skip
     try_again: bool = entry(
         1, "Try again", "Do the phones' part again if it failed or was skipped: only what is left of it.", False,

@@ -1,5 +1,6 @@
 """Cancel the phone tasks of a cancelled run."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,15 @@ from blocks import TikMatrixHost
 from blocks.reference import load_referred
 from reelflow.errors import ReelflowError
 from reelflow.phones import cleanup
+from reelflow.records.engagements import OPEN, Engagement, EngagementState
+from reelflow.records.posts import SendRecord
 from reelflow.wording import count
 from tasks.cancelled import SHUTDOWN, tell_cancelled
 from tasks.ledger import reopen_ledger
 from tasks.phones.other_pc import tag_of
+from tasks.phones.wording import LATER, NEVER, with_id
+from tasks.posts.cancel import conclude_cancelled_post
+from tasks.posts.wording import cancelled_message, may_be_out
 from tasks.prefect_server import asking_prefect
 
 
@@ -32,6 +38,24 @@ def cancel_engagement(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect 
             log.info("The run was cancelled. The phones do nothing more for %s.", cancelled.file)
     except ReelflowError as error:
         log.error("The phones' part was not cancelled: %s Cancel engage-when-published once it starts.", error)  # noqa: TRY400
+
+
+def conclude_engaged_post(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+    """Say what became of the post of a cancelled run, and of the phones' part."""
+
+    def describe(records: Sequence[SendRecord], now: float) -> str:
+        found = reopen_ledger().engagements(run=str(flow_run.id))
+        return " ".join([cancelled_message(records, now), *what_phones_do(records, found)])
+
+    conclude_cancelled_post(flow, flow_run, state, describe)
+
+
+def what_phones_do(records: Sequence[SendRecord], found: Sequence[Engagement]) -> list[str]:
+    """What becomes of the phones' part of a post that stays although its run was cancelled."""
+    if not any(may_be_out(send, outcome) for send, outcomes in records for outcome in outcomes):
+        return []
+    cancelled = [NEVER for each in found if each.state is EngagementState.CANCELLED]
+    return cancelled + [with_id(LATER, each.id) for each in found if each.state in OPEN]
 
 
 def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name

@@ -35,7 +35,7 @@ from tasks.ledger import open_ledger
 from tasks.phones.engagements import AskedEngagement
 from tasks.phones.other_pc import check_deployments, deployment_on, hand_over
 from tasks.phones.this_pc import engage_here, quiet_until
-from tasks.phones.wording import LATER, NO_PC, NOT_LATER, STARTS_THEN, TRY_AGAIN, ended_before
+from tasks.phones.wording import LATER, NO_PC, NOT_LATER, STARTS_THEN, TRY_AGAIN, ended_before, with_id
 from tasks.posts import report as posts_report
 from tasks.step import Retry, step
 
@@ -111,7 +111,7 @@ def engage_phones(asked: AskedEngagement, *, is_never_late: bool) -> EngagementR
         if engagement.state not in OPEN:
             return EngagementResult(lines=[ended_before(engagement)], state=engagement.state)
         if decision.next is Next.WAIT and engagement.state is EngagementState.WAITING and asked.can_wait:
-            return EngagementResult(lines=[*decision.due.skipped, LATER], state=engagement.state)
+            return EngagementResult(lines=[*decision.due.skipped, with_id(LATER, asked.id)], state=engagement.state)
         ledger = open_ledger()
         if ledger.claim_engagement(engagement.id, asked.owner, flow_run.id) is None:
             return EngagementResult(lines=["Another run does the phones' part."], state=engagement.state)
@@ -165,7 +165,7 @@ def _waiting(asked: AskedEngagement, result: EngagementResult, wait: PhonesWait)
     open_ledger().settle_engagement(
         asked.id, EngagementState.WAITING, str(wait).rstrip("."), owner=asked.owner, due=wait.until
     )
-    result.lines.append(f"{wait} They try again {shown(wait.until)}: {STARTS_THEN}")
+    result.lines.append(f"{wait} They try again {shown(wait.until)}: {with_id(STARTS_THEN, asked.id)}")
     result.state = EngagementState.WAITING
     return result
 
@@ -179,7 +179,7 @@ def _standing(asked: AskedEngagement, decision: Decision, ended: EngagementState
         return ended, "", ""
     where = f"On {' and '.join(due.waits_for)} the post has no outcome yet. " if decision.next is Next.START else ""
     if asked.can_wait:
-        return EngagementState.WAITING, "", where + LATER
+        return EngagementState.WAITING, "", where + with_id(LATER, asked.id)
     return (
         ended,
         "the post had no outcome in time",

@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.exceptions import ObjectNotFound
 
 from blocks import ChatGPTSettings, TikMatrixHost
@@ -30,9 +31,13 @@ NO_DEPLOYMENT = (
 
 @dataclass
 class StartReport:
-    """What was started for the phones, what waits, and what ended without a run; troubles are sentences."""
+    """What was started for the phones, what waits, and what ended without a run; troubles are sentences.
+
+    `in_line` was started before, and its run has not begun; `waiting` has no run yet.
+    """
 
     started: list[str] = field(default_factory=list)
+    in_line: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
@@ -85,6 +90,7 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
         ledger.add_alarms(_not_started(each) for each in due)
         report.troubles.append(f"{count(len(due), 'post')} published, but {NO_DEPLOYMENT}.")
         return
+    known = _known_runs(client, due)
     for engagement in due:
         if engagement.attempts >= MOST_ATTEMPTS:
             reason = f"{engagement.attempts} runs for it ended before the phones were done; see the last run"
@@ -94,12 +100,18 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
             deployment.id, parameters=_parameters(engagement), idempotency_key=engagement.run_key
         )
         if run.state is None or not run.state.is_final():
-            report.started.append(engagement.file)
+            (report.in_line if engagement.run_key in known else report.started).append(engagement.file)
         elif run.state.is_cancelled() and SHUTDOWN not in (run.state.message or ""):
             _end(ledger, engagement, EngagementState.CANCELLED, "its run was cancelled", report)
         else:  # it ended before it had the engagement; the next look starts another one
             ledger.count_attempt(engagement)
             report.waiting.append(engagement.file)
+
+
+def _known_runs(client: SyncPrefectClient, due: list[Engagement]) -> set[str | None]:
+    """The keys of those runs that were started before."""
+    keys = FlowRunFilterIdempotencyKey(any_=[each.run_key for each in due])
+    return {run.idempotency_key for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=keys))}
 
 
 def _parameters(engagement: Engagement) -> dict[str, Any]:
@@ -148,6 +160,8 @@ def summarize_start(report: StartReport) -> list[str]:
     lines = []
     if report.started:
         lines.append(f"The phones' part of {listed(report.started)} starts in engage-when-published.")
+    if report.in_line:
+        lines.append(f"The phones' part of {listed(report.in_line)} waits for its turn in engage-when-published.")
     if report.waiting:
         lines.append(f"{waiting_posts(report.waiting)}.")
     if report.ended:

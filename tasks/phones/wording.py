@@ -10,6 +10,8 @@ from reelflow.wording import count, listed
 STARTS_THEN = "finish-open-posts starts engage-when-published then, if its schedule is on."
 LATER = f"The phones do their part once it is published: {STARTS_THEN}"
 """What becomes of the phones' part of a post that has no outcome yet."""
+NEVER = "The phones do nothing more for it. If you still want comments, run comment-on-posts once it is published."
+"""What becomes of the phones' part if the run that asked for it is cancelled."""
 NOT_LATER = "The phones' part is not left to a later run, which would need a saved block."
 NO_PC = (
     "No phones do their part: the run that asked for it had a block 'TikMatrix Host' that is not saved. Save it, then "
@@ -35,6 +37,11 @@ OUTCOME_WORDS = {
     TaskState.CANCELLED: "cancelled",
 }
 """How a report shows the state of a phone task; Markdown."""
+
+
+def with_id(sentence: str, engagement_id: str) -> str:
+    """What is said of a later run, and the ID for whoever starts that run by hand."""
+    return f"{sentence} Its engagement ID is {engagement_id}."
 
 
 def waiting_posts(files: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Cancel scheduled posts at Taisly."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect.logging.loggers import flow_run_logger
@@ -12,6 +13,7 @@ from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from reelflow.posts.form import CancelPostForm, PostForm
+from reelflow.records.posts import SendRecord
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
 from tasks.cancelled import SHUTDOWN, conclude
@@ -54,14 +56,16 @@ def describe_scheduled(taisly: TaislyAccount, history_id: str) -> str:
     return f"{send.file_name} for {names}, {caption}, scheduled for {shown(send.published_at)}"
 
 
-def conclude_cancelled_post(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
+def conclude_cancelled_post(
+    flow: Any, flow_run: Any, state: Any, describe: Callable[[Sequence[SendRecord], float], str] = cancelled_message
+) -> None:  # Prefect passes the first three by name
     """Say what became of the post of a cancelled run; cancel it too, if it is scheduled and its form says so."""
 
     def cancel_first(ledger: Ledger) -> None:
         if _cancels_post_too(flow_run.parameters) and SHUTDOWN not in (state.message or ""):
             _cancel_scheduled(ledger, flow_run)
 
-    conclude(flow_run, cancelled_message, what="post", first=cancel_first)
+    conclude(flow_run, describe, what="post", first=cancel_first)
 
 
 def _cancels_post_too(parameters: dict[str, Any]) -> bool:

@@ -72,10 +72,10 @@ def cancelled_message(records: Sequence[SendRecord], now: float) -> str:
         records: The sends of the run.
         now: Unix seconds.
     """
-    if not any(_may_be_out(send, outcome) for send, outcomes in records for outcome in outcomes):
+    if not any(may_be_out(send, outcome) for send, outcomes in records for outcome in outcomes):
         was = "The scheduled post was cancelled at Taisly too." if _in_state(records, PostState.CANCELLED) else ""
         return f"The run was cancelled. {was or 'It posted nothing.'}"
-    lines = [_fate(send, [o for o in outcomes if _may_be_out(send, o)], now) for send, outcomes in records]
+    lines = [_fate(send, [o for o in outcomes if may_be_out(send, o)], now) for send, outcomes in records]
     return " ".join(["The run was cancelled.", *filter(None, lines)])
 
 
@@ -83,7 +83,8 @@ def _in_state(records: Sequence[SendRecord], state: PostState) -> bool:
     return any(outcome.state is state for _, outcomes in records for outcome in outcomes)
 
 
-def _may_be_out(send: Send, outcome: Outcome) -> bool:
+def may_be_out(send: Send, outcome: Outcome) -> bool:
+    """Whether a post is out at an account, may be, or comes out later."""
     is_open = outcome.state in BEING_SENT and send.sealed_at is None
     return not is_open and outcome.state not in NOT_OUT and outcome.state is not PostState.CLAIMED
 

@@ -61,13 +61,14 @@ def deployment() -> Iterator[Any]:
         yield made
 
 
-def _publish(taisly: TaislyAccount, host: TikMatrixHost | None, clip: Clip, *, ahead: float = 0, **form: Any) -> Any:
+def _publish(taisly: TaislyAccount, host: TikMatrixHost | None, clip: Clip, *, ahead: float = 0,
+             post: dict[str, Any] | None = None, **form: Any) -> Any:  # fmt: skip
     """Publish and engage now, or so many seconds ahead."""
     at = datetime.now(UTC) + timedelta(seconds=ahead) if ahead else None
-    post = PostForm(
-        video=str(clip("small.mp4")), accounts=["TikTok @mara.bakes", "Instagram"], watch_minutes=0, scheduled_for=at
+    values = {"accounts": ["TikTok @mara.bakes", "Instagram"], "watch_minutes": 0, "scheduled_for": at, **(post or {})}
+    return publish_and_engage(
+        taisly, PostForm(video=str(clip("small.mp4")), **values), engage_form(**form), host, return_state=True
     )
-    return publish_and_engage(taisly, post, engage_form(**form), host, return_state=True)
 
 
 def _finish(taisly: TaislyAccount) -> str:
@@ -96,12 +97,14 @@ def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
 
     done = _execute(run)
 
-    assert (state.name, state.message.endswith(LATER)) == ("Scheduled", True)
+    assert state.name == "Scheduled"
+    assert state.message.endswith(f"{LATER} Its engagement ID is {on_record().id}.")
     assert before[0] == []
     assert "1 post waiting for the phones' part: small.mp4)" in before[1].found
     assert not before[1].is_warning
     assert "The phones' part of small.mp4 starts in engage-when-published." in found
-    assert "starts in engage-when-published" in again  # the same run
+    assert "The phones' part of small.mp4 waits for its turn in engage-when-published." in again
+    assert "starts" not in again
     assert done.is_completed(), done.message
     assert done.message == "2 of 2 warm-ups completed. 2 of 2 comments completed."
     assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
@@ -190,6 +193,31 @@ def test_a_run_that_is_cancelled_takes_its_comments_along(
     cancel_engagement(publish_and_engage, run, done.model_copy(update={"message": message}))
 
     assert on_record().state is state
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # it outlives the hook
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [("by hand", "The phones do nothing more for it."), ("Runner is shutting down.", f"{LATER} Its engagement ID is ")],
+)
+def test_a_cancelled_run_whose_post_stays_says_what_becomes_of_its_comments(
+    taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, server: str, monkeypatch: pytest.MonkeyPatch,
+    message: str, words: str,
+) -> None:  # fmt: skip
+    """In the message of its state, after what becomes of the post."""
+    done = _publish(taisly, host, clip, ahead=3600, post={"cancel_post_with_run": False})
+    monkeypatch.setenv("PREFECT_API_URL", f"{server}/api")  # of the process that sets the message
+    cancelled = Cancelled(message=message)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(done.state_details.flow_run_id, cancelled, force=True)
+        run = client.read_flow_run(done.state_details.flow_run_id)
+
+        for hook in publish_and_engage.on_cancellation_hooks:
+            hook(publish_and_engage, run, cancelled)
+
+        until("its message", lambda: words in client.read_flow_run(run.id).state.message)
+        told = client.read_flow_run(run.id).state.message
+    assert "The post stays scheduled for " in told
 
 
 def test_nothing_is_started_for_a_post_that_failed(
