@@ -27,6 +27,7 @@ def test_the_page_shows_each_and_only_as_text(
     phones, link = sandbox.tikmatrix(), sandbox.posts[0]["result"][0]["url"]
     config = {"target_post_urls": [link], "comment_content": MARKUP, "username": "ada.daily"}
     phones.create_task("comment", config, serials=list(DEVICES)[:1])
+    phones.create_task("comment", {**config, "username": ""}, serials=list(DEVICES)[1:2])
     for _ in range(8):
         phones.tasks()
     client.generate_key()
@@ -39,6 +40,7 @@ def test_the_page_shows_each_and_only_as_text(
     page.goto(sandbox.url)
     page.get_by_text("Repost rules (1)").wait_for(timeout=20_000)
     text = page.locator("main").inner_text()
+    comments = page.locator(".comments li").all_inner_texts()
     too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     images = page.locator("main img, main b b").count()
     page.close()
@@ -49,4 +51,5 @@ def test_the_page_shows_each_and_only_as_text(
         "Refused 1 request with a key that no longer works.",
     ):  # fmt: skip
         assert words in text
+    assert [comment.count(serial) for comment, serial in zip(comments, DEVICES, strict=False)] == [1, 1]
     assert (errors, too_wide, images) == ([], False, 0)
