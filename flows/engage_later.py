@@ -12,13 +12,13 @@ from blocks import ChatGPTSettings, TikMatrixHost
 from reelflow.phones.form import EngageLaterForm
 from tasks.phones.cancel import cancel_engagement, cancel_phone_tasks
 from tasks.phones.engage import engage_phones, later_state, preview_due
-from tasks.phones.engagements import find_engagement
+from tasks.phones.engagements import engagement_run_name, find_engagement
 from tasks.step import flow
 
 
 @flow(
     name="engage-when-published",
-    flow_run_name="phones' part of a published post",
+    flow_run_name=engagement_run_name,
     on_cancellation=[cancel_engagement, cancel_phone_tasks],
 )
 def engage_when_published(

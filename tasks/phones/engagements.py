@@ -14,10 +14,11 @@ from reelflow.errors import InputError, ReelflowError
 from reelflow.heartbeat import heartbeat
 from reelflow.ledger import Ledger
 from reelflow.phones.engagement import needs_chatgpt
-from reelflow.phones.form import EngageForm
+from reelflow.phones.form import EngageForm, EngageLaterForm
 from reelflow.records.engagements import EngagedPost, Engagement, EngagementState, NewEngagement
 from reelflow.records.post_states import NOT_OUT, PostState, is_alive
 from reelflow.records.posts import PostRequest
+from reelflow.wording import one_line
 from tasks.ledger import current_ledger, open_ledger
 from tasks.step import Retry, step
 
@@ -163,6 +164,22 @@ def form_of(engagement: Engagement) -> EngageForm:
             f"What the phones were to do for {engagement.file} cannot be read ({names}). Run warm-up-accounts and "
             "comment-on-posts instead."
         ) from None
+
+
+def engagement_run_name() -> str:
+    """A name for runs whose form names an engagement: "phones for bread.mp4"."""
+    given = flow_run.parameters["engagement"]
+    form = given if isinstance(given, EngageLaterForm) else EngageLaterForm.model_construct(**given)
+    try:
+        found = open_ledger().engagements(ids=[form.engagement_id.strip()])
+    except ReelflowError:  # the run's first step says why
+        found = []
+    return run_name(found[0].file if found else "a published post", is_dry_run=form.dry_run)
+
+
+def run_name(file: str, *, is_dry_run: bool = False) -> str:
+    """What a run for the phones' part of a post is called."""
+    return one_line(f"{'dry run: ' if is_dry_run else ''}phones for {file}")
 
 
 @step("find the post", retry=Retry.LEDGER)

@@ -17,7 +17,7 @@ from reelflow.records.engagements import OPEN, Engagement, EngagementState
 from reelflow.wording import count, listed
 from tasks.cancelled import SHUTDOWN
 from tasks.ledger import open_ledger
-from tasks.phones.engagements import form_of
+from tasks.phones.engagements import form_of, run_name
 from tasks.phones.wording import NO_PC, waiting_posts
 from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
@@ -97,7 +97,10 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
             _end(ledger, engagement, EngagementState.FAILED, reason, report, is_alarm=True)
             continue
         run = client.create_flow_run_from_deployment(
-            deployment.id, parameters=_parameters(engagement), idempotency_key=engagement.run_key
+            deployment.id,
+            name=run_name(engagement.file),
+            parameters=_parameters(engagement),
+            idempotency_key=engagement.run_key,
         )
         if run.state is None or not run.state.is_final():
             (report.in_line if engagement.run_key in known else report.started).append(engagement.file)

@@ -96,6 +96,7 @@ def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
     (run,) = runs_of(deployment)
 
     done = _execute(run)
+    (named,) = runs_of(deployment)
 
     assert state.name == "Scheduled"
     assert state.message.endswith(f"{LATER} Its engagement ID is {on_record().id}.")
@@ -105,6 +106,7 @@ def test_a_scheduled_post_is_warmed_up_for_and_commented_on_once_it_is_out(
     assert "The phones' part of small.mp4 starts in engage-when-published." in found
     assert "The phones' part of small.mp4 waits for its turn in engage-when-published." in again
     assert "starts" not in again
+    assert (run.name, named.name) == ("phones for small.mp4", "phones for small.mp4")
     assert done.is_completed(), done.message
     assert done.message == "2 of 2 warm-ups completed. 2 of 2 comments completed."
     assert _scripts(sandbox) == ["account_warmup"] * 2 + ["comment"] * 2
@@ -333,10 +335,13 @@ def test_a_later_run_can_be_previewed_and_needs_its_own_blocks(
     shown = engage_when_published(form, host, return_state=True)
     without = engage_when_published(form, return_state=True)
     unknown = engage_when_published(EngageLaterForm(engagement_id="nope"), host, return_state=True)
+    with get_client(sync_client=True) as client:
+        names = [client.read_flow_run(s.state_details.flow_run_id).name for s in (shown, unknown)]
 
     assert (shown.name, shown.message) == ("Dry run", "Dry run: nothing was sent. Would send 2 comments.")
     assert "needs the block TikMatrix Host 'engaging'" in without.message
     assert "No post waits for its phones under the ID 'nope'." in unknown.message
+    assert names == ["dry run: phones for small.mp4", "phones for a published post"]
     assert sandbox.phone_tasks == []
 
 
