@@ -27,6 +27,8 @@ WEB = ("http", "https", "ftp")
 """Protocols that a storage may not have: an address on the web is checked before it is loaded, and fsspec does not."""
 PACKAGES = {"smb": "smbprotocol", "sftp": "paramiko", "ssh": "paramiko"}
 """What fsspec's own readers need; those of other packages are named after them."""
+OF_FILES = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""The errors of the system that are not of a network."""
 SHORTEST_SECRET = 4
 """Characters; a shorter value of the block's settings is a port or a name, which no message needs to hide."""
 SHORTEST_LINE = 8
@@ -92,16 +94,17 @@ def _in_folder(block: LocalFileSystem, path: str, name: str) -> Path:
 
 
 def _find(remote: RemoteFileSystem, where: str, name: str) -> StoredFile:
-    explain = _explain(remote, name)
+    kind, explain = _kind(remote, name), _explain(remote, name)
     try:
-        files = _file_system(remote, name)
+        files = kind(**remote.settings)
+    except Exception as error:  # noqa: BLE001 - each storage's library has errors of its own
+        raise _explain(remote, name, is_open=False)(error) from None
+    try:
         files.invalidate_cache()  # one that was listed before knows the file as it was then
         info = files.info(where)
         size = info.get("size")
         version = _version(info) or str(files.ukey(where))
-    except ReelflowError:
-        raise
-    except Exception as error:  # noqa: BLE001 - each storage's library has errors of its own
+    except Exception as error:  # noqa: BLE001
         raise explain(error) from None
     if info.get("type") == "directory":
         raise _is_folder(name)
@@ -118,7 +121,12 @@ def _version(info: dict[str, Any]) -> str:
     return f"{mark} {told[mark]}, {told.get('size')} bytes" if mark else ""
 
 
-def _file_system(remote: RemoteFileSystem, name: str) -> Any:
+def _kind(remote: RemoteFileSystem, name: str) -> Any:
+    """What reads a storage, to be made with its settings; some connect at once.
+
+    Raises:
+        InputError: nothing does here.
+    """
     protocol = remote.basepath.partition("://")[0].lower()
     if protocol.split("::")[-1] in WEB:
         raise InputError(
@@ -126,7 +134,7 @@ def _file_system(remote: RemoteFileSystem, name: str) -> Any:
             "address of the video itself."
         )
     try:
-        kind: Any = fsspec.get_filesystem_class(protocol)
+        return fsspec.get_filesystem_class(protocol)
     except ImportError:
         reader = str(known_implementations.get(protocol, {}).get("class", protocol))
         package = PACKAGES.get(protocol, reader.partition(".")[0])
@@ -139,16 +147,16 @@ def _file_system(remote: RemoteFileSystem, name: str) -> Any:
             f"{name} cannot be read: nothing reads a storage {protocol}://. Correct the base path of its block in the "
             "UI under Blocks."
         ) from None
-    return kind(**remote.settings)  # some connect at once: what they raise is of their connection
 
 
-def _explain(remote: RemoteFileSystem, name: str) -> Callable[[Exception], Exception]:
+def _explain(remote: RemoteFileSystem, name: str, *, is_open: bool = True) -> Callable[[Exception], Exception]:
+    """Makes one of our errors from what a storage raises; before it is open, that is a matter of its settings."""
     secrets = sorted(_secrets(remote.settings), key=len, reverse=True)
 
     def explain(error: Exception) -> Exception:
         if isinstance(error, ReelflowError):
             return error
-        if isinstance(error, FileNotFoundError):
+        if is_open and isinstance(error, FileNotFoundError):
             return InputError(f"{name} is not in its storage. Check the path, which begins below that of the block.")
         if isinstance(error, PermissionError):
             return InputError(
@@ -159,15 +167,24 @@ def _explain(remote: RemoteFileSystem, name: str) -> Callable[[Exception], Excep
         said = str(error)
         for secret in secrets:  # before it is made one line: that cuts it, and changes line breaks
             said = redact(said, secret)
-        said = one_line(said) or type(error).__name__
-        if isinstance(error, TypeError):
-            return InputError(
-                f"{name} cannot be read from its storage ({said.rstrip('.')}). Correct the settings of its block in "
-                "the UI under Blocks."
-            )
-        return OutcomeUnknown(f"{name} could not be read from its storage ({said.rstrip('.')}).")
+        said = (one_line(said) or type(error).__name__).rstrip(".")
+        if _is_of_connection(error) or (is_open and not isinstance(error, TypeError | ValueError)):
+            return OutcomeUnknown(f"{name} could not be read from its storage ({said}).")
+        return InputError(
+            f"{name} cannot be read from its storage ({said}). Correct the settings of its block in the UI under "
+            "Blocks."
+        )
 
     return explain
+
+
+def _is_of_connection(error: BaseException | None) -> bool:
+    """Whether the network failed, whatever a library makes of that: smbprotocol makes a ValueError."""
+    while error is not None:
+        if isinstance(error, OSError | EOFError) and not isinstance(error, OF_FILES):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_folder(name: str) -> InputError:

@@ -208,9 +208,10 @@ def test_what_is_no_video_in_a_storage_is_one_sentence(memory: Any, downloads: P
         (PermissionError("AccessDenied"), b"x", InputError, "The storage does not allow to read a.mp4"),
         (TimeoutError("timed out"), b"x", OutcomeUnknown, "could not be read from its storage .timed out"),
         (RuntimeError(f"bad key {SECRET}."), None, OutcomeUnknown, "from its storage .bad key …"),
+        (ValueError(f"bad key {SECRET}."), None, InputError, "from its storage .bad key ….. Correct the settings"),
         (EOFError(), b"x", OutcomeUnknown, "ended after 1 of 1,000 bytes"),
     ],
-    ids=["no permission", "no permission to read", "away", "with a secret", "too short"],
+    ids=["no permission", "no permission to read", "away", "with a secret", "bad settings", "too short"],
 )
 def test_a_storage_that_fails_is_one_sentence_without_its_key(
     failing: _Failing, downloads: Path, error: Exception, read: bytes | None, kind: type[ReelflowError], words: str
@@ -228,24 +229,38 @@ class _Unconnected(MemoryFileSystem):
 
     protocol = "unconnected"
     cachable = False
+    error: Exception = ValueError()
+    cause: Exception | None = None
 
-    def __init__(self, error: str, **_: Any) -> None:
-        raise TypeError("no such setting") if error == "type" else ValueError(error)
+    def __init__(self, **_: Any) -> None:
+        if self.cause is None:
+            raise self.error
+        try:
+            raise self.cause
+        except OSError:
+            raise self.error  # noqa: B904 - as libraries do
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "words"),
+    ("error", "cause", "kind", "words"),
     [
-        ("Failed to connect", OutcomeUnknown, "could not be read from its storage .+"),
-        ("type", InputError, "no such setting.+ Correct the settings of its block"),
+        (ValueError("Failed to connect"), ConnectionRefusedError(), OutcomeUnknown, "could not be read .*Failed to co"),
+        (ConnectionResetError("reset"), None, OutcomeUnknown, "could not be read from its storage .reset.."),
+        (TypeError("no such setting"), None, InputError, "no such setting.. Correct the settings of its block"),
+        (ValueError("negative wait"), None, InputError, "negative wait.. Correct the settings of its block"),
+        (RuntimeError("logon failure"), None, InputError, "logon failure.. Correct the settings of its block"),
+        (FileNotFoundError("no key file"), None, InputError, "no key file.. Correct the settings of its block"),
+        (RuntimeError("no key"), FileNotFoundError(), InputError, "no key.. Correct the settings of its block"),
     ],
+    ids=["network share", "reset", "unknown setting", "wrong setting", "wrong password", "no key file", "no key"],
 )
-def test_a_storage_that_cannot_be_connected_to_is_away(
-    server: str, error: str, kind: type[ReelflowError], words: str
+def test_a_storage_that_cannot_be_connected_to_is_away_and_anything_else_is_of_its_settings(
+    server: str, error: Exception, cause: Exception | None, kind: type[ReelflowError], words: str
 ) -> None:
-    """Its base path is right; only settings that it does not know are wrong."""
+    """Trying again corrects no password."""
+    _Unconnected.error, _Unconnected.cause = error, cause
     fsspec.register_implementation("unconnected", _Unconnected, clobber=True)
-    RemoteFileSystem(basepath="unconnected://x", settings={"error": error}).save("unconnected", overwrite=True)
+    RemoteFileSystem(basepath="unconnected://x").save("unconnected", overwrite=True)
     with pytest.raises(kind, match=words):
         _get("block://remote-file-system/unconnected/a.mp4")
 
