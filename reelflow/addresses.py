@@ -26,7 +26,7 @@ def name_of(address: str) -> str:
     except (httpx.InvalidURL, ValueError):
         return NO_NAME
     last = PurePosixPath(url.path).name
-    return one_line(f"{url.host}/…/{last}" if last else url.host, 100) or NO_NAME
+    return one_line(f"{url.host}/…/{last}" if last and url.host else last or url.host, 100) or NO_NAME
 
 
 def is_loopback(url: str) -> bool:

@@ -18,6 +18,14 @@ path: block://remote-file-system/main/clips/bread.mp4."""
 _STORED = re.compile(r"block://([a-z0-9-]+)/([a-z0-9-]+)/(.*[^/])", re.IGNORECASE | re.DOTALL)
 _OTHER = re.compile(r"(?!block:)([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 """An address of a storage itself; a single letter is a drive of Windows."""
+_DOWNLOAD = "FTP is not supported. Give its https:// address, or download the video and give the path of its file."
+_TO_DO = {
+    "file": "Write the path of the file alone.",
+    "ftp": _DOWNLOAD,
+    "ftps": _DOWNLOAD,
+    "smb": "Save a block SMB for the share, and write block://smb/NAME/PATH.",
+}
+"""What to do instead, where that is not to save a block with the address."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,9 @@ def is_stored(source: str) -> bool:
 
 def shown_name(source: str) -> str:
     """What a video is called, however it is named: the last part of its path, or what may be shown of its address."""
-    return name_of(source) if is_address(source) else one_line(source.replace("\\", "/").rpartition("/")[2])
+    if is_address(source) or _OTHER.match(source):
+        return name_of(source)
+    return one_line(source.replace("\\", "/").rpartition("/")[2])
 
 
 def stored_path(source: str) -> StoredPath:
@@ -101,9 +111,14 @@ def stored_path(source: str) -> StoredPath:
         InputError: it is not complete, leads out of the storage, or names the storage in place of its block.
     """
     if other := _OTHER.match(source):
+        protocol = other[1].lower()
+        block = (
+            f"Save a block Remote File System with the base path {protocol}://…, and write "
+            "block://remote-file-system/NAME/PATH."
+        )
         raise InputError(
-            f"{shown_name(source)} cannot be read from an address that begins with {other[0]}. Save a block Remote "
-            f"File System with the base path {other[1]}://…, and write block://remote-file-system/NAME/PATH."
+            f"{shown_name(source)} cannot be read from an address that begins with {protocol}://. "
+            f"{_TO_DO.get(protocol, block)}"
         )
     if not (match := _STORED.fullmatch(source)):
         raise InputError(

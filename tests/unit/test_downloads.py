@@ -767,6 +767,23 @@ def test_what_people_write_is_told_apart() -> None:
     assert PostForm(video=f" 'https://a.example/b.mp4?{SECRET}' ", accounts=["X"]).file_name == "a.example/…/b.mp4"
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("s3://me:SIGNATURE@bucket/in/a.mp4?SIGNATURE", "^bucket/…/a.mp4 .* s3://. Save a block Remote File System"),
+        ("GS://bucket/a.mp4", "the base path gs://…, and write block://remote-file-system/NAME/PATH"),
+        ("smb://me:SIGNATURE@nas", "^nas cannot .* smb://. Save a block SMB for the share, and write block://smb/NAME/"),
+        ("ftp://me:SIGNATURE@host/a.mp4", "^host/…/a.mp4 cannot .* ftp://. FTP is not supported. Give its https://"),
+        ("file:///videos/a.mp4", "^a.mp4 cannot .* file://. Write the path of the file alone"),
+    ],
+)  # fmt: skip
+def test_an_address_of_a_storage_is_one_sentence_without_its_key(source: str, words: str) -> None:
+    """It says what to write in its place."""
+    with pytest.raises(InputError, match=words) as error:
+        read_video(source)
+    assert SECRET not in str(error.value)
+
+
 # In a plan
 
 
