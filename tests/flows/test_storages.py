@@ -268,8 +268,8 @@ def test_a_storage_that_cannot_be_connected_to_is_away_and_anything_else_is_of_i
 @pytest.mark.parametrize("quote", [str, repr], ids=["as it is", "quoted"])
 @pytest.mark.parametrize("before", [0, 270, 290])
 def test_no_part_of_a_private_key_is_shown(failing: _Failing, quote: Callable[[str], str], before: int) -> None:
-    """Not over several lines, not quoted, and not where the message is cut."""
-    lines = ["-----BEGIN KEY-----", "MIIEvQIBADANBgkqhkiG", "9w0BAQEFAASCBKcwggSj"]
+    """Not over several lines, not quoted, not where the message is cut, and not its short end: the whole goes first."""
+    lines = ["-----BEGIN KEY-----", "MIIEvQIBADANBgkqhkiG", "9w0BAQEFAASCBKcwggSj", "Qg=="]
     settings = {"client": {"secret": SECRET}, "token": {"private_key": "\n".join(lines)}}
     RemoteFileSystem(basepath="failing://bucket", settings=settings).save("with-key", overwrite=True)
     storage: _Failing = fsspec.filesystem("failing", **settings)
@@ -279,6 +279,7 @@ def test_no_part_of_a_private_key_is_shown(failing: _Failing, quote: Callable[[s
         _get("block://remote-file-system/with-key/a.mp4")
     assert "MIIE" not in str(raised.value)
     assert "9w0B" not in str(raised.value)
+    assert "Qg==" not in str(raised.value)
 
 
 def test_a_copy_is_used_while_its_storage_is_away(failing: _Failing, memory: Any) -> None:
