@@ -30,7 +30,7 @@ class Form(BaseModel):
     taken too: scripts and earlier schedules name them so.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

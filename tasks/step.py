@@ -63,7 +63,16 @@ def _is_no_bookkeeping(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or "hook 'ring_" not in record.getMessage().lower()
 
 
+def _without_parameters(record: logging.LogRecord) -> bool:
+    """Keep Prefect from logging all parameters, where one is not valid: the address of a video may hold a key.
+
+    The error that it raises then says all that matters.
+    """
+    return not str(record.msg).startswith("Parameter validation failed")
+
+
 # From the import on, for an error that ends a run before its flow begins. A filter is added only once.
+logging.getLogger("prefect.flows").addFilter(_without_parameters)
 logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
 logging.getLogger("prefect.flow_runs").addFilter(_is_no_bookkeeping)
 logging.getLogger("prefect.task_runs").addFilter(_drop_empty_traceback)

@@ -214,12 +214,13 @@ def test_bad_input_is_one_clear_line_and_sends_nothing(
 
 
 def test_a_form_that_is_not_valid_is_told_without_a_traceback(taisly: TaislyAccount, clip: Clip) -> None:
-    """In the log of the run's own process too, where Prefect writes one before the flow begins."""
+    """In the log of the run's own process too, where Prefect writes one before the flow begins; and without a key."""
     code = (
         "from prefect.flow_engine import run_flow; from prefect.client.orchestration import get_client;"
         "from prefect.logging.loggers import flow_run_logger; from flows.publish import publish_video;"
         "run = get_client(sync_client=True).create_flow_run(publish_video); print(run.id);"
-        "run_flow(publish_video, run, {'taisly': None, 'post': {'video': 'v'}}, error_logger=flow_run_logger(run))"
+        "post = {'video': 'https://a.example/a.mp4?key=SIGNATURE'};"
+        "run_flow(publish_video, run, {'taisly': None, 'post': post}, error_logger=flow_run_logger(run))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()},
@@ -230,6 +231,7 @@ def test_a_form_that_is_not_valid_is_told_without_a_traceback(taisly: TaislyAcco
     log = done.stdout + done.stderr.partition("Traceback")[0]  # Python itself writes one at the end
     assert "Validation of flow parameters failed with error: ParameterTypeError: Flow run received invalid" in log
     assert "Engine execution exited with unexpected exception" not in done.stdout + done.stderr
+    assert "SIGNATURE" not in done.stdout + done.stderr
 
 
 def test_a_lost_answer_is_found_in_the_history_and_not_sent_again(

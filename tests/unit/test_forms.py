@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from support.deployments import SPECS
 
 from deployments.spec import DeploymentSpec
+from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.inbox_form import InboxForm
 from reelflow.errors import InputError
-from reelflow.fields import ADVANCED
+from reelflow.fields import ADVANCED, Form
 from reelflow.form_schema import FOLDED, TITLES, choices_of, for_people
 from reelflow.phones.form import EngageForm, ManageForm
 from reelflow.phones.limits import Guardrails, read_phones
@@ -154,6 +156,16 @@ def test_a_row_that_is_left_empty_is_ignored() -> None:
 def test_a_name_that_no_field_has_is_refused_in_the_fold_too() -> None:
     with pytest.raises(ValidationError, match="repeats"):
         PostForm.model_validate(POST | {ADVANCED: {"repeats": 2}})
+
+
+@pytest.mark.parametrize("form", [PostForm, CampaignForm, InboxForm])
+def test_a_form_that_is_not_valid_shows_nothing_that_was_given(form: type[Form]) -> None:
+    """The address of a video or a plan may hold a key."""
+    address = "https://a.example/a.mp4?key=SIGNATURE"
+
+    with pytest.raises(ValidationError, match="wrong") as error:
+        form.model_validate({"video": address, "plan": address, "folder": address, "wrong": address})
+    assert "SIGNATURE" not in f"{error.value} {error.value!r}"
 
 
 @pytest.mark.parametrize("number", [1, 2, 50])
