@@ -22,10 +22,12 @@ from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import move_ledger, refuse_while_in_use, replace_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.reservations import ReservationLedger
+from reelflow.ledger.rotations import PERSON_SECONDS
 from reelflow.ledger.schema import engagements, phone_requests, sends
 from reelflow.ledger.sends import lease_is_alive
 
 __all__ = [
+    "PERSON_SECONDS",
     "URL_VARIABLE",
     "DuplicateFound",
     "Identity",

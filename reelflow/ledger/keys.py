@@ -27,6 +27,8 @@ PLACE_KEPT = 30.0
 
 PAUSED = "paused"
 """Marks what a repost rule copies that is paused."""
+FOR_A_PERSON = "person"
+"""Who holds a mark while a person has to put a new key into the block, or run a rotation again; any run may take it."""
 WATCH = "watch"
 """The kind of a request that looks for outcomes."""
 
@@ -68,6 +70,8 @@ class Room(NamedTuple):
         wait: Seconds until there may be room.
         is_paused: Whether that is because Taisly asked for a pause.
         is_rotating: Whether that is because the key is being replaced.
+        needs_person: Whether a person has to do something for that to go on.
+        is_unsure: Whether a run was replacing it and never ended, so that nobody knows whether the key works.
         replaced_by: The fingerprint of the key that has replaced this one.
     """
 
@@ -75,6 +79,8 @@ class Room(NamedTuple):
     wait: float
     is_paused: bool
     is_rotating: bool = False
+    needs_person: bool = False
+    is_unsure: bool = False
     replaced_by: str = ""
 
 
@@ -96,7 +102,7 @@ class KeyLedger(Database):
         *,
         waiter: str = "",
         patience: float = 0.0,
-        even_if_replaced: bool = False,
+        regardless: bool = False,
     ) -> Room:
         """Take room for one request, or a place in the queue for it.
 
@@ -109,13 +115,16 @@ class KeyLedger(Database):
             most: Requests in the last hour, above which this one has to wait, from how many of them were to watch.
             waiter: An id under which the request waits; none for one that does not.
             patience: Seconds that it would wait. No place is taken for a longer time.
-            even_if_replaced: Whether the key is used although another one has replaced it.
+            regardless: Whether the key is used although another one has replaced it, or may have.
         """
         now = self.now()
         with self.transaction() as connection:
             state = self._key_row(connection, api_key)
-            if state["replaced_by"] and not even_if_replaced:
+            rotating = is_rotating(state, now)
+            if not regardless and state["replaced_by"]:
                 return Room(None, 0.0, is_paused=False, replaced_by=state["replaced_by"])
+            if not regardless and state["rotating"] and not rotating:
+                return Room(None, 0.0, is_paused=False, is_unsure=True)
             connection.execute(_LEFT, {"now": now, "latest": now + 2 * PLACE_KEPT})
             taken = self._requests_taken(connection, api_key, now)
             room = most(sum(of_kind == WATCH for _, of_kind in taken))
@@ -129,7 +138,7 @@ class KeyLedger(Database):
             if (due := len(taken) + before - room) >= 0:
                 freed = taken[due][0] if due < len(taken) else now
                 wait = max(wait, 0.1, freed + HOUR + HOUR_SLACK - now)
-            if rotating := is_rotating(state, now):
+            if rotating:
                 wait = max(wait, state["rotating_until"] - now)
             if wait == 0.0:
                 ticket = uuid.uuid4().hex
@@ -139,7 +148,8 @@ class KeyLedger(Database):
                 return Room(ticket, 0.0, is_paused=False)
             if wait <= patience:
                 self._keep_place(connection, api_key, kind, waiter, now)
-            return Room(None, wait, is_paused=paused, is_rotating=rotating)
+            needs_person = rotating and state["rotating"] == FOR_A_PERSON
+            return Room(None, wait, is_paused=paused, is_rotating=rotating, needs_person=needs_person)
 
     @staticmethod
     def _requests_taken(connection: Connection, api_key: str, now: float) -> list[tuple[float, str]]:

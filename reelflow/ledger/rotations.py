@@ -10,15 +10,15 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from reelflow.errors import ClaimLost, InputError
 from reelflow.ledger.database import refuse_if_moved
-from reelflow.ledger.keys import KeyLedger, is_rotating
+from reelflow.ledger.keys import FOR_A_PERSON, KeyLedger, is_rotating
 from reelflow.ledger.schema import api_keys, api_requests, api_waiting, destinations, sends
 from reelflow.ledger.sends import lease_is_alive
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import file_name
 from reelflow.wording import duration
 
-FOR_A_PERSON = "person"
-"""Who holds a mark while a person has to put a new key into the block, or run a rotation again; any run may take it."""
+PERSON_SECONDS = 3600.0
+"""How long runs wait for a person who has to put a working key into the block."""
 
 
 class RotationLedger(KeyLedger):
@@ -67,6 +67,23 @@ class RotationLedger(KeyLedger):
         with self.transaction() as connection:
             if self._key_row(connection, api_key)["rotating"] == owner:
                 _change(connection, api_key, rotating=FOR_A_PERSON, rotating_until=self.now() + seconds)
+
+    def settle_unfinished_rotation(self, api_key: str, *, works: bool) -> None:
+        """After a rotation that never ended: let requests begin, or wait for a person, if nobody has begun another.
+
+        Args:
+            api_key: The key that was being replaced.
+            works: Whether Taisly accepts it.
+        """
+        now = self.now()
+        with self.transaction() as connection:
+            row = self._key_row(connection, api_key)
+            if not row["rotating"] or is_rotating(row, now):
+                return
+            if works:
+                _change(connection, api_key, rotating="", rotating_until=0)
+            else:
+                _change(connection, api_key, rotating=FOR_A_PERSON, rotating_until=now + PERSON_SECONDS)
 
     def is_being_replaced(self, api_key: str) -> bool:
         """Whether a run is replacing the key now, or a person is about to."""

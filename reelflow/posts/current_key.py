@@ -68,7 +68,7 @@ class CurrentKey:
             error: What the request raised. Only Taisly's own 401 says that the request did nothing because of its key.
             used: The fingerprint of the key that it had.
         """
-        if not (isinstance(error, NotAllowed) and error.status == 401 and error.by_service):
+        if not _is_of_the_key(error):
             return False
         waiting = Countdown(NEW_KEY_SECONDS, self._sleep)
         while True:
@@ -96,6 +96,24 @@ class CurrentKey:
                 log.info("Taisly's API key was replaced. This run goes on with the new one.")
             return found
 
+    def settle(self, used: str) -> bool:
+        """Find out for all runs whether the key works that a rotation never ended with; False if Taisly does not tell.
+
+        One request, before an upload of 400 MB leaves only to be refused.
+        """
+        works = True
+        ticket = self._ledger.count_request(used)
+        try:
+            self._client.platforms()
+        except ReelflowError as error:
+            works = False
+            if not _is_of_the_key(error):
+                return False
+        finally:
+            self._ledger.finish_request(ticket)
+        self._ledger.settle_unfinished_rotation(used, works=works)
+        return True
+
     def _try(self, key: str, fresh: str) -> KeyFound:
         """Try a key: it must have an account that the one in use had, unless the ledger knows it as its successor."""
         known = {account.id for account in self._ledger.known_accounts(self.fingerprint, float("inf")) or ()}
@@ -116,3 +134,8 @@ class CurrentKey:
             return KeyFound.UNFIT
         self._ledger.remember_accounts(fresh, accounts)
         return KeyFound.USED
+
+
+def _is_of_the_key(error: BaseException) -> bool:
+    """Whether Taisly itself refused a request for its key, and so did nothing; a proxy's 401 says nothing of Taisly."""
+    return isinstance(error, NotAllowed) and error.status == 401 and error.by_service

@@ -304,28 +304,29 @@ class RateLimitedTaisly:
         All runs wait in one queue for each kind, in the order of asking.
 
         Raises:
-            Busy: there is no room within `patience` seconds, which is said at once.
+            Busy: there is no room within `patience` seconds, which is said at once; or the key is being replaced, which
+                may end at any moment, and has not within that time.
         """
         waiter, left, told, regardless = uuid.uuid4().hex, patience, False, False
         try:
             while True:
                 most, used = partial(self.allowance, kind), self.key
-                room = self.ledger.take_request(
-                    used, kind, most, waiter=waiter, patience=left, even_if_replaced=regardless
-                )
+                room = self.ledger.take_request(used, kind, most, waiter=waiter, patience=left, regardless=regardless)
                 if room.ticket is not None:
                     return room.ticket
-                if (room.replaced_by or room.is_rotating) and self._current.use_saved(used) is KeyFound.USED:
+                has_other = room.replaced_by or room.is_rotating or room.is_unsure
+                if has_other and self._current.use_saved(used) is KeyFound.USED:
+                    continue
+                if room.is_unsure:  # the request itself tells, if Taisly does not tell this one
+                    regardless = not self._current.settle(used)
                     continue
                 if room.replaced_by:  # but the block has it still, or again: Taisly says whether it works
                     regardless = True
                     continue
-                if room.wait > left:
-                    sent = " Nothing was sent." if kind == "publish" else ""
-                    why = f"{self._why_busy(kind, room)}; retry in {duration(room.wait)}.{sent}"
-                    raise Busy(why, service=SERVICE, retry_after=room.wait)
+                if room.wait > left and not (room.is_rotating and left > 0):  # a rotation may end at any moment
+                    raise self._busy(kind, room)
                 if not told:
-                    log.warning("%s. Waiting up to %s.", self._why_busy(kind, room), duration(room.wait))
+                    log.warning("%s. Waiting up to %s.", self._why_busy(kind, room), duration(min(room.wait, left)))
                     told = True
                 pause = min(room.wait, LOOK_FOR_KEY if room.is_rotating else ASK_AGAIN)
                 self.sleep(pause)
@@ -340,7 +341,19 @@ class RateLimitedTaisly:
         """As `CurrentKey.renewed_after`."""
         return self._current.renewed_after(error, used)
 
+    def _busy(self, kind: Kind, room: Room) -> Busy:
+        wait = min(room.wait, BUSY_SECONDS) if room.is_rotating else room.wait
+        why, sent = self._why_busy(kind, room), " Nothing was sent." if kind == "publish" else ""
+        if room.needs_person:
+            then = ", then start this run again" if kind == "publish" else ""
+            said = f"{why}.{sent} Rotate the API key again on the machine where that was{then}."
+        else:
+            said = f"{why}; retry in {duration(wait)}.{sent}"
+        return Busy(said, service=SERVICE, retry_after=wait)
+
     def _why_busy(self, kind: Kind, room: Room) -> str:
+        if room.needs_person:
+            return "Replacing Taisly's API key was interrupted, so the key may no longer work"
         if room.is_rotating:
             return "Taisly's API key is being replaced"
         if room.is_paused:

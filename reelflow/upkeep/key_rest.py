@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator
 from reelflow.countdown import Countdown
 from reelflow.errors import InputError, KeyLost, KeyNotSaved, NothingSent, ReelflowError, Refused
 from reelflow.heartbeat import heartbeat
-from reelflow.ledger import Ledger
+from reelflow.ledger import PERSON_SECONDS, Ledger
 from reelflow.taisly.answers import SERVICE
 from reelflow.wording import count, duration, listed
 
 MARK_SECONDS = 60.0
-"""How long runs wait for a rotation whose process has died; a living one renews its mark three times as often."""
+"""How long runs wait for a rotation whose process has died, before they find out whether the key works; a living one
+renews its mark three times as often."""
 UNDECIDED_SECONDS = 600.0
 """How long they wait for a run that finds out whether the key is dead, after one that could not."""
-PERSON_SECONDS = 3600.0
-"""How long runs wait for a person who has to put a working key into the block."""
 UPLOAD_PAUSE = 2.0
 """Seconds between two looks for uploads. Two looks must find none: a request may be just about to begin."""
 

@@ -38,13 +38,13 @@ from reelflow.errors import (
     ReelflowError,
     Refused,
 )
-from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.ledger import PERSON_SECONDS, Ledger, key_fingerprint
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
 from reelflow.taisly.wire import ConnectedAccount
 from reelflow.upkeep.key_file import KeptKey, KeyFile
-from reelflow.upkeep.key_rest import PERSON_SECONDS, at_rest, let_runs_wait
+from reelflow.upkeep.key_rest import at_rest, let_runs_wait
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)

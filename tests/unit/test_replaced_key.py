@@ -8,71 +8,31 @@ import httpx
 import pytest
 from support.campaigns import Campaign, row
 from support.clock import Clock
+from support.keys import FRESH, POST, SavedKey, new_key, old_key, taisly_with
 from support.quota import take
 
 from reelflow.errors import Busy, InputError, NotAllowed
-from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, PostRequest
-from reelflow.sandbox.catalog import API_KEY
-from reelflow.taisly import TaislyClient
 
-POST = "POST /api/private/post"
 PLATFORMS = "GET /api/private/platform/platforms"
-FRESH = "taisly_fresh"
-
-
-class Saved:
-    """The block with the key, as a person or another run changes it."""
-
-    def __init__(self, sandbox: Any) -> None:
-        self.sandbox, self.key, self.asked = sandbox, API_KEY, 0
-
-    def __call__(self) -> str:
-        self.asked += 1
-        return self.key
-
-    def replace(self, *, is_saved: bool = True) -> None:
-        """A new key at Taisly, where the old one dies at once, and in the block."""
-        self.sandbox.world.data.keys = [FRESH]
-        if is_saved:
-            self.key = FRESH
 
 
 @pytest.fixture
-def saved(sandbox: Any) -> Saved:
-    return Saved(sandbox)
+def saved(sandbox: Any) -> SavedKey:
+    return SavedKey(sandbox)
 
 
 @pytest.fixture
-def taisly(sandbox: Any, ledger: Ledger, clock: Clock, saved: Saved) -> RateLimitedTaisly:
-    return _taisly(sandbox, ledger, clock, saved)
-
-
-def _taisly(sandbox: Any, ledger: Ledger, clock: Clock, saved: Saved, **client: Any) -> RateLimitedTaisly:
-    return RateLimitedTaisly(
-        TaislyClient(API_KEY, sandbox.taisly_url, **client),
-        ledger,
-        api_key=API_KEY,
-        service=sandbox.taisly_url,
-        plan="PRO",
-        sleep=clock.sleep,
-        fresh_key=saved,
-    )
-
-
-def _old(sandbox: Any) -> str:
-    return key_fingerprint(API_KEY, sandbox.taisly_url)
-
-
-def _new(sandbox: Any) -> str:
-    return key_fingerprint(FRESH, sandbox.taisly_url)
+def taisly(sandbox: Any, ledger: Ledger, clock: Clock, saved: SavedKey) -> RateLimitedTaisly:
+    return taisly_with(sandbox, ledger, clock, saved)
 
 
 def test_a_request_that_is_refused_for_its_old_key_is_made_with_the_new_one(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger
 ) -> None:
     """And the requests that the old one made still count: the plan is the same."""
     taisly.connected_accounts()
@@ -80,13 +40,13 @@ def test_a_request_that_is_refused_for_its_old_key_is_made_with_the_new_one(
 
     taisly.history_page(1)
 
-    assert taisly.key == _new(sandbox)
-    assert ledger.requests_in_last_hour(_new(sandbox)) == 4  # accounts, refused, the key tried, the history
-    assert ledger.requests_in_last_hour(_old(sandbox)) == 0
+    assert taisly.key == new_key(sandbox)
+    assert ledger.requests_in_last_hour(new_key(sandbox)) == 4  # accounts, refused, the key tried, the history
+    assert ledger.requests_in_last_hour(old_key(sandbox)) == 0
 
 
 def test_a_post_that_is_refused_for_its_old_key_goes_out_once_with_the_new_one(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
 ) -> None:
     """The whole upload had left; Taisly itself says that it took nothing."""
     taisly.connected_accounts()
@@ -99,7 +59,7 @@ def test_a_post_that_is_refused_for_its_old_key_goes_out_once_with_the_new_one(
 
 
 def test_a_post_that_no_new_key_can_save_is_refused_at_once(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
 ) -> None:
     """The block has the dead key still, and nobody is replacing it: nothing is waited for."""
     taisly.connected_accounts()
@@ -112,7 +72,7 @@ def test_a_post_that_no_new_key_can_save_is_refused_at_once(
 
 
 def test_a_second_refusal_with_the_new_key_is_the_end_of_it(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
 ) -> None:
     """A key that is replaced again and again keeps no run busy forever."""
     taisly.connected_accounts()
@@ -129,28 +89,28 @@ def test_a_second_refusal_with_the_new_key_is_the_end_of_it(
 
 
 def test_a_refusal_between_generating_and_saving_waits_for_the_block(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, clock: Clock
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger, clock: Clock
 ) -> None:
     """The ledger says that the key is being replaced, so the new one will be there in a moment."""
     taisly.connected_accounts()
-    ledger.begin_rotation(_old(sandbox), "rotation", 60)
+    ledger.begin_rotation(old_key(sandbox), "rotation", 60)
     saved.replace(is_saved=False)
     clock.on_sleep = lambda seconds: clock.passed >= 6 and saved.replace()
 
-    renewed = taisly.renewed_after(NotAllowed("401", status=401, by_service=True), _old(sandbox))
+    renewed = taisly.renewed_after(NotAllowed("401", status=401, by_service=True), old_key(sandbox))
 
-    assert (renewed, taisly.key) == (True, _new(sandbox))
+    assert (renewed, taisly.key) == (True, new_key(sandbox))
     assert clock.passed == 6
 
 
 def test_a_401_of_something_on_the_way_is_no_reason_to_repeat(
-    sandbox: Any, ledger: Ledger, clock: Clock, saved: Saved
+    sandbox: Any, ledger: Ledger, clock: Clock, saved: SavedKey
 ) -> None:
     """A proxy knows nothing of Taisly's keys, and of what Taisly did."""
     proxy = httpx.MockTransport(lambda request: httpx.Response(401, text="<html>Sign in</html>"))
     saved.key = FRESH
 
-    with _taisly(sandbox, ledger, clock, saved, transport=proxy) as taisly, pytest.raises(NotAllowed):
+    with taisly_with(sandbox, ledger, clock, saved, transport=proxy) as taisly, pytest.raises(NotAllowed):
         taisly.history_page(1)
 
     assert saved.asked == 0
@@ -158,24 +118,24 @@ def test_a_401_of_something_on_the_way_is_no_reason_to_repeat(
 
 @pytest.mark.parametrize("known", [[], [Account(id="elsewhere", platform="X", name="@elsewhere")]], ids=len)
 def test_the_key_of_another_taisly_account_is_not_used(
-    known: list[Account], taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger
+    known: list[Account], taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger
 ) -> None:
     """Its history shows none of the posts of this one, so they would be taken for lost."""
-    ledger.remember_accounts(_old(sandbox), known)
+    ledger.remember_accounts(old_key(sandbox), known)
     saved.replace()
 
     with pytest.raises(NotAllowed, match="401"):
         taisly.history_page(1)
 
-    assert taisly.key == _old(sandbox)
+    assert taisly.key == old_key(sandbox)
 
 
 def test_no_request_is_made_with_a_key_that_the_ledger_knows_as_replaced(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger, checked: Callable[..., PostRequest]
 ) -> None:
     """Nor an upload of 400 MB, only to be refused."""
     saved.replace()
-    ledger.replace_key(_old(sandbox), _new(sandbox))  # its accounts are not known, and need not be
+    ledger.replace_key(old_key(sandbox), new_key(sandbox))  # its accounts are not known, and need not be
 
     send_post(taisly, checked())
 
@@ -184,17 +144,17 @@ def test_no_request_is_made_with_a_key_that_the_ledger_knows_as_replaced(
 
 def test_a_key_that_is_in_the_block_again_is_used(taisly: RateLimitedTaisly, sandbox: Any, ledger: Ledger) -> None:
     """A sandbox that was started again has its first key: the block counts, not what the ledger remembers."""
-    ledger.replace_key(_old(sandbox), _new(sandbox))
+    ledger.replace_key(old_key(sandbox), new_key(sandbox))
 
     assert taisly.history_page(1) == []
 
 
 def test_no_request_begins_while_the_key_is_replaced(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, ledger: Ledger, clock: Clock
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, ledger: Ledger, clock: Clock
 ) -> None:
     """It waits as for a 429, looks for the new key meanwhile, and goes on once it is saved."""
     taisly.connected_accounts()
-    ledger.begin_rotation(_old(sandbox), "rotation", 60)
+    ledger.begin_rotation(old_key(sandbox), "rotation", 60)
     clock.on_sleep = lambda seconds: clock.passed >= 20 and saved.replace()
 
     with pytest.raises(Busy, match=r"Taisly's API key is being replaced; retry in 1 minute"):
@@ -240,7 +200,7 @@ def test_the_new_key_has_the_hour_the_pause_and_the_queue_of_the_old_one(ledger_
 
 
 def test_a_campaign_goes_on_when_its_key_is_replaced(
-    taisly: RateLimitedTaisly, saved: Saved, sandbox: Any, videos: Callable[[int], Path]
+    taisly: RateLimitedTaisly, saved: SavedKey, sandbox: Any, videos: Callable[[int], Path]
 ) -> None:
     """Several posts at once: each goes out once, and none is refused."""
     replaced: list[int] = []

@@ -29,13 +29,13 @@ from reelflow.errors import (
     OutcomeUnknown,
     ReelflowError,
 )
-from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.ledger import PERSON_SECONDS, Ledger, key_fingerprint
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.posts import PostRequest
 from reelflow.sandbox.catalog import API_KEY
 from reelflow.taisly import TaislyClient
 from reelflow.upkeep.key_file import KeptKey, KeyFile
-from reelflow.upkeep.key_rest import PERSON_SECONDS, UNDECIDED_SECONDS
+from reelflow.upkeep.key_rest import UNDECIDED_SECONDS
 from reelflow.upkeep.rotation import SAVE_SECONDS, Rotation
 from tasks.upkeep.key_blocks import KeyUse
 from tasks.upkeep.rotate_key import replaced_message
