@@ -21,7 +21,7 @@ from reelflow.fields import ALL
 from reelflow.form_schema import choices_of, for_people
 from reelflow.phones.requests import usernames
 from reelflow.posts.accounts import account_names
-from reelflow.posts.matching import account_of
+from reelflow.posts.outcomes import account_of
 from reelflow.records.posts import Account
 from reelflow.time_zones import shown_zone
 from reelflow.video.folder import plan_sources, video_files

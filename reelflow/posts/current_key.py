@@ -10,7 +10,7 @@ from enum import Enum
 from reelflow.countdown import Countdown
 from reelflow.errors import InputError, NotAllowed, ReelflowError, Refused
 from reelflow.ledger import Ledger, key_fingerprint
-from reelflow.posts.matching import account_of
+from reelflow.posts.outcomes import account_of
 from reelflow.taisly.client import TaislyClient
 
 log = logging.getLogger(__name__)

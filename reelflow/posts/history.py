@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from reelflow.errors import ServiceError
-from reelflow.posts.fitting import Fit, Fitting
+from reelflow.posts.matching import HistoryMatcher, Match
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.post_states import PostState, settled_state
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -40,11 +40,11 @@ class History:
 
     Attributes:
         items: Those with an id, and those without, which may be anything.
-        fitting: How they are compared with our sends.
+        matcher: How they are compared with our sends.
     """
 
     items: list[HistoryItem]
-    fitting: Fitting
+    matcher: HistoryMatcher
 
     def find(self, history_id: str | None) -> HistoryItem | None:
         """The item with this id."""
@@ -77,7 +77,7 @@ def read_history(taisly: RateLimitedTaisly, due: Sequence[Send], lost: Sequence[
         ahead, items = now_ahead, _read_range(taisly, (*due, *lost), now_ahead)
     if not items:
         items = _read_pages(taisly, due, lost, ahead)
-    return History(items, Fitting(ahead, frozenset(taisly.account_ids())))
+    return History(items, HistoryMatcher(ahead, frozenset(taisly.account_ids())))
 
 
 def _read_range(taisly: RateLimitedTaisly, sends: Sequence[Send], ahead: float) -> list[HistoryItem]:
@@ -119,7 +119,7 @@ def adopt_lost(
         return []
     ledger, now, news = taisly.ledger, taisly.ledger.now(), list[tuple[Send, Outcome]]()
     free = _free_items(taisly, history)
-    matched = history.fitting.match(lost, at_work, free)
+    matched = history.matcher.match(lost, at_work, free)
     ledger.note_shown([s.id for s in lost if s.id in matched], [s for s in lost if s.id not in matched])
     for send in lost:
         state = settled_state(
@@ -131,7 +131,7 @@ def adopt_lost(
         if state is PostState.ACCEPTED:
             ledger.accepted(send.id, matched[send.id], "found in Taisly's history")
         elif state is PostState.UNCONFIRMED:
-            reason = unconfirmed_reason(len(_candidates(send, free, history.fitting)))
+            reason = unconfirmed_reason(len(_candidates(send, free, history.matcher)))
             news += [(send, outcome) for outcome in ledger.give_up(send.id, reason)]
     return news
 
@@ -142,8 +142,8 @@ def _free_items(taisly: RateLimitedTaisly, history: History) -> list[HistoryItem
     return [item for item in history.items if item.id not in owned]
 
 
-def _candidates(send: Send, items: Sequence[HistoryItem], fitting: Fitting) -> list[HistoryItem]:
-    return [item for item in items if fitting.fit(item, send) is not Fit.NO]
+def _candidates(send: Send, items: Sequence[HistoryItem], matcher: HistoryMatcher) -> list[HistoryItem]:
+    return [item for item in items if matcher.compare(item, send) is not Match.NO]
 
 
 def unconfirmed_reason(candidates: int) -> str:
@@ -171,10 +171,10 @@ def look_for(taisly: RateLimitedTaisly, send_id: str, *, is_last: bool) -> Look:
     except ServiceError:
         return Look.UNREADABLE
     free = _free_items(taisly, history)
-    if matched := history.fitting.match([send], at_work, free):
+    if matched := history.matcher.match([send], at_work, free):
         ledger.accepted(send_id, matched[send_id], "answered with 429, but found in Taisly's history")
         return Look.SETTLED
-    if not all(history.fitting.is_another(item, send) for item in free):
+    if not all(history.matcher.is_another(item, send) for item in free):
         return Look.MAYBE
     return Look.NOTHING if is_whole else Look.UNREADABLE
 
@@ -189,7 +189,7 @@ def _read_back(taisly: RateLimitedTaisly, send: Send, history: History) -> bool:
         more = taisly.history_page(page)
         known = {item.id for item in history.items if item.id}
         history.items += [item for item in more if item.id not in known]
-        if any(history.fitting.is_older(item, send) for item in more):
+        if any(history.matcher.is_older(item, send) for item in more):
             return True
         if not more:
             earlier = taisly.ledger.latest_history_ids(taisly.service, taisly.account_ids())

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from reelflow.errors import DuplicatePost
 from reelflow.ledger import Ledger
-from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.history import CLOCK_SLACK
+from reelflow.posts.matching import Match, match_caption
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.posts import FoundPost, PostRequest, plain_caption
 from reelflow.taisly.wire import HistoryItem
@@ -156,7 +156,7 @@ def found_reason(ledger: Ledger, request: PostRequest, found: Sequence[FoundPost
         return ""
     now, accounts = ledger.now(), ledger.claimable(request, service=service)
     for post in found:
-        if not _is_near(request, post, now) or caption_fit(post.caption or None, request.caption) < Fit.LIKELY:
+        if not _is_near(request, post, now) or match_caption(post.caption or None, request.caption) < Match.LIKELY:
             continue
         for account in accounts:
             if post.is_at(account):

@@ -16,7 +16,7 @@ from reelflow.errors import Busy, InputError, NotAllowed, NothingSent, ReelflowE
 from reelflow.ledger import Ledger, Room
 from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.current_key import LOOK_FOR_KEY, CurrentKey, KeyFound
-from reelflow.posts.matching import account_of
+from reelflow.posts.outcomes import account_of
 from reelflow.records.posts import Account
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient

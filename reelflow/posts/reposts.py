@@ -11,10 +11,10 @@ from functools import cached_property
 from reelflow.errors import Busy, DuplicatePost, NothingSent, OutcomeUnknown
 from reelflow.posts.accounts import gone_name
 from reelflow.posts.duplicates import reason_of
-from reelflow.posts.fitting import Fit, caption_fit
 from reelflow.posts.form import LEAVE, REFUSE, CopiedByRule
 from reelflow.posts.history import CLOCK_SLACK
 from reelflow.posts.looking_back import LEAST, found_post
+from reelflow.posts.matching import Match, match_caption
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.duplicates import Duplicate, Verdict, duplicate_of
 from reelflow.records.posts import Account, FoundPost, PostRequest, own_repeat, plain_caption
@@ -232,10 +232,11 @@ class CopiedBefore:
 
     def _is_in_history(self, request: PostRequest, account: Account, *, since: float) -> bool:
         """Whether the history has a post at this account that is not ours, and may be this one."""
+        has_caption = plain_caption(request.caption)
         return any(
             post.is_at(account)
             and (post.at is None or post.at >= since - CLOCK_SLACK.total_seconds())
-            and (not plain_caption(request.caption) or caption_fit(post.caption or None, request.caption) >= Fit.LIKELY)
+            and (not has_caption or match_caption(post.caption or None, request.caption) >= Match.LIKELY)
             for post in self._not_ours
         )
 

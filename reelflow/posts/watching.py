@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
 from reelflow.posts.history import CLOCK_SLACK, GRACE, adopt_lost, open_sends_of, read_history
-from reelflow.posts.matching import outcomes_of
+from reelflow.posts.outcomes import outcomes_of
 from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
 from reelflow.records.post_states import PostState, SendStatus, overdue_reason
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -177,7 +177,7 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     items = {send.id: history.find(send.history_id) for send, _ in (*due, *adopted)}
     ledger.note_watched([send for send, _ in (*due, *adopted)])
     ledger.note_shown([i for i, item in items.items() if item], [send for send, _ in due if items[send.id] is None])
-    connected = history.fitting.account_ids
+    connected = history.matcher.account_ids
     for send, found in (*due, *adopted):
         told = outcomes_of([o.account for o in found], items[send.id], connected=connected)
         news += [(send, outcome) for outcome in ledger.record_outcomes(send.id, told)]

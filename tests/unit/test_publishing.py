@@ -6,7 +6,7 @@ import pytest
 
 from reelflow.errors import InputError
 from reelflow.posts.accounts import account_names, check_caption, choose_accounts
-from reelflow.posts.matching import outcomes_of
+from reelflow.posts.outcomes import outcomes_of
 from reelflow.posts.report import PublishReport, Unanswered, describe, summarize
 from reelflow.posts.schedule import publishing_time
 from reelflow.records.post_states import PostState

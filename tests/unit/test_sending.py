@@ -25,7 +25,7 @@ from reelflow.errors import (
     UnreadableAnswer,
 )
 from reelflow.ledger import Ledger
-from reelflow.posts.fitting import Fitting
+from reelflow.posts.matching import HistoryMatcher
 from reelflow.posts.sending import AfterSend, send_post, what_happened
 from reelflow.posts.watching import read_outcomes, watch_posts
 from reelflow.records.post_states import PostState
@@ -474,7 +474,7 @@ def test_a_lost_answer_is_matched_only_where_the_history_can_tell(
     lost: list[Send], busy: list[Send], items: list[HistoryItem], matched: dict[str, str]
 ) -> None:
     """Same caption, same accounts, made during the send; as many posts as sends; nobody at it who may own the post."""
-    assert Fitting(account_ids=frozenset("abc")).match(lost, busy, items) == matched
+    assert HistoryMatcher(account_ids=frozenset("abc")).match(lost, busy, items) == matched
 
 
 def test_ids_of_other_sends_are_not_adopted(sandbox: Any, taisly: Any, checked: Post) -> None:
