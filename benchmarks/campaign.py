@@ -42,7 +42,7 @@ import json, resource, sys, time
 from flows.campaign import publish_campaign
 from blocks import TaislyAccount
 from reelflow.campaigns.form import CampaignForm
-from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
+from reelflow.posts.request_limit import REQUESTS_PER_HOUR
 import logging
 REQUESTS_PER_HOUR["PRO"] = 1_000_000  # as the sandbox allows here
 logging.disable(logging.CRITICAL)

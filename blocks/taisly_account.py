@@ -7,7 +7,8 @@ from blocks.reference import read_values
 from reelflow.addresses import same_address
 from reelflow.ledger import Ledger
 from reelflow.posts.history import GRACE
-from reelflow.posts.rate_limited import Plan, RateLimitedTaisly
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.request_limit import Plan
 from reelflow.posts.watching import FIRST_PAUSE
 from reelflow.taisly.client import BASE_URL, TaislyClient
 from reelflow.time_zones import DAY

@@ -44,7 +44,7 @@ from deployments.setup.zone import choose_zone
 from deployments.spec import MAIN, deployment_specs
 from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
-from reelflow.posts.rate_limited import Plan
+from reelflow.posts.request_limit import Plan
 from reelflow.time_zones import read_zone, use_zone
 from tasks.choices import VIDEOS_VARIABLE
 

@@ -32,7 +32,8 @@ from reelflow.heartbeat import heartbeat
 from reelflow.ledger import DuplicateFound
 from reelflow.posts.duplicates import refusal_of
 from reelflow.posts.history import CLOCK_SLACK, GRACE, Look, look_for
-from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.request_limit import BUSY_SECONDS
 from reelflow.posts.schedule import check_time
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest

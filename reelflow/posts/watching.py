@@ -16,7 +16,8 @@ from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
 from reelflow.posts.history import CLOCK_SLACK, GRACE, adopt_lost, open_sends_of, read_history
 from reelflow.posts.outcomes import outcomes_of
-from reelflow.posts.rate_limited import BUSY_SECONDS, RateLimitedTaisly
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.posts.request_limit import BUSY_SECONDS
 from reelflow.records.post_states import PostState, SendStatus, overdue_reason
 from reelflow.records.posts import Outcome, Send, SendRecord
 

@@ -38,7 +38,7 @@ from reelflow.campaigns.rows import Plan
 from reelflow.campaigns.writing import csv_text, place_beside, save_wrong_rows, write_csv
 from reelflow.errors import CampaignFailed, InputError, VideoUnreadable
 from reelflow.ledger import Ledger
-from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
+from reelflow.posts.request_limit import REQUESTS_PER_HOUR
 from reelflow.records.post_states import SCHEDULED
 from reelflow.records.posts import SendRecord
 from reelflow.video.before_after import before_after

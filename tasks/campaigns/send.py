@@ -13,7 +13,7 @@ from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import open_ids, room_note
 from reelflow.errors import PartFailed, ReelflowError
 from reelflow.posts.form import PATIENCE
-from reelflow.posts.rate_limited import REQUESTS_PER_HOUR
+from reelflow.posts.request_limit import REQUESTS_PER_HOUR
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
