@@ -16,10 +16,9 @@ the two sides of `generated` leaves no key: then Taisly has replaced it and show
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,19 +31,16 @@ from reelflow.errors import (
     InputError,
     KeyLost,
     KeyNotSaved,
-    NotAllowed,
     NothingSent,
     OutcomeUnknown,
     ReelflowError,
     Refused,
 )
-from reelflow.ledger import PERSON_SECONDS, Ledger, key_fingerprint
-from reelflow.records.posts import Account
-from reelflow.taisly.answers import SERVICE
+from reelflow.ledger import PERSON_SECONDS, Ledger
 from reelflow.taisly.client import TaislyClient
-from reelflow.taisly.wire import ConnectedAccount
 from reelflow.upkeep.key_file import KeptKey, KeyFile
 from reelflow.upkeep.key_rest import at_rest, let_runs_wait
+from reelflow.upkeep.key_trial import KeyTrial
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -53,10 +49,6 @@ SAVE_SECONDS = 300.0
 """How long saving the new key is tried: the Prefect server may be restarting."""
 SAVE_PAUSE = 5.0
 """Seconds between two tries to save it."""
-TRIES = 3
-"""How often Taisly is asked whether a key works."""
-TRY_PAUSE = 5.0
-"""Seconds between two of them, and before the first after a lost answer: the request may still be carried out."""
 
 
 class SavedKeys(Protocol):
@@ -134,7 +126,7 @@ class Rotation:
         self.check(key)
         self.saved.rewrite()
         self.after("checked")
-        old = self._fingerprint(key)
+        old = self._trial.fingerprint(key)
         with self._at_rest(old, patience) as confirm:
             self.after("at rest")
             self._refuse_if_replaced(key)
@@ -164,17 +156,17 @@ class Rotation:
                 "Choose 'replace' first: it saves that key."
             )
         self.check(key)
-        with self._at_rest(self._fingerprint(key), patience):
+        with self._at_rest(self._trial.fingerprint(key), patience):
             try:
                 with self.client(key) as client:
                     client.revoke_key()
             except ReelflowError as error:
                 if isinstance(error, InputError | NothingSent) or _is_refusal(error):
                     raise
-                if still_works := self._after_lost_answer(key, error, "revoked the key"):
+                if still_works := self._trial.after_lost_answer(key, error, "revoked the key"):
                     raise still_works from None
             try:
-                still_accepted = self._works(key)
+                still_accepted = self._trial.works(key)
             except ReelflowError as error:
                 return f"It could not be confirmed that the key is dead: {error}"
             if still_accepted:
@@ -187,7 +179,7 @@ class Rotation:
             raise InputError(
                 f"The key in {self.block} was changed after this run began. Nothing was changed. Run it again."
             )
-        if not self._works(key):
+        if not self._trial.works(key):
             raise InputError(
                 f"Taisly does not accept the key of {self.block} (401), so it can replace none. Nothing was changed. "
                 "If a run that replaced the key was interrupted on another machine, run it again there: the new key is "
@@ -199,19 +191,23 @@ class Rotation:
     def _finish(self, kept: KeptKey) -> Replaced | None:
         """End it; None if there is nothing left of it, and the block's key works."""
         key, saved = kept.key.get_secret_value(), self.saved.read()
-        is_own = self._fingerprint(saved) == kept.old or saved == key
-        if key and (is_own or not self._works(saved)) and self._works(key):
+        is_own = self._trial.fingerprint(saved) == kept.old or saved == key
+        if key and (is_own or not self._trial.works(saved)) and self._trial.works(key):
             log.info("An earlier run generated a new key and did not finish. This run goes on with that key.")
             with self._at_rest(kept.old, None) as confirm:
                 confirm()
                 return self._put_into_use(kept, is_kept=True, resumed=True)
-        if not self._works(saved):
+        if not self._trial.works(saved):
             let_runs_wait(self.ledger, kept.old)
             raise self._lost()
         self.file.delete(kept)
         return None
 
     # Steps
+
+    @property
+    def _trial(self) -> KeyTrial:
+        return KeyTrial(self.ledger, self.service, self.client, self.sleep)
 
     def _at_rest(self, old: str, patience: float | None) -> AbstractContextManager[Callable[[], None]]:
         return at_rest(self.ledger, self.service, old, patience=patience, sleep=self.sleep)
@@ -230,30 +226,10 @@ class Rotation:
                 self.file.delete(announced)
                 raise
             lost = error
-        if still_works := self._after_lost_answer(key, lost, "generated a new key"):
+        if still_works := self._trial.after_lost_answer(key, lost, "generated a new key"):
             self.file.delete(announced)
             raise still_works
         raise self._lost()
-
-    def _after_lost_answer(self, key: str, error: ReelflowError, what: str) -> NothingSent | None:
-        """What to raise if Taisly has not done it, since the key still works; None if it is dead.
-
-        Raises:
-            OutcomeUnknown: Taisly does not tell.
-        """
-        for _ in range(2):  # the request may still be carried out
-            self.sleep(TRY_PAUSE)
-            try:
-                if not self._works(key):
-                    return None
-            except ReelflowError as why:
-                raise OutcomeUnknown(
-                    f"{error} Taisly does not tell whether it {what}: {why} Run this again: it finds out first.",
-                    service=SERVICE,
-                ) from None
-        return NothingSent(
-            f"{error} Taisly has not {what}: the key still works. It is safe to run this again.", service=SERVICE
-        )
 
     def _keep(self, kept: KeptKey) -> bool:
         """Whether the file has the new key. If its disk is full at this very moment, the block may still take it."""
@@ -270,7 +246,7 @@ class Rotation:
             self.after("tried")
         names = self._save(kept.old, key, is_kept=is_kept)
         self.after("saved")
-        self.ledger.replace_key(kept.old, self._fingerprint(key))
+        self.ledger.replace_key(kept.old, self._trial.fingerprint(key))
         self.after("recorded")
         self.file.delete(kept)
         return Replaced(names, resumed, tried)
@@ -285,12 +261,12 @@ class Rotation:
             KeyLost: the same, and the block does not have that one.
         """
         try:
-            if self._works(kept.key.get_secret_value()):
+            if self._trial.works(kept.key.get_secret_value()):
                 return True
         except ReelflowError as error:
             log.warning("The new key could not be tried: %s Saving it all the same.", error)
             return False
-        if not self._works(self.saved.read()):
+        if not self._trial.works(self.saved.read()):
             raise self._lost()
         self.file.delete(kept)
         raise InputError(f"Somebody else generated another key meanwhile, and saved it in {self.block}. It works.")
@@ -305,42 +281,6 @@ class Rotation:
                     raise self._not_saved(error, is_kept=is_kept) from None
                 log.warning("The new key could not be saved: %s Trying again.", error)
             waiting.sleep(SAVE_PAUSE)
-
-    def _works(self, key: str) -> bool:
-        """Whether Taisly accepts a key, which its own 401 denies.
-
-        Raises:
-            ServiceError: Taisly cannot be asked.
-        """
-        for tries_left in reversed(range(TRIES)):
-            ticket = self.ledger.count_request(self._fingerprint(key))
-            try:
-                with self.client(key) as client:
-                    found = client.platforms()
-            except NotAllowed as error:
-                if error.status == 401 and error.by_service:
-                    return False
-                raise
-            except (NothingSent, OutcomeUnknown):
-                if not tries_left:
-                    raise
-            else:
-                self._remember(key, found)
-                return True
-            finally:
-                with contextlib.suppress(ReelflowError):
-                    self.ledger.finish_request(ticket)
-            self.sleep(TRY_PAUSE)
-        raise AssertionError  # pragma: no cover - the last try returns or raises
-
-    def _remember(self, key: str, found: Sequence[ConnectedAccount]) -> None:
-        """Remember the accounts of a key: by them a run knows that a new key is of the same Taisly account."""
-        accounts = [Account(id=each.id, platform=each.platform, name=each.display_name) for each in found]
-        with contextlib.suppress(ReelflowError):
-            self.ledger.remember_accounts(self._fingerprint(key), accounts)
-
-    def _fingerprint(self, key: str) -> str:
-        return key_fingerprint(key.strip(), self.service)
 
     def _not_saved(self, error: ReelflowError, *, is_kept: bool) -> ReelflowError:
         if not is_kept:
