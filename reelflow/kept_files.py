@@ -1,4 +1,4 @@
-"""Copies that are kept for later runs: which of them running processes use, and what stays free on their disk.
+"""Copies that are kept for later runs: which of them running processes use, which are forgotten, and what stays free.
 
 Each process has a file with the names of its copies, which is locked until it ends.
 """
@@ -8,10 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
+from reelflow.errors import NoRoom
 from reelflow.file_locks import lock
 
 SPARE_BYTES = 200_000_000
@@ -102,3 +106,67 @@ def _names_of(path: Path, *, is_own: bool) -> set[str]:
         if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
             path.unlink()
     return set()
+
+
+class Copy(NamedTuple):
+    """A copy that may be forgotten.
+
+    Attributes:
+        used_at: When it was last used, in Unix seconds.
+        size: Bytes that it takes.
+        folder: Where it is.
+    """
+
+    used_at: float
+    size: int
+    folder: Path
+
+
+def forget_old(copies: Iterable[Copy], forget: Callable[[Path], bool], *, before: float, most_bytes: int) -> None:
+    """Forget copies that were last used `before`, and more while they have over `most_bytes`: the longest unused first.
+
+    Args:
+        copies: All of them.
+        forget: Deletes one, unless it is in use; whether it did.
+        before: In Unix seconds.
+        most_bytes: Of those that stay.
+    """
+    by_use = sorted(copies)
+    total = sum(each.size for each in by_use)
+    for each in by_use:
+        if (each.used_at < before or total > most_bytes) and forget(each.folder):
+            total -= each.size
+
+
+def confirm_room(
+    folder: Path,
+    needed_bytes: int,
+    *,
+    copies: Callable[[], Iterable[Copy]],
+    forget: Callable[[Path], bool],
+    refusal: Callable[[int], str],
+    spare_bytes: int = SPARE_BYTES,
+) -> None:
+    """Confirm that a disk has room for so many more bytes; where it has not, copies that nobody uses make room.
+
+    Args:
+        folder: On the disk.
+        needed_bytes: Besides what stays free.
+        copies: All that are kept there.
+        forget: As in `forget_old`.
+        refusal: The sentence for a disk on which only so many bytes are free.
+        spare_bytes: What stays free.
+
+    Raises:
+        NoRoom: it has none.
+        OSError: the disk cannot be looked at.
+    """
+    needed = needed_bytes + spare_bytes
+    if (free := shutil.disk_usage(folder).free) < needed:
+        kept = list(copies())
+        left = sum(each.size for each in kept) - (needed - free)
+        if left >= 0:  # else deleting all of them would not be enough
+            forget_old(kept, forget, before=0, most_bytes=left)
+        free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise NoRoom(refusal(free))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from reelflow.addresses import is_address
+from reelflow.downloads.folder import Downloads, default_folder
 from reelflow.downloads.from_storage import StoredVideos
 from reelflow.downloads.from_web import WebVideos
-from reelflow.downloads.kept import Downloads, default_folder
 from reelflow.downloads.source import LocalVideo, Storages
 
 

@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from reelflow.downloads.folder import Downloads
 from reelflow.downloads.from_web import INSTEAD, LOAD_SECONDS
-from reelflow.downloads.kept import Downloads, Kept, Place
+from reelflow.downloads.kept import Kept, Place, get_kept
 from reelflow.downloads.names import file_name_for
 from reelflow.downloads.source import LocalVideo, Storages, StoredFile, shown_name, stored_path
 from reelflow.errors import InputError, OutcomeUnknown, ReelflowError
@@ -53,8 +54,12 @@ class StoredVideos:
         stored = self.storages(wanted, name)
         if isinstance(stored, Path):
             return LocalVideo(stored, name)
-        return self.downloads.get(
-            stored.where, name, lambda place: self._load(stored.find(), wanted.path, name, place), patience=self.seconds
+        return get_kept(
+            self.downloads,
+            stored.where,
+            name,
+            lambda place: self._load(stored.find(), wanted.path, name, place),
+            patience=self.seconds,
         )
 
     def _load(self, found: StoredFile, path: str, name: str, place: Place) -> tuple[Kept, bool]:

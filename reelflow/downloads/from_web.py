@@ -13,7 +13,8 @@ import httpx
 
 from reelflow.addresses import name_of
 from reelflow.answers import Deadline
-from reelflow.downloads.kept import Downloads, Kept, Place
+from reelflow.downloads.folder import Downloads
+from reelflow.downloads.kept import Kept, Place, get_kept
 from reelflow.downloads.names import name_on_web
 from reelflow.downloads.reach import Reach
 from reelflow.downloads.source import LocalVideo
@@ -73,8 +74,12 @@ class WebVideos:
             NothingSent, OutcomeUnknown: its server is away, or the connection was lost: it may be tried again.
         """
         name = name_of(address)
-        return self.downloads.get(
-            address.partition("#")[0], name, lambda place: self._load(address, name, place), patience=self.seconds
+        return get_kept(
+            self.downloads,
+            address.partition("#")[0],
+            name,
+            lambda place: self._load(address, name, place),
+            patience=self.seconds,
         )
 
     def _load(self, address: str, name: str, place: Place) -> tuple[Kept, bool]:

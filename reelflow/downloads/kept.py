@@ -1,19 +1,12 @@
-"""The downloaded videos of this machine: each address once, whole or not at all, and never forgotten while in use.
-
-    locks/abc                  for the addresses whose key begins with "abc": one download of an address at a time
-    users/PROCESS              locked while the process lives: the copies that it uses
-    KEY/kept.json              which copy is the newest, and what its server said of it
-    KEY/COPY/bread.mp4         a copy under its own name; ".part" while it is written
+"""What is kept of each address: one newest copy, whole or not at all, and found again while it is what its server has.
 
 A copy is never changed, since another run may be sending it: a changed file at the same address is another copy. The
 earlier one is forgotten as any other.
-Addresses are kept as hashes only. A link may hold a key.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import logging
 import os
@@ -25,30 +18,21 @@ from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
 
-from platformdirs import user_cache_path
 from pydantic import BaseModel, ValidationError
 
+from reelflow.downloads.folder import NOTE, Downloads
 from reelflow.downloads.source import LocalVideo
-from reelflow.errors import InputError, LinkEnded, NoRoom, NothingSent, OutcomeUnknown
+from reelflow.errors import InputError, LinkEnded, NothingSent, OutcomeUnknown
 from reelflow.file_locks import lock
-from reelflow.kept_files import SPARE_BYTES, is_in_use, use
-from reelflow.wording import duration, one_line
+from reelflow.kept_files import use
+from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
 
-FOLDER_VARIABLE = "REELFLOW_DOWNLOADS"
-"""The folder in which downloads are kept; else in the user's cache folder, from where anybody may delete them."""
-KEPT_SECONDS = 14 * 86400.0
-"""A copy that was not used for so long is deleted. Started again within two weeks, a campaign finds its videos."""
-MOST_BYTES = 20_000_000_000
-"""Of all copies: 40 of the largest videos, several hundred usual ones. The longest unused are deleted first."""
 LOOK_BYTES = 16_000_000
 """After so many bytes of a download, the disk is looked at again: others write there, too."""
 AWAY_SECONDS = 86400.0
 """For so long after its server or storage was last asked, a copy is used although that is away or its link ended."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FREE_SPACE = f"Free some space there, or set {FOLDER_VARIABLE} to another folder."
-_MAKE_WRITABLE = f"Make it a folder that can be written to, or set {FOLDER_VARIABLE} to another one."
 
 
 class Kept(BaseModel):
@@ -71,155 +55,71 @@ class Kept(BaseModel):
         return bool(last_modified) and last_modified == self.last_modified
 
 
-def default_folder() -> Path:
-    """REELFLOW_DOWNLOADS, or a folder in the user's cache."""
-    if named := os.environ.get(FOLDER_VARIABLE, "").strip():
-        return Path(named).expanduser().absolute()
-    return user_cache_path("reelflow", appauthor=False) / "downloads"
+def get_kept(
+    downloads: Downloads,
+    address: str,
+    name: str,
+    load: Callable[[Place], tuple[Kept, bool]],
+    *,
+    patience: float,
+) -> LocalVideo:
+    """What is at an address as a file of this machine, loaded by `load`; see `place_of` for the rest.
 
-
-@dataclass(frozen=True)
-class Downloads:
-    """A folder of downloaded videos.
-
-    Attributes:
-        folder: Where it is.
-        spare_bytes: What stays free on its disk.
+    `load` returns the copy of what is there now, and whether it had to be loaded. While its server is away, or
+    after its link has ended, a copy from before stands in.
     """
-
-    folder: Path
-    spare_bytes: int = SPARE_BYTES
-
-    def get(
-        self, address: str, name: str, load: Callable[[Place], tuple[Kept, bool]], *, patience: float
-    ) -> LocalVideo:
-        """What is at an address as a file of this machine, loaded by `load`; see `place_of` for the rest.
-
-        `load` returns the copy of what is there now, and whether it had to be loaded. While its server is away, or
-        after its link has ended, a copy from before stands in.
-        """
-        with self.place_of(address, name, patience=patience) as place:
-            try:
-                kept, is_new = load(place)
-            except (NothingSent, OutcomeUnknown, LinkEnded) as error:
-                path, note = place.copy_while_away(error)
-                return LocalVideo(path, name, note)
-            found = LocalVideo(place.use(kept), name)
-        if is_new:
-            self.forget_old()
-        return found
-
-    @contextlib.contextmanager
-    def place_of(self, address: str, name: str, *, patience: float) -> Iterator[Place]:
-        """What is kept of one address, for one at a time: a second run waits, and finds what the first has loaded.
-
-        Args:
-            address: Whole. It is not stored.
-            name: What it is called in messages.
-            patience: Seconds to wait for the other run.
-
-        Raises:
-            InputError: the other one still has it.
-            NoRoom: the folder cannot be used.
-        """
-        key = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        with self.saving(name):
-            (self.folder / "locks").mkdir(parents=True, exist_ok=True)
-            held = lock(self._lock_of(key), patience=patience)
-        if held is None:
-            raise InputError(
-                f"{name} was not downloaded: another download is still running after {duration(patience)}. Nothing was "
-                "sent. Start this run again."
-            )
-        with held:
-            with self.saving(name):
-                (self.folder / key).mkdir(exist_ok=True)
-                for part in (self.folder / key).glob("*/.part"):  # of a run that was killed: nobody else writes here
-                    shutil.rmtree(part.parent, ignore_errors=True)
-                for part in (self.folder / key).glob("kept.*.part"):
-                    part.unlink(missing_ok=True)
-            try:
-                yield Place(self, self.folder / key, name)
-            finally:
-                with contextlib.suppress(OSError):  # it has a copy
-                    (self.folder / key).rmdir()
-
-    def forget_old(
-        self, *, now: float | None = None, kept_seconds: float = KEPT_SECONDS, most_bytes: int = MOST_BYTES
-    ) -> None:
-        """Delete the copies that are old or too many, but none in use. Never raises: it is a cache."""
-        with contextlib.suppress(OSError):
-            copies = sorted(self._copies(), key=lambda each: each[0])
-            total = sum(size for _, size, _ in copies)
-            for used_at, size, copy in copies:
-                is_old = used_at < (time.time() if now is None else now) - kept_seconds
-                if is_old or total > most_bytes:
-                    total -= size if self._forget(copy) else 0
-
-    def check_room(self, name: str, size: int = 0) -> None:
-        """Check that the disk has room for so many more bytes; copies that nobody uses make room.
-
-        Raises:
-            NoRoom: it has none.
-            OSError: the disk cannot be looked at.
-        """
-        needed = size + self.spare_bytes
-        if (free := shutil.disk_usage(self.folder).free) < needed:
-            total = sum(size for _, size, _ in self._copies())
-            self.forget_old(most_bytes=total - (needed - free))
-            free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            has = f" has {size / 1e6:.1f} MB, and" if size else " cannot be downloaded:"
-            raise NoRoom(
-                f"{name}{has} the disk of {one_line(str(self.folder))} has only {free / 1e6:.0f} MB free. Nothing was "
-                f"sent. {_FREE_SPACE}"
-            )
-
-    def _copies(self) -> Iterator[tuple[float, int, Path]]:
-        """When each copy was last used, its bytes, and its folder."""
-        for copy in self.folder.glob("?" * 32 + "/*/"):
-            with contextlib.suppress(OSError):
-                yield copy.stat().st_mtime, sum(file.stat().st_size for file in copy.iterdir()), copy
-
-    def _forget(self, copy: Path) -> bool:
-        with contextlib.suppress(OSError):
-            if (held := lock(self._lock_of(copy.parent.name))) is None:
-                return False
-            with held:  # whoever takes a copy says so before its lock is released
-                if is_in_use(self.users, copy.name):
-                    return False
-                if _is_newest(copy):
-                    (copy.parent / "kept.json").unlink(missing_ok=True)
-                shutil.rmtree(copy, ignore_errors=True)
-                with contextlib.suppress(OSError):  # another copy is in it
-                    copy.parent.rmdir()
-                return True
-        return False
-
-    def _lock_of(self, key: str) -> Path:
-        return self.folder / "locks" / key[:3]
-
-    @property
-    def users(self) -> Path:
-        """The files of the processes that use copies."""
-        return self.folder / "users"
-
-    @contextlib.contextmanager
-    def saving(self, name: str) -> Iterator[None]:
-        """Say in one sentence what keeps a download from being saved."""
+    with place_of(downloads, address, name, patience=patience) as place:
         try:
-            yield
-        except OSError as error:
-            reason = one_line(error.strerror or str(error))
-            advice = _FREE_SPACE if error.errno in _FULL else _MAKE_WRITABLE
-            raise NoRoom(
-                f"{name} cannot be saved in {one_line(str(self.folder))} ({reason}). Nothing was sent. {advice}"
-            ) from None
+            kept, is_new = load(place)
+        except (NothingSent, OutcomeUnknown, LinkEnded) as error:
+            path, note = place.copy_while_away(error)
+            return LocalVideo(path, name, note)
+        found = LocalVideo(place.use(kept), name)
+    if is_new:
+        downloads.forget_old()
+    return found
+
+
+@contextlib.contextmanager
+def place_of(downloads: Downloads, address: str, name: str, *, patience: float) -> Iterator[Place]:
+    """What is kept of one address, for one at a time: a second run waits, and finds what the first has loaded.
+
+    Args:
+        downloads: Where it is kept.
+        address: Whole. It is not stored.
+        name: What it is called in messages.
+        patience: Seconds to wait for the other run.
+
+    Raises:
+        InputError: the other one still has it.
+        NoRoom: the folder cannot be used.
+    """
+    key = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    with downloads.saving(name):
+        (downloads.folder / "locks").mkdir(parents=True, exist_ok=True)
+        held = lock(downloads.lock_of(key), patience=patience)
+    if held is None:
+        raise InputError(
+            f"{name} was not downloaded: another download is still running after {duration(patience)}. Nothing was "
+            "sent. Start this run again."
+        )
+    with held:
+        with downloads.saving(name):
+            (downloads.folder / key).mkdir(exist_ok=True)
+            for part in (downloads.folder / key).glob("*/.part"):  # of a run that was killed: nobody else writes here
+                shutil.rmtree(part.parent, ignore_errors=True)
+            for part in (downloads.folder / key).glob("kept.*.part"):
+                part.unlink(missing_ok=True)
+        try:
+            yield Place(downloads, downloads.folder / key, name)
+        finally:
+            with contextlib.suppress(OSError):  # it has a copy
+                (downloads.folder / key).rmdir()
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is kept of one address; from `Downloads.place_of`, while it is locked."""
+    """What is kept of one address; from `place_of`, while it is locked."""
 
     downloads: Downloads
     folder: Path
@@ -228,7 +128,7 @@ class Place:
     def newest(self) -> Kept | None:
         """The newest copy, if it is still as it was downloaded."""
         try:
-            kept = Kept.model_validate_json((self.folder / "kept.json").read_bytes())
+            kept = Kept.model_validate_json((self.folder / NOTE).read_bytes())
             stat = (self.folder / kept.file).stat()
         except (OSError, ValidationError):
             return None
@@ -250,7 +150,7 @@ class Place:
             raise too_large(self.name, most_bytes)
         copy = self.folder / secrets.token_hex(8)
         with self.downloads.saving(self.name):
-            self.downloads.check_room(self.name, size or 0)
+            self.downloads.confirm_room(self.name, size or 0)
             copy.mkdir()
             use(self.downloads.users, copy.name)
             file = (copy / ".part").open("w+b")
@@ -285,7 +185,7 @@ class Place:
         with self.downloads.saving(self.name):
             part = self.folder / f"kept.{secrets.token_hex(4)}.part"
             part.write_text(kept.model_dump_json(), "utf-8")
-            part.replace(self.folder / "kept.json")
+            part.replace(self.folder / NOTE)
         return kept
 
 
@@ -317,7 +217,7 @@ class Part:
         with self.place.downloads.saving(self.place.name):
             self.file.write(piece)
             if is_due:
-                self.place.downloads.check_room(self.place.name)
+                self.place.downloads.confirm_room(self.place.name)
 
     def keep(self, file_name: str, *, etag: str, last_modified: str) -> Kept:
         """Keep the copy, now that it is whole. If the newest one has the same content, that one stays.
@@ -347,10 +247,3 @@ def too_large(name: str, most_bytes: int) -> InputError:
         f"{name} is larger than {most_bytes / 1e6:.0f} MB, so it cannot be published. Export it with a lower bit rate: "
         "10 Mbit/s is plenty for 1080x1920."
     )
-
-
-def _is_newest(copy: Path) -> bool:
-    with contextlib.suppress(OSError, ValidationError):
-        kept = Kept.model_validate_json((copy.parent / "kept.json").read_bytes())
-        return kept.file.partition("/")[0] == copy.name
-    return False

@@ -27,7 +27,7 @@ from reelflow.video.fit_command import (
 )
 from reelflow.video.fit_settings import FitSettings
 from reelflow.video.fit_source import FitSource, read_source
-from reelflow.video.kept_fit import FitNote, confirm_room, file_name, keep, part_folder
+from reelflow.video.kept_fit import FitNote, confirm_room_for_fit, file_name, keep, part_folder
 from reelflow.video.probe import VideoFacts, open_video
 from reelflow.video.rules import Limits
 from reelflow.wording import one_line
@@ -110,7 +110,7 @@ class FitWork:
                 copied = not self._faults_of_new(check_video(made), source)
                 if not copied:
                     made.unlink()
-                    confirm_room(folder, expected_bytes(self.seconds))
+                    confirm_room_for_fit(folder, expected_bytes(self.seconds))
             if not copied:
                 end = TRIMMED_SECONDS if self.is_trimmed else None
                 self._run(fitting_command(source, layout, made, seconds=end, loudness=loudness), folder)

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from reelflow.errors import NoRoom
 from reelflow.file_locks import lock
-from reelflow.kept_files import SPARE_BYTES, is_in_use, use
+from reelflow.kept_files import SPARE_BYTES, Copy, confirm_room, forget_old, is_in_use, use
 from reelflow.wording import one_line
 
 KEPT_SECONDS = 7 * 86400.0
@@ -132,7 +132,7 @@ def part_folder(folder: Path, key: str, needed_bytes: int) -> Iterator[Path]:
         NoRoom: the disk has no room for so many bytes, or cannot be written to.
     """
     part = folder / f"{key}.{secrets.token_hex(4)}{_PART}"  # a killed run's ffmpeg may still write into another
-    confirm_room(folder, needed_bytes)
+    confirm_room_for_fit(folder, needed_bytes)
     try:
         part.mkdir()
     except OSError as error:
@@ -143,18 +143,26 @@ def part_folder(folder: Path, key: str, needed_bytes: int) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def confirm_room(folder: Path, needed_bytes: int) -> None:
-    """Raise NoRoom if the disk has no room for a fit of so many bytes, or cannot be asked."""
+def confirm_room_for_fit(folder: Path, needed_bytes: int) -> None:
+    """Confirm that the disk has room for a fit of so many bytes; fits that nobody uses make room, in one's turn.
+
+    Raises:
+        NoRoom: it has none, or cannot be looked at.
+    """
     try:
-        free = shutil.disk_usage(folder).free
+        confirm_room(
+            folder,
+            needed_bytes,
+            copies=lambda: _fits(folder),
+            forget=_forget,
+            refusal=lambda free: (
+                f"A fit of this video may take {needed_bytes / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free at "
+                f"{one_line(str(folder))}, and {SPARE_BYTES / 1e6:.0f} MB have to stay so. Free up room there, then "
+                "start again."
+            ),
+        )
     except OSError as error:
         raise _unwritable(folder, error) from None
-    if free < needed_bytes + SPARE_BYTES:
-        raise NoRoom(
-            f"A fit of this video may take {needed_bytes / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free at "
-            f"{one_line(str(folder))}, and {SPARE_BYTES / 1e6:.0f} MB have to stay so. Free up room there, then start "
-            "again."
-        )
 
 
 def keep(part: Path, made: Path, note: FitNote) -> None:
@@ -179,32 +187,31 @@ def forget_old_fits(folder: Path, *, most_bytes: int = KEPT_BYTES) -> None:
 
     Never raises: it is a cache.
     """
-    now, kept = time.time(), list[tuple[float, int, Path]]()
     with contextlib.suppress(OSError):
-        for place in folder.iterdir():
-            with contextlib.suppress(OSError):
-                if place.is_dir() and place.suffix != _PART and place.name != _USERS:
-                    sizes = {(s := path.stat()).st_ino or path.name: s.st_size for path in place.iterdir()}
-                    kept.append((place.stat().st_mtime, sum(sizes.values()), place))
-    room = most_bytes
-    for used_at, size, place in sorted(kept, reverse=True):
-        room -= size
-        if now - used_at > KEPT_SECONDS or room < 0:
-            with contextlib.suppress(OSError):
-                _forget(place)
+        forget_old(_fits(folder), _forget, before=time.time() - KEPT_SECONDS, most_bytes=most_bytes)
 
 
-def _forget(place: Path) -> None:
-    """Delete a fit that no process uses.
+def _fits(folder: Path) -> Iterator[Copy]:
+    for place in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if place.is_dir() and place.suffix != _PART and place.name != _USERS:
+                sizes = {(s := path.stat()).st_ino or path.name: s.st_size for path in place.iterdir()}
+                yield Copy(place.stat().st_mtime, sum(sizes.values()), place)
+
+
+def _forget(place: Path) -> bool:
+    """Delete a fit that no process uses; whether it did.
 
     Out of the way first: whoever says that it uses the fit has said so by then, or finds none.
     """
     part = place.with_name(f"{place.name}.{secrets.token_hex(4)}{_PART}")
-    place.replace(part)
-    if is_in_use(place.parent / _USERS, place.name):
+    with contextlib.suppress(OSError):
+        place.replace(part)
+        if not is_in_use(place.parent / _USERS, place.name):
+            shutil.rmtree(part, ignore_errors=True)
+            return True
         part.replace(place)
-    else:
-        shutil.rmtree(part, ignore_errors=True)
+    return False
 
 
 def _unwritable(folder: Path, error: OSError) -> NoRoom:

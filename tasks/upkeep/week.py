@@ -12,7 +12,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
-from reelflow.downloads.kept import Downloads, default_folder
+from reelflow.downloads.folder import Downloads, default_folder
 from reelflow.ledger import Ledger
 from reelflow.upkeep.form import WEEK, WeekForm
 from reelflow.upkeep.week import Week, begin_of, make_week, records_since

@@ -30,8 +30,9 @@ from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.sources import load as load_plan
 from reelflow.campaigns.videos import PAUSES, read_videos
 from reelflow.campaigns.writing import write_problems
+from reelflow.downloads.folder import Downloads
 from reelflow.downloads.from_web import WebVideos
-from reelflow.downloads.kept import Downloads, Kept
+from reelflow.downloads.kept import Kept
 from reelflow.downloads.names import file_name_for, name_on_web
 from reelflow.downloads.reach import Reach, allowed_networks, is_public
 from reelflow.downloads.source import is_elsewhere, shown_name
@@ -477,7 +478,7 @@ import sys
 from ipaddress import ip_network
 from pathlib import Path
 from reelflow.downloads.from_web import WebVideos
-from reelflow.downloads.kept import Downloads
+from reelflow.downloads.folder import Downloads
 from reelflow.downloads.reach import Reach
 from reelflow.errors import ReelflowError
 if len(sys.argv) > 3:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reelflow.kept_files import is_in_use, use
+from reelflow.kept_files import Copy, forget_old, is_in_use, use
 
 
 @contextlib.contextmanager
@@ -58,3 +58,19 @@ def test_a_process_that_has_ended_uses_nothing_and_is_forgotten(tmp_path: Path) 
     assert not is_in_use(tmp_path, "theirs")
     assert {path.name for path in tmp_path.iterdir()} >= {"young"}
     assert not (tmp_path / "ended").exists()
+
+
+def test_a_copy_in_use_makes_no_room_so_the_next_one_goes() -> None:
+    """Of those that nobody uses, the longest unused."""
+    gone = list[str]()
+
+    def forget(folder: Path) -> bool:
+        if folder.name == "used":
+            return False
+        gone.append(folder.name)
+        return True
+
+    copies = [Copy(float(age), 100, Path(name)) for age, name in ((3, "new"), (1, "used"), (2, "old"))]
+    forget_old(copies, forget, before=0, most_bytes=200)
+
+    assert gone == ["old"]

@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.clips import AAC, H264, ffmpeg, picture, tone
 from support.processes import commands_of, processes_of
 
-from reelflow.errors import FitUnavailable, InputError
+from reelflow.errors import FitUnavailable, InputError, NoRoom
+from reelflow.kept_files import SPARE_BYTES
 from reelflow.video import check_video
 from reelflow.video.fingerprint import fingerprint
 from reelflow.video.fit import fit_video, plan_fit
@@ -232,6 +235,26 @@ def test_a_fit_begins_only_if_there_is_room_for_it(tmp_path: Path) -> None:
         part_folder(tmp_path, "key", 10**15),
     ):
         pass
+
+
+def test_fits_that_nobody_uses_make_room_for_a_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest unused first, and no more than it takes; none if all of them were not enough."""
+    for age, name in enumerate(["newest", "newer", "old"]):
+        place = tmp_path / name
+        place.mkdir()
+        (place / "clip.mp4").write_bytes(bytes(100))
+        os.utime(place, (time.time() - age, time.time() - age))
+
+    def usage(_: Path) -> Any:  # a disk with room for three
+        return SimpleNamespace(free=SPARE_BYTES + 300 - sum(path.stat().st_size for path in tmp_path.glob("*/*.mp4")))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(NoRoom, match="may take"), turn(tmp_path), part_folder(tmp_path, "key", 301):
+        pass
+    assert {path.parent.name for path in tmp_path.glob("*/*.mp4")} == {"newest", "newer", "old"}
+
+    with turn(tmp_path), part_folder(tmp_path, "key", 100):
+        assert {path.parent.name for path in tmp_path.glob("*/*.mp4")} == {"newest", "newer"}
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(small: Path, tmp_path: Path) -> None:
