@@ -718,6 +718,20 @@ def test_a_copy_that_was_replaced_is_forgotten_as_any_other(web: FileServer, dow
     assert _copies(downloads) == set()
 
 
+def test_a_video_whose_newest_copy_was_forgotten_is_downloaded_again(
+    web: FileServer, get: Get, downloads: Path
+) -> None:
+    """Although an earlier one is still in use, and its server would say that nothing has changed."""
+    web.files["/a.mp4"] = File(b"used", etag='"1"')
+    get(f"{web.address}/a.mp4")
+    web.files["/a.mp4"] = File(b"new", etag='"2"')
+    _loader(f"{web.address}/a.mp4", downloads).communicate(timeout=60)
+    Downloads(downloads).forget_old(now=time.time() + 99 * ONE_DAY)
+    assert [path.read_bytes() for path in downloads.glob("*/*/a.mp4")] == [b"used"]
+
+    assert get(f"{web.address}/a.mp4").path.read_bytes() == b"new"
+
+
 def test_forgetting_where_nothing_is_kept_is_no_error(tmp_path: Path) -> None:
     Downloads(tmp_path / "none").forget_old()
 
