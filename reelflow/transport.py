@@ -75,17 +75,39 @@ def open_client(
     Each request has its own connection. On one that the service is just closing, a request that never left would count
     as one whose outcome is unknown.
     """
-    trust_env = not is_loopback(base_url)
-    return httpx.Client(
-        base_url=base_url,
-        verify=tls(trust_env),
-        headers={"User-Agent": "reelflow", "Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})},
-        timeout=REQUEST_TIMEOUT,
-        limits=httpx.Limits(max_keepalive_connections=0),
-        follow_redirects=False,
-        trust_env=trust_env,
-        transport=transport,
-        event_hooks={"response": [_ignore_location]},
+    trust_env, url = not is_loopback(base_url), httpx.URL(base_url)
+    always = {"User-Agent": "reelflow", "Accept": "application/json", "Accept-Encoding": "gzip"}
+    try:
+        return httpx.Client(
+            base_url=url,
+            verify=tls(trust_env),
+            headers={**always, **(headers or {})},
+            timeout=REQUEST_TIMEOUT,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            follow_redirects=False,
+            trust_env=trust_env,
+            transport=transport,
+            event_hooks={"response": [_ignore_location]},
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise useless_proxy(error, f"{url.host} cannot be reached") from None
+
+
+def useless_proxy(error: Exception, what: str) -> InputError:
+    """The error if a proxy that this machine is set up to use cannot be used; its address may hold a password.
+
+    Args:
+        error: What httpx raised.
+        what: What cannot be done without it.
+    """
+    advice = "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY need addresses that begin with http:// or https://"
+    if isinstance(error, ImportError):
+        return InputError(
+            f"{what}: this machine is set up to use a SOCKS proxy, for which a package is missing. Install it: "
+            f"uv pip install socksio. Without it, {advice}."
+        )
+    return InputError(
+        f"{what}: this machine is set up to use a proxy whose address cannot be used. Correct or remove it: {advice}."
     )
 
 

@@ -21,7 +21,7 @@ import httpx
 
 from reelflow.addresses import is_loopback
 from reelflow.errors import InputError
-from reelflow.transport import tls
+from reelflow.transport import tls, useless_proxy
 from reelflow.wording import one_line
 
 PRIVATE_VARIABLE = "REELFLOW_PRIVATE_ADDRESSES"
@@ -107,7 +107,7 @@ class Reach:
         try:
             transport = httpx.HTTPTransport(verify=tls(trust_env=True), limits=limits, proxy=proxy, trust_env=False)
         except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise _useless_proxy(error, url, name) from None
+            raise useless_proxy(error, f"{name} cannot be loaded") from None
         if proxy is None:
             # httpx has no other place for the network that its connections are made by.
             transport._pool = httpcore.ConnectionPool(
@@ -175,20 +175,6 @@ class _CheckedNetwork(httpcore.SyncBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
-
-
-def _useless_proxy(error: Exception, url: httpx.URL, name: str) -> InputError:
-    """Without the proxy's address: it may hold a password."""
-    advice = f"Set {url.scheme.upper()}_PROXY to one that begins with http:// or https://"
-    if isinstance(error, ImportError):
-        return InputError(
-            f"{name} cannot be loaded: this machine is set up to use a SOCKS proxy, for which a package is missing. "
-            f"Install it: uv pip install socksio. Or: {advice[0].lower()}{advice[1:]}."
-        )
-    return InputError(
-        f"{name} cannot be loaded: this machine is set up to use a proxy whose address cannot be used. {advice}, or "
-        "remove it."
-    )
 
 
 def _proxy_of(url: httpx.URL) -> str | None:

@@ -435,10 +435,10 @@ def test_through_a_proxy_the_address_is_checked_before(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ("socks5://me:PASSWORD@127.0.0.1:1", "a SOCKS proxy, .* uv pip install socksio. Or: set HTTPS_PROXY to one"),
-        ("foo://me:PASSWORD@127.0.0.1:1", "whose address cannot be used. Set HTTPS_PROXY to one that begins with http"),
-        ("http://me:pass@PASSWORD@127.0.0.1:1:1", "whose address cannot be used. Set HTTPS_PROXY"),
-        ("http://127.0.0.1:PASSWORD", "whose address cannot be used. Set HTTPS_PROXY"),
+        ("socks5://me:PASSWORD@127.0.0.1:1", "a SOCKS proxy, .* uv pip install socksio. Without it, HTTP_PROXY"),
+        ("foo://me:PASSWORD@127.0.0.1:1", "whose address cannot be used. Correct or remove it: HTTP_PROXY"),
+        ("http://me:pass@PASSWORD@127.0.0.1:1:1", "whose address cannot be used. Correct or remove it"),
+        ("http://127.0.0.1:PASSWORD", "whose address cannot be used. Correct or remove it"),
     ],
 )  # fmt: skip
 def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(

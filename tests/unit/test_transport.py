@@ -269,6 +269,17 @@ def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch) ->
     assert open_client("https://app.taisly.com").trust_env is True
 
 
+@pytest.mark.parametrize("proxy", ["socks5://me:PASSWORD@127.0.0.1:1", "foo://me:PASSWORD@127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """Without its address, in which a password may stand."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+
+    with pytest.raises(InputError, match=r"^app\.taisly\.com cannot be reached: .* proxy") as error:
+        open_client(URL)
+
+    assert "PASSWORD" not in str(error.value)
+
+
 @pytest.mark.parametrize(("ahead", "worth_a_word"), [(0, False), (30, False), (600, True), (-600, True)])
 def test_the_services_clock_is_compared_with_ours(ahead: float, worth_a_word: bool) -> None:
     """By the Date header of its last answer; minutes of difference are said, for posts are looked up by time."""
