@@ -110,12 +110,13 @@ def _with_choices(field: dict[str, Any], choices: list[str]) -> dict[str, Any]:
     taken = {key: value for key, value in (typed or field).items() if key not in (*shared, "title", "anyOf")}
     if not choices:
         return {**shared, **taken}
-    # The help is about what can be typed: a list needs none.
     chosen: dict[str, Any] = {"type": "string", "enum": choices}
     if taken["type"] == "array":
         limits = {key: value for key, value in taken.items() if key in ("minItems", "maxItems")}
         chosen = {"type": "array", "items": chosen, **limits}
-    return {**shared, "anyOf": [{**chosen, "title": CHOOSE}, {**taken, "title": TYPE}]}
+    # Either tab is shown alone, so each has the help.
+    help_text = {key: value for key, value in taken.items() if key == "description"}
+    return {**shared, "anyOf": [{**chosen, **help_text, "title": CHOOSE}, {**taken, "title": TYPE}]}
 
 
 def choices_of(schema: Mapping[str, Any]) -> dict[str, list[str]]:

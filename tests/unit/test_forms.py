@@ -178,6 +178,7 @@ def test_accounts_are_offered_and_can_still_be_typed(number: int) -> None:
     choose, typed = schema["definitions"]["PostForm"]["properties"]["accounts"]["anyOf"]
     assert (choose["title"], choose["items"]["enum"]) == ("Choose", ["all", *names])
     assert (typed["title"], typed["type"]) == ("Type", "array")
+    assert choose["description"] == typed["description"] != ""
     for accounts in ([names[0]], ["TikTok @gone"], ["64f1c0de00000000000000a1"]):
         assert _problems(POST | {"accounts": accounts}, schema) == []
     assert _problems(POST | {"accounts": []}, schema)
