@@ -103,8 +103,7 @@ class LocalProcess:
                 return found
             if time.monotonic() - reminded >= REMIND_SECONDS:
                 reminded = time.monotonic()
-                seconds = f"{reminded - start:.0f} s"
-                print(f"  waiting for {self.name} ({seconds}; the first start takes up to a minute)", flush=True)
+                print(f"  waiting for {self.name} ({reminded - start:.0f} s)", flush=True)
             time.sleep(0.2)
         raise ReelflowError(f"{self.name} does not answer {where}. Log: {self.log}\n{self._tail()}")
 

@@ -61,11 +61,12 @@ def local_stack(folder: Path, *sandbox_options: str) -> Iterator[LocalStack]:
         sandbox = start_sandbox(folder, SANDBOX_PORT, *sandbox_options)
         processes.append(sandbox)
         own.note("", processes)
-        print("Starting a Prefect server (the first start creates its database: 10 to 40 s) …", flush=True)
+        is_first = not (folder / "prefect" / "prefect.db").exists()
+        more = " (the first start creates its database, which takes up to a minute)" if is_first else ""
+        print(f"Starting the Prefect server{more} …", flush=True)
         server, server_url = start_prefect_server(folder, SERVER_PORT)
         processes.append(server)
         own.note(server_url, processes)
-        print("Making a video (6 s, 720x1280) …", flush=True)
         video = _make_video(folder)
         sandbox_url = wait_for_sandbox(sandbox)
         wait_for_prefect_server(server, server_url, folder)
@@ -112,6 +113,7 @@ def _make_video(folder: Path) -> Path:
 
     video = folder / "videos" / "dunes.mp4"
     if not video.exists():
+        print("Making a video (6 s, 720x1280) …", flush=True)
         video.parent.mkdir(parents=True, exist_ok=True)
         make_sample(video)
     return video

@@ -109,7 +109,7 @@ Ready.
                    All {len(deployment_specs())} flows, under Deployments; tags: posts, phones, upkeep.
   Sandbox          {stack.sandbox}
                    The posts and phones, as they would be at Taisly and TikMatrix.
-  Your own videos  Put them into {stack.video.parent}: after the next start, the forms offer them.
+  Your own videos  Put them into {stack.video.parent}, and run check-connections: the forms offer them.
 
 For commands in another terminal, such as reelflow doctor or reelflow publish --block {BLOCK_NAME}:
   export PREFECT_API_URL={stack.server}/api
