@@ -167,7 +167,8 @@ class EngagementLedger(PostLedger, AlarmLedger):
         """
         with self.transaction() as connection:
             found = self._engagement(connection, engagement_id)
-            others = [each for each in found.parts if (each.job, each.platform) != (part.job, part.platform)]
+            about = (part.job, part.platform, part.urls)
+            others = [each for each in found.parts if (each.job, each.platform, each.urls) != about]
             parts = json.dumps([asdict(each) for each in (*others, part)])
             self._own_engagement(connection, engagement_id, owner, parts=parts)
 
@@ -206,7 +207,8 @@ class EngagementLedger(PostLedger, AlarmLedger):
                 return False
             if not self._move_engagement(connection, engagement_id, state, reason):
                 return False
-            connection.execute(engagements.update().where(_C.id == engagement_id).values(lease_until=0, **later))
+            free = {"owner": "", "lease_until": 0, **later}  # a last heartbeat of its run renews nothing
+            connection.execute(engagements.update().where(_C.id == engagement_id).values(free))
             if is_alarm:
                 self._alarm(connection, [_alarm_of(found, state, reason)])
             return True

@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.states import Cancelled, Crashed
-from support.engaging import PHONES, SERIALS, Clip, deployed, engage_form, on_record, publish_and_leave, runs_of
+from prefect.states import Cancelled, Crashed, State
+from support.engaging import (
+    PHONES,
+    SERIALS,
+    Clip,
+    deployed,
+    engage_form,
+    on_record,
+    outcome_of,
+    publish_and_leave,
+    runs_of,
+)
 from support.scheduled import execute
 from support.waiting import until
 
@@ -18,7 +28,6 @@ from flows.engage import publish_and_engage
 from flows.engage_later import engage_when_published
 from flows.finish import finish_open_posts
 from reelflow.heartbeat import heartbeat
-from reelflow.ledger.schema import destinations
 from reelflow.phones.creating import create_tasks
 from reelflow.phones.due_parts import due_parts
 from reelflow.phones.form import EngageLaterForm
@@ -26,11 +35,12 @@ from reelflow.phones.limits import make_plan
 from reelflow.phones.requests import make_request
 from reelflow.posts.form import CancelPostForm, FinishForm, PostForm
 from reelflow.records.engagements import EngagementState
+from reelflow.records.post_states import PostState
 from tasks.ledger import open_ledger
 from tasks.phones.cancel import cancel_engagement
 from tasks.phones.engagements import form_of
 from tasks.phones.start import DEPLOYMENT
-from tasks.phones.wording import LATER
+from tasks.phones.wording import LATER, NO_PC
 from tasks.upkeep.health import check_ledger
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -250,13 +260,15 @@ def test_without_the_deployment_it_is_said_and_waits(
     assert sandbox.phone_tasks == []
 
 
+@pytest.mark.parametrize("end", [Crashed(), Cancelled(message="Runner is shutting down.")], ids=["crash", "shutdown"])
 def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_cancelled_is_not(
-    taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, deployment: Any
+    taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, deployment: Any, end: State[Any]
 ) -> None:
+    """Prefect cancels a run, too, if the program that was to execute it is told to end: nobody asked for that."""
     publish_and_leave(taisly, clip)
     _finish(taisly)
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(runs_of(deployment)[0].id, Crashed(), force=True)
+        client.set_flow_run_state(runs_of(deployment)[0].id, end, force=True)
     found, again = _finish(taisly), _finish(taisly)
     runs = runs_of(deployment)
     with get_client(sync_client=True) as client:
@@ -270,6 +282,23 @@ def test_a_run_that_ended_before_it_began_is_replaced_and_one_that_a_person_canc
     assert on_record().state is EngagementState.CANCELLED
 
 
+def test_without_a_pc_it_fails_with_an_alarm_and_no_other_phones_act(
+    taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
+) -> None:
+    """The run that asked had a block that is not saved: which phones were meant is not known."""
+    engagement = publish_and_leave(taisly, clip, host="")
+
+    shown = engage_when_published(EngageLaterForm(engagement_id=engagement.id, dry_run=True), host, return_state=True)
+    found = _finish(taisly)
+
+    assert shown.is_failed()
+    assert f"The phones do nothing more for small.mp4 ({NO_PC.rstrip('.')})." in found
+    assert on_record().state is EngagementState.FAILED
+    (alarm,) = [a for a in open_ledger().alarms_of_runs([engagement.flow_run or ""]) if a.kind == "engagement"]
+    assert (alarm.state, alarm.ref) == ("FAILED", engagement.id)
+    assert (runs_of(deployment), sandbox.phone_tasks) == ([], [])
+
+
 def test_a_platform_without_an_outcome_is_commented_on_later(
     taisly: TaislyAccount, host: TikMatrixHost, sandbox: Any, clip: Clip, deployment: Any
 ) -> None:
@@ -278,7 +307,7 @@ def test_a_platform_without_an_outcome_is_commented_on_later(
     engagement = publish_and_leave(taisly, clip, comment_on=["TikTok", "Instagram"], devices=[SERIALS[1]])
     _finish(taisly)
     instagram = next(o.account.id for o, _ in ledger.engagement_outcomes(engagement) if o.account.platform != "TikTok")
-    with _open_at(instagram):
+    with outcome_of(instagram, PostState.ACCEPTED):
         (run,) = runs_of(deployment)
         first = _execute(run)
     waiting = on_record()
@@ -292,28 +321,6 @@ def test_a_platform_without_an_outcome_is_commented_on_later(
     assert second.message == "1 of 1 comment completed."
     targets = [task["script_args"]["target_post_url"] for task in sandbox.phone_tasks]
     assert ["tiktok.com" in url for url in targets] == [True, False]
-
-
-class _open_at:  # noqa: N801 - reads as a phrase
-    """Let a destination have no outcome meanwhile, as a slow platform does."""
-
-    def __init__(self, account_id: str) -> None:
-        self.account_id = account_id
-
-    def _set(self, state: str, link: str | None) -> None:
-        c = destinations.c
-        with open_ledger().transaction() as connection:
-            row = connection.execute(destinations.select().where(c.account_id == self.account_id)).one()
-            self.before = (row.state, row.link)
-            values = {"state": state, "link": link}
-            connection.execute(destinations.update().where(c.account_id == self.account_id).values(values))
-
-    def __enter__(self) -> None:
-        self._set("ACCEPTED", None)
-        self.outcome = self.before
-
-    def __exit__(self, *_: object) -> None:
-        self._set(*self.outcome)
 
 
 def test_a_block_that_is_not_saved_cannot_wait(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:

@@ -4,14 +4,27 @@ import contextvars
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.states import Cancelled, Completed, Failed, State
-from support.engaging import PHONES, Clip, deployed, on_record, publish_and_leave, runs_of, saved
+from prefect.states import Cancelled, Completed, Failed, Late, State
+from support.engaging import (
+    PHONES,
+    SERIALS,
+    Clip,
+    deployed,
+    on_record,
+    outcome_of,
+    publish_and_leave,
+    runs_of,
+    saved,
+    worked_on,
+)
+from support.scheduled import execute
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -19,9 +32,11 @@ from flows.comment import comment_on_posts
 from flows.engage_later import engage_when_published
 from reelflow.phones.form import CommentForm, EngageLaterForm
 from reelflow.records.engagements import EngagementState
+from reelflow.records.post_states import PostState
 from tasks.ledger import open_ledger
 from tasks.phones.engage import engage_phones, later_state
 from tasks.phones.engagements import find_engagement
+from tasks.phones.other_pc import tag_of
 from tasks.phones.report import QUIET
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -124,6 +139,14 @@ def test_a_pc_that_is_away_is_tried_again(taisly: TaislyAccount, sandbox: Any, c
     assert on_record().state is EngagementState.DONE
 
 
+@contextmanager
+def _attic(sandbox: Any) -> Iterator[Any]:
+    """The deployment of another PC, whose phones are those of the sandbox."""
+    attic = saved(_host(sandbox.tikmatrix_url))
+    with deployed("comment-on-posts", "comment-on-posts/22-attic", host=attic) as deployment:
+        yield deployment
+
+
 def _other_pc(taisly: TaislyAccount, clip: Clip, end: Callable[[], State[Any]], **form: Any) -> Any:
     """What a run says whose part on another PC ends in that state."""
     publish_and_leave(taisly, clip, host="", phone_pc="attic", **form)
@@ -164,6 +187,77 @@ def test_another_pc_that_did_nothing_is_asked_again_with_a_run_of_its_own(
 
     assert (state.name, before.state, before.parts) == ("Waiting", EngagementState.WAITING, ())
     assert on_record().round_key != before.round_key
+
+
+def test_a_run_that_is_begun_after_its_time_does_nothing(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Nobody waits for it any more, and another one may have been started. Its minutes are those of the wait for it."""
+    publish_and_leave(taisly, clip, host="", phone_pc="attic")
+    late: list[State[Any]] = []
+    with _attic(sandbox) as deployment, get_client(sync_client=True) as client:
+
+        def work() -> None:
+            until("the run on the other PC", lambda: runs_of(deployment))
+            (run,) = runs_of(deployment)
+            due = Late(scheduled_time=datetime.now(UTC) - timedelta(minutes=10))
+            same = client.create_flow_run_from_deployment(
+                deployment, state=due, parameters=run.parameters, parent_task_run_id=run.parent_task_run_id
+            )
+            late.append(execute(comment_on_posts, same, run.parameters))
+            client.set_flow_run_state(run.id, Failed(message="ends the wait"), force=True)
+
+        worker = threading.Thread(target=contextvars.copy_context().run, args=[work])  # it asks the same server
+        worker.start()
+        _later(None)
+        worker.join(60)
+
+    assert [state.name for state in late] == ["Skipped"]
+    assert sandbox.phone_tasks == []
+
+
+def test_a_post_that_comes_out_later_on_a_platform_is_commented_on_too(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip
+) -> None:
+    """Both are parts of one platform on another PC; each is a run there, and none is done twice."""
+    both = {"comment_on": ["TikTok", "Instagram"], "devices": [SERIALS[1]]}
+    oven = "TikTok @mara.behind.the.oven"
+    engagement = publish_and_leave(taisly, clip, host="", more_accounts=[oven], phone_pc="attic", **both)
+    found = {o.account.label: o for o, _ in open_ledger().engagement_outcomes(engagement)}
+    instagram = "Instagram mara.bakes"
+    with _attic(sandbox) as deployment, worked_on(deployment, comment_on_posts):
+        with outcome_of(found[instagram].account.id, PostState.ACCEPTED):
+            with outcome_of(found[oven].account.id, PostState.UNCONFIRMED):
+                first = _later(None)
+            second = _later(None)
+        third = _later(None)
+        runs = runs_of(deployment)
+
+    links = [found[label].link for label in ("TikTok @mara.bakes", oven, instagram)]
+    assert [state.name for state in (first, second)] == ["Waiting", "Waiting"]
+    assert all("1 of 1 comment completed." in state.message for state in (first, second, third)), third.message
+    assert [task["script_args"]["target_post_url"] for task in sandbox.phone_tasks] == links
+    assert len(runs) == 3
+    assert sorted(url for part in on_record().parts for url in part.urls) == sorted(links)
+
+
+def test_cancelling_a_run_that_took_over_ends_what_an_earlier_one_started_on_the_other_pc(
+    taisly: TaislyAccount, sandbox: Any, clip: Clip
+) -> None:
+    """It is no child of this run; it is found by its engagement. That of another engagement goes on."""
+    engagement = publish_and_leave(taisly, clip, host="", phone_pc="attic")
+    form = {"comments": {"devices": ["all"], "post_urls": ["https://vm.tiktok.com/x"], "comments": ["x"]}}
+    with _attic(sandbox) as deployment, get_client(sync_client=True) as client:
+        theirs, other = [client.create_flow_run_from_deployment(deployment, parameters=form, tags=[tag_of(each)])
+                         for each in (engagement.id, "another")]  # fmt: skip
+        parameters = {"engagement": {"engagement_id": engagement.id}}
+        mine = client.create_flow_run(engage_when_published, parameters=parameters)
+        open_ledger().claim_engagement(engagement.id, "took over", str(mine.id))
+
+        for hook in engage_when_published.on_cancellation_hooks:
+            hook(engage_when_published, mine, Cancelled(message="by hand"))
+
+        states = [client.read_flow_run(run.id).state for run in (theirs, other)]
+    assert [state is not None and state.type in ("CANCELLING", "CANCELLED") for state in states] == [True, False]
+    assert on_record().state is EngagementState.CANCELLED
 
 
 def test_a_person_who_cancels_the_run_on_the_other_pc_ends_it(taisly: TaislyAccount, clip: Clip) -> None:

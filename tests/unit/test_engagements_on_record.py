@@ -178,6 +178,18 @@ def test_one_run_at_a_time_has_it_and_a_dead_one_loses_it(ledger_on_each: Ledger
     assert ledger_on_each.runs_alive() == set()
 
 
+def test_what_waits_again_is_free_although_its_run_still_sends_heartbeats(ledger: Ledger, checked: Post) -> None:
+    """That run ends a moment later."""
+    engagement = _ask(ledger, checked("one"))
+    ledger.claim_engagement(engagement.id, "first", "run-1")
+    ledger.settle_engagement(engagement.id, WAITING, owner="first")
+
+    with pytest.raises(ClaimLost):
+        ledger.renew_engagement(engagement.id, "first")
+
+    assert ledger.claim_engagement(engagement.id, "second", "run-2") is not None
+
+
 def test_the_run_that_asks_has_it_while_it_sends(ledger: Ledger, checked: Post, clock: Clock) -> None:
     """So nobody else acts on the outcome that it waits for; once it is released, or its run dead, anybody may."""
     held = _ask(ledger, checked("one"), owner="asker")
