@@ -71,10 +71,19 @@ class Decided:
 def digest_of(draft: Draft) -> str:
     """What an approval is bound to: video and its fit, account, caption, `repeat`, and the time if the plan sets one.
 
-    The moment of a slot is not part of it: `leave_out_moved` compares that once the slot is placed.
+    What the row asks of the phones belongs to it: they comment under the account's name. The moment of a slot does not:
+    `leave_out_moved` compares that once the slot is placed.
     """
-    content = [draft.video.sha256, draft.account.id, plain_caption(draft.caption), draft.repeat, str(draft.when or "")]
+    content: list[object] = [
+        draft.video.sha256,
+        draft.account.id,
+        plain_caption(draft.caption),
+        draft.repeat,
+        str(draft.when or ""),
+    ]
     content += draft.video.changes
+    if draft.row.comments or draft.row.warm_up_minutes is not None:
+        content.append([*draft.row.comments, draft.row.warm_up_minutes])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -74,6 +74,16 @@ def test_another_video_account_or_caption_is_another_question(draft: Make) -> No
     assert digest_of(draft(caption=" fresh ")) == digest_of(draft())
 
 
+def test_other_words_for_the_phones_are_another_question(draft: Make) -> None:
+    """A comment that was changed after the answer was approved by nobody."""
+    asks: list[dict[str, Any]] = [{}, {"comments": ("a",)}, {"comments": ("b",)}, {"comments": ("a", "b")}]
+    asks += [{"warm_up_minutes": 1}, {"warm_up_minutes": 2}]
+
+    digests = {digest_of(replace(one := draft(), row=replace(one.row, **ask))) for ask in asks}
+
+    assert len(digests) == len(asks)
+
+
 def test_an_answer_is_read_by_the_row_numbers_that_were_shown(draft: Make) -> None:
     """A video that was added before them since, or one that is gone, changes nothing about what was meant."""
     bread, cake = draft(1, caption="bread"), draft(2, caption="cake")
