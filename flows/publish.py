@@ -38,8 +38,7 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
         return skipped
 
     request = check_post(taisly, post)
-    if request.video.fit:
-        request = fit_post(request)
+    request = fit_post(taisly, request)
     if post.dry_run:
         return final_state(report_dry_run(taisly, request))
 

@@ -17,7 +17,7 @@ from reelflow.ledger.schema import KEY, destinations, sends
 from reelflow.ledger.sends import SendLedger
 from reelflow.ledger.statements import CHANGE_SEND, EARLIER, EARLIER_TRIES, NEW_SEND, SAME_LENGTH_SENDS
 from reelflow.records.duplicates import Duplicate, Verdict, are_alike, duplicate_of
-from reelflow.records.post_states import BEING_SENT, PostState, is_held, may_be_claimed
+from reelflow.records.post_states import BEING_SENT, PostState, is_held, may_be_claimed, may_be_sent
 from reelflow.records.posts import SENT_AGAIN, Account, Claim, Outcome, PostRequest, Send, Video
 
 
@@ -101,6 +101,14 @@ class ClaimLedger(PostLedger, SendLedger):
             if not may_be_claimed(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
         }
         return [account for account in request.accounts if account.id not in taken]
+
+    def all_sent(self, request: PostRequest, *, service: str) -> bool:
+        """Whether the post is out, or may be, at each account of `request`: a send of it sends nothing."""
+        now, found = self.now(), self.outcomes(request, service=service)
+        return len(found) == len(request.accounts) and not any(
+            may_be_sent(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
+            for outcome, send in found
+        )
 
     def _earlier(
         self, connection: Connection, request: PostRequest, service: str, accounts: Sequence[Account], now: float

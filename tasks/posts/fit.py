@@ -2,10 +2,12 @@
 
 from prefect import get_run_logger
 
+from blocks import TaislyAccount
 from reelflow.posts.requests import fit_post_video
 from reelflow.records.posts import PostRequest, Video
 from reelflow.wording import listed
 from tasks.artifacts import ProgressBar
+from tasks.ledger import open_ledger
 from tasks.progress import tell_warning
 from tasks.step import step
 
@@ -13,8 +15,25 @@ WAITING = "Another fit is being made on this machine. This one waits for it."
 """Encoding takes every core: two at once would both take twice as long."""
 
 
+def fit_post(taisly: TaislyAccount, request: PostRequest) -> PostRequest:
+    """The post with its video made right; no step where it needs no fit, or where all of it was sent before.
+
+    What is out may have been fitted in another way: a fit that is not sent must not look like it.
+
+    Raises:
+        InputError: it cannot be made right, or there is no room for the copy.
+        LedgerUnavailable: the ledger cannot tell what has been sent.
+    """
+    if request.video.fit is None:
+        return request
+    if open_ledger().all_sent(request, service=taisly.service):
+        get_run_logger().info("%s is not fitted: it had been sent before, so nothing is sent now.", request.video.name)
+        return request
+    return _fit(request)
+
+
 @step("fit {request.video.name}")
-def fit_post(request: PostRequest) -> PostRequest:
+def _fit(request: PostRequest) -> PostRequest:
     """Make a copy of the video that is right for publishing; the post is sent with it. The original stays as it is.
 
     A copy that was made before, by this or another run, is used again.

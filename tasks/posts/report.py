@@ -131,9 +131,10 @@ def _markdown(report: PublishReport) -> list[str]:
     """The report as Markdown: picture, caption and one row for each account."""
     request = report.request
     lines = [f"# {plain_text(request.video.name)}", "", plain_text(report.summary), ""]
-    if picture := _picture(request):
-        lines += [picture, ""]
-    lines += bullets("Fitted: the original is on the left, what is published on the right.", request.video.changes)
+    if not _is_other_fit(report):
+        if picture := _picture(request):
+            lines += [picture, ""]
+        lines += bullets("Fitted: the original is on the left, what is published on the right.", request.video.changes)
     if request.caption:
         lines += [*(f"> {plain_text(line)}" for line in request.caption.splitlines()), ""]
     if report.outcomes:
@@ -151,6 +152,12 @@ def _markdown(report: PublishReport) -> list[str]:
         ids = ", ".join(f"`{plain_text(i)}`" for i in report.history_ids)
         lines += [f"History ID at Taisly: {ids}. File SHA-256: `{request.video.sha256[:16]}…`"]
     return lines
+
+
+def _is_other_fit(report: PublishReport) -> bool:
+    """Whether nothing is sent of a video that does not fit: what is out may have been fitted in another way."""
+    video = report.request.video
+    return video.fit is not None or (report.sent_before and bool(video.changes))
 
 
 def _picture(request: PostRequest) -> str | None:

@@ -528,7 +528,8 @@ def test_a_video_that_does_not_fit_is_made_right_and_published(
     refused = _publish(taisly, video, accounts=["x"])
     dry = _publish(taisly, video, accounts=["x"], fit="pad", dry_run=True)
     state = _publish(taisly, video, accounts=["x"], fit="pad")
-    again = _publish(taisly, video, accounts=["x"], fit="blur")
+    again = _publish(taisly, video, accounts=["x"], fit="crop")
+    dry_again = _publish(taisly, video, accounts=["x"], fit="crop", dry_run=True)
 
     assert refused.is_failed()
     assert "aspect" in refused.message
@@ -537,9 +538,14 @@ def test_a_video_that_does_not_fit_is_made_right_and_published(
         assert "black bars added, from 960x540 to 960x1706" in artifacts_of(each)["markdown"].data
     assert "fit turned-away.mp4" in steps_of(state)
     assert state.message == "Published to 1 of 1 account: X @marabakes."
-    assert "It had been sent before" in again.message
     (post,) = sandbox.posts
     assert post["sha256"] != state.result().request.video.sha256
+    assert "It had been sent before" in again.message
+    assert "sent there before: X @marabakes" in dry_again.message
+    for each in (again, dry_again):  # nothing of a fit that is not out
+        assert "fit turned-away.mp4" not in steps_of(each)
+        told = artifacts_of(each)["markdown"].data
+        assert not [words for words in ("Fitted", "data:image", "cropped", "enlarged") if words in told]
 
 
 def test_a_video_that_no_fit_mends_fails_with_one_sentence(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
