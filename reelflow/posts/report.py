@@ -169,5 +169,6 @@ class FinishReport(BaseModel):
 
     ended: list[Outcome]
     failures: list[str] = Field(description="A line for each post that failed: file, account, reason.")
-    still_open: int = Field(description="Destinations without an outcome.")
+    still_open: int = Field(description="Destinations without an outcome, except those that are scheduled.")
+    scheduled: int = Field(0, description="Destinations to which Taisly publishes later.")
     unconfirmed: list[str] = Field(description="Ids of sends that wait for a person.")

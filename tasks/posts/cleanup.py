@@ -9,7 +9,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from reelflow.posts.form import FinishForm, ResolveForm
 from reelflow.posts.report import FinishReport
-from reelflow.records.post_states import NEED_ATTENTION, WORDS, PostState
+from reelflow.records.post_states import NEED_ATTENTION, WORDS, PostState, SendStatus
 from reelflow.records.posts import Outcome, Send
 from reelflow.wording import NAMED, count
 from tasks.artifacts import plain_text, show_markdown, table
@@ -65,11 +65,13 @@ def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> list[tuple
 
 def _report(news: list[tuple[Send, Outcome]], ledger: Ledger) -> FinishReport:
     """What is known after all accounts were looked at; shown as an artifact if there is anything to show."""
-    still_open, unconfirmed = cleanup.open_outcomes(ledger), cleanup.unconfirmed_sends(ledger)
+    unfinished, unconfirmed, now = cleanup.open_outcomes(ledger), cleanup.unconfirmed_sends(ledger), ledger.now()
+    scheduled = [send for send, _ in unfinished if send.status(now) is SendStatus.SCHEDULED]
     report = FinishReport(
         ended=[outcome for _, outcome in news],
         failures=[_failure(send, outcome) for send, outcome in news if outcome.state in _FAILURES],
-        still_open=len(still_open),
+        still_open=len(unfinished) - len(scheduled),
+        scheduled=len(scheduled),
         unconfirmed=[send.id for send, _ in unconfirmed],
     )
     shown = [*news, *((send, o) for send, outcomes in unconfirmed for o in outcomes)]
@@ -98,7 +100,8 @@ def summarize_finish(report: FinishReport) -> str:
     """One line about a run that finishes open posts."""
     numbers = Counter(WORDS[outcome.state] for outcome in report.ended)
     which = f" ({', '.join(f'{number} {word}' for word, number in sorted(numbers.items()))})" if numbers else ""
-    line = f"{count(len(report.ended), 'new outcome')}{which}, {report.still_open} still open."
+    line = f"{count(len(report.ended), 'new outcome')}{which}, {report.still_open} still open"
+    line += f", {report.scheduled} scheduled." if report.scheduled else "."
     if report.failures:
         line += f" {'. '.join(report.failures[:NAMED])}."
         more = len(report.failures) - NAMED

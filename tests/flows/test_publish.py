@@ -427,6 +427,7 @@ def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, 
     form = {"accounts": ["x"], "scheduled_for": later, "watch_minutes": 0, "caption": "Fresh bread"}
     sent = _publish(taisly, clip("small.mp4"), **form)
     history_id = sandbox.posts[0]["historyId"]
+    waits = finish_open_posts(taisly, FinishForm(minutes=0.01), return_state=True)
 
     dry = cancel_scheduled_post(taisly, CancelPostForm(history_id=history_id, dry_run=True), return_state=True)
     assert len(sandbox.posts) == 1
@@ -439,6 +440,7 @@ def test_a_scheduled_post_can_be_cancelled(taisly: TaislyAccount, sandbox: Any, 
         run = client.read_flow_run(dry.state_details.flow_run_id)
     when = f"scheduled for {shown(later)}"
     assert f"Taisly accepted the post, {when} (history ID {history_id})." in logs_of(sent)
+    assert waits.message == "0 new outcomes, 0 still open, 1 scheduled."
     assert f"small.mp4 for X @marabakes, with the caption 'Fresh bread', {when}." in dry.message
     assert run.name == f"dry run: cancel {history_id}"
     assert done.is_completed()
