@@ -26,7 +26,7 @@ from reelflow.wording import one_line
 _ENDINGS = (".mp4", ".mov")
 """Under any other, the check refuses an MP4, or warns of it."""
 Loudness = Annotated[bool, Parameter(negative="", help="Bring the sound to -14 LUFS.")]
-Overwrite = Annotated[bool, Parameter(negative="", help="Replace the file at --output.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace the file that is there, also without --output.")]
 
 
 @with_labels(FIT)
@@ -41,7 +41,11 @@ def fit(
     too_long: Annotated[TooLong, Parameter(help="What becomes of a video of more than 90 seconds.")] = "refuse",
     loudness: Loudness = False,
     output: Annotated[
-        Path | None, Parameter(help="The file to write. By default, beside FILE with '-fit' in its name.")
+        Path | None,
+        Parameter(
+            help="The file to write, also if FILE needs no fit. By default, a fit is written beside FILE, with '-fit' "
+            "in its name."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -52,18 +56,20 @@ def fit(
     to = _output(file, output, overwrite=overwrite)
     settings = FitSettings(how=how, too_long=too_long, loudness=loudness)
     if as_json:
-        fitted = fit_video(file, settings)
+        fitted = fit_video(file, settings, as_mp4=output is not None)
     else:
         with progress() as show:
             fitted = fit_video(
                 file,
                 settings,
+                as_mp4=output is not None,
                 progress=lambda done, total: show(f"Fitting {one_line(file.name)}", done, total),
                 waiting=lambda: print("Another fit is being made on this machine; waiting for it.", file=sys.stderr),
             )
-    if fitted.is_changed:
-        _write(fitted.path, to, _origin(fitted, file), overwrite=overwrite)
-    _tell(fitted, file, to, as_json=as_json)
+    is_written = fitted.is_changed or output is not None
+    if is_written:
+        _write(fitted.path, to, _origin(fitted, file) if fitted.is_changed else None, overwrite=overwrite)
+    _tell(fitted, file, to if is_written else None, as_json=as_json)
     return 0
 
 
@@ -102,13 +108,17 @@ def _origin(fitted: Fitted, file: Path) -> Origin:
     return read_origin(file) or Origin(sha256=fitted.original.sha256)
 
 
-def _write(kept: Path, to: Path, origin: Origin, *, overwrite: bool) -> None:
-    """A copy of what is kept, which may be deleted there at any time; whole or not at all. It tells its origin."""
+def _write(kept: Path, to: Path, origin: Origin | None, *, overwrite: bool) -> None:
+    """A copy of what is kept, which may be deleted there at any time; whole or not at all.
+
+    A fit tells its origin; a video that needed none is copied as it is.
+    """
     part = to.with_name(f".reelflow-{secrets.token_hex(4)}.part")
     try:
         try:
             shutil.copyfile(kept, part)
-            write_origin(part, origin)
+            if origin is not None:
+                write_origin(part, origin)
             if overwrite:
                 part.replace(to)
             else:
@@ -136,23 +146,26 @@ def _move_to_new(part: Path, to: Path) -> None:
         part.replace(to)
 
 
-def _tell(fitted: Fitted, file: Path, to: Path, *, as_json: bool) -> None:
+def _tell(fitted: Fitted, file: Path, to: Path | None, *, as_json: bool) -> None:
+    """Say what was done; `to` is None if nothing was written."""
     warnings = [*fitted.warnings, *map(str, fitted.report.warnings)]
     if as_json:
         print_json(
             {
                 "file": str(file),
-                "output": str(to) if fitted.is_changed else None,
+                "output": None if to is None else str(to),
                 "changes": fitted.changes,
                 "warnings": warnings,
                 "facts": fitted.report.facts.model_dump() if fitted.report.facts else None,
             }
         )
         return
-    if not fitted.is_changed:
+    if to is None:
         print(f"{one_line(str(file))} needs no fit. Nothing was written.")
     else:
         print(f"{one_line(str(to))}")
+        if not fitted.is_changed:
+            print("      a copy: the video needs no fit")
         for change in fitted.changes:
             print(f"      {change}")
     for warning in warnings:

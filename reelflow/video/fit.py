@@ -69,13 +69,14 @@ class FitPlan(NamedTuple):
     trimmed_to: float | None
 
 
-def plan_fit(path: Path, settings: FitSettings, known: Fingerprint | None = None) -> FitPlan:
+def plan_fit(path: Path, settings: FitSettings, known: Fingerprint | None = None, *, as_mp4: bool = False) -> FitPlan:
     """What a fit of the video at `path` has to do. Decodes one frame, and writes nothing.
 
     Args:
         path: Of the original.
         settings: How.
         known: Its fingerprint when it was last read: it is not read again if it has not changed.
+        as_mp4: Whether an MKV or AVI has to become an MP4, too.
 
     Raises:
         InputError: it cannot be made right; one sentence says why.
@@ -86,6 +87,8 @@ def plan_fit(path: Path, settings: FitSettings, known: Fingerprint | None = None
     with open_video(path) as file:
         original = fingerprint(file, known)
     wrong = {p.code for p in report.problems if p.code in MENDED}
+    if as_mp4 and not facts.container.startswith("mov,"):
+        wrong.add("ending")
     is_needed = bool(wrong) or (settings.loudness and facts.audio_codec is not None)
     trimmed_to = TRIMMED_SECONDS if is_trimmed(facts.duration, limits) else None
     return FitPlan(report, facts, original, wrong, is_needed, trimmed_to)
@@ -96,6 +99,7 @@ def fit_video(
     settings: FitSettings,
     *,
     known: Fingerprint | None = None,
+    as_mp4: bool = False,
     folder: Path | None = None,
     progress: Progress | None = None,
     waiting: Callable[[], None] | None = None,
@@ -109,6 +113,7 @@ def fit_video(
         path: Of the original, which is only read.
         settings: How.
         known: As in `plan_fit`.
+        as_mp4: As in `plan_fit`.
         folder: Where fits are kept; None for the user's cache folder.
         progress: Of the encoding.
         waiting: Called once if another fit is being made on this machine, which is waited for.
@@ -116,7 +121,7 @@ def fit_video(
     Raises:
         InputError: it cannot be made right, or not here and now; one sentence says why.
     """
-    report, facts, original, wrong, is_needed, _ = plan_fit(path, settings, known)
+    report, facts, original, wrong, is_needed, _ = plan_fit(path, settings, known, as_mp4=as_mp4)
     if not is_needed:
         return Fitted(path=path, original=original, facts=facts, report=report)
     key = _key(original.sha256, settings)

@@ -107,6 +107,26 @@ def test_what_is_right_stays_alone(fit: Fit, clip: Callable[[str], Path]) -> Non
     assert not clip("good.mp4").with_name("good-fit.mp4").exists()
 
 
+def test_a_script_finds_its_output_whether_a_fit_was_needed_or_not(
+    fit: Fit, clip: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A video that needs no fit is copied as it is, and an MKV becomes an MP4 without loss."""
+    copy, remuxed = tmp_path / "copy.mp4", tmp_path / "film.mp4"
+
+    done = fit(clip("good.mp4"), "--output", copy)
+    again = fit(clip("good.mp4"), "--output", copy)
+    told = fit(clip("good.mp4"), "--output", copy, "--overwrite", "--json")
+    film = fit(clip("film.mkv"), "--output", remuxed)
+
+    assert (done.returncode, done.stdout) == (0, f"{copy}\n      a copy: the video needs no fit\n")
+    assert copy.read_bytes() == clip("good.mp4").read_bytes()
+    assert (again.returncode, f"{copy} exists." in again.stderr) == (1, True)
+    assert (json.loads(told.stdout)["output"], json.loads(told.stdout)["changes"]) == (str(copy), [])
+    assert (film.returncode, "written again as MP4" in film.stdout) == (0, True)
+    assert check_video(remuxed).problems == []
+    assert read_video(str(remuxed)).sha256 == read_video(str(clip("film.mkv"))).sha256
+
+
 def test_what_cannot_be_made_right_is_one_line(fit: Fit, clip: Callable[[str], Path], wide: Path) -> None:
     """On standard error, with the exit code 1."""
     for words, expected in [
