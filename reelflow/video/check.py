@@ -100,7 +100,9 @@ def _unreadable(path: Path, error: VideoUnreadable, limits: Limits) -> VideoRepo
         code=error.problem, level="error", found=error.found, allowed="a whole video file", hint=error.hint
     )
     size = error.facts.get("size_bytes")
-    # A folder or a missing file has one problem; its name and size are not worth a second line.
+    # A folder, a missing file or a text has one problem; its name and size are not worth a second line.
+    if error.problem == "unreadable":
+        size = None
     others = [ending_problem(path, limits), size_problem(size, limits)] if size else []
     others = [p for p in others if p is not None and p.code != error.problem]
     return VideoReport(

@@ -123,7 +123,7 @@ def probe(
         raise VideoUnreadable(
             "unreadable",
             "not a video file",
-            "Choose a video file: MP4 or MOV.",
+            "Choose a video file, such as an MP4 or MOV.",
             {"size_bytes": size},
         ) from None
 

@@ -112,6 +112,12 @@ def ending_problem(path: Path, limits: Limits) -> Problem | None:
     )
 
 
+_TRIM = (
+    "Trim it, set 'If the video does not fit' to 'blur' and 'If it is too long' to 'trim', or use `reelflow fit` with "
+    "`--too-long trim`."
+)
+
+
 def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
     found: list[Problem | None] = [ending_problem(path, limits)]
     if facts.container not in CONTAINERS and found[0] is None:
@@ -133,7 +139,7 @@ def _errors(path: Path, facts: VideoFacts, limits: Limits) -> list[Problem]:
                 level="error",
                 found=f"{facts.duration:.2f} s",
                 allowed=f"{limits.min_duration:g} to {limits.max_duration:g} s",
-                hint="Trim it." if too_long else "Make it longer, or choose another video.",
+                hint=_TRIM if too_long else "Make it longer, or choose another video.",
             )
         )
     ratio = facts.width / facts.height

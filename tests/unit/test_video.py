@@ -45,6 +45,16 @@ def test_a_missing_file_and_a_folder_have_one_problem_each(tmp_path: Path) -> No
         assert [(p.code, p.found) for p in report.problems] == [("unreadable", found)]
 
 
+def test_a_file_that_is_no_video_has_one_problem(tmp_path: Path) -> None:
+    """Nobody is told to rename a text."""
+    path = tmp_path / "env.sh"
+    path.write_text("export A=1\n")
+
+    assert [str(p) for p in check_video(path).problems] == [
+        "not a video file. Choose a video file, such as an MP4 or MOV."
+    ]
+
+
 def test_a_device_is_not_a_video() -> None:
     """It is not opened: reading it may never end."""
     (problem,) = check_video(Path("/dev/zero")).problems
@@ -263,6 +273,14 @@ def test_the_sample_can_be_published(tmp_path: Path) -> None:
     assert report.facts is not None
     assert (report.facts.width, report.facts.height, report.facts.audio_codec) == (90, 160, "aac")
     assert [problem.code for problem in report.warnings] == ["resolution"]
+
+
+def test_a_video_that_is_too_long_is_told_how_it_can_be_trimmed(clip: Any) -> None:
+    """By a form, and by a command."""
+    found = str(check_video(clip("three-hours.mp4")).errors[0])
+
+    assert found.startswith("duration: ")
+    assert "'If it is too long' to 'trim', or use `reelflow fit` with `--too-long trim`." in found
 
 
 def test_a_lying_video_is_told_how_it_can_be_fitted(clip: Any) -> None:
