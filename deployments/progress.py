@@ -92,7 +92,7 @@ class PlainLines:
         if done == before or not (is_new or is_end or now - at >= LINE_SECONDS):
             return
         self._shown[description] = now, done
-        print(f"{description}: {100 * done / max(1, total):.0f} %", file=sys.stderr, flush=True)
+        print(f"{description}: {100 * done // max(1, total)} %", file=sys.stderr, flush=True)
 
 
 def each_with_progress(things: Sequence[T], description: str, *, enabled: bool) -> Iterator[T]:

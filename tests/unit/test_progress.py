@@ -28,6 +28,15 @@ def test_plain_lines_come_at_the_beginning_at_the_end_and_now_and_then(capsys: p
     ]
 
 
+def test_a_line_says_100_only_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last piece of a small upload is a few bytes."""
+    show = PlainLines()
+    show("Upload of bread.mp4", 99_900, 100_000)
+    show("Upload of bread.mp4", 100_000, 100_000)
+
+    assert capsys.readouterr().err.splitlines() == ["Upload of bread.mp4: 99 %", "Upload of bread.mp4: 100 %"]
+
+
 def test_what_steps_report_is_shown_and_not_with_json(capsys: pytest.CaptureFixture[str]) -> None:
     """And only while somebody watches."""
     with shown_progress():
