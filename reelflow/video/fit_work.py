@@ -206,8 +206,11 @@ class FitWork:
             yield f"trimmed from {facts.duration:.1f} s to its first {TRIMMED_SECONDS:.0f} s"
         size = f"{layout.canvas[0]}x{layout.canvas[1]}"
         was = f"{facts.width}x{facts.height}"
-        if layout.how is not None:
+        if layout.how == "crop":
             yield f"{_HOW[layout.how]}, from {was} to {size}"
+        elif layout.how is not None:  # "from 1280x720 to 1080x1920" would read as if the picture were enlarged
+            now = f"{layout.picture[0]}x{layout.picture[1]}"
+            yield f"{_HOW[layout.how]} around the picture ({was}{'' if now == was else f', now {now}'}) to fill {size}"
         elif (facts.width, facts.height) != layout.canvas:
             yield f"scaled from {was} to {size}"
         if facts.hdr:

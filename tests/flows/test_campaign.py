@@ -337,5 +337,5 @@ def test_videos_that_do_not_fit_are_made_right_once_all_rows_are_checked(
     assert "fit videos of plan.csv" in steps_of(state)
     report = artifacts_of(state)["markdown"].data
     assert "## Fitted videos" in report
-    assert "black bars added, from 960x540 to 960x1706" in report
+    assert "black bars added around the picture" in report
     assert len(sandbox.posts) == 1

@@ -537,7 +537,7 @@ def test_a_video_that_does_not_fit_is_made_right_and_published(
     assert "aspect" in refused.message
     assert "turned-away.mp4 (fitted: 960x1706" in dry.message
     for each in (dry, state):
-        assert "black bars added, from 960x540 to 960x1706" in artifacts_of(each)["markdown"].data
+        assert "black bars added around the picture" in artifacts_of(each)["markdown"].data
     assert "fit turned-away.mp4" in steps_of(state)
     assert state.message == "Published to 1 of 1 account: X @marabakes."
     (post,) = sandbox.posts

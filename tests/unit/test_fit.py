@@ -160,8 +160,8 @@ def test_each_way_fills_the_picture_as_it_says(clip: Clip, tmp_path: Path) -> No
     assert np.abs(coarse(images["crop"]) - coarse(middle)).mean() < 12
     phrases = {how: fitted.changes[0] for how, fitted in results.items()}
     assert phrases == {
-        "pad": "black bars added, from 960x540 to 960x1706",
-        "blur": "a blurred background added, from 960x540 to 960x1706",
+        "pad": "black bars added around the picture (960x540) to fill 960x1706",
+        "blur": "a blurred background added around the picture (960x540) to fill 960x1706",
         "crop": "cropped to its middle, from 960x540 to 540x960",
     }
     assert results["pad"].warnings == []

@@ -50,7 +50,9 @@ def test_a_video_is_made_right_beside_its_original(fit: Fit, wide: Path) -> None
 
     result = wide.with_name("my clip-fit.mp4")
     assert (done.returncode, check_video(result).errors) == (0, [])
-    assert done.stdout.splitlines()[:2] == [str(result), "      black bars added, from 480x270 to 540x960"]
+    assert done.stdout.splitlines()[:2] == [
+        str(result), "      black bars added around the picture (480x270, now 540x304) to fill 540x960"
+    ]  # fmt: skip
     assert "warning: enlarged" in done.stdout
     assert sorted(path.name for path in wide.parent.glob("*.m*")) == ["my clip-fit.mp4", "my clip.mov"]
 
@@ -94,7 +96,7 @@ def test_programs_read_json(fit: Fit, wide: Path) -> None:
 
     told = json.loads(done.stdout)
     assert told["output"] == str(wide.with_name("my clip-fit.mp4"))
-    assert told["changes"][0] == "a blurred background added, from 480x270 to 540x960"
+    assert told["changes"][0].startswith("a blurred background added around the picture (480x270, ")
     assert (told["facts"]["width"], told["facts"]["height"]) == (540, 960)
     assert done.stderr == ""
 
