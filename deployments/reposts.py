@@ -67,7 +67,7 @@ def apply(
 def _lines(report: Any) -> list[str]:
     if not isinstance(report, RulesReport):
         return []
-    rules = [f"  {line.source} -> {', '.join(line.after)}" for line in report.lines if line.after]
+    rules = [f"  {line.source} → {', '.join(line.after)}" for line in report.lines if line.after]
     return [*rules, *(f"  note: {note}" for note in report.notes)]
 
 

@@ -49,6 +49,12 @@ def listed(things: Sequence[str], separator: str = ", ", *, most: int = NAMED) -
     return separator.join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
+def all_of(things: Sequence[str]) -> str:
+    """All of `things`, as in a sentence: "a", "a and b", "a, b and c"."""
+    *others, last = things
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def duration(time: float | timedelta) -> str:
     """A length of time, a number being seconds: "45 s", "12 minutes", "3 hours", "2 days"."""
     seconds = time.total_seconds() if isinstance(time, timedelta) else time

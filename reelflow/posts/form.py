@@ -19,6 +19,7 @@ from reelflow.posts.fit_fields import FitChoice, fit_entry, fit_settings, loudne
 from reelflow.records.posts import without_quotes
 from reelflow.video.fit_settings import FitSettings, TooLong
 from reelflow.video.rules import Limits
+from reelflow.wording import one_line
 
 VIDEO = Limits()
 PATIENCE = 7200.0
@@ -140,7 +141,9 @@ class RuleRow(Form):
         source, arrow, targets = data.replace("\u2192", "->").partition("->")
         if not arrow:
             raise ValueError(
-                'a rule is written like "TikTok @a -> X @b, Facebook", with "(paused)" at its end if it is'
+                f'"{one_line(data, 100)}" has no arrow "->". Write the account whose posts are copied, the arrow, and '
+                'where they are copied to, such as "TikTok @a -> X @b, Facebook"; add "(paused)" if the rule is to be '
+                "paused"
             )
         kept = re.sub(r"\(paused\)$", "", targets.strip(), flags=re.IGNORECASE).strip()
         return {"source": source.strip(), "targets": [kept] if kept else [], "paused": kept != targets.strip()}

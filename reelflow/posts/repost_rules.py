@@ -82,8 +82,12 @@ class RulePlan:
         return self.names.get(account) or gone_name(account)
 
     def sentence(self, change: Change, *, is_done: bool = False) -> str:
-        """What one request changes, or has changed: "Add TikTok @a → X @b"."""
-        return f"{_WORDS[change.kind][is_done]} {self.arrow(change.source, change.targets)}"
+        """What one request changes, or has changed: "Add TikTok @a → X @b".
+
+        One still to be made says "(paused)" of a rule that is paused right after it was added.
+        """
+        paused = " (paused)" if change.then_pause and not is_done else ""
+        return f"{_WORDS[change.kind][is_done]} {self.arrow(change.source, change.targets)}{paused}"
 
     def arrow(self, source: str, targets: Collection[str]) -> str:
         """A rule in one line."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from reelflow.errors import ReelflowError
 from reelflow.posts.repost_rules import UNCHANGED, RulePlan
 from reelflow.posts.rule_changes import Copies, changes_to, circle_in, copied_twice, copies_of, ways_twice
-from reelflow.wording import count, listed
+from reelflow.wording import all_of, count, listed
 
 
 class RuleLine(BaseModel):
@@ -97,7 +97,7 @@ def meaning_of(plan: RulePlan) -> list[str]:
     """What the changes mean for the posts of the accounts, a sentence each."""
     found = [
         f"Every post to {plan.name(source)}, whoever publishes it, is then posted to "
-        f"{', '.join(map(plan.name, fresh))}, too"
+        f"{all_of([plan.name(each) for each in fresh])}, too"
         for source, fresh in plan.fresh().items()
         if fresh
     ]

@@ -143,7 +143,7 @@ def test_rules_are_listed_and_changed_in_a_terminal(taisly: TaislyAccount, sandb
     assert gone[0] == "TikTok @mara.bakes -> an account that is no longer connected (id 7)"
     assert gone[1:] == ["--rule does not take an account that is no longer connected; apply --remove-gone removes it."]
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith("reelflow: --rule (1): a rule is written like")
+    assert wrong.stderr.startswith('reelflow: --rule (1): "TikTok to X" has no arrow "->". Write the account')
 
 
 def test_a_post_is_refused_left_to_the_rule_and_not_sent_after_the_rule_was_paused(

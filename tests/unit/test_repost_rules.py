@@ -94,6 +94,27 @@ def test_a_check_changes_nothing_and_says_what_it_would(sandbox: Any, taisly: An
     ]
 
 
+def test_a_rule_that_will_be_paused_is_called_so_before_it_is_added(taisly: Any) -> None:
+    """In the sentence of the check, too: whoever reads only that does not expect its posts to be copied."""
+    wanted = form("TikTok @mara.bakes -> Instagram, X, Facebook", "Instagram -> YouTube (paused)")
+
+    report = report_of(check_rules(taisly, wanted), dry_run=True)
+
+    added = [
+        "Add TikTok @mara.bakes → Instagram mara.bakes, X @marabakes, Facebook Mara Bakes",
+        "Add Instagram mara.bakes → YouTube Mara Bakes (paused)",
+    ]
+    assert sorted(report.left, reverse=True) == added
+    assert "; ".join(report.left) in report.summary
+    assert report.notes[0].endswith("is then posted to Instagram mara.bakes, X @marabakes and Facebook Mara Bakes, too")
+
+
+def test_a_rule_without_its_arrow_is_quoted() -> None:
+    """With what is missing, and how a rule is written."""
+    with pytest.raises(ValidationError, match=r'"TikTok @a > X" has no arrow "->".* such as "TikTok @a -> X @b'):
+        form("TikTok @a > X")
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
