@@ -131,8 +131,9 @@ class Reach:
                     raise InputError(f"{name} is not encrypted (http). Use an address that begins with https://.")
             elif not self._is_allowed(address):
                 raise InputError(
-                    f"{name} leads to {address}, a private address: nothing is loaded from there. If it is meant, "
-                    f"set {PRIVATE_VARIABLE}={address} on the machine that runs the flow or command."
+                    f"{name} leads to {address}, a private address: nothing is loaded from there. To allow "
+                    f"it, set {PRIVATE_VARIABLE}={address} on the machine that runs the flow or command, and start "
+                    "reelflow there again."
                 )
 
     def _is_allowed(self, address: str) -> bool:
