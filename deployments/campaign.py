@@ -29,7 +29,7 @@ from deployments.progress import progress
 from deployments.publish import ENGAGE
 from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
-from reelflow.campaigns.moments import DateFormat
+from reelflow.campaigns.moments import DATE_FORMAT_LABEL, DateFormat
 from reelflow.campaigns.reading import ReadingOptions, read_plan
 from reelflow.campaigns.report import WOULD_SEND, CampaignReport
 from reelflow.campaigns.sources import KINDS
@@ -134,7 +134,7 @@ def campaign_facts(report: Any) -> dict[str, Any]:
     return facts | ({"ok": False} if report.would_be_incomplete else {})  # the run of a check is green all the same
 
 
-@with_labels(FIT)
+@with_labels({**FIT, DATE_FORMAT_LABEL: "--date-format"})
 def check(
     plan: PlanFile,
     /,
@@ -178,10 +178,13 @@ def check(
         return 0
     unfitted = {row.number for row in found.rows if (row.fit or fit) == "off"}
     if any(problem.code == "video" and problem.number in unfitted for problem in found.problems):
-        print("A video that cannot be published as it is may fit with --fit pad, blur or crop.")
+        print("A video that cannot be published as it is may fit with --fit pad, blur or crop, or one of these in its "
+              "column 'fit'.")  # fmt: skip
     are = "is" if len(wrong) == 1 else "are"
     rows_are_wrong = f"{len(wrong)} of {count(len(found.rows), 'row')} {are} wrong."
     summary = rows_are_wrong if wrong else "The plan is wrong; see above."
+    if wrong and KINDS.get(Path(plan).suffix.lower()) == "csv":
+        print(f"Rows are counted below the header: row {min(wrong)} is row {min(wrong) + 1} of a spreadsheet.")
     print(f"{summary} {save_wrong_rows(found, found.problems)}".rstrip())
     return 1
 

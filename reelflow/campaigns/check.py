@@ -14,7 +14,7 @@ from reelflow.campaigns.columns import WHEN, caption_column
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.holds import read_holds, without_held
 from reelflow.campaigns.placing import Placer
-from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, problem_of
+from reelflow.campaigns.posts import CheckedPlan, Draft, PlannedPost, naming_column, problem_of
 from reelflow.campaigns.row_accounts import RowAccounts
 from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.campaigns.together import check_together, posts_of_plan, time_to_send, twice_sentence
@@ -99,7 +99,7 @@ class Checker:
         copied = CopiedBefore(self.taisly, accounts.connected, self.placer.options.patience)
         for post in found.posts:
             self._check_earlier(post, found, in_history, copied)
-        found.problems = _in_order(self._problems)  # what is wrong is not sent, so it needs no room
+        found.problems = _in_order(naming_column(self._problems, plan))  # what is wrong is not sent: it needs no room
         found.problems = _in_order([*found.problems, *self._without_room(found)])
         return found
 
@@ -257,7 +257,7 @@ def check_alone(
             earlier = first.setdefault(key, row.number)
             if earlier != row.number:
                 found.append(problem_of(row.number, "video", "twice", twice_sentence(earlier, "the same accounts")))
-    return replace(plan, problems=tuple(_in_order(found)))
+    return replace(plan, problems=tuple(_in_order(naming_column(found, plan))))
 
 
 def _path_error(source: str) -> InputError | None:

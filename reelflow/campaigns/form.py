@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelflow.addresses import is_address, name_of
-from reelflow.campaigns.moments import DateFormat
+from reelflow.campaigns.moments import DATE_FORMAT_LABEL, DateFormat
 from reelflow.fields import Form, entry
 from reelflow.posts.fit_fields import FitChoice, fit_entry, fit_settings, loudness_entry, too_long_entry
 from reelflow.posts.form import REFUSE, RULE_HELP, CopiedByRule
@@ -89,7 +89,7 @@ class CampaignForm(Form):
         advanced=True, examples=["Europe/Berlin"],
     )  # fmt: skip
     date_format: DateFormat = entry(
-        15, "Dates like 03/04/2026", "Which number is the day. 'refused': such a date is an error.", "refused",
+        15, DATE_FORMAT_LABEL, "Which number is the day. 'refused': such a date is an error.", "refused",
         advanced=True,
     )  # fmt: skip
     campaign_id: str = entry(

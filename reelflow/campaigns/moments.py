@@ -16,6 +16,8 @@ from reelflow.wording import one_line
 
 DateFormat = Literal["refused", "day/month/year", "month/day/year"]
 """The order of a date's numbers where the separator does not tell it; "refused" if nobody has said it."""
+DATE_FORMAT_LABEL = "Dates like 03/04/2026"
+"""What the form calls the choice of a `DateFormat`."""
 YEARS = range(2000, 2100)
 """A date in another year is a mistake, and its moment may not fit any clock."""
 
@@ -66,8 +68,7 @@ def read_when(value: Any, zone: ZoneInfo, date_format: DateFormat, now: datetime
 def _read(text: str, zone: ZoneInfo, date_format: DateFormat, here: datetime) -> tuple[When, list[Wrong]]:
     if match := _UNDECLARED.fullmatch(text):
         if date_format == "refused":
-            wrong = [Wrong("undeclared_date", _undeclared(text, here))]
-            return None, wrong if _TIME.search(match[5]) else [*wrong, _without_time(text, here)]
+            return None, [Wrong("undeclared_date", _undeclared(text, here, has_time=bool(_TIME.search(match[5]))))]
         spelled = _day_first(match, date_format)
     elif match := _YEAR_FIRST.fullmatch(text):
         spelled = f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}{match[4]}"
@@ -121,11 +122,11 @@ def _without_time(text: str, here: datetime) -> Wrong:
     )
 
 
-def _undeclared(text: str, here: datetime) -> str:
-    return (
-        f"{one_line(text, 60)!r} is in a format that has the day first in some countries and the month in others. "
-        f"Write it such as {_sample(here)}, or set *Dates like 03/04/2026* for the whole plan."
-    )
+def _undeclared(text: str, here: datetime, *, has_time: bool) -> str:
+    said = f"{one_line(text, 60)!r} is in a format that has the day first in some countries and the month in others"
+    if not has_time:
+        return f"{said}, and has no time. Write it such as {_sample(here)}."
+    return f"{said}. Write it such as {_sample(here)}, or set '{DATE_FORMAT_LABEL}' for the whole plan."
 
 
 def _write(here: datetime) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from reelflow.campaigns.rows import PlanRow, RowProblem
+from reelflow.campaigns.columns import FIT, column_of
+from reelflow.campaigns.rows import Plan, PlanRow, RowProblem
 from reelflow.errors import FitUnavailable, InputError, NoRoom
+from reelflow.posts.fit_fields import FIT_LABEL
 from reelflow.records.campaigns import RowPost, SlotRequest, Taken
 from reelflow.records.holds import Hold
 from reelflow.records.posts import Account, Outcome, PostRequest, Send, Video
@@ -163,6 +165,18 @@ def problem_of(number: int, column: str, code: str, error: InputError | str) -> 
     """A problem with the sentence of an error, under the machine's own code if it is a fault of the machine."""
     own = next((own for kind, own in _OF_THE_MACHINE.items() if isinstance(error, kind)), code)
     return RowProblem(number, column, own, str(error))
+
+
+def naming_column(problems: Iterable[RowProblem], plan: Plan) -> list[RowProblem]:
+    """Problems of a plan: advice on what the form says of all rows names the column with which a row says it, too."""
+    has_column = any(column_of(name) == FIT for name in plan.columns)
+    more = f" For this row alone, put 'pad', 'blur' or 'crop' into its column '{FIT}'."
+    return [
+        replace(each, sentence=each.sentence + more)
+        if has_column and f"'{FIT_LABEL}'" in each.sentence and not each.sentence.endswith(more)
+        else each
+        for each in problems
+    ]
 
 
 def labels(accounts: Sequence[Account]) -> str:

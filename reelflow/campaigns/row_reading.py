@@ -216,7 +216,8 @@ class RowReader:
             return float(text)
         cells.wrong(
             WARM_UP, "warm_up",
-            f"{one_line(text, 60)!r} is not a warm-up duration. Write minutes, up to {LONGEST_WARM_UP}, or nothing.",
+            f"{one_line(text, 60)!r} is not a number of minutes that a warm-up can last. Write 0 for none, or "
+            f"{LEAST_WARM_UP / 60:.1g} to {LONGEST_WARM_UP}; or leave the cell empty.",
         )  # fmt: skip
         return None
 

@@ -11,13 +11,15 @@ from reelflow.video.rules import Limits
 OFF: Literal["off"] = "off"
 FitChoice = Literal["off", How]
 """What a form or a row of a plan says; "off" publishes the file as it is, or not at all."""
+FIT_LABEL = "If the video does not fit"
+"""What forms call the choice, and messages that advise to make it."""
 _LIMITS = Limits()
 
 
 def fit_entry(position: int) -> Any:
     """The field `fit`."""
     return entry(
-        position, "If the video does not fit", "'pad', 'blur' and 'crop' publish a corrected copy: with black bars, "
+        position, FIT_LABEL, "'pad', 'blur' and 'crop' publish a corrected copy: with black bars, "
         "with a blurred background, or cropped to its middle. 'off' publishes the file as it is, or refuses it if it "
         "cannot be published.", OFF,
     )  # fmt: skip

@@ -196,10 +196,11 @@ def _results(lines: Sequence[CampaignLine]) -> tuple[list[str], list[list[str]]]
     ]  # fmt: skip
     return columns, [
         [
-            str(line.number), line.video, line.account, line.caption, line.at.isoformat() if line.at else "",
+            str(line.number), line.video, line.account, line.caption,
+            line.at.isoformat(timespec="seconds") if line.at else "",
             line.outcome, line.detail, line.link or "", line.send_id, line.history_id, line.phones,
         ]
-        for line in lines
+        for line in sorted(lines, key=lambda line: line.number)
     ]  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def test_what_a_row_asks_of_the_phones_is_checked_before_anything_is_sent(
     nowhere, too_long = _details(state)
     (no_host,) = _details(without)
     assert "none of its accounts is on TikTok, where they comment" in nowhere
-    assert "'99999' is not a warm-up duration" in too_long
+    assert "'99999' is not a number of minutes" in too_long
     assert "Choose a block 'TikMatrix Host'" in no_host
     assert (sandbox.posts, open_ledger().engagements()) == ([], [])
 

@@ -52,7 +52,7 @@ def test_a_duration_that_no_warm_up_has_is_said(tmp_path: Path, minutes: str) ->
     (problem,) = _read(tmp_path, f"a.mp4,,{minutes}").problems
 
     assert (problem.column, problem.code) == ("warm up", "warm_up")
-    assert problem.sentence.startswith(f"'{minutes}' is not a warm-up duration.")
+    assert problem.sentence.startswith(f"'{minutes}' is not a number of minutes")
 
 
 @pytest.mark.parametrize(

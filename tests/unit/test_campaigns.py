@@ -476,6 +476,24 @@ def test_a_plan_is_checked_with_the_fit_that_its_campaign_will_have(clip: Any) -
     assert (wrong(), wrong(fit="pad"), wrong(fit="blur", too_long="trim")) == ([1, 2, 3], [2, 3], [2])
 
 
+def test_a_row_that_does_not_fit_names_its_column(
+    taisly: RateLimitedTaisly, clip: Callable[[str], Path], videos: Videos
+) -> None:
+    """If the plan has it: what the form says is for all rows."""
+    rows = (row(1, clip("landscape.mp4")), row(2, videos(1)))
+    now = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+    with_column, without = (
+        check_alone(Plan("plan", columns, rows), now).problems[0].sentence
+        for columns in (("video", "Fit"), ("video", "caption"))
+    )
+
+    assert with_column == without + " For this row alone, put 'pad', 'blur' or 'crop' into its column 'fit'."
+    campaign = Campaign(taisly, *rows)
+    campaign.plan = replace(campaign.plan, columns=("video", "fit"))
+    assert campaign.check().problems[0].sentence == with_column
+
+
 def test_a_plan_is_checked_without_anybody(videos: Videos, tmp_path: Path) -> None:
     """`reelflow plan check`: what is wrong with files, captions and times, and the same video twice."""
     now = datetime(2026, 11, 27, 12, tzinfo=UTC)

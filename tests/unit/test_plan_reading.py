@@ -254,7 +254,7 @@ def test_a_time_is_read_as_people_and_spreadsheets_write_it(when: Any, date_form
         ("03/04/2026 18.30", "refused", ["undeclared_date"], "the day first in some"),
         ("2026-11-27 18,30", "refused", ["time"], "cannot be read"),
         ("2026-11-27 09-17", "refused", ["time"], "cannot be read"),
-        ("03/04/2026", "refused", ["undeclared_date", "date_without_time"], "the day first in some"),
+        ("03/04/2026", "refused", ["undeclared_date"], "in others, and has no time. Write it such as 2026-"),
         ("27/11/2026 18:00", "month/day/year", ["time"], "cannot be read as month/day/year"),
         ("2027-03-28 02:30", "refused", ["no_such_time"], "does not exist in Europe/Berlin"),
         ("tomorrow", "refused", ["time"], "'tomorrow' cannot be read"),
@@ -288,8 +288,7 @@ def test_each_wrong_row_is_named_with_all_that_is_wrong(read: Any) -> None:
 
     assert _codes(plan) == [
         (1, "time zone", "time_zone"), (1, "preview second", "preview_second"),
-        (3, "video", "video_missing"), (3, "when", "undeclared_date"), (3, "when", "date_without_time"),
-        (3, "preview second", "preview_second"),
+        (3, "video", "video_missing"), (3, "when", "undeclared_date"), (3, "preview second", "preview_second"),
         (4, "time zone", "time_zone"), (4, "preview second", "preview_second"),
     ]  # fmt: skip
     assert "Did you mean Europe/Berlin?" in plan.problems[0].sentence

@@ -51,7 +51,7 @@ def test_only_the_wrong_rows_come_back_with_what_is_wrong(tmp_path: Path) -> Non
     assert (tmp_path / "plan.problems.csv").read_bytes().startswith(b"\xef\xbb\xbfDate;VIDEO;TikTok caption;row;code;")
     rows = _written(tmp_path / "plan.problems.csv", ";")
     assert [(row["row"], row["code"]) for row in rows] == [
-        ("2", "video_missing, date_without_time"), ("3", "video"), ("4", "undeclared_date, date_without_time"),
+        ("2", "video_missing, date_without_time"), ("3", "video"), ("4", "undeclared_date"),
     ]  # fmt: skip
     assert (rows[0]["Date"], rows[0]["TikTok caption"]) == ("2026-11-27", "two\nlines; 🥐")
     assert rows[0]["problem"] == " ".join(problem.sentence for problem in plan.problems[:2])
@@ -259,6 +259,16 @@ def test_a_check_says_everything_on_standard_output(tmp_path: Path, clip: Callab
     assert (odd.returncode, odd.stdout.splitlines()[-1]) == (1, "The plan is wrong; see above.")
     assert "wrong" not in said.stderr
     assert (json.loads(document.stdout)["ok"], document.stderr) == (False, "")
+
+
+def test_a_check_names_its_own_options_and_where_to_look(tmp_path: Path, clip: Callable[[str], Path]) -> None:
+    """For a date whose order is unknown, and for the rows, which a spreadsheet counts from the header on."""
+    (tmp_path / "week.csv").write_text(f"video,when\n{clip('small.mp4')},12/4/2026 18:00\n", "utf-8")
+
+    said = reelflow("plan", "check", str(tmp_path / "week.csv")).stdout
+
+    assert "or set 'Dates like 03/04/2026' (--date-format) for the whole plan." in said
+    assert "Rows are counted below the header: row 1 is row 2 of a spreadsheet." in said
 
 
 def test_a_check_shows_each_time_that_it_read(tmp_path: Path, clip: Callable[[str], Path]) -> None:
