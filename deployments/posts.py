@@ -30,6 +30,7 @@ def posts(
     *,
     days: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3650))] = 7,
     state: Annotated[list[State] | None, Parameter(negative="")] = None,
+    block: str = "",
     as_json: AsJson = False,
 ) -> int:
     """Print the posts of recent days, and all that are scheduled, open or unconfirmed.
@@ -40,6 +41,8 @@ def posts(
         How many days back. Posts that are scheduled, open or unconfirmed are listed however old they are.
     state
         Only posts in this state at one of their accounts. Repeat the option for several.
+    block
+        Only posts to the accounts of this saved block "Taisly Account". Without it, all posts are listed.
     """
     quieten_run_logs()
     from tasks.ledger import open_ledger
@@ -49,9 +52,11 @@ def posts(
     use_server_zone()
     ledger = open_ledger()
     now = ledger.now()
-    listed = sorted(
-        _in_states(ledger.recent_sends(now - days * DAY), state, now), key=lambda each: each[0].published_at
-    )
+    records = ledger.recent_sends(now - days * DAY)
+    if block:
+        mine = _saved_block(block, ledger)
+        records = [each for each in records if mine.has(each[0])]
+    listed = sorted(_in_states(records, state, now), key=lambda each: each[0].published_at)
     blocks = _saved_blocks(ledger) if not as_json and any(_waits(send, now) for send, _ in listed) else []
     phones = all_waiting_phones(ledger)
     for send, outcomes in listed:
@@ -77,6 +82,24 @@ class _SavedBlock(NamedTuple):
     service: str
     account_ids: set[str]
 
+    def has(self, send: Send) -> bool:
+        """Whether a send went to one of its accounts; of a key that was never used, to its service."""
+        return self.service == send.service and (not self.account_ids or bool(self.account_ids & set(send.account_ids)))
+
+
+def _saved_block(name: str, ledger: Ledger) -> _SavedBlock:
+    """The saved Taisly block of this name.
+
+    Raises:
+        InputError: there is none.
+        ReelflowError: it cannot be used.
+    """
+    from blocks import TaislyAccount
+
+    with load_block(TaislyAccount, name).get_rate_limited(ledger) as client:
+        known = ledger.known_accounts(client.key, float("inf")) or []
+        return _SavedBlock(name, client.service, {account.id for account in known})
+
 
 def _saved_blocks(ledger: Ledger) -> list[_SavedBlock]:
     """The saved Taisly blocks, "main" first. One that cannot be used is skipped, since they only complete a hint."""
@@ -87,9 +110,8 @@ def _saved_blocks(ledger: Ledger) -> list[_SavedBlock]:
     found: list[_SavedBlock] = []
     with contextlib.suppress(ReelflowError), asking_prefect():
         for name in sorted(saved_names(TaislyAccount), key=lambda name: (name != MAIN, name)):
-            with contextlib.suppress(ReelflowError), load_block(TaislyAccount, name).get_rate_limited(ledger) as client:
-                known = ledger.known_accounts(client.key, float("inf")) or []
-                found.append(_SavedBlock(name, client.service, {account.id for account in known}))
+            with contextlib.suppress(ReelflowError):
+                found.append(_saved_block(name, ledger))
     return found
 
 

@@ -207,7 +207,7 @@ def test_the_hint_to_cancel_names_a_block_whose_key_has_the_account(
 
     A block that cannot be used hides no other.
     """
-    others = {"a-broken": "", "a-client": "taisly_another"}
+    others = {"a-broken": "", "a-client": "taisly_another", "a-other": "taisly_other"}
     for name, key in others.items():
         TaislyAccount(api_key=key, base_url=sandbox.taisly_url).save(name, overwrite=True)
     try:
@@ -215,12 +215,17 @@ def test_the_hint_to_cancel_names_a_block_whose_key_has_the_account(
         _publish(taisly, clip("small.mp4"), accounts=["x", "instagram"], scheduled_for=later, watch_minutes=0)
         with taisly.get_rate_limited(open_ledger()) as client:
             client.ledger.remember_accounts(client.key, client.choose_accounts(["x"]))
+            youtube = client.choose_accounts(["youtube"])
+        with TaislyAccount.load("a-other").get_rate_limited(open_ledger()) as client:
+            client.ledger.remember_accounts(client.key, youtube)
         done = reelflow("posts")
+        mine, of_other = reelflow("posts", "--block", "commands"), reelflow("posts", "--block", "a-other")
     finally:
         for name in others:
             TaislyAccount.delete(name)
 
     assert re.search(r"To cancel it: reelflow cancel \w+ --block commands\n", done.stdout)
+    assert (mine.stdout, of_other.stdout) == (done.stdout, "No posts.\n")
 
 
 def test_an_unconfirmed_post_is_resolved(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
