@@ -149,9 +149,10 @@ def _add(to: App, commands: dict[str, str]) -> None:
 
 _add(app, {
     "fit:fit":
-        "Make a video right for publishing: 9:16, at most 90 s and 1080x1920, H.264 in standard range. Needs no "
-        "server.\n\n"
-        "The original stays as it is. What is right already is not encoded again.",
+        "Make a copy of a video that is right for publishing: 9:16, at most 1080x1920, H.264 in standard range. Needs "
+        "no server.\n\n"
+        "The original stays as it is. What is right already is not encoded again. A video of more than 90 s is "
+        "refused, or trimmed with --too-long trim.",
     "publish:publish": "Publish one video, now or later, and report its outcome on every platform.",
     "publish:publish_and_engage": "Publish one video, then let your own phones warm up and comment on the post.",
     "campaign:campaign":

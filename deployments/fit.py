@@ -50,7 +50,7 @@ def fit(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> int:
-    """Make a video right for publishing: 9:16, at most 90 s and 1080x1920, H.264 in standard range, below 500 MB."""
+    """Make a copy of a video that is right for publishing: 9:16, at most 1080x1920, H.264 in standard range."""
     if re.match(r"(https?|block):/", str(file), re.IGNORECASE):
         raise InputError("A fit in the terminal takes a file of this machine. Download the video first.")
     to = _output(file, output, overwrite=overwrite)

@@ -46,7 +46,7 @@ def apply(
     as_json: AsJson = False,
     **values: Any,
 ) -> int:
-    """Make the rules those that are named. Changes nothing without --no-dry-run.
+    """Change the rules to match those that you name. Changes nothing without --no-dry-run.
 
     Parameters
     ----------

@@ -62,7 +62,8 @@ def publish_and_engage(
     check_phones_part(host, engage, chatgpt)
     request = check_post(taisly, post)
     check_where(engage, request)
-    request = fit_post(taisly, request)
+    if request.video.fit:
+        request = fit_post(taisly, request)
     if post.dry_run:
         return final_state(report_dry_run(taisly, request), preview_phones(host, engage))
 

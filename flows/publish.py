@@ -38,7 +38,8 @@ def publish_video(taisly: TaislyAccount, post: PostForm) -> State[Any]:
         return skipped
 
     request = check_post(taisly, post)
-    request = fit_post(taisly, request)
+    if request.video.fit:
+        request = fit_post(taisly, request)
     if post.dry_run:
         return final_state(report_dry_run(taisly, request))
 

@@ -160,7 +160,8 @@ def _explain(remote: RemoteFileSystem, name: str, *, is_open: bool = True) -> Ca
             return InputError(f"{name} is not in its storage. Check the path, which begins below that of the block.")
         if isinstance(error, PermissionError):
             return InputError(
-                f"The storage does not allow to read {name}. Check the key in the block, and that it may read there."
+                f"The storage does not allow reading {name}. Check that the key in the block is right and has "
+                "permission to read there."
             )
         if isinstance(error, IsADirectoryError):
             return _is_folder(name)

@@ -146,7 +146,7 @@ def _check_answer(answer: httpx.Response, name: str) -> None:
         )
     if status == 429:
         wait = retry_after(httpx.Response(status, headers=answer.headers))
-        raise Busy(f"{name} could not be downloaded: its server has too many requests (429).", retry_after=wait)
+        raise Busy(f"{name} could not be downloaded: its server is getting too many requests (429).", retry_after=wait)
     if status in _AWAY:
         raise OutcomeUnknown(f"{name} could not be downloaded: its server answered {status}.")
     if status != 200:
@@ -154,7 +154,7 @@ def _check_answer(answer: httpx.Response, name: str) -> None:
     if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _PAGES:
         raise _no_video(name)
     if (packed := answer.headers.get("Content-Encoding", "identity").strip().lower()) != "identity":
-        raise InputError(f"{name} could not be downloaded: its server sends it packed ({packed[:20]}). {INSTEAD}")
+        raise InputError(f"{name} could not be downloaded: its server sends it compressed ({packed[:20]}). {INSTEAD}")
 
 
 def _no_video(name: str) -> InputError:

@@ -124,11 +124,12 @@ class RuleRow(Form):
     """
 
     source: str = entry(
-        0, "From", "The account whose posts are copied: all of them, whoever publishes them.", choices="accounts",
+        0, "From", "All posts of this account are copied, whoever publishes them.", choices="accounts",
         min_length=1, examples=["TikTok @mara.bakes"],
     )  # fmt: skip
     targets: list[str] = entry(
-        1, "To", "All accounts to which they are copied, or 'all' others. Empty: none, so its rules are removed.", [],
+        1, "To", "All accounts that get the copies, or 'all' for every other account. Leave empty to remove this "
+        "account's rules.", [],
         choices="accounts", examples=[["Instagram", "X"]],
     )  # fmt: skip
     paused: bool = entry(2, "Paused", "The rule exists and copies nothing for now.", False)
@@ -154,8 +155,8 @@ class RepostRulesForm(Form):
 
     rules: list[RuleRow] = entry(
         0, "Rules", "One for each account whose posts Taisly copies, with all accounts that they are copied to; with "
-        "no account under 'To', its rules are removed. Without rules here, the run only shows those that "
-        "there are.", [],
+        "no account under 'To', its rules are removed. Leave this and both 'Remove' options empty to only "
+        "show the current rules.", [],
     )  # fmt: skip
     remove_others: bool = entry(
         1, "Remove all other rules", "Also remove the rules of accounts that have no row under 'From' here. Otherwise "

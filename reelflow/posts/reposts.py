@@ -79,9 +79,9 @@ def split_by_rules(
         source = next((each for each in kept if (each.id, account.id) in copied), None)
         if source is None:
             return Split(list(accounts), reason=(
-                f"{account.label} is at the end of a chain of repost rules, and whether Taisly copies what a rule has "
-                f"copied is not documented, so it would get the video twice or never. Remove {account.label} from "
-                "'Accounts', or pause the rules in Taisly."
+                f"{account.label} is at the end of a chain of repost rules. Whether Taisly copies what a rule has "
+                "copied is not documented, so the account might get the video twice or not at all. Remove "
+                f"{account.label} from 'Accounts', or pause the rules in Taisly."
             ))  # fmt: skip
         left.append(LeftToRule(account, source))
     return Split(kept, left, twice_reason(kept, copied, connected))

@@ -179,7 +179,7 @@ class RequestLimit:
         why, sent = self._why_busy(kind, room), " Nothing was sent." if kind == "publish" else ""
         if room.needs_person:
             then = ", then start this run again" if kind == "publish" else ""
-            said = f"{why}.{sent} Rotate the API key again on the machine where that was{then}."
+            said = f"{why}.{sent} Replace the API key again on the machine where this was interrupted{then}."
         else:
             said = f"{why}; retry in {duration(wait)}.{sent}"
         return Busy(said, service=SERVICE, retry_after=wait)

@@ -104,10 +104,10 @@ def meaning_of(plan: RulePlan) -> list[str]:
     for change in changes_to(plan.before, plan.target(plan.before), plan.wanted):
         if change.then_pause:
             rule = plan.arrow(change.source, change.targets)
-            found.append(f"{rule} is added and paused right after: Taisly copies what is published in between")
+            found.append(f"{rule} is added, then paused immediately: Taisly copies a post published in between")
         elif change.in_place_of:
             rule = plan.arrow(change.source, change.targets)
-            found.append(f"{rule} takes the place of a larger rule: what is published in between is not copied")
+            found.append(f"{rule} replaces a larger rule: a post published between the two changes is not copied")
     return found
 
 

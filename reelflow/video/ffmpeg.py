@@ -165,9 +165,9 @@ def _failure(code: int, said: Sequence[str]) -> FfmpegFailed:
     if found := next((words for words in _OF_MACHINE if words in whole), None):
         return FfmpegFailed(found, is_machine=True)
     if code < 0:
-        memory = ", as a machine does that runs out of memory" if code == -9 else ""
+        memory = ", as happens when a machine runs out of memory" if code == -9 else ""
         return FfmpegFailed(
-            f"ffmpeg was ended by signal {-code}{memory}",
+            f"ffmpeg was killed by signal {-code}{memory}",
             is_full=-code == _FILE_TOO_LARGE,
             is_machine=code not in _CRASHES,
         )

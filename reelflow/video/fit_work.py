@@ -192,8 +192,8 @@ class FitWork:
                 ) from None
             if error.is_machine:
                 raise FitUnavailable(
-                    f"{self.path.name} could not be made right, which is no fault of the video: {error.reason}. Mend "
-                    "that on this machine, then start again."
+                    f"{self.path.name} could not be fitted. The problem is on this machine, not in the video: "
+                    f"{error.reason}. Fix that, then start again."
                 ) from None
             self._confirm_original()
             raise InputError(

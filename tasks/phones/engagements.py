@@ -197,7 +197,10 @@ def find_engagement(
     """
     found = current_ledger().engagements(ids=[engagement_id.strip()])
     if not found:
-        raise InputError(f"No post waits for its phones under the ID {engagement_id.strip()!r}.")
+        raise InputError(
+            f"There is no phones' part with the ID {engagement_id.strip()!r}. Copy the ID from an alarm, or from the "
+            "message of the run that left the phones' part to a later one."
+        )
     (engagement,), form = found, form_of(found[0])
     for block, name, kind in ((host, engagement.host, TikMatrixHost), (chatgpt, engagement.chatgpt, ChatGPTSettings)):
         if name and (block is None or block._block_document_name != name):

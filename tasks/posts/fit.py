@@ -9,39 +9,27 @@ from reelflow.wording import listed
 from tasks.artifacts import ProgressBar
 from tasks.ledger import open_ledger
 from tasks.progress import tell_warning
-from tasks.step import step
+from tasks.step import Retry, step
 
 WAITING = "Another fit is being made on this machine. This one waits for it."
 """Encoding takes every core: two at once would both take twice as long."""
 
 
+@step("fit {request.video.name}", retry=Retry.LEDGER)
 def fit_post(taisly: TaislyAccount, request: PostRequest) -> PostRequest:
-    """The post with its video made right; no step where it needs no fit, or where all of it was sent before.
+    """Make a copy of the video that is right for publishing; the post is sent with it. The original stays as it is.
 
-    What is out may have been fitted in another way: a fit that is not sent must not look like it.
+    A copy that was made before, by this or another run, is used again. None is made if nothing will be sent: what is
+    out may have been fitted in another way, and a fit that is not sent must not look like it.
 
     Raises:
         InputError: it cannot be made right, or there is no room for the copy.
         LedgerUnavailable: the ledger cannot tell what has been sent.
     """
-    if request.video.fit is None:
-        return request
-    if open_ledger().all_sent(request, service=taisly.service):
-        get_run_logger().info("%s is not fitted: it had been sent before, so nothing is sent now.", request.video.name)
-        return request
-    return _fit(request)
-
-
-@step("fit {request.video.name}")
-def _fit(request: PostRequest) -> PostRequest:
-    """Make a copy of the video that is right for publishing; the post is sent with it. The original stays as it is.
-
-    A copy that was made before, by this or another run, is used again.
-
-    Raises:
-        InputError: it cannot be made right, or there is no room for the copy.
-    """
     log = get_run_logger()
+    if open_ledger().all_sent(request, service=taisly.service):
+        log.info("%s is not fitted: it was sent before, so nothing is sent now.", request.video.name)
+        return request
     video = fit_post_video(
         request.video, progress=ProgressBar(f"Fit of {request.video.name}"), waiting=lambda: log.info("%s", WAITING)
     )

@@ -347,7 +347,7 @@ def test_a_later_run_can_be_previewed_and_needs_its_own_blocks(
 
     assert (shown.name, shown.message) == ("Dry run", "Dry run: nothing was sent. Would send 2 comments.")
     assert "needs the block TikMatrix Host 'engaging'" in without.message
-    assert "No post waits for its phones under the ID 'nope'." in unknown.message
+    assert "There is no phones' part with the ID 'nope'." in unknown.message
     assert names == ["dry run: phones for small.mp4", "phones for a published post"]
     assert sandbox.phone_tasks == []
 

@@ -193,11 +193,11 @@ def test_a_copy_that_somebody_changed_is_downloaded_again(web: FileServer, get: 
         (File(status=429, headers={"Retry-After": "7"}), Busy, "too many requests"),
         (File(b"x", headers={"Content-Type": "text/html; charset=utf-8"}), InputError, "is a web page, not a video"),
         (File(b"\xef\xbb\xbf\n <!DOCTYPE HTML><html>"), InputError, "is a web page, not a video"),
-        (File(b"x", headers={"Content-Encoding": "gzip"}), InputError, "sends it packed"),
+        (File(b"x", headers={"Content-Encoding": "gzip"}), InputError, "sends it compressed"),
         (File(b""), InputError, "is empty"),
         (File(b"x" * 101), InputError, "is larger than 0 MB"),
-        (File(status=302, headers={"Location": "/a.mp4?key=SIGNATURE"}), InputError, "address to address without end"),
-        (File(status=302, headers={"Location": "ftp://127.0.0.1/a"}), InputError, "no web address"),
+        (File(status=302, headers={"Location": "/a.mp4?key=SIGNATURE"}), InputError, "redirects too many times"),
+        (File(status=302, headers={"Location": "ftp://127.0.0.1/a"}), InputError, "redirects to something that is not a web address"),
         (File(status=302, headers={"Location": "http://me:key@127.0.0.1/a"}), InputError, "user name or password"),
         (File(status=302, headers={"Location": "http://a:b"}), OutcomeUnknown, "Invalid port"),
         (File(status=302, headers={"Location": "http://10.0.0.1/a.mp4"}), InputError, "10.0.0.1, a private address"),
@@ -322,9 +322,9 @@ def test_a_server_that_cannot_be_reached_may_be_tried_again(get: Get) -> None:
     ("address", "words"),
     [
         ("http://me:secret@127.0.0.1/a.mp4", "user name or password"),
-        ("https://", "no web address"),
+        ("https://", "not a web address"),
         ("http://a:b/a.mp4", "Check the address"),
-        ("http://\udcff/a.mp4", "Check the address|no web address"),
+        ("http://\udcff/a.mp4", "Check the address|not a web address"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(get: Get, address: str, words: str) -> None:

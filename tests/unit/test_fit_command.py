@@ -151,8 +151,8 @@ def test_a_fit_is_far_below_the_limit_of_its_size() -> None:
     [
         (228, ["[out#0/mp4 @ 0x1] Error muxing a packet", "[mp4 @ 0x1] No space left on device", "Conversion failed!"],
          "No space left on device", True),
-        (-25, [], "ffmpeg was ended by signal 25", True),
-        (-9, [], "ffmpeg was ended by signal 9, as a machine does that runs out of memory", False),
+        (-25, [], "ffmpeg was killed by signal 25", True),
+        (-9, [], "ffmpeg was killed by signal 9, as happens when a machine runs out of memory", False),
         (1, ["[h264 @ 0x2] [warn] Invalid data found", "Conversion failed!"], "Invalid data found", False),
         (234, ["[vf#0:0 @ 0x3] Invalid too big or non positive size", "[vf#0:0 @ 0x3] Error while filtering: odd",
                "[vf#0:0 @ 0x3] Terminating thread with return code -22 (Invalid argument)"],

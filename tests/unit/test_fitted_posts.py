@@ -172,7 +172,7 @@ def test_a_fit_that_this_machine_cannot_make_is_no_fault_of_the_video(
     checked = fit_videos(Campaign(taisly, row(1, wide, fit="pad")).check())
 
     assert [(problem.number, problem.code) for problem in checked.problems] == [(1, "fit_unavailable")]
-    assert "no fault of the video: FFMPEG_BINARY is '/no/such/ffmpeg'" in checked.problems[0].sentence
+    assert "not in the video: FFMPEG_BINARY is '/no/such/ffmpeg'" in checked.problems[0].sentence
     assert "fit_unavailable" in FOLDER_CODES
 
 

@@ -143,7 +143,7 @@ def test_an_ffmpeg_that_is_killed_is_no_fault_of_the_video(long: Path, tmp_path:
         for pid in commands_of(str(tmp_path)):
             os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(FitUnavailable, match=r"no fault of the video: ffmpeg was ended by signal 9, as a machine does"):
+    with pytest.raises(FitUnavailable, match=r"not in the video: ffmpeg was killed by signal 9, as happens"):
         fit_video(long, PAD, folder=tmp_path, progress=kill)
 
 

@@ -88,8 +88,8 @@ def test_a_check_changes_nothing_and_says_what_it_would(sandbox: Any, taisly: An
     ]
     assert report.notes == [
         "Every post to X @marabakes, whoever publishes it, is then posted to YouTube Mara Bakes, too",
-        "TikTok @mara.bakes → Instagram mara.bakes takes the place of a larger rule: what is published in between is "
-        "not copied",
+        "TikTok @mara.bakes → Instagram mara.bakes replaces a larger rule: a post published between the "
+        "two changes is not copied",
         "Not in the list, so it stays: Facebook Mara Bakes → YouTube Mara Bakes",
     ]
 

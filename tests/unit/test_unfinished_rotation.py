@@ -46,10 +46,10 @@ def test_a_post_waits_for_the_new_key_and_is_then_free_to_be_sent_again(
     saved.replace(is_saved=False)
     asked, began = sandbox.requests(PLATFORMS), clock.now
 
-    with pytest.raises(Busy, match=r"may no longer work\. Nothing was sent\. Rotate the API key again"):
+    with pytest.raises(Busy, match=r"may no longer work\. Nothing was sent\. Replace the API key again"):
         send_post(taisly, checked(), patience=900)
     waited, uploads, states = clock.now - began, sandbox.requests(POST), _states(ledger)
-    with pytest.raises(Busy, match="Rotate the API key again"):
+    with pytest.raises(Busy, match="Replace the API key again"):
         taisly_with(sandbox, ledger, clock, saved).history_page(1)
     tried = sandbox.requests(PLATFORMS) - asked
     saved.replace()
