@@ -44,7 +44,7 @@ def follow(address: str, name: str, get: Callable[[httpx.URL], R], *, instead: s
 
 def _checked(url: httpx.URL, name: str, instead: str) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
-        raise InputError(f"{name} redirects to something that is not a web address. {instead}")
+        raise InputError(f"{name} leads to something that is not a web address. {instead}")
     if url.userinfo:
         raise InputError(f"The address of {name} has a user name or password, which are not sent. Remove them.")
     return url
