@@ -182,8 +182,8 @@ class Rotation:
         if not self._trial.works(key):
             raise InputError(
                 f"Taisly does not accept the key of {self.block} (401), so this key cannot be used to generate a new "
-                "one. Nothing was changed. If a run that replaced the key was interrupted on another machine, run it "
-                "again there: the new key is kept there. Otherwise generate a key in Taisly's settings, and put it into "
+                "one. Nothing was changed. If a run that replaced the key was interrupted on another machine, run "
+                "it again there: the new key is kept there. Otherwise generate a key in Taisly's settings, and put it into "
                 "the block."
             )
 

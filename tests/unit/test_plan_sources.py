@@ -319,7 +319,7 @@ def test_what_the_web_answers_may_be_no_plan(web: tuple[str, type[_Web]], answer
     [
         ("http://127.0.0.1:1/plan.csv", "could not be loaded"),
         ("http://me:secret@127.0.0.1:1/plan.csv", "user name or password, which are not sent"),
-        ("https://", "^The address redirects to something that is not a web address"),
+        ("https://", "^The address leads to something that is not a web address"),
         ("http://a:b/plan.csv", "^The address could not be loaded"),
         ("http://127.0.0.1:99999/plan.csv", "could not be loaded"),
     ],
