@@ -183,8 +183,8 @@ class Rotation:
             raise InputError(
                 f"Taisly does not accept the key of {self.block} (401), so this key cannot be used to generate a new "
                 "one. Nothing was changed. If a run that replaced the key was interrupted on another machine, run "
-                "it again there: the new key is kept there. Otherwise generate a key in Taisly's settings, and put it into "
-                "the block."
+                "it again there: the new key is kept there. Otherwise generate a key in Taisly's settings, and put it "
+                "into the block."
             )
 
     # What an earlier run began
