@@ -283,6 +283,11 @@ class Refused(ServiceError):
 class NotAllowed(Refused):
     """The key, the plan or the licence does not allow it."""
 
+    @property
+    def is_of_the_key(self) -> bool:
+        """Whether the service itself refused the key, and so did nothing; a proxy's 401 says nothing of the service."""
+        return self.status == 401 and self.by_service
+
 
 class NotFound(Refused):
     """The service does not have what was requested."""

@@ -68,7 +68,7 @@ class CurrentKey:
             error: What the request raised. Only Taisly's own 401 says that the request did nothing because of its key.
             used: The fingerprint of the key that it had.
         """
-        if not _is_of_the_key(error):
+        if not (isinstance(error, NotAllowed) and error.is_of_the_key):
             return False
         waiting = Countdown(NEW_KEY_SECONDS, self._sleep)
         while True:
@@ -107,7 +107,7 @@ class CurrentKey:
             self._client.platforms()
         except ReelflowError as error:
             works = False
-            if not _is_of_the_key(error):
+            if not (isinstance(error, NotAllowed) and error.is_of_the_key):
                 return False
         finally:
             self._ledger.finish_request(ticket)
@@ -134,8 +134,3 @@ class CurrentKey:
             return KeyFound.UNFIT
         self._ledger.remember_accounts(fresh, accounts)
         return KeyFound.USED
-
-
-def _is_of_the_key(error: BaseException) -> bool:
-    """Whether Taisly itself refused a request for its key, and so did nothing; a proxy's 401 says nothing of Taisly."""
-    return isinstance(error, NotAllowed) and error.status == 401 and error.by_service

@@ -47,7 +47,7 @@ class KeyTrial:
                 with self.client(key) as client:
                     found = client.platforms()
             except NotAllowed as error:
-                if error.status == 401 and error.by_service:
+                if error.is_of_the_key:
                     return False
                 raise
             except (NothingSent, OutcomeUnknown):

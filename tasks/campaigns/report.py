@@ -46,7 +46,7 @@ from reelflow.wording import count, one_line
 from tasks.artifacts import bullets, link, picture, plain_text, show_live, table
 from tasks.campaigns.wording import time_shown, warnings_shown, zone_shown
 from tasks.ledger import open_ledger
-from tasks.phones.waiting import all_waiting_phones
+from tasks.phones.waiting import WaitingPhones, all_waiting_phones
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED_POSTS, detail_of
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
@@ -66,7 +66,8 @@ def report_check(taisly: TaislyAccount, form: CampaignForm, plan: Plan, checked:
     """What would be sent and when, what is wrong, and what is out already; nothing was sent."""
     ledger = open_ledger()
     lines = [line for post in checked.right_posts() for line in line_of_post(post, WOULD_SEND, phones=checked.phones)]
-    return _report(taisly, form, plan, checked, [*lines, *_others(ledger, plan, checked)], nothing_sent=True)
+    lines += _others(ledger, plan, checked, all_waiting_phones(ledger))
+    return _report(taisly, form, plan, checked, lines, nothing_sent=True)
 
 
 @step("report {form.name}", retry=Retry.LEDGER)
@@ -88,8 +89,9 @@ def lines_of_campaign(plan: Plan, checked: CheckedPlan, carried: Sequence[Carrie
     ledger = open_ledger()
     records = {send.id: (send, its) for send, its in ledger.sends({i for c in carried for i in c.send_ids})}
     details = {(send.id, o.account.id): detail_of(send, o) for send, its in records.values() for o in its}
-    lines = lines_of_carried(carried, records, details, _phones(ledger, records.values()), ledger.now())
-    return [*lines, *_others(ledger, plan, checked)]
+    waiting = all_waiting_phones(ledger)
+    lines = lines_of_carried(carried, records, details, _phones(waiting, records.values()), ledger.now())
+    return [*lines, *_others(ledger, plan, checked, waiting)]
 
 
 def final_state(report: CampaignReport) -> State[Any]:
@@ -110,11 +112,11 @@ def state_name(report: CampaignReport) -> str:
     return "Scheduled" if report.number_of(SCHEDULED) else "Completed"
 
 
-def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan) -> list[CampaignLine]:
+def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan, waiting: Sequence[WaitingPhones]) -> list[CampaignLine]:
     """The rows that were not to be sent."""
     now, news = ledger.now(), {(s.id, o.account.id): (s, o) for s, its in ledger.sends(open_ids(checked)) for o in its}
     known = [(k.number, *news.get((k.send.id, k.outcome.account.id), (k.send, k.outcome))) for k in checked.known]
-    phones = _phones(ledger, [(send, [outcome]) for _, send, outcome in known])
+    phones = _phones(waiting, [(send, [outcome]) for _, send, outcome in known])
     return [
         *(line_of(number, send, outcome, now=now, detail=detail_of(send, outcome),
                   phones=phones.get((send.id, outcome.account.id), ""), is_new=False)
@@ -125,14 +127,14 @@ def _others(ledger: Ledger, plan: Plan, checked: CheckedPlan) -> list[CampaignLi
     ]  # fmt: skip
 
 
-def _phones(ledger: Ledger, records: Iterable[SendRecord]) -> dict[tuple[str, str], str]:
+def _phones(waiting: Sequence[WaitingPhones], records: Iterable[SendRecord]) -> dict[tuple[str, str], str]:
     """What the phones are still to do for posts that are on record, by send and account id, in words."""
-    outcomes = [(send, outcome) for send, its in records for outcome in its]
-    waiting = {send.id: each for each in all_waiting_phones(ledger) for send in each.sends} if outcomes else {}
+    by_send = {send.id: each.by_platform for each in waiting for send in each.sends}
     return {
         (send.id, outcome.account.id): does
-        for send, outcome in outcomes
-        if send.id in waiting and (does := waiting[send.id].by_platform.get(outcome.account.platform))
+        for send, its in records
+        for outcome in its
+        if (does := by_send.get(send.id, {}).get(outcome.account.platform))
     }
 
 

@@ -15,21 +15,36 @@ WAITING = "Another fit is being made on this machine. This one waits for it."
 """Encoding takes every core: two at once would both take twice as long."""
 
 
-@step("fit {request.video.name}", retry=Retry.LEDGER)
 def fit_post(taisly: TaislyAccount, request: PostRequest) -> PostRequest:
-    """Make a copy of the video that is right for publishing; the post is sent with it. The original stays as it is.
+    """The post with its video made right, if anything of it will be sent.
 
-    A copy that was made before, by this or another run, is used again. None is made if nothing will be sent: what is
-    out may have been fitted in another way, and a fit that is not sent must not look like it.
+    What is out may have been fitted in another way: a fit that is not sent must not look like it.
 
     Raises:
         InputError: it cannot be made right, or there is no room for the copy.
         LedgerUnavailable: the ledger cannot tell what has been sent.
     """
+    return request if _is_all_sent(taisly, request) else _fit(request)
+
+
+@step("look what of {request.video.name} was sent", retry=Retry.LEDGER)
+def _is_all_sent(taisly: TaislyAccount, request: PostRequest) -> bool:
+    is_all_sent = open_ledger().all_sent(request, service=taisly.service)
+    if is_all_sent:
+        get_run_logger().info("%s is not fitted: it was sent before, so nothing is sent now.", request.video.name)
+    return is_all_sent
+
+
+@step("fit {request.video.name}")
+def _fit(request: PostRequest) -> PostRequest:
+    """Make a copy of the video that is right for publishing; the post is sent with it. The original stays as it is.
+
+    A copy that was made before, by this or another run, is used again.
+
+    Raises:
+        InputError: it cannot be made right, or there is no room for the copy.
+    """
     log = get_run_logger()
-    if open_ledger().all_sent(request, service=taisly.service):
-        log.info("%s is not fitted: it was sent before, so nothing is sent now.", request.video.name)
-        return request
     video = fit_post_video(
         request.video, progress=ProgressBar(f"Fit of {request.video.name}"), waiting=lambda: log.info("%s", WAITING)
     )

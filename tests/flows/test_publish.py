@@ -545,6 +545,7 @@ def test_a_video_that_does_not_fit_is_made_right_and_published(
     assert "It had been sent before" in again.message
     assert "sent there before: X @marabakes" in dry_again.message
     for each in (again, dry_again):  # nothing of a fit that is not out
+        assert "fit turned-away.mp4" not in steps_of(each)
         told = artifacts_of(each)["markdown"].data
         assert not [words for words in ("Fitted", "data:image", "cropped", "enlarged") if words in told]
 

@@ -204,7 +204,12 @@ def test_what_is_no_video_in_a_storage_is_one_sentence(memory: Any, downloads: P
 @pytest.mark.parametrize(
     ("error", "read", "kind", "words"),
     [
-        (PermissionError("AccessDenied"), None, InputError, "The storage does not allow reading a.mp4. Check that"),
+        (
+            PermissionError("AccessDenied"),
+            None,
+            InputError,
+            "The storage does not allow reading a.mp4. Check that the key in the block is right",
+        ),
         (PermissionError("AccessDenied"), b"x", InputError, "The storage does not allow reading a.mp4"),
         (TimeoutError("timed out"), b"x", OutcomeUnknown, "could not be read from its storage .timed out"),
         (RuntimeError(f"bad key {SECRET}."), None, OutcomeUnknown, "from its storage .bad key …"),
