@@ -114,9 +114,10 @@ def _with_choices(field: dict[str, Any], choices: list[str]) -> dict[str, Any]:
     if taken["type"] == "array":
         limits = {key: value for key, value in taken.items() if key in ("minItems", "maxItems")}
         chosen = {"type": "array", "items": chosen, **limits}
-    # Either tab is shown alone, so each has the help.
-    help_text = {key: value for key, value in taken.items() if key == "description"}
-    return {**shared, "anyOf": [{**chosen, **help_text, "title": CHOOSE}, {**taken, "title": TYPE}]}
+    else:
+        # Either tab is shown alone: a list of files does not say what a file may be. Names to tick need no help.
+        chosen |= {key: value for key, value in taken.items() if key == "description"}
+    return {**shared, "anyOf": [{**chosen, "title": CHOOSE}, {**taken, "title": TYPE}]}
 
 
 def choices_of(schema: Mapping[str, Any]) -> dict[str, list[str]]:

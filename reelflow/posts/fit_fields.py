@@ -19,9 +19,8 @@ _LIMITS = Limits()
 def fit_entry(position: int) -> Any:
     """The field `fit`."""
     return entry(
-        position, FIT_LABEL, "'pad', 'blur' and 'crop' publish a corrected copy: with black bars, "
-        "with a blurred background, or cropped to its middle. 'off' publishes the file as it is, or refuses it if it "
-        "cannot be published.", OFF,
+        position, FIT_LABEL, "'pad' (black bars), 'blur' (blurred background) and 'crop' (middle only) publish "
+        "a corrected copy; 'off' refuses what cannot be published.", OFF,
     )  # fmt: skip
 
 

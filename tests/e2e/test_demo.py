@@ -27,7 +27,7 @@ def test_the_demo_publishes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Published to 6 of 6 accounts." in done.stdout
     assert len(re.findall(r"^  \S.* published +http", done.stdout, re.MULTILINE)) == 6
-    assert "Starting a Prefect server" in done.stdout
+    assert "Starting the Prefect server" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert processes_of(marker) == []
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("reelflow-")] == []

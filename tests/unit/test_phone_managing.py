@@ -157,6 +157,7 @@ def test_the_account_of_a_task_is_told_where_it_is_known(phones: Phones) -> None
     rows = [f"{one}: ada.daily", f"{two}: ben.daily, ben.studio"]
     rails = Guardrails(read_phones(rows), RAILS.limits, RAILS.zone)
     phones.plan(follow(devices=[], usernames=["ben.daily"], users=["one"]), rails=rails)
+    phones.clock.sleep(1)  # requests are made in the order in which they were planned
     phones.plan(comment(devices=[one, two], post_urls=URLS[:1]), "run-2", rails=rails)
     phones.create()
     phones.client.create_task("unfollow", {"target_users": ["theirs"]}, serials=[one])
