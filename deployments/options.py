@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from reelflow.errors import InputError, ReelflowError
+from reelflow.fields import TIME_OF_DAY
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON and nothing else.")]
 """The option of every command that a program may want to read."""
@@ -124,6 +125,8 @@ def read_form(
         where = f" ({'.'.join(str(each + 1 if isinstance(each, int) else each) for each in more)})" if more else ""
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
         said = re.sub(r"^(Input|String|List) should", "must", said)
+        if first.get("ctx", {}).get("pattern") == TIME_OF_DAY:
+            said = "must be a time of day such as 18:30, or empty"
         raise InputError(f"{names.get(str(name)) or _flag(f'{prefix}{name}')}{where}: {said}.") from None
 
 

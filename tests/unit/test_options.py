@@ -108,7 +108,7 @@ def test_every_field_of_a_post_is_an_option_too() -> None:
     [
         ({"like_percent": 101}, "", "--like-percent: must be less than or equal to 100."),
         ({"x_min_seconds": 0}, "x_", "--x-min-seconds: must be greater than or equal to 1."),
-        ({"start_at": "9"}, "", "--start-at: must match pattern"),
+        ({"start_at": "9"}, "", r"--start-at: must be a time of day such as 18:30, or empty\.$"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_one_sentence_with_its_option(
