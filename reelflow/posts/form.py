@@ -200,6 +200,6 @@ class CancelPostForm(Form):
     """Which scheduled post to cancel."""
 
     history_id: str = entry(
-        0, "History ID", "Taisly's ID of the post, from the log or the report of the run that sent it.", min_length=1
+        0, "History ID", "From the log or the report of the run that sent it. The send ID works, too.", min_length=1
     )
     dry_run: bool = entry(1, "Dry run", "Show the post with this ID, without cancelling it.", False)

@@ -35,6 +35,7 @@ KEPT_BYTES = 5_000_000_000
 _NOTE = "fit.json"
 _PART = ".part"
 _USERS = "users"
+_TURN = ".turn"
 _LONGEST_NAME = 200
 """Bytes; file systems take 255."""
 
@@ -110,11 +111,11 @@ def turn(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = lock(folder / ".turn")
+        held = lock(folder / _TURN)
         if held is None:
             if waiting is not None:
                 waiting()
-            held = lock(folder / ".turn", patience=math.inf)
+            held = lock(folder / _TURN, patience=math.inf)
     except OSError as error:  # or a file system without locks
         raise _unwritable(folder, error) from None
     assert held is not None  # noqa: S101 - waited for without end
@@ -180,6 +181,21 @@ def keep(part: Path, made: Path, note: FitNote) -> None:
         part.replace(place)
     except OSError as error:
         raise _unwritable(part.parent, error) from None
+
+
+def tidy_fits(folder: Path | None = None) -> None:
+    """Delete old fits as each new fit does first, for those who make no more; nothing while one is being made.
+
+    Never raises: it is a cache.
+
+    Args:
+        folder: Where fits are kept; None for the user's cache folder.
+    """
+    folder = folder or default_folder()
+    with contextlib.suppress(OSError):
+        if folder.is_dir() and (held := lock(folder / _TURN)) is not None:
+            with held:
+                forget_old_fits(folder)
 
 
 def forget_old_fits(folder: Path, *, most_bytes: int = KEPT_BYTES) -> None:

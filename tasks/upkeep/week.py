@@ -17,6 +17,7 @@ from reelflow.ledger import Ledger
 from reelflow.upkeep.form import WEEK, WeekForm
 from reelflow.upkeep.week import Week, begin_of, make_week, records_since
 from reelflow.upkeep.week_files import check_files, write_files
+from reelflow.video.kept_fit import tidy_fits
 from reelflow.video.kept_poster import forget_old_posters
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
@@ -56,6 +57,7 @@ def write_week(form: WeekForm) -> str:
         log.warning(_NOT_MADE, error)
     forget_old_posters()
     Downloads(default_folder()).forget_old()
+    tidy_fits()
     return " ".join([summary, *_written(write_files(form, week))])
 
 

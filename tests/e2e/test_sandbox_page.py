@@ -51,5 +51,5 @@ def test_the_page_shows_each_and_only_as_text(
         "Refused 1 request with a key that no longer works.",
     ):  # fmt: skip
         assert words in text
-    assert [comment.count(serial) for comment, serial in zip(comments, DEVICES, strict=False)] == [1, 1]
+    assert [comment.count(serial) for comment, serial in zip(comments, list(DEVICES)[:2], strict=True)] == [1, 1]
     assert (errors, too_wide, images) == ([], False, 0)

@@ -1,7 +1,9 @@
 """The page of the week as an artifact of a real Prefect server, its files, and the command."""
 
 import json
+import os
 import threading
+import time
 from collections.abc import Callable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,7 @@ from flows.week import show_week
 from reelflow.phones.form import WarmUpForm
 from reelflow.posts.form import PostForm
 from reelflow.upkeep.form import WeekForm
+from reelflow.video.kept_fit import KEPT_SECONDS
 from tasks.ledger import close_ledgers
 from tasks.upkeep.week import KEY, refresh_week, remove_older
 
@@ -151,6 +154,20 @@ def test_a_run_does_not_delete_the_version_that_a_later_one_has_made() -> None:
     assert {version.id for version in _versions()} == {second}
     remove_older(first)  # which is gone
     assert {version.id for version in _versions()} == {second}
+
+
+def test_the_page_deletes_fits_that_nobody_used_for_long(tmp_path: Path) -> None:
+    """Nothing else does, for those who make no more."""
+    old, new = (tmp_path / "cache" / "reelflow" / "fitted" / name for name in ("old", "new"))
+    for place in (old, new):
+        place.mkdir(parents=True)
+        (place / "clip.mp4").write_bytes(bytes(100))
+    long_ago = time.time() - KEPT_SECONDS - 60
+    os.utime(old, (long_ago, long_ago))
+
+    show_week(WeekForm())
+
+    assert [old.exists(), new.exists()] == [False, True]
 
 
 def test_a_video_that_has_gone_has_no_poster(taisly: TaislyAccount, clip: Clip, tmp_path: Path) -> None:

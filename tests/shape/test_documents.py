@@ -17,6 +17,26 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PICTURES = ROOT / "docs" / "pictures"
 OF_PREFECT = ("Unknown error while creating flow run", "Select a block", "Scheduled", "Late")
 """What Prefect says, not we."""
+COMPOSED = (
+    ("Nothing was sent, because", "the same video", "was sent to"),
+    ("ago", "with the caption"),
+    ("Nothing was sent, because", "the same video", "is scheduled for"),
+    ("Nothing was sent, because", "Taisly would post the video twice"),
+    ("It was not", "approved", "before its time"),
+    ("Setup would replace", "the API key"),
+    ("Taisly", "does not accept the API key"),
+    ("Taisly does not accept the key of", "the block"),
+    ("Taisly does not tell whether it", "generated a new key"),
+    ("Taisly has not", "generated a new key"),
+    ("The phones are to comment on the post", ", but none of its accounts is on"),
+    (
+        "published",
+        ", but",
+        "the phones cannot start, since",
+        "this Prefect server has no deployment engage-when-published",
+    ),
+)
+"""Clauses that the code puts together, by their texts."""
 
 
 def _name(path: Path) -> str:
@@ -96,17 +116,11 @@ def test_the_words_in_troubleshooting_are_those_of_the_code() -> None:
     texts = "\n".join(_texts())
 
     clauses = [clause.strip(" ,") for span in said for clause in re.split(r"[…'\"().:;\d]", span)]
-    missing = [c for c in clauses if c and c not in OF_PREFECT and not _are_texts(c.split(), texts)]
+    composed = {" ".join(parts).replace(" ,", ",") for parts in COMPOSED if all(part in texts for part in parts)}
+    missing = [c for c in clauses if c and c not in OF_PREFECT and c not in composed and c not in texts]
 
     assert len(said) > 50
     assert missing == []
-
-
-def _are_texts(words: list[str], texts: str) -> bool:
-    """Whether these words are in the texts of the code, or can be divided into several that are, of two words each."""
-    return " ".join(words) in texts or any(
-        " ".join(words[:n]) in texts and _are_texts(words[n:], texts) for n in range(len(words) - 2, 1, -1)
-    )
 
 
 def _texts() -> Iterator[str]:

@@ -22,7 +22,7 @@ from reelflow.video import check_video
 from reelflow.video.fingerprint import fingerprint
 from reelflow.video.fit import fit_video, plan_fit
 from reelflow.video.fit_settings import FitSettings
-from reelflow.video.kept_fit import KEPT_SECONDS, forget_old_fits, part_folder, turn
+from reelflow.video.kept_fit import KEPT_SECONDS, forget_old_fits, part_folder, tidy_fits, turn
 
 Clip = Callable[[str], Path]
 PAD = FitSettings()
@@ -283,6 +283,24 @@ def test_fits_that_nobody_used_for_long_are_deleted_unless_a_running_process_has
     assert not unused.parent.exists()
     assert check_video(used).ok
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".turn", "users", used.parent.name])
+
+
+def test_fits_are_tidied_without_a_new_one_but_not_while_one_is_made(tmp_path: Path) -> None:
+    """As the page of the week does, for those who make no more."""
+    place = tmp_path / "old"
+    place.mkdir()
+    (place / "clip.mp4").write_bytes(bytes(100))
+    long_ago = time.time() - KEPT_SECONDS - 60
+    os.utime(place, (long_ago, long_ago))
+
+    with turn(tmp_path):
+        tidy_fits(tmp_path)
+        assert place.exists()
+    tidy_fits(tmp_path)
+
+    assert not place.exists()
+    tidy_fits(tmp_path / "never made")
+    assert not (tmp_path / "never made").exists()
 
 
 def test_of_too_many_fits_those_are_deleted_that_were_not_used_for_longest(tmp_path: Path) -> None:
