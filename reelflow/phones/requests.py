@@ -62,7 +62,9 @@ def choose_actors(form: PhoneForm, guardrails: Guardrails) -> tuple[PhoneActor, 
     """
     devices, names = _serials(form.devices), [name.removeprefix("@") for name in _named(form.usernames)]
     if bool(devices) == bool(names):
-        raise InputError("Choose either phones or usernames, not both. Use 'all' for all that the host block lists.")
+        either = "choose 'Phones' or 'Usernames'"
+        what = f"Both are chosen: {either}." if names else f"No phones are chosen: {either}."
+        raise InputError(f"{what} Use 'all' for all that the host block lists.")
     named = devices or names
     if ALL in map(str.lower, named) and len(named) > 1:
         raise InputError("'all' means everything that the host block lists. Remove 'all', or remove the other rows.")

@@ -117,7 +117,7 @@ def test_a_dry_run_sends_nothing_and_counts_nothing(host: TikMatrixHost, sandbox
     [
         (_form(WarmUpForm, devices=["NOTMINE"]), "NOTMINE is not among the phones"),
         (_form(WarmUpForm, write_with_chatgpt=True), "need a block 'ChatGPT Settings'"),
-        (_form(WarmUpForm, devices=[]), "Choose either phones or usernames"),
+        (_form(WarmUpForm, devices=[]), "No phones are chosen: choose 'Phones' or 'Usernames'."),
     ],
 )
 def test_bad_input_sends_nothing(host: TikMatrixHost, sandbox: Any, form: Any, words: str) -> None:
