@@ -31,6 +31,7 @@ Resolver = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as texts; raises OSError if there are none."""
 MOST_TRIED = 4
 """Addresses of one host to which a connection is tried, each for as long as one may take."""
+_HIGHEST_PORT = 65535
 _PUBLIC_6 = IPv6Network("2000::/3")
 """What is assigned to the internet at all."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
@@ -38,7 +39,13 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, by this machine's own rules."""
+    """The addresses of a host, by this machine's own rules.
+
+    Raises:
+        OSError: there is none, or no such port, which the system would take for another one.
+    """
+    if port > _HIGHEST_PORT:
+        raise OSError(f"There is no port {port}.")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 

@@ -466,9 +466,14 @@ def test_only_a_few_addresses_of_a_host_are_tried(web: FileServer, get: Get) -> 
     assert get(address, reach=reach[1]).path.read_bytes() == b"video"
 
 
-def test_a_port_that_does_not_exist_cannot_be_reached(get: Get) -> None:
+def test_a_port_that_does_not_exist_cannot_be_reached(web: FileServer, get: Get) -> None:
+    """The system takes it modulo 65536, and would find the server of another port there."""
+    web.files["/a.mp4"] = File(b"video")
+    address = httpx.URL(f"{web.address}/a.mp4")
+
     with pytest.raises(NothingSent, match="server cannot be reached"):
-        get("http://127.0.0.1:99999/a.mp4")
+        get(str(address.copy_with(port=address.port + 65536)))
+    assert web.asked == []
 
 
 # One download at a time, and nothing half done
