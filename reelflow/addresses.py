@@ -10,6 +10,8 @@ import httpx
 from reelflow.errors import InputError
 from reelflow.wording import one_line
 
+HIGHEST_PORT = 65535
+"""The system takes a higher one for another."""
 NO_NAME = "The address"
 """What an address is called that has no host."""
 
@@ -56,6 +58,8 @@ def check_url(url: str, *, service: str, plain_http_anywhere: bool = False) -> s
             f"{url!r} is not a web address. Enter the base URL of {service}, beginning with https:// or http://.",
             service=service,
         )
+    if (parsed.port or 0) > HIGHEST_PORT:
+        raise InputError(f"{url!r} has the port {parsed.port}, and ports end at {HIGHEST_PORT}.", service=service)
     if parsed.userinfo:
         raise InputError(f"The base URL of {service} must not contain a user name or password.", service=service)
     if parsed.scheme == "http" and not plain_http_anywhere and not is_loopback(url):

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import httpcore
 import httpx
 
-from reelflow.addresses import is_loopback
+from reelflow.addresses import HIGHEST_PORT, is_loopback
 from reelflow.errors import InputError
 from reelflow.transport import tls, useless_proxy
 from reelflow.wording import one_line
@@ -31,7 +31,6 @@ Resolver = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as texts; raises OSError if there are none."""
 MOST_TRIED = 4
 """Addresses of one host to which a connection is tried, each for as long as one may take."""
-_HIGHEST_PORT = 65535
 _PUBLIC_6 = IPv6Network("2000::/3")
 """What is assigned to the internet at all."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
@@ -44,7 +43,7 @@ def resolve(host: str, port: int) -> list[str]:
     Raises:
         OSError: there is none, or no such port, which the system would take for another one.
     """
-    if port > _HIGHEST_PORT:
+    if port > HIGHEST_PORT:
         raise OSError(f"There is no port {port}.")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(each[4][0]) for each in found))

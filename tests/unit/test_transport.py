@@ -125,6 +125,8 @@ def test_the_last_piece_waits_for_permission() -> None:
         ("ftp://app.taisly.com", False),
         ("app.taisly.com", False),
         ("https://me:secret@app.taisly.com", False),
+        ("http://127.0.0.1:65535/api", True),
+        ("http://127.0.0.1:65536/api", False),
         ("", False),
     ],
 )
