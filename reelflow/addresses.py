@@ -58,10 +58,10 @@ def check_url(url: str, *, service: str, plain_http_anywhere: bool = False) -> s
             f"{url!r} is not a web address. Enter the base URL of {service}, beginning with https:// or http://.",
             service=service,
         )
-    if (parsed.port or 0) > HIGHEST_PORT:
-        raise InputError(f"{url!r} has the port {parsed.port}, and ports end at {HIGHEST_PORT}.", service=service)
     if parsed.userinfo:
         raise InputError(f"The base URL of {service} must not contain a user name or password.", service=service)
+    if (parsed.port or 0) > HIGHEST_PORT:
+        raise InputError(f"{url!r} has the port {parsed.port}, and ports end at {HIGHEST_PORT}.", service=service)
     if parsed.scheme == "http" and not plain_http_anywhere and not is_loopback(url):
         raise InputError(
             f"{url} is unencrypted, so your key and posts could be read on the network. Use https://, "
