@@ -4,6 +4,7 @@ Short rounds in `make test`; `make soak` runs the long ones.
 """
 
 import collections
+import contextlib
 import json
 import os
 import random
@@ -132,7 +133,8 @@ def test_each_video_is_scheduled_once_in_a_slot_of_its_own(
         tries += 1
         assert tries < TRIES, runs.log
     last = runs.start().wait(120)
-    answers = _answer_for_the_person(runs, box, Ledger(ledger_url))
+    with contextlib.closing(Ledger(ledger_url)) as ledger:
+        answers = _answer_for_the_person(runs, box, ledger)
 
     posts = box.posts
     destinations = collections.Counter((post["sha256"], account) for post in posts for account in post["platforms"])
