@@ -83,6 +83,8 @@ class Data:
     last_id: int = 0
     last_task_id: int = 0
     request_times: list[float] = field(default_factory=list)
+    most_requests: int = 0
+    requests_over_quota: int = 0
     requests: dict[str, int] = field(default_factory=dict)
     fail_next: list[dict[str, Any]] = field(default_factory=list)
     clock_offset: float = 0.0

@@ -25,6 +25,11 @@ def state_of(world: World) -> dict[str, Any]:
             "refused_requests": data.dead_key_requests,
         },
         "requests": data.requests,
+        "quota": {
+            "per_hour": world.per_hour,
+            "most": data.most_requests,
+            "refused": data.requests_over_quota,
+        },
         "accounts": ACCOUNTS,
         "devices": DEVICES,
         "plan": world.plan,

@@ -101,13 +101,20 @@ class World:
 
     # Taisly
 
+    @property
+    def per_hour(self) -> int:
+        """How many requests Taisly answers in any hour."""
+        return self.requests_per_hour or REQUESTS_PER_HOUR[self.plan]
+
     def use_quota(self) -> float | None:
         """Count one request against the hourly quota; the seconds to wait if it is used up."""
         now = self.now()
         self.data.request_times = [at for at in self.data.request_times if at > now - HOUR]
-        if len(self.data.request_times) >= (self.requests_per_hour or REQUESTS_PER_HOUR[self.plan]):
+        if len(self.data.request_times) >= self.per_hour:
+            self.data.requests_over_quota += 1
             return self.data.request_times[0] + HOUR - now
         self.data.request_times.append(now)
+        self.data.most_requests = max(self.data.most_requests, len(self.data.request_times))
         return None
 
     def add_post(

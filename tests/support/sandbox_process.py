@@ -12,18 +12,24 @@ from reelflow.sandbox import SandboxControl
 
 
 class SandboxProcess(SandboxControl):
-    """`reelflow sandbox` with a folder that it keeps, to be killed and started again on the same port."""
+    """`reelflow sandbox` with a folder that it keeps, to be killed and started again on the same port.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: What it keeps.
+        plan: At Taisly, with its quota; None for no quota that a test could reach.
+    """
+
+    def __init__(self, folder: Path, plan: str | None = None) -> None:
         super().__init__("")
         self.folder = folder
+        self._plan = ["--plan", plan] if plan else ["--plan", "PRO", "--requests-per-hour", "1000000"]
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "deployments", "sandbox", "--port", str(self.port), "--plan", "PRO",
-             "--requests-per-hour", "1000000", "--data", str(self.folder)],
+            [sys.executable, "-m", "deployments", "sandbox", "--port", str(self.port), *self._plan, "--data",
+             str(self.folder)],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._process.stdout is not None
