@@ -1,15 +1,23 @@
 """The block for one Taisly account."""
 
+from contextlib import suppress
+from functools import cache
+
+import httpx
 from prefect.blocks.core import Block
+from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import Field, HttpUrl, SecretStr
 
-from blocks.reference import read_values
+from blocks.reference import load_saved, read_values, saved_names
 from reelflow.addresses import same_address
-from reelflow.ledger import Ledger
+from reelflow.errors import ReelflowError
+from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.posts.clients import Client, Clients
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.request_limit import Plan
 from reelflow.posts.watching import FIRST_PAUSE
+from reelflow.records.posts import Account
 from reelflow.taisly.client import BASE_URL, TaislyClient
 from reelflow.time_zones import DAY
 
@@ -105,6 +113,11 @@ class TaislyAccount(Block):
         """The name of this service in the ledger: its address."""
         return same_address(self.base_url)
 
+    @property
+    def client(self) -> str:
+        """The client whose account it is: the name of the saved block; empty if it is not saved."""
+        return self._block_document_name or ""
+
     def get_client(self) -> TaislyClient:
         """A client with this key. Use it in a `with` statement.
 
@@ -126,7 +139,12 @@ class TaislyAccount(Block):
             service=self.service,
             plan=self.plan,
             fresh_key=self.saved_key,
+            whose=Client(self.client, cache(lambda: _other_clients(ledger, self.client))),
         )
+
+    def fingerprint(self) -> str:
+        """The name of this key in the ledger, which does not give it away."""
+        return key_fingerprint(self.api_key.get_secret_value(), self.service)
 
     def saved_key(self) -> str | None:
         """The key that the saved block has now; None if this is none, or the server does not tell it."""
@@ -134,3 +152,16 @@ class TaislyAccount(Block):
             return None
         data = read_values(self._block_document_id)
         return str(data["api_key"]) if data.get("api_key") else None
+
+
+def _other_clients(ledger: Ledger, name: str) -> Clients:
+    """The other saved clients, with their accounts as the ledger knows them; none if the server does not tell."""
+    found: dict[str, list[Account]] = {}
+    with suppress(httpx.HTTPError, PrefectHTTPStatusError):
+        for other in saved_names(TaislyAccount):
+            if other != name:
+                found[other] = []
+                with suppress(ReelflowError, RuntimeError):
+                    if block := load_saved(TaislyAccount, other):
+                        found[other] = ledger.known_accounts(block.fingerprint(), float("inf")) or []
+    return found

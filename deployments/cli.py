@@ -80,6 +80,7 @@ def sandbox(
     auto_retry: int = 3,
     data: Path | None = None,
     requests_per_hour: int | None = None,
+    client: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
     """Run stand-ins for Taisly and TikMatrix on this machine, until Ctrl-C.
 
@@ -103,9 +104,11 @@ def sandbox(
         A folder that keeps everything across restarts.
     requests_per_hour
         Replace the plan's quota, for load tests.
+    client
+        The name of a further Taisly account, with a key, accounts and a quota of its own. Repeat it for several.
     """
     from reelflow.ports import listen
-    from reelflow.sandbox.catalog import API_KEY
+    from reelflow.sandbox.catalog import API_KEY, key_of
     from reelflow.sandbox.server import serve
     from reelflow.sandbox.world import World
 
@@ -120,9 +123,11 @@ def sandbox(
             auto_retry=auto_retry,
             keep=data is not None,
             requests_per_hour=requests_per_hour,
+            clients=client or (),
         )
         sock = listen(host, port)
-        print(_addresses(sock.getsockname()[1], API_KEY, plan, license_plan), flush=True)
+        keys = [API_KEY, *map(key_of, client or ())]
+        print(_addresses(sock.getsockname()[1], ", ".join(keys), plan, license_plan), flush=True)
         serve(world, sock)
     return 0
 

@@ -95,6 +95,10 @@ class InputError(ReelflowError):
     """The input is wrong. Nothing was sent."""
 
 
+class WrongClient(InputError):
+    """An account that belongs to another client than the run. Nothing was sent."""
+
+
 class VideoUnreadable(InputError):
     """The file is not a video that can be used.
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from reelflow.errors import InputError
-from reelflow.posts.accounts import choose_accounts
 from reelflow.posts.form import CopiedByRule
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.reposts import Split, split_by_rules
@@ -36,11 +35,11 @@ class RowAccounts:
         """The accounts that `names` names.
 
         Raises:
-            InputError: as `choose_accounts` does.
+            InputError: as `Client.choose` does.
         """
         if names not in self._chosen:
             try:
-                self._chosen[names] = choose_accounts(names, self.connected)
+                self._chosen[names] = self._taisly.whose.choose(names, self.connected)
             except InputError as error:
                 self._chosen[names] = error
         found = self._chosen[names]

@@ -32,10 +32,12 @@ class DuplicateFound(Exception):
 class ClaimLedger(PostLedger, SendLedger):
     """The part of the ledger that decides who may send what."""
 
-    def claim(self, request: PostRequest, *, service: str, owner: str, flow_run: str | None = None) -> Claim:
+    def claim(
+        self, request: PostRequest, *, service: str, owner: str, flow_run: str | None = None, client: str = ""
+    ) -> Claim:
         """Claim those destinations of `request` that nobody has sent to or is sending to.
 
-        A claim whose holder has died before its upload was complete is taken over.
+        A claim whose holder has died before its upload was complete is taken over. `client` is for the record.
 
         Raises:
             DuplicateFound: the same post, with something changed, has been sent to one of them. Nothing is claimed.
@@ -51,7 +53,7 @@ class ClaimLedger(PostLedger, SendLedger):
             self._one_at_a_time(connection)
             refuse_if_moved(connection, self.place)
             lease = now + self.lease_seconds
-            row = send_row(send_id, request, service, owner, flow_run, now=now, lease_until=lease)
+            row = send_row(send_id, request, service, owner, flow_run, now=now, lease_until=lease, client=client)
             connection.execute(NEW_SEND, row)
             for account in accounts:
                 row = destination_row(send_id, request, account, service, now)

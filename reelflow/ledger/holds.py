@@ -14,12 +14,13 @@ from sqlalchemy.engine import Connection
 from reelflow.ledger.alarms import AlarmLedger
 from reelflow.ledger.schema import holds, sends
 from reelflow.records.alarms import Alarm, cause_of
+from reelflow.records.clients import shown_client
 from reelflow.records.holds import COUNTED, FAILURES, Hold, Streak
 from reelflow.records.posts import Account, Outcome
 
 ON_HOLD = sa.select(holds).where(holds.c.held_at.is_not(None)).order_by(holds.c.held_at, holds.c.account_id)
 ON_HOLD_AT = ON_HOLD.where(holds.c.service == sa.bindparam("service"))
-_SENT_BY = sa.select(sends.c.service, sends.c.flow_run).where(sends.c.id == sa.bindparam("send"))
+_SENT_BY = sa.select(sends.c.service, sends.c.flow_run, sends.c.client).where(sends.c.id == sa.bindparam("send"))
 _LOCKED = (
     sa.select(holds)
     .where(holds.c.service == sa.bindparam("service"), holds.c.account_id == sa.bindparam("account"))
@@ -56,7 +57,7 @@ class HoldLedger(AlarmLedger):
         counted = sorted((o for o in outcomes if o.state in COUNTED), key=lambda o: o.account.id)
         if not counted:
             return
-        service, flow_run = connection.execute(_SENT_BY, {"send": send_id}).one()
+        service, flow_run, client = connection.execute(_SENT_BY, {"send": send_id}).one()
         for outcome in counted:
             if outcome.state in FAILURES:
                 connection.execute(self.insert_new(holds), _new_row(service, outcome))
@@ -70,10 +71,10 @@ class HoldLedger(AlarmLedger):
             account = Account(id=row["account_id"], platform=row["platform"], name=row["name"])
             _store(connection, service, account.id, after)
             if after.is_on_hold and not before.is_on_hold:
-                self._alarm(connection, [_alarm_of(Hold(service, account, after), flow_run)])
+                self._alarm(connection, [_alarm_of(Hold(service, account, after), flow_run, client)])
 
 
-def _alarm_of(hold: Hold, flow_run: str | None) -> Alarm:
+def _alarm_of(hold: Hold, flow_run: str | None, client: str) -> Alarm:
     streak, state = hold.streak, "ON HOLD"
     why = f": {streak.reason.rstrip('.')}" if streak.reason else ""
     reason = f"Failed {streak.failures} times in a row{why}."
@@ -82,9 +83,9 @@ def _alarm_of(hold: Hold, flow_run: str | None) -> Alarm:
         kind="hold",
         state=state,
         subject=hold.account.label,
-        who="",
+        who=shown_client(client),
         reason=reason,
-        cause=cause_of("hold", state, reason),
+        cause=cause_of("hold", state, reason, client),
         flow_run=flow_run,
         ref=hold.account.id,
     )

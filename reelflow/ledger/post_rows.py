@@ -24,7 +24,7 @@ def send_of(row: RowMapping) -> Send:
     """The send in a row of `WITH_SENDS`."""
     fields = ("id", "service", "sha256", "file", "caption", "scheduled_ms", "flow_run", "owner",
               "lease_until", "begun_at", "sealed_at", "history_id", "watched_since", "missing_since", "claimed_at",
-              "duration")  # fmt: skip
+              "duration", "client")  # fmt: skip
     return Send(
         account_ids=tuple(json.loads(row["send__accounts"])),
         repeat=row["repeat"],
@@ -48,6 +48,7 @@ def send_row(
     *,
     now: float,
     lease_until: float,
+    client: str = "",
 ) -> dict[str, Any]:
     """The row of a new send."""
     return {
@@ -64,6 +65,7 @@ def send_row(
         "claimed_at": now,
         "duration": request.video.duration,
         "pictures": json.dumps(request.video.pictures),
+        "client": client,
     }
 
 

@@ -37,6 +37,7 @@ sends = sa.Table(
     sa.Column("missing_since", _F),
     sa.Column("duration", _F, nullable=False),
     sa.Column("pictures", _T, nullable=False),
+    sa.Column("client", _S(200), nullable=False, server_default=""),
     sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
 )
 KEY = ("service", "sha256", "account_id", "caption_sha256", "scheduled_ms", "repeat")

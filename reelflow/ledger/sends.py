@@ -22,6 +22,7 @@ from reelflow.ledger.post_rows import outcome_of
 from reelflow.ledger.schema import sends
 from reelflow.ledger.statements import CHANGE_OWN_SEND, CHANGE_SEND, MOVE, MOVE_ONE, NOTE, NUMBER_IN_STATES, WHO
 from reelflow.records.alarms import Alarm, cause_of
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import (
     ALARMING,
     BEING_SENT,
@@ -225,8 +226,8 @@ class SendLedger(HoldLedger):
         """Record alarms for destinations that have just got into a state that people must know."""
         if not (alarming := [outcome for outcome in outcomes if outcome.state in ALARMING]):
             return
-        query = sa.select(sends.c.file, sends.c.flow_run).where(sends.c.id == send_id)
-        file, flow_run = connection.execute(query).one()
+        query = sa.select(sends.c.file, sends.c.flow_run, sends.c.client).where(sends.c.id == send_id)
+        file, flow_run, client = connection.execute(query).one()
         self._alarm(
             connection,
             (
@@ -235,9 +236,9 @@ class SendLedger(HoldLedger):
                     kind="post",
                     state=o.state,
                     subject=file_name(file),
-                    who=o.account.label,
+                    who=for_client(client, o.account.label),
                     reason=o.detail,
-                    cause=cause_of("post", o.state, o.detail),
+                    cause=cause_of("post", o.state, o.detail, client),
                     flow_run=flow_run,
                     ref=send_id,
                 )

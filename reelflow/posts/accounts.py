@@ -29,7 +29,7 @@ def choose_accounts(names: Sequence[str], connected: Sequence[Account]) -> list[
     """
     if not connected:
         raise InputError("No accounts are connected in Taisly yet. Connect your accounts there first.")
-    given = [name for row in names for name in _names_in(row, connected)]
+    given = [name for row in names for name in names_in(row, connected)]
     if not given:
         raise InputError(f"Name at least one account. Connected accounts: {_listed(connected)}.")
     others = [name for name in given if name.casefold() != ALL]
@@ -62,7 +62,7 @@ def account_names(connected: Sequence[Account]) -> list[str]:
     return [a.label if _named(a.label, connected) == [a] else label_with_id(a) for a in connected]
 
 
-def _names_in(row: str, connected: Sequence[Account]) -> list[str]:
+def names_in(row: str, connected: Sequence[Account]) -> list[str]:
     """The names in one row of a form: one, unless the row only makes sense as several."""
     if "," not in row or _named(row.strip(), connected):
         return [row.strip()] if row.strip() else []

@@ -8,8 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from reelflow.errors import Busy, InputError, NothingSent, Refused, UnreadableAnswer
-from reelflow.posts.accounts import choose_accounts
+from reelflow.errors import Busy, InputError, NothingSent, Refused, UnreadableAnswer, WrongClient
 from reelflow.posts.outcomes import account_of
 from reelflow.posts.request_limit import Kind, RequestLimit
 from reelflow.records.posts import Account
@@ -80,10 +79,11 @@ class RateLimitedTaisly(RequestLimit):
             patience: As for `accounts_for`.
 
         Raises:
+            WrongClient: a name is that of another client's account.
             InputError: a name matches none or several.
             ServiceError: Taisly had to be asked, and the request failed.
         """
-        return choose_accounts(names, self.accounts_for([names], patience=patience))
+        return self.whose.choose(names, self.accounts_for([names], patience=patience))
 
     def accounts_for(self, wanted: Iterable[Sequence[str]], *, patience: float = 0.0) -> list[Account]:
         """The connected accounts to choose from: as they are known, or asked for once if a name is not among those.
@@ -99,7 +99,7 @@ class RateLimitedTaisly(RequestLimit):
         """
         wanted = list(wanted)
         known = self.ledger.known_accounts(self.key, ACCOUNTS_KEPT)
-        if known is not None and _have_all(known, wanted):  # else it may have been connected just now
+        if known is not None and self._have_all(known, wanted):  # else it may have been connected just now
             return known
         older = self.ledger.known_accounts(self.key, float("inf"))
         try:
@@ -107,7 +107,18 @@ class RateLimitedTaisly(RequestLimit):
         except Busy:
             if not older:
                 raise
-        return older if _have_all(older, wanted) else self.ask_accounts(patience)
+        return older if self._have_all(older, wanted) else self.ask_accounts(patience)
+
+    def _have_all(self, connected: Sequence[Account], wanted: Iterable[Sequence[str]]) -> bool:
+        """Whether each of these names means an account, be it another client's: asking again would tell no more."""
+        for names in wanted:
+            try:
+                self.whose.choose(names, connected)
+            except WrongClient:
+                continue
+            except InputError:
+                return False
+        return True
 
     def copied_accounts(self, *, patience: float = 0.0) -> list[tuple[str, str]]:
         """What Taisly's active repost rules copy: (from, to) account ids, asked for at most every ten minutes.
@@ -206,13 +217,3 @@ def active_copies(rules: Sequence[RepostRule]) -> list[tuple[str, str]]:
 
 def _copies(rules: Sequence[RepostRule], *, paused: bool) -> list[tuple[str, str]]:
     return [(rule.source, target) for rule in rules if rule.paused is paused for target in rule.targets]
-
-
-def _have_all(connected: Sequence[Account], wanted: Iterable[Sequence[str]]) -> bool:
-    """Whether each of these names means an account."""
-    try:
-        for names in wanted:
-            choose_accounts(names, connected)
-    except InputError:
-        return False
-    return True

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from reelflow.errors import InputError, OutcomeUnknown, Refused, ServiceError
 from reelflow.fields import ALL
-from reelflow.posts.accounts import account_names, choose_accounts, gone_name
+from reelflow.posts.accounts import account_names, gone_name
+from reelflow.posts.clients import Client
 from reelflow.posts.form import RepostRulesForm, RuleRow
 from reelflow.posts.rate_limited import RateLimitedTaisly, active_copies
 from reelflow.posts.reposts import arriving_twice
@@ -113,7 +114,7 @@ def check_rules(taisly: RateLimitedTaisly, form: RepostRulesForm, *, patience: f
     accounts = taisly.ask_accounts(patience)
     rules = taisly.repost_rules(patience=patience)
     names = dict(zip((a.id for a in accounts), account_names(accounts), strict=True))
-    plan = RulePlan(rules, _read_rows(form.rules, accounts), form.remove_others, names, rules)
+    plan = RulePlan(rules, _read_rows(form.rules, accounts, taisly.whose), form.remove_others, names, rules)
     if form.remove_gone:
         plan.wanted |= _without_gone(plan)
     if plan.wanted or plan.remove_others:
@@ -122,13 +123,13 @@ def check_rules(taisly: RateLimitedTaisly, form: RepostRulesForm, *, patience: f
     return plan
 
 
-def _read_rows(rows: Sequence[RuleRow], accounts: Sequence[Account]) -> Copies:
+def _read_rows(rows: Sequence[RuleRow], accounts: Sequence[Account], client: Client) -> Copies:
     """What the rows say, of all rows of one account together."""
     wanted: Copies = {}
     wrong: list[str] = []
     for number, row in enumerate(rows, 1):
         try:
-            source, targets = _read_row(row, accounts)
+            source, targets = _read_row(row, accounts, client)
             said = wanted.setdefault(source.id, {})
             wrong += [
                 f"Rule {number}: {source.label} → {target.label} is paused in one row and active in another."
@@ -142,15 +143,15 @@ def _read_rows(rows: Sequence[RuleRow], accounts: Sequence[Account]) -> Copies:
     return wanted
 
 
-def _read_row(row: RuleRow, accounts: Sequence[Account]) -> tuple[Account, list[Account]]:
-    sources = choose_accounts([row.source], accounts)
+def _read_row(row: RuleRow, accounts: Sequence[Account], client: Client) -> tuple[Account, list[Account]]:
+    sources = client.choose([row.source], accounts)
     if len(sources) > 1:
         raise InputError(f"'From' takes one account, and {row.source!r} names {len(sources)}. Add a row for each.")
     (source,) = sources
     if not any(name.strip() for name in row.targets):
         return source, []
-    targets = choose_accounts(row.targets, accounts)
-    if [name.strip().casefold() for name in row.targets] == [ALL]:
+    targets = client.choose(row.targets, accounts)
+    if [name.rpartition(":")[2].strip().casefold() for name in row.targets] == [ALL]:
         return source, [account for account in targets if account != source]
     if source in targets:
         raise InputError(f"{source.label} cannot be copied to itself. Remove it from 'To'.")

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from reelflow.errors import Busy, NotAllowed, ReelflowError
 from reelflow.ledger import Ledger, Room
+from reelflow.posts.clients import NOBODY, Client
 from reelflow.posts.current_key import LOOK_FOR_KEY, CurrentKey, KeyFound
 from reelflow.taisly.answers import SERVICE
 from reelflow.taisly.client import TaislyClient
@@ -61,6 +62,7 @@ class RequestLimit:
         plan: Decides how many requests an hour there may be.
         sleep: For tests.
         fresh_key: The key that is saved now; None if that cannot be told.
+        whose: The client whose key it is.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class RequestLimit:
         plan: Plan,
         sleep: Callable[[float], None] = time.sleep,
         fresh_key: Callable[[], str | None] = lambda: None,
+        whose: Client = NOBODY,
     ) -> None:
         self._client = client
         self.ledger = ledger
         self.service = service
         self.per_hour = REQUESTS_PER_HOUR[plan]
         self.sleep = sleep
+        self.whose = whose
         self._current = CurrentKey(
             client, ledger, api_key=api_key, service=service, saved=fresh_key, sleep=lambda seconds: self.sleep(seconds)
         )

@@ -134,7 +134,9 @@ def send_post(
     while left.accounts:
         owner = uuid.uuid4().hex  # this very attempt: one flow run may be executed by two processes at once
         try:
-            claim = taisly.ledger.claim(left, service=taisly.service, owner=owner, flow_run=flow_run)
+            claim = taisly.ledger.claim(
+                left, service=taisly.service, owner=owner, flow_run=flow_run, client=taisly.whose.name
+            )
         except DuplicateFound as error:
             raise refusal_of(error.found, taisly.ledger.now()) from None
         result.send_ids.update(claim.settled)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reelflow.records.clients import for_client
 from reelflow.time_zones import DAY
 
 QUIET_SECONDS = 900.0
@@ -24,7 +25,7 @@ class Alarm:
         state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, NOT STARTED, ON HOLD, GONE, CRASHED, SKIPPED or
             LATE; or WAITING for a person.
         subject: What it is about: the video's file, the account on hold, the job on phones, or the run's name.
-        who: The account, or the phone; empty for a run and an account on hold.
+        who: The account, or the phone, with the client in front; for a run and an account on hold only the client.
         reason: Why, as people read it.
         cause: What messages are made for: alarms with the same one are told together.
         flow_run: Whose work it was.
@@ -54,9 +55,13 @@ class AlarmGroup:
     is_more: bool
 
 
-def cause_of(kind: str, state: str, reason: str) -> str:
-    """The cause of an alarm: its reason without numbers, so that two waits of different lengths are one cause."""
-    return f"{kind} {state}: {re.sub(r'[0-9]+', '#', reason).rstrip('.')}"
+def cause_of(kind: str, state: str, reason: str, client: str = "") -> str:
+    """The cause of an alarm: its reason without numbers, so that two waits of different lengths are one cause.
+
+    Each client has causes of its own: what one of them was told keeps no other waiting.
+    """
+    what = for_client(client, f"{kind} {state}")
+    return f"{what}: {re.sub(r'[0-9]+', '#', reason).rstrip('.')}"
 
 
 def quiet_until(told: Iterable[float], now: float) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from reelflow.records.clients import shown_client
 from reelflow.records.post_states import PostState, SendStatus, send_status
 from reelflow.time_zones import DAY
 from reelflow.video.fit_settings import FitSettings
@@ -171,7 +172,10 @@ class Outcome(BaseModel):
 
 @dataclass(frozen=True)
 class Send:
-    """One upload to Taisly: made, being made, or to be made. Times are Unix seconds."""
+    """One upload to Taisly: made, being made, or to be made. Times are Unix seconds.
+
+    `client` is the name that the block "Taisly Account" had then; empty if it was not saved.
+    """
 
     id: str
     service: str
@@ -192,6 +196,12 @@ class Send:
     duration: float
     pictures: tuple[int, ...]
     repeat: int
+    client: str = ""
+
+    @property
+    def shown_client(self) -> str:
+        """The client that it was sent for, where there is more than the usual one."""
+        return shown_client(self.client)
 
     @property
     def scheduled_for(self) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 API_KEY = "taisly_sandbox"
 FREE_KEY = "taisly_free"
 """A key as an account on the FREE plan would have it, if that plan had keys: always answered with 403."""
@@ -19,8 +21,23 @@ ACCOUNTS = [
     {"id": "64f1c0de00000000000000e1", "platform": "Facebook", "displayName": "Mara Bakes"},
 ]
 """The accounts connected to Taisly, as it lists them."""
-HANDLES = {account["id"]: account["displayName"].lstrip("@") for account in ACCOUNTS}
-"""Account names as platforms write them in links, by Taisly's id."""
+
+
+def accounts_of(client: str) -> list[dict[str, str]]:
+    """The accounts of a further client, which has a Taisly account of its own."""
+    digest = hashlib.sha256(client.encode()).hexdigest()[:22]
+    names = {"TikTok": f"@{client}.daily", "Instagram": f"{client}.daily", "YouTube": client.replace("-", " ").title()}
+    return [
+        {"id": f"{digest}{number:02x}", "platform": platform, "displayName": name}
+        for number, (platform, name) in enumerate(names.items(), 1)
+    ]
+
+
+def key_of(client: str) -> str:
+    """The API key of a further client: "taisly_sandbox_cafe"."""
+    return f"{API_KEY}_{client}"
+
+
 POST_LINKS = {
     "TikTok": "https://www.tiktok.com/@{handle}/video/{id}",
     "Instagram": "https://www.instagram.com/reel/{id}/",

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from reelflow.sandbox.catalog import API_KEY
+from reelflow.sandbox.catalog import API_KEY, key_of
 
 TIMEOUT = 30.0
 """Seconds; under a fault suite's load an answer may take some."""
@@ -42,6 +42,11 @@ class SandboxControl:
         if not self._url:
             raise RuntimeError(NOT_RUNNING)
         return self._url
+
+    @staticmethod
+    def key_of(client: str) -> str:
+        """The API key of a further client that it was started with."""
+        return key_of(client)
 
     @property
     def taisly_url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ class Sandbox(SandboxControl):
         auto_retry: How often TikMatrix retries a failed task on its own.
         requests_per_hour: Overrides the plan's quota, for tests under load.
         data: A folder that remembers everything across restarts.
+        clients: Names of further Taisly accounts, each with the key `key_of(name)`, accounts and a quota of its own.
         port: The port; a free one instead if it is in use, or 0.
     """
 
@@ -56,6 +58,7 @@ class Sandbox(SandboxControl):
         requests_per_hour: int | None = None,
         data: Path | None = None,
         port: int = 0,
+        clients: Sequence[str] = (),
     ) -> None:
         super().__init__("")
         self._options: dict[str, Any] = {
@@ -66,6 +69,7 @@ class Sandbox(SandboxControl):
             "auto_retry": auto_retry,
             "requests_per_hour": requests_per_hour,
             "keep": data is not None,
+            "clients": clients,
         }
         self._data = data
         self._port = port

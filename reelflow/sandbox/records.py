@@ -45,6 +45,7 @@ class Post:
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    client: str = ""
 
 
 @dataclass
@@ -74,7 +75,10 @@ class PhoneTask:
 
 @dataclass
 class Data:
-    """Everything that a reset forgets and a data folder remembers."""
+    """Everything that a reset forgets and a data folder remembers.
+
+    `owners` has the client of each key that is not the first one's, `request_times` the requests of each client.
+    """
 
     keys: list[str] = field(default_factory=lambda: [API_KEY])
     posts: list[Post] = field(default_factory=list)
@@ -82,9 +86,10 @@ class Data:
     phone_tasks: list[PhoneTask] = field(default_factory=list)
     last_id: int = 0
     last_task_id: int = 0
-    request_times: list[float] = field(default_factory=list)
-    most_requests: int = 0
-    requests_over_quota: int = 0
+    request_times: dict[str, list[float]] = field(default_factory=dict)
+    most_requests: dict[str, int] = field(default_factory=dict)
+    requests_over_quota: dict[str, int] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     requests: dict[str, int] = field(default_factory=dict)
     fail_next: list[dict[str, Any]] = field(default_factory=list)
     clock_offset: float = 0.0

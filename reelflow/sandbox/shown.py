@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reelflow.sandbox.catalog import ACCOUNTS, DEVICES
+from reelflow.sandbox.catalog import DEVICES
 from reelflow.sandbox.records import COMPLETED, Data, PhoneTask, Post
 from reelflow.sandbox.taisly import as_state
 from reelflow.sandbox.tikmatrix import as_task
@@ -25,16 +25,23 @@ def state_of(world: World) -> dict[str, Any]:
             "refused_requests": data.dead_key_requests,
         },
         "requests": data.requests,
-        "quota": {
-            "per_hour": world.per_hour,
-            "most": data.most_requests,
-            "refused": data.requests_over_quota,
-        },
-        "accounts": ACCOUNTS,
+        "accounts": [account for mine in world.accounts.values() for account in mine],
+        "quota": {client: _quota(world, client) for client in world.accounts},
         "devices": DEVICES,
         "plan": world.plan,
         "license": world.license_plan,
         "now": round(world.now() * 1000),
+    }
+
+
+def _quota(world: World, client: str) -> dict[str, int]:
+    """How much of its quota a client has used: within an hour until now, in any hour; and what was refused for it."""
+    data = world.data
+    return {
+        "per_hour": world.per_hour,
+        "last_hour": len(data.request_times.get(client, [])),
+        "most": data.most_requests.get(client, 0),
+        "refused": data.requests_over_quota.get(client, 0),
     }
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reelflow.sandbox.catalog import ACCOUNTS, FREE_KEY
+from reelflow.sandbox.catalog import FREE_KEY
 from reelflow.sandbox.records import Post
 from reelflow.sandbox.uploads import BadForm, Form, receive_form
 from reelflow.sandbox.world import World
@@ -48,7 +48,7 @@ def routes(world: World) -> list[Route]:
             if _key(request) not in world.data.keys:
                 world.data.dead_key_requests += _key(request) in world.data.dead_keys
                 return _refusal("UNAUTHORIZED", "Invalid API key", 401)
-            if (wait := world.use_quota()) is not None:
+            if (wait := world.use_quota(world.client_of(_key(request)))) is not None:
                 return _refusal("RATE_LIMIT", "Too many requests", 429, retryAfter=max(1, round(wait)))
             answer: Response = await endpoint(request)
             world.save()
@@ -75,12 +75,32 @@ class _Taisly:
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def _client(self, request: Request) -> str:
+        return self.world.client_of(_key(request))
+
+    def _accounts(self, request: Request) -> list[dict[str, str]]:
+        return self.world.accounts[self._client(request)]
+
+    def _posts(self, request: Request) -> list[Post]:
+        client = self._client(request)
+        return [post for post in self.world.data.posts if post.client == client]
+
+    def _rules(self, request: Request) -> list[dict[str, Any]]:
+        others = {
+            a["id"] for client, mine in self.world.accounts.items() if client != self._client(request) for a in mine
+        }
+        return [rule for rule in self.world.data.repost_rules if rule["from"] not in others]
+
     async def key_info(self, request: Request) -> Response:
         return _success(data={"plan": self.world.plan, "apiKey": f"{_key(request)[:7]}…", "active": True})
 
     async def generate_key(self, request: Request) -> Response:
         fresh = f"taisly_{secrets.token_hex(16)}"
-        self.world.replace_keys("generated", [fresh], fresh)
+        client = self._client(request)
+        if client:
+            self.world.data.owners[fresh] = client
+        others = [key for key in self.world.data.keys if self.world.client_of(key) != client]
+        self.world.replace_keys("generated", [*others, fresh], fresh)
         return _success(apiKey=fresh)
 
     async def revoke_key(self, request: Request) -> Response:
@@ -89,20 +109,20 @@ class _Taisly:
         return _success()
 
     async def platforms(self, request: Request) -> Response:
-        return _success(data=[_account(each) for each in ACCOUNTS])
+        return _success(data=[_account(each) for each in self._accounts(request)])
 
     async def create_post(self, request: Request) -> Response:
         try:
             async with receive_form(request, self.world.videos) as form:
-                return await self._accept_post(form)
+                return await self._accept_post(request, form)
         except BadForm as error:
             return _refusal("INVALID_FORM", f"Send the post as multipart/form-data: {error}")
 
-    async def _accept_post(self, form: Form) -> Response:
+    async def _accept_post(self, request: Request, form: Form) -> Response:
         fields, video = form.fields, form.video
         if video is None:
             return _refusal("NO_VIDEO", "The field 'video' is missing")
-        if refused := self._check_fields(fields):
+        if refused := self._check_fields(fields, self._accounts(request)):
             return refused
         report = await run_in_threadpool(check_video, video, with_fingerprint=True)
         if report.fingerprint is None:
@@ -116,6 +136,7 @@ class _Taisly:
             accounts=_listed_ids(fields["platforms"]),
             scheduled=scheduled,
             looks=(report.facts.width, report.facts.height, report.facts.duration) if report.facts else (0, 0, 0.0),
+            client=self._client(request),
         )
         form.keep_video = True
         return _success(
@@ -125,11 +146,11 @@ class _Taisly:
             result=_results(post),
         )
 
-    def _check_fields(self, fields: dict[str, str]) -> Response | None:
+    def _check_fields(self, fields: dict[str, str], accounts: list[dict[str, str]]) -> Response | None:
         ids = _listed_ids(fields.get("platforms", ""))
         if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
             return _refusal("INVALID_PLATFORMS", "'platforms' must be a JSON array of account ids, sent as one string")
-        known = {a["id"] for a in ACCOUNTS}
+        known = {a["id"] for a in accounts}
         if unknown := [i for i in ids if i not in known]:
             return _refusal("PLATFORM_NOT_FOUND", f"Not connected: {', '.join(unknown)}")
         if fields.get("scheduled") and not fields["scheduled"].isdigit():
@@ -143,7 +164,7 @@ class _Taisly:
     async def history(self, request: Request) -> Response:
         query = request.query_params
         style, now = self.world.data.history, self.world.now()
-        newest_first = [p for p in reversed(self.world.data.posts) if style.shows(p.created / 1000, now)]
+        newest_first = [p for p in reversed(self._posts(request)) if style.shows(p.created / 1000, now)]
         if ("startTime" in query or "endTime" in query) and not style.ignores_range:
             try:
                 start, end = int(query.get("startTime", 0)), int(query.get("endTime", 1 << 62))
@@ -159,7 +180,7 @@ class _Taisly:
 
     async def cancel(self, request: Request) -> Response:
         post_id = request.query_params.get("id", "")
-        post = next((p for p in self.world.data.posts if p.id == post_id), None)
+        post = next((p for p in self._posts(request) if p.id == post_id), None)
         if post is None:
             return _refusal("NOT_FOUND", "No such scheduled post")
         if post.scheduled is None or post.scheduled <= self.world.now() * 1000:
@@ -168,18 +189,18 @@ class _Taisly:
         return _success()
 
     async def reposts(self, request: Request) -> Response:
-        shown = {a["id"]: _account(a) for a in ACCOUNTS}  # one that is gone is shown by its ID alone
+        shown = {a["id"]: _account(a) for a in self._accounts(request)}  # one that is gone is shown by its ID alone
         return _success(
             data=[
                 {**rule, "from": shown.get(rule["from"], rule["from"]), "to": [shown.get(t, t) for t in rule["to"]]}
-                for rule in self.world.data.repost_rules
+                for rule in self._rules(request)
             ]
         )
 
     async def add_repost(self, request: Request) -> Response:
         body = await json_object(request)
         source, targets = body.get("from"), body.get("to")
-        known = {a["id"] for a in ACCOUNTS}
+        known = {a["id"] for a in self._accounts(request)}
         if source not in known or not isinstance(targets, list) or not targets or not set(targets) <= known:
             return _refusal("INVALID_PLATFORMS", "'from' and 'to' must be ids of connected accounts", 400)
         if self.world.is_circular(str(source), targets):
@@ -191,7 +212,7 @@ class _Taisly:
         return _success(data=rule)
 
     async def delete_repost(self, request: Request) -> Response:
-        rule = self._rule(await json_object(request))
+        rule = self._rule(request, await json_object(request))
         if rule is None:
             return _refusal("NOT_FOUND", "No such repost rule")
         self.world.data.repost_rules.remove(rule)
@@ -200,15 +221,15 @@ class _Taisly:
 
     async def pause_repost(self, request: Request) -> Response:
         body = await json_object(request)
-        rule = self._rule(body)
+        rule = self._rule(request, body)
         if rule is None:
             return _refusal("NOT_FOUND", "No such repost rule")
         rule["isPaused"] = bool(body.get("isPaused"))
         self.world.note_rule("paused" if rule["isPaused"] else "resumed", rule["from"], rule["to"])
         return _success(data=rule)
 
-    def _rule(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        return next((r for r in self.world.data.repost_rules if r["_id"] == body.get("id")), None)
+    def _rule(self, request: Request, body: dict[str, Any]) -> dict[str, Any] | None:
+        return next((r for r in self._rules(request) if r["_id"] == body.get("id")), None)
 
 
 def _account(account: dict[str, str]) -> dict[str, str]:
@@ -268,6 +289,7 @@ def as_state(post: Post) -> dict[str, Any]:
         "platforms": [d.account for d in post.destinations],
         "scheduled": post.scheduled,
         "result": _results(post),
+        "client": post.client,
         "createdAt": post.created,
         "previewTime": post.preview,
         "repostOf": post.repost_of,

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reelflow.sandbox.catalog import ACCOUNTS, API_KEY, DEVICE_LIMIT, DEVICES, HANDLES, POST_LINKS, REQUESTS_PER_HOUR
+from reelflow.sandbox.catalog import (
+    ACCOUNTS,
+    API_KEY,
+    DEVICE_LIMIT,
+    DEVICES,
+    POST_LINKS,
+    REQUESTS_PER_HOUR,
+    accounts_of,
+    key_of,
+)
 from reelflow.sandbox.dialect import read_dialect
 from reelflow.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, Data, Destination, PhoneTask, Post
 
@@ -41,6 +51,7 @@ class World:
         auto_retry: How often TikMatrix retries a failed task on its own.
         keep: Remember everything in `folder` across restarts.
         requests_per_hour: Overrides the plan's quota, for tests under load.
+        clients: Names of further Taisly accounts, each with a key, accounts, a history and a quota of its own.
 
     Raises:
         ValueError: There is no such plan or licence.
@@ -57,6 +68,7 @@ class World:
         auto_retry: int = 3,
         keep: bool = False,
         requests_per_hour: int | None = None,
+        clients: Sequence[str] = (),
     ) -> None:
         if plan not in REQUESTS_PER_HOUR:
             raise ValueError(f"There is no plan {plan!r} with an API at Taisly. Use {', '.join(REQUESTS_PER_HOUR)}.")
@@ -72,8 +84,21 @@ class World:
         self.requests_per_hour = requests_per_hour
         self._kept = folder / "state.json" if keep else None
         self.data = Data.read(self._kept) if self._kept and self._kept.exists() else Data()
-        if API_KEY not in self.data.keys:
-            self.data.keys.append(API_KEY)
+        self.accounts = {"": ACCOUNTS, **{name: accounts_of(name) for name in clients}}
+        self._add_keys()
+
+    def _add_keys(self) -> None:
+        """Let the key of each client work."""
+        for client in self.accounts:
+            key = key_of(client) if client else API_KEY
+            if key not in self.data.keys:
+                self.data.keys.append(key)
+            if client:
+                self.data.owners[key] = client
+
+    def client_of(self, key: str) -> str:
+        """Whose key it is; the first client has no name."""
+        return self.data.owners.get(key, "")
 
     def now(self) -> float:
         """The sandbox's clock in Unix seconds; `clock_offset` moves it away from the real one."""
@@ -90,6 +115,7 @@ class World:
     def reset(self) -> None:
         """Forget everything but the seed, the plan and the licence."""
         self.data = Data()
+        self._add_keys()
         for video in self.videos.iterdir():
             video.unlink(missing_ok=True)
         self.save()
@@ -103,18 +129,18 @@ class World:
 
     @property
     def per_hour(self) -> int:
-        """How many requests Taisly answers in any hour."""
+        """How many requests Taisly answers a client in any hour."""
         return self.requests_per_hour or REQUESTS_PER_HOUR[self.plan]
 
-    def use_quota(self) -> float | None:
-        """Count one request against the hourly quota; the seconds to wait if it is used up."""
-        now = self.now()
-        self.data.request_times = [at for at in self.data.request_times if at > now - HOUR]
-        if len(self.data.request_times) >= self.per_hour:
-            self.data.requests_over_quota += 1
-            return self.data.request_times[0] + HOUR - now
-        self.data.request_times.append(now)
-        self.data.most_requests = max(self.data.most_requests, len(self.data.request_times))
+    def use_quota(self, client: str = "") -> float | None:
+        """Count one request against the client's hourly quota; the seconds to wait if it is used up."""
+        now, data = self.now(), self.data
+        times = data.request_times[client] = [at for at in data.request_times.get(client, []) if at > now - HOUR]
+        if len(times) >= self.per_hour:
+            data.requests_over_quota[client] = data.requests_over_quota.get(client, 0) + 1
+            return times[0] + HOUR - now
+        times.append(now)
+        data.most_requests[client] = max(data.most_requests.get(client, 0), len(times))
         return None
 
     def add_post(
@@ -128,10 +154,11 @@ class World:
         scheduled: int | None,
         repost_of: str | None = None,
         looks: tuple[int, int, float] = (0, 0, 0.0),
+        client: str = "",
     ) -> Post:
         """Accept a post; `looks` are the width, the height and the seconds of its video, to be shown."""
         post_id, now = self.new_id(), self.now()
-        platforms = {a["id"]: a["platform"] for a in ACCOUNTS}
+        platforms = {a["id"]: a["platform"] for a in self.accounts[client]}
         post = Post(
             id=post_id,
             sha256=sha256,
@@ -145,6 +172,7 @@ class World:
             width=looks[0],
             height=looks[1],
             seconds=looks[2],
+            client=client,
         )
         self.data.posts.append(post)
         return post
@@ -157,8 +185,12 @@ class World:
             reads_left=chance.randint(*READS_TO_FINISH),
             ready_at=now + chance.uniform(*SECONDS_TO_FINISH),
             fails_with=self._take_failure("platform", platform),
-            link=POST_LINKS[platform].format(handle=HANDLES[account], id=chance.randint(10**17, 10**18)),
+            link=POST_LINKS[platform].format(handle=self._handle(account), id=chance.randint(10**17, 10**18)),
         )
+
+    def _handle(self, account: str) -> str:
+        """An account's name as platforms write it in links."""
+        return next(a["displayName"].lstrip("@") for mine in self.accounts.values() for a in mine if a["id"] == account)
 
     def _take_failure(self, by: str, *values: str) -> str | None:
         for failure in self.data.fail_next:
@@ -202,6 +234,7 @@ class World:
                     scheduled=None,
                     repost_of=post.id,
                     looks=(post.width, post.height, post.seconds),
+                    client=post.client,
                 )
 
     def note_rule(self, what: str, source: object, targets: object) -> None:

@@ -120,8 +120,11 @@ def _scheduled(taisly: TaislyAccount) -> str:
     """What is not known about posts that are scheduled with the key; empty if there is none."""
     ledger = open_ledger()
     now = ledger.now()
+    known = {account.id for account in ledger.known_accounts(taisly.fingerprint(), float("inf")) or ()}
     waiting = [
-        send for send in cleanup.open_sends(ledger) if send.service == taisly.service and send.scheduled_ms > now * 1000
+        send
+        for send in cleanup.open_sends(ledger)
+        if send.service == taisly.service and send.scheduled_ms > now * 1000 and known & set(send.account_ids)
     ]
     if not waiting:
         return ""

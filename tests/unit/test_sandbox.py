@@ -119,7 +119,7 @@ def test_the_hourly_quota_holds_and_renews(sandbox: Any, plan: str, quota: int) 
     assert 3500 < (caught.value.retry_after or 0) <= 3600
     assert client.reposts() == []
     assert sandbox.requests("GET /api/private/reposts") == quota + 2
-    assert sandbox.state["quota"] == {"per_hour": quota, "most": quota, "refused": 1}
+    assert sandbox.state["quota"][""] == {"per_hour": quota, "last_hour": 1, "most": quota, "refused": 1}
 
 
 def test_a_scheduled_post_waits_for_its_time_and_can_be_cancelled(sandbox: Any, clip: Clip) -> None:

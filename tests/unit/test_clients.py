@@ -1,0 +1,103 @@
+"""Accounts that are named with their client: a run posts to the accounts of one client only."""
+
+from collections.abc import Iterator
+
+import pytest
+from support.clock import Clock
+from support.sandbox import SandboxWithClients
+
+from reelflow.errors import InputError, WrongClient
+from reelflow.ledger import Ledger, key_fingerprint
+from reelflow.posts.clients import Client, choices_of_clients
+from reelflow.posts.rate_limited import RateLimitedTaisly
+from reelflow.records.alarms import cause_of
+from reelflow.records.posts import Account
+
+BREAD = Account(id="b1", platform="TikTok", name="@bread")
+ROLLS = Account(id="b2", platform="Instagram", name="rolls, and more")
+LATTE = Account(id="c1", platform="TikTok", name="@latte")
+MINE = [BREAD, ROLLS]
+BAKERY = Client("bakery", lambda: {"cafe": [LATTE], "kiosk": []})
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen"),
+    [
+        (["bakery: all"], MINE),
+        (["all"], MINE),
+        (["bakery: TikTok @bread"], [BREAD]),
+        (["Bakery:  tiktok", "bakery: rolls, and more"], MINE),
+        (["bakery: TikTok, bakery: Instagram"], MINE),
+        (["TikTok: @bread"], [BREAD]),
+        (["bakery: b2"], [ROLLS]),
+    ],
+)
+def test_a_client_in_front_of_an_account_is_the_runs_own(rows: list[str], chosen: list[Account]) -> None:
+    """With it or without it, an account is the same."""
+    assert BAKERY.choose(rows, MINE) == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cafe: TikTok @latte", "'cafe: TikTok @latte' is an account of the client cafe, but this run is for bakery."),
+        ("Cafe: all", "'Cafe: all' means the accounts of the client cafe, but this run is for bakery."),
+        ("kiosk: all", "'kiosk: all' means the accounts of the client kiosk"),
+        ("@latte", "'@latte' is an account of the client cafe, but this run is for bakery."),
+        ("TikTok, c1", "'c1' is an account of the client cafe"),
+    ],
+)
+def test_an_account_of_another_client_is_refused(name: str, words: str) -> None:
+    """With whose it is, and what to choose."""
+    with pytest.raises(WrongClient) as refused:
+        BAKERY.choose([name], MINE)
+
+    assert words in str(refused.value)
+    assert "as 'Taisly account', or accounts of bakery: TikTok @bread, Instagram rolls, and more." in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["bakkery: TikTok @bread", "gone: all", "bakery: YouTube"])
+def test_a_client_that_nobody_is_means_no_account(name: str) -> None:
+    """Never the run's own account in place of it."""
+    with pytest.raises(InputError, match="No connected account matches"):
+        BAKERY.choose([name], MINE)
+
+
+def test_the_list_names_clients_only_where_there_are_several() -> None:
+    """One client has the list that it always had."""
+    assert choices_of_clients({"bakery": [BREAD]}) == ["all", "TikTok @bread"]
+    assert choices_of_clients({"bakery": [BREAD], "cafe": [LATTE]}) == [
+        "bakery: all", "bakery: TikTok @bread", "cafe: all", "cafe: TikTok @latte",
+    ]  # fmt: skip
+
+
+def test_each_client_has_a_cause_of_its_own() -> None:
+    """Else the message about one client's key would keep the other's waiting."""
+    causes = {cause_of("run", "FAILED", "401", client) for client in ("bakery", "cafe", "main", "")}
+    assert len(causes) == 3
+
+
+@pytest.fixture
+def two() -> Iterator[SandboxWithClients]:
+    """A sandbox with two further Taisly accounts."""
+    with SandboxWithClients(clients=["bakery", "cafe"], requests_per_hour=5) as sandbox:
+        yield sandbox
+
+
+def _client(sandbox: SandboxWithClients, ledger: Ledger, clock: Clock, name: str) -> RateLimitedTaisly:
+    return sandbox.rate_limited(ledger, clock, key=sandbox.key_of(name), plan="STARTER")
+
+
+def test_each_client_of_the_sandbox_has_accounts_and_a_quota_of_its_own(
+    two: SandboxWithClients, ledger: Ledger, clock: Clock
+) -> None:
+    """One that has used up its plan keeps no other from working, here and at Taisly."""
+    bakery, cafe = (_client(two, ledger, clock, name) for name in ("bakery", "cafe"))
+    for _ in range(5):
+        bakery.ask_accounts()
+    mine, theirs = ({a.id for a in each.account_ids() and each.ask_accounts()} for each in (cafe, cafe))
+
+    assert mine == theirs
+    assert not mine & bakery.account_ids()
+    assert two.state["requests_in_last_hour"] == {"bakery": 5, "cafe": 3}
+    assert ledger.requests_in_last_hour(key_fingerprint(two.key_of("bakery"), two.taisly_url)) == 5
