@@ -42,10 +42,15 @@ def load_saved(kind: type[B], name: str) -> B | None:
 
 def saved_names(kind: type[Block]) -> list[str]:
     """The names of the saved blocks of a kind, sorted."""
+    return sorted(saved_ids(kind))
+
+
+def saved_ids(kind: type[Block]) -> dict[str, str]:
+    """The ids of the saved blocks of a kind, by name."""
     with get_client(sync_client=True) as client:
         documents = client.read_block_documents(include_secrets=False)
     slug = kind.get_block_type_slug()
-    return sorted(d.name for d in documents if d.name and d.block_type and d.block_type.slug == slug)
+    return {d.name: str(d.id) for d in documents if d.name and d.block_type and d.block_type.slug == slug}
 
 
 def read_values(block_id: UUID) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count
 from tasks.choices import our_deployments
-from tasks.upkeep.health import Finding, check_blocks, find_ledger, our_blocks
+from tasks.upkeep.health import Finding, check_blocks, check_deleted_clients, find_ledger, our_blocks
 from tasks.zone import use_server_zone
 
 FINISHER = "finish-open-posts"
@@ -86,6 +86,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
     if ledger is not None:
         yield from check_blocks(ledger, names)
+        yield from check_deleted_clients(ledger)
         yield from _check_open_posts(ledger, deployed)
     if not alarmed:
         words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"

@@ -33,6 +33,7 @@ def post_facts(report: Any) -> dict[str, Any]:
         return {}
     request, later = report.request, report.request.scheduled_for
     return {
+        "client": report.client,
         "file": str(request.video.source),
         "changes": request.video.changes,
         "scheduled_for": later.isoformat() if later else None,
@@ -72,6 +73,7 @@ def send_facts(
     return {
         "send_id": send.id,
         "history_id": send.history_id,
+        "client": send.client,
         "file": send.file,
         "caption": send.caption,
         "at": datetime.fromtimestamp(send.published_at, UTC).isoformat(timespec="seconds"),

@@ -16,7 +16,7 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
 
 from deployments.spec import DeploymentSpec, block_reference
-from reelflow.form_schema import choices_of, for_people
+from reelflow.form_schema import TAISLY, asks_for_client, choices_of, for_people
 from reelflow.time_zones import shown_zone
 
 WAITING = "-waiting-for-block"
@@ -29,7 +29,7 @@ def merge_tags(spec: DeploymentSpec, actual: Any) -> list[str]:
 
 
 def merge_parameters(
-    spec: DeploymentSpec, actual: Any, desired: dict[str, Any], block_ids: dict[str, str], *, keep_blocks: bool = True
+    spec: DeploymentSpec, actual: Any, desired: dict[str, Any], block_ids: dict[str, str]
 ) -> dict[str, Any]:
     """Default parameters: those set on the server win, as long as the flow still takes them.
 
@@ -38,9 +38,10 @@ def merge_parameters(
         actual: The deployment as the server has it; None if it is new.
         desired: Ours, with blocks by id.
         block_ids: Block ids by slug. A reference to a block that is gone is replaced.
-        keep_blocks: Whether the blocks chosen on the server win too.
     """
     merged = dict(desired)
+    if asks_for_client(form_of(spec, actual, block_ids)):
+        merged.pop(TAISLY, None)
     if actual is None:
         return merged
     hints = get_type_hints(spec.load().fn)
@@ -48,7 +49,7 @@ def merge_parameters(
         if name not in hints or value is None:  # null: a block that need not be chosen
             continue
         if (reference := block_reference(value)) is not None:
-            if keep_blocks and reference.get("block_document_id") in block_ids.values():
+            if reference.get("block_document_id") in block_ids.values():
                 merged[name] = value
             continue
         with contextlib.suppress(ValidationError):
@@ -113,7 +114,11 @@ def merge_concurrency(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConf
     return ConcurrencyLimitConfig(**{**spec.concurrency, **({"limit": limit.limit} if limit else {})})
 
 
-def form_of(spec: DeploymentSpec, actual: Any) -> dict[str, Any]:
+def form_of(spec: DeploymentSpec, actual: Any, block_ids: dict[str, str]) -> dict[str, Any]:
     """The schema of the run form, with the lists to choose from that the deployment offers now."""
-    choices = choices_of(actual.parameter_openapi_schema or {}) if actual else {}
-    return for_people(parameter_schema(spec.load()).model_dump(), choices, shown_zone().key)
+    offered = (actual.parameter_openapi_schema or {}) if actual else {}
+    clients = sum(slug.startswith("taisly-account/") for slug in block_ids)
+    asks = asks_for_client(offered) if actual else clients > 1
+    return for_people(
+        parameter_schema(spec.load()).model_dump(), choices_of(offered), shown_zone().key, asks_for_client=asks
+    )

@@ -67,7 +67,7 @@ def _lines(week: Week, phones: Sequence[WaitingPhones]) -> Iterator[str]:
     if week.unconfirmed:
         yield "Unconfirmed: check the account, then run the command with --published or --not-published."
         for entry in week.unconfirmed:
-            yield f"  {_when(entry.at)}  {entry.send.file_name}  {', '.join(o.account.label for o in entry.outcomes)}"
+            yield f"  {_when(entry.at)}  {entry.name}  {', '.join(o.account.label for o in entry.outcomes)}"
             yield f"    reelflow resolve {entry.send.id}"
         yield ""
     if phones:
@@ -85,7 +85,7 @@ def _of_day(day: Day, *, is_today: bool) -> Iterator[str]:
     yield f"{day.date:%a} {day.date.day} {day.date:%b}{today}: {posts}"
     for entry in day.entries:
         caption = one_line(entry.send.caption, LONGEST_CAPTION)
-        yield f"  {local_time(entry.at):%H:%M}  {entry.send.file_name}{f'  {caption}' if caption else ''}"
+        yield f"  {local_time(entry.at):%H:%M}  {entry.name}{f'  {caption}' if caption else ''}"
         yield from (_of_account(entry, outcome) for outcome in entry.outcomes)
 
 

@@ -1,8 +1,8 @@
 """Finish what earlier runs left open: posts without an outcome, lost answers, interrupted uploads.
 
 When: every few minutes by schedule, or after a run was interrupted.
-Needs: a saved block "Taisly Account". Reads Taisly's history a few times at most and sends nothing. For a post that is
-out and has a part for the phones, it starts engage-when-published.
+Needs: a saved block "Taisly Account" for each client. Reads Taisly's history a few times at most and sends nothing. For
+a post that is out and has a part for the phones, it starts engage-when-published.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ from tasks.step import flow
 
 
 @flow(name="finish-open-posts", flow_run_name="finish open posts")
-def finish_open_posts(taisly: TaislyAccount, finish: FinishForm = FINISH) -> State[Any]:
+def finish_open_posts(taisly: TaislyAccount | None = None, finish: FinishForm = FINISH) -> State[Any]:
     """Look up every post that has no outcome yet, whichever run sent it, and record its outcome.
 
     What the phones are to do for posts that are out now is started, each in a run of its own.
 
     Args:
-        taisly: The Taisly account whose posts to finish.
+        taisly: The Taisly account whose posts to finish; every saved one if none is chosen.
         finish: How long to watch open posts.
     """
     try:

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reelflow.fields import CHOICES, ZONED, tab_for_nothing
+from reelflow.fields import ALL, CHOICES, ZONED, tab_for_nothing
 
 CHOOSE, TYPE = "Choose", "Type"
 MOST = 500
@@ -24,8 +24,18 @@ FOLDED = {"engage": ("Nothing", "Warm up, comment")}
 """Forms that few people fill in, where they need not be: the tabs for none and for the form."""
 
 
+TAISLY = "taisly"
+"""The parameter that chooses the client."""
+ASKS = "asksForClient"
+"""The mark of that parameter where no client is preselected, since there are several."""
+
+
 def for_people(
-    schema: Mapping[str, Any], choices: Mapping[str, Sequence[str]], zone: str | None = None
+    schema: Mapping[str, Any],
+    choices: Mapping[str, Sequence[str]],
+    zone: str | None = None,
+    *,
+    asks_for_client: bool | None = None,
 ) -> dict[str, Any]:
     """A schema with titles for its parameters, and with lists to choose from.
 
@@ -35,6 +45,7 @@ def for_people(
         schema: As Prefect makes or stores it: properties and definitions.
         choices: The lists by name: "accounts", "phones", "usernames", "videos", "plans".
         zone: The time zone in which people write times; None for the one that the schema names.
+        asks_for_client: Whether no client is preselected; None for what the schema says.
     """
     made = copy.deepcopy(dict(schema))
     for name, parameter in made.get("properties", {}).items():
@@ -42,6 +53,9 @@ def for_people(
         parameter.pop("description", None)  # the title says it, and each line makes the form longer
         _show_optional_block(parameter)
         _fold_optional_form(name, parameter, made.get("definitions", {}))
+    if asks_for_client is not None and is_client_needed(made):
+        made["properties"][TAISLY].pop(ASKS, None)
+        made["properties"][TAISLY] |= {ASKS: True} if asks_for_client else {}
     for definition in made.get("definitions", {}).values():
         definition.pop("description", None)
     for fields in list(_all_fields(made)):
@@ -53,6 +67,34 @@ def for_people(
             for shown in (fields[name], *fields[name].get("anyOf", ())):
                 _allow_empty_rows(shown, made["definitions"])
     return made
+
+
+def is_client_needed(schema: Mapping[str, Any]) -> bool:
+    """Whether the form needs a client; where it does not, none means all of them."""
+    return TAISLY in schema.get("required", ())
+
+
+def asks_for_client(schema: Mapping[str, Any]) -> bool:
+    """Whether the form preselects no client, since there are several."""
+    return bool(schema.get("properties", {}).get(TAISLY, {}).get(ASKS))
+
+
+def accounts_to_choose(clients: Mapping[str, Sequence[str] | None], before: Sequence[str]) -> list[str]:
+    """The list of accounts: of the one client, or of all clients, each account with its client in front.
+
+    Args:
+        clients: The names of each client's accounts; None where they cannot be read now.
+        before: What the form offers now; it stands in for those that cannot be read.
+    """
+    is_one, found = len(clients) == 1, list[str]()
+    for client, names in clients.items():
+        front = f"{client}: "
+        kept = [name.removeprefix(front) for name in before if name.startswith(front)]
+        if is_one and not kept and ALL in before:
+            kept = list(before)
+        own = kept if names is None else [ALL, *names]
+        found += own if is_one else [front + name for name in own or [ALL]]
+    return found
 
 
 def _show_optional_block(parameter: dict[str, Any]) -> None:

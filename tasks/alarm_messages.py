@@ -11,7 +11,12 @@ from tasks.phones.wording import TRY_AGAIN, what_to_do
 
 MOST_LINES = 20
 """A message names so many; what is more is counted."""
-_ENDED = {"GONE": "gone from TikMatrix", "LATE": "late or stuck", "WAITING": "waiting for your approval"}
+_ENDED = {
+    "GONE": "gone from TikMatrix",
+    "LATE": "late or stuck",
+    "WAITING": "waiting for your approval",
+    "NO KEY": "without an API key",
+}
 """States that are not their own word."""
 _NOUNS = {
     "post": "post",
@@ -32,6 +37,10 @@ ADVICE = {
     ("post", "UNCONFIRMED"): (
         "It may or may not have been published. Check the account, then run resolve-post with the send ID and choose "
         "'published' or 'not published'."
+    ),
+    ("post", "NO KEY"): (
+        'Save the API key again in a block "Taisly Account", under the same name. Otherwise the post counts as '
+        "unconfirmed after 7 days, and you resolve it."
     ),
     ("hold", "ON HOLD"): (
         "Campaigns send nothing more there, and what they have for it waits. Fix the cause: if its session expired, "

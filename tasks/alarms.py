@@ -21,12 +21,14 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as this_run
 
+from blocks import TaislyAccount
 from reelflow.campaigns.report import CampaignReport
 from reelflow.errors import CampaignFailed, PublishFailed, ReelflowError, RunFailed, RunSkipped
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.posts.report import PublishReport
 from reelflow.records.alarms import QUIET_SECONDS, Alarm, AlarmGroup, cause_of
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, SendRecord
 from tasks.alarm_messages import Message, message_of
@@ -270,8 +272,7 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
     report = error.report if isinstance(error, PublishFailed) else None
     if isinstance(report, PublishReport):
         bad = [outcome for outcome in report.outcomes if outcome.state.needs_attention]
-        video = report.request.video.name
-        posts = [_post_alarm(flow_run, video, outcome, _send_of(outcome)) for outcome in bad]
+        posts = [_post_alarm(flow_run, report, outcome, _send_of(outcome)) for outcome in bad]
         if error.failures:
             posts.append(_failed_run(flow_run, " ".join(error.failures)))
         return posts
@@ -285,10 +286,20 @@ def _alarms_of_failed(flow_run: Any, state: Any) -> list[Alarm]:
 
 def _failed_run(flow_run: Any, reason: str, cause: str = "") -> Alarm:
     key = f"run {flow_run.id} {flow_run.run_count} FAILED"
-    return _run_alarm(str(flow_run.id), flow_run.name, "FAILED", reason, cause, key=key)
+    client = _client_of(flow_run.parameters)
+    return _run_alarm(str(flow_run.id), flow_run.name, "FAILED", reason, cause, key=key, client=client)
 
 
-def _post_alarm(flow_run: Any, video: str, outcome: Outcome, send: SendRecord | None) -> Alarm:
+def _client_of(parameters: dict[str, Any]) -> str:
+    """What tells the client of a run from others: the name of its block, or how its parameters refer to that."""
+    taisly = parameters.get("taisly")
+    if isinstance(taisly, TaislyAccount):
+        return taisly.client
+    reference = taisly.get("$ref") if isinstance(taisly, dict) else None
+    return "" if reference is None else str(reference)
+
+
+def _post_alarm(flow_run: Any, report: PublishReport, outcome: Outcome, send: SendRecord | None) -> Alarm:
     """The alarm of a post at one account, as the ledger's own: with the send ID, and the reason without advice."""
     reason, state = outcome.detail, "NOT SENT" if outcome.state is PostState.CLAIMED else str(outcome.state)
     if send is not None:
@@ -297,10 +308,10 @@ def _post_alarm(flow_run: Any, video: str, outcome: Outcome, send: SendRecord | 
         key=f"run {flow_run.id} {flow_run.run_count} {outcome.account.id} {outcome.state}",
         kind="post",
         state=state,
-        subject=video,
-        who=outcome.account.label,
+        subject=report.request.video.name,
+        who=for_client(report.client, outcome.account.label),
         reason=reason,
-        cause=cause_of("post", state, reason),
+        cause=cause_of("post", state, reason, report.client),
         flow_run=str(flow_run.id),
         ref=send[0].id if send else "",
     )
@@ -315,7 +326,9 @@ def _send_of(outcome: Outcome) -> SendRecord | None:
     return None
 
 
-def _run_alarm(flow_run: str, name: str, state: str, reason: str, cause: str = "", *, key: str = "") -> Alarm:
+def _run_alarm(
+    flow_run: str, name: str, state: str, reason: str, cause: str = "", *, key: str = "", client: str = ""
+) -> Alarm:
     """The alarm of a run as a whole; the same crash or failure is the same for whoever notices it."""
     return Alarm(
         key=key or f"run {flow_run} {state}",
@@ -324,7 +337,7 @@ def _run_alarm(flow_run: str, name: str, state: str, reason: str, cause: str = "
         subject=name,
         who="",
         reason=reason,
-        cause=cause_of("run", state, cause or reason),
+        cause=cause_of("run", state, cause or reason, client),
         flow_run=flow_run,
     )
 

@@ -3,7 +3,7 @@
 import base64
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -22,6 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.runtime import flow_run
 
+from reelflow.records.posts import Send
 from reelflow.wording import one_line
 from tasks.progress import tell_progress
 
@@ -71,6 +72,12 @@ def show_live(lines: Sequence[str], description: str) -> None:
 
 _live: dict[str | None, UUID | None] = {}
 """The artifacts that runs of this process keep up to date, by run."""
+
+
+def client_column(sends: Iterable[Send]) -> dict[str, list[str]]:
+    """The column "Client" of a table with a row for each of these sends; none if all are for the usual one."""
+    names = [plain_text(send.shown_client) for send in sends]
+    return {"Client": names} if any(names) else {}
 
 
 def table(columns: Mapping[str, Sequence[str]]) -> list[str]:

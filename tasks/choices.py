@@ -5,7 +5,9 @@ scheduled runs, so a schema is written only if it differs.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks import TaislyAccount, TikMatrixHost
-from blocks.reference import load_referred
+from blocks.reference import load_referred, load_saved, saved_ids
 from reelflow.errors import ReelflowError
 from reelflow.fields import ALL
-from reelflow.form_schema import choices_of, for_people
+from reelflow.form_schema import TAISLY, accounts_to_choose, asks_for_client, choices_of, for_people
 from reelflow.phones.requests import usernames
 from reelflow.posts.accounts import account_names
 from reelflow.posts.outcomes import account_of
+from reelflow.records.clients import shown_client
 from reelflow.records.posts import Account
 from reelflow.time_zones import shown_zone
 from reelflow.video.folder import plan_sources, video_files
@@ -60,57 +63,107 @@ class ChoiceReader:
     def __init__(self, read_accounts: AccountReader, folder: str | None) -> None:
         self._read_accounts = read_accounts
         self._folder = Path(folder).expanduser() if folder else None
-        self._known: dict[str, Choices] = {}
+        self._phones_of: dict[str, Choices] = {}
 
-    def choices(self, parameters: Mapping[str, Any]) -> Choices:
-        """The lists for a deployment with these default parameters; those that cannot be read now are missing."""
+    def choices(self, parameters: Mapping[str, Any], before: Mapping[str, list[str]], *, only: bool = False) -> Choices:
+        """The lists for a deployment; those that cannot be read now are missing.
+
+        Args:
+            parameters: Its default parameters.
+            before: The lists that it offers now.
+            only: Whether it is only for the client of its parameters.
+        """
         found: Choices = {}
-        found |= self._of_block(TaislyAccount, parameters.get("taisly"), self._accounts)
-        found |= self._of_block(TikMatrixHost, parameters.get("host"), self._phones)
+        if self.clients is not None:
+            mine = self.clients
+            if only:
+                mine = {name: mine[name] for name in self._named(parameters.get(TAISLY)) if name in mine}
+            found["accounts"] = accounts_to_choose(mine, before.get("accounts", []))
+        found |= self._of_phone_pc(parameters.get("host"))
         if self._folder is not None and self._folder.is_dir():
             found["videos"] = video_files(self._folder)
             found["plans"] = plan_sources(self._folder)
         return found
 
-    def _of_block(self, kind: type[Any], value: Any, read: Callable[[Any], Choices]) -> Choices:
+    @cached_property
+    def ids(self) -> dict[str, str] | None:
+        """The ids of the clients' blocks by name, the usual one first; None if the server does not tell."""
+        try:
+            found = saved_ids(TaislyAccount)
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            log.info("The lists of the forms stay as they are: %s", error)
+            return None
+        return dict(sorted(found.items(), key=lambda each: (bool(shown_client(each[0])), each[0])))
+
+    @cached_property
+    def clients(self) -> dict[str, list[str] | None] | None:
+        """The names of each client's accounts, None where they cannot be read; None if the server does not tell."""
+        return None if self.ids is None else {name: self._accounts(name) for name in self.ids}
+
+    @property
+    def asks_for_client(self) -> bool | None:
+        """Whether a form preselects no client, since there are several; None if that stays as it is."""
+        return len(self.ids) > 1 if self.ids else None
+
+    def _accounts(self, name: str) -> list[str] | None:
+        try:
+            taisly = load_saved(TaislyAccount, name)
+            return account_names(list(self._read_accounts(taisly))) if taisly else None
+        except (ReelflowError, RuntimeError, ValueError) as error:
+            log.info("The accounts of %s in the forms stay as they are: %s", name, error)
+            return None
+
+    def _named(self, value: Any) -> list[str]:
+        """The client that a parameter refers to."""
+        reference = value.get("$ref") if isinstance(value, dict) else None
+        named = reference if isinstance(reference, dict) else {}
+        slug = str(named.get("block_document_slug", "")).rpartition("/")[2]
+        return [name for name, id_ in (self.ids or {}).items() if name == slug or id_ == named.get("block_document_id")]
+
+    def _of_phone_pc(self, value: Any) -> Choices:
         if not isinstance(value, dict) or "$ref" not in value:
             return {}
-        key = f"{kind.__name__} {value}"
-        if key not in self._known:
+        key = str(value)
+        if key not in self._phones_of:
             try:
-                block = load_referred(kind, value)
-                self._known[key] = read(block) if isinstance(block, kind) else {}
+                host = load_referred(TikMatrixHost, value)
+                self._phones_of[key] = _phones(host) if host else {}
             except (ReelflowError, RuntimeError, ValueError) as error:
                 log.info("The lists of the forms stay as they are: %s", error)
-                self._known[key] = {}
-        return self._known[key]
+                self._phones_of[key] = {}
+        return self._phones_of[key]
 
-    def _accounts(self, taisly: TaislyAccount) -> Choices:
-        return {"accounts": [ALL, *account_names(list(self._read_accounts(taisly)))]}
 
-    def _phones(self, host: TikMatrixHost) -> Choices:
-        return {
-            "phones": [ALL, *(phone.name for phone in host.guardrails.phones)],
-            "usernames": [ALL, *usernames(host.guardrails)],
-        }
+def _phones(host: TikMatrixHost) -> Choices:
+    return {
+        "phones": [ALL, *(phone.name for phone in host.guardrails.phones)],
+        "usernames": [ALL, *usernames(host.guardrails)],
+    }
 
 
 def refresh_choices(client: SyncPrefectClient, deployments: Iterable[Any], reader: ChoiceReader) -> list[str]:
     """Write the lists into the forms of deployments where they differ; the names of those that were changed.
+
+    As soon as there are several clients, a form that needs one preselects none, so that nobody sends one client's
+    video to another by leaving a field as it is; its schedules keep the client that they had. Which client a person
+    preselects after that stays.
 
     A server that refuses is no reason to fail: the forms then stay as they are.
     """
     changed = []
     for deployment in deployments:
         before = deployment.parameter_openapi_schema or {}
-        choices = {**choices_of(before), **reader.choices(deployment.parameters)}
-        after = for_people(before, choices, shown_zone().key)
+        is_own = _is_persons_own(deployment)
+        offered = choices_of(before)
+        choices = {**offered, **reader.choices(deployment.parameters, offered, only=is_own)}
+        asks = None if is_own else reader.asks_for_client
+        after = for_people(before, choices, shown_zone().key, asks_for_client=asks)
         if after == before:
             continue
         try:
-            client.update_deployment(
-                deployment.id, DeploymentUpdate(parameter_openapi_schema=after, **_without_null(deployment.parameters))
-            )
+            parameters = _parameters_after(client, deployment, before, after, reader.ids or {})
+            update = {} if parameters is None else {"parameters": parameters}
+            client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=after, **update))
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             log.warning("The form of %s could not be refreshed: %s", deployment.name, error)
             continue
@@ -118,11 +171,33 @@ def refresh_choices(client: SyncPrefectClient, deployments: Iterable[Any], reade
     return changed
 
 
-def _without_null(parameters: dict[str, Any]) -> dict[str, Any]:
-    """The new defaults, if one is null: the server checks them, and a block that need not be chosen is never null.
+def _is_persons_own(deployment: Any) -> bool:
+    """Whether a person has deployed a flow of ours under a name of their own, for a client of their choice."""
+    flow = (deployment.entrypoint or "").rpartition(":")[2].replace("_", "-")
+    return TAISLY in deployment.parameters and bool(flow) and re.sub(r"^\d+-", "", deployment.name) != flow
 
-    Otherwise none are sent, so that what a person changes at this moment stays.
+
+def _parameters_after(
+    client: SyncPrefectClient, deployment: Any, before: dict[str, Any], after: dict[str, Any], ids: dict[str, str]
+) -> dict[str, Any] | None:
+    """The new defaults; None if they stay, so that what a person changes at this moment stays, too.
+
+    A null goes, as the server checks them and a block that need not be chosen is never null. The client goes once there
+    are several, and returns once there is one.
     """
-    if None not in parameters.values():
-        return {}
-    return {"parameters": {name: value for name, value in parameters.items() if value is not None}}
+    made = {name: value for name, value in deployment.parameters.items() if value is not None}
+    if asks_for_client(after) and not asks_for_client(before) and TAISLY in made:
+        _give_to_schedules(client, deployment, made.pop(TAISLY))
+    elif asks_for_client(before) and not asks_for_client(after) and TAISLY not in made:
+        (only,) = ids.values()
+        made[TAISLY] = {"$ref": {"block_document_id": only}}
+    return None if made == deployment.parameters else made
+
+
+def _give_to_schedules(client: SyncPrefectClient, deployment: Any, taisly: Any) -> None:
+    """Let the schedules that have relied on the default client keep it."""
+    for schedule in deployment.schedules:
+        if TAISLY not in schedule.parameters:
+            client.update_deployment_schedule(
+                deployment.id, schedule.id, parameters={**schedule.parameters, TAISLY: taisly}
+            )

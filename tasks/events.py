@@ -35,6 +35,7 @@ def emit_outcome(send: Send, outcome: Outcome, detail: str) -> None:
         f"{send.file_name} at {outcome.account.label}",
         {
             "send_id": send.id,
+            "client": send.client,
             "history_id": send.history_id,
             "file": send.file,
             "sha256": send.sha256,

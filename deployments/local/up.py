@@ -52,7 +52,7 @@ def _serve_flows(stack: LocalStack) -> LocalProcess:
     forms.write_text(json.dumps(example_forms(stack.video)), "utf-8")
     return LocalProcess(
         "the process that serves the flows",
-        [sys.executable, "-m", "deployments", "serve", "--block", BLOCK_NAME, "--forms", str(forms)],
+        [sys.executable, "-m", "deployments", "serve", "--client", BLOCK_NAME, "--forms", str(forms)],
         stack.folder / "serve.log",
         {"PREFECT_RUNNER_POLL_FREQUENCY": "3"},
     )

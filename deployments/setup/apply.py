@@ -29,7 +29,7 @@ from reelflow.errors import InputError
 from reelflow.ledger import URL_VARIABLE
 from reelflow.posts.requests import is_whole_path
 from reelflow.records.posts import without_quotes
-from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, refresh_choices
+from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, our_deployments, refresh_choices
 from tasks.upkeep.watchdog import TAG
 from tasks.zone import TIME_ZONE_VARIABLE
 
@@ -101,9 +101,9 @@ def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[s
         "path": ".",
         "work_pool_name": desired.pool,
         "job_variables": {**variables, **spec.job_variables, "env": environment},
-        "parameters": merge_parameters(spec, actual, parameters, block_ids, keep_blocks=desired.keep_blocks),
+        "parameters": merge_parameters(spec, actual, parameters, block_ids),
         "pull_steps": pull_steps or [{"prefect.deployments.steps.set_working_directory": directory}],
-        "parameter_openapi_schema": form_of(spec, actual),
+        "parameter_openapi_schema": form_of(spec, actual, block_ids),
     }
 
 
@@ -212,6 +212,11 @@ def fill_forms(client: SyncPrefectClient, desired: list[DesiredDeployment]) -> N
     deployments = [read_deployment(client, each.full_name) for each in desired]
     reader = ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE))
     refresh_choices(client, [each for each in deployments if each is not None], reader)
+
+
+def fill_all_forms(client: SyncPrefectClient) -> None:
+    """The same for every deployment of ours, those of people included."""
+    refresh_choices(client, our_deployments(client), ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE)))
 
 
 def apply_automations(

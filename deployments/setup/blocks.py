@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 import blocks
 from blocks.reference import load_saved, problems_of, register_block_type
 from deployments.setup.changes import Change, Changes
+from deployments.setup.clients import owners_of_key, saved_clients
 from deployments.setup.confirm import confirm_removal, confirm_sandbox
 from deployments.setup.desired import DesiredBlock
 from deployments.setup.phones import PhoneChanges, change_phones
@@ -30,9 +32,11 @@ _HOW_TO_CREATE = {
 }
 
 
-def register_block_types(changes: Changes) -> None:
+def register_block_types(changes: Changes, *, only: str | None = None) -> None:
     """Register every block type, so that the UI can create blocks of it; a schema that is known already is kept."""
     for slug, block_class in blocks.BY_SLUG.items():
+        if only not in (None, slug):
+            continue
         if not changes.dry_run:
             register_block_type(block_class)
         changes.make(Change.UNCHANGED, f"block-type {slug}")
@@ -75,7 +79,9 @@ def apply_blocks(
         except ValidationError as error:
             raise InputError(f"The {thing} is not valid. {problems_of(block_class, error)}") from None
         same = block.model_dump() == before
-        notes = _try_key(block, before) if each.block_type == "taisly-account" and not same else ()
+        notes = (
+            _try_key(block, before, each.name, block_ids) if each.block_type == "taisly-account" and not same else ()
+        )
         if phones and not changes.dry_run:
             confirm_removal(phones.removed, thing, yes=yes)
         change = Change.CREATED if not exists else Change.UNCHANGED if same else Change.UPDATED
@@ -127,7 +133,7 @@ def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -
     return replace(found, notes=(*(f"phone removed: {row}" for row in lost), *found.notes))
 
 
-def _try_key(block: Any, before: dict[str, Any]) -> tuple[str, ...]:
+def _try_key(block: Any, before: dict[str, Any], name: str, block_ids: Iterable[str]) -> tuple[str, ...]:
     """Ask Taisly once whether it accepts a key that is new, or leads to another address; returns what to tell.
 
     Raises:
@@ -135,6 +141,13 @@ def _try_key(block: Any, before: dict[str, Any]) -> tuple[str, ...]:
     """
     if (block.api_key, block.base_url) == (before.get("api_key"), before.get("base_url")):
         return ()
+    others = [other for other in saved_clients(block_ids) if other != name]
+    same = owners_of_key(block.api_key.get_secret_value(), others)
+    note = (
+        f"WARNING: {listed(same)} has the same API key. Under both names it is one Taisly account: its accounts are "
+        "listed twice, and both share one plan."
+    )
+    notes = (note,) if same else ()
     try:
         with block.get_client() as client:
             accounts = client.platforms()
@@ -143,8 +156,8 @@ def _try_key(block: Any, before: dict[str, Any]) -> tuple[str, ...]:
             f"The Taisly API key was not saved: {error} Copy the key again from Taisly's settings, and run setup again."
         ) from None
     except ServiceError as error:
-        return (f"The API key has not been tried: {error} `reelflow doctor` tries it again.",)
-    return (f"Taisly accepts the API key: {count(len(accounts), 'account')} connected.",)
+        return (f"The API key has not been tried: {error} `reelflow doctor` tries it again.", *notes)
+    return (f"Taisly accepts the API key: {count(len(accounts), 'account')} connected.", *notes)
 
 
 def apply_ledger(changes: Changes, url: str | None) -> None:
@@ -184,7 +197,7 @@ def _leave_the_sandbox(desired: DesiredBlock, before: dict[str, Any]) -> dict[st
 def _leads_to_sandbox(values: dict[str, Any]) -> bool:
     """Whether a block is that of a sandbox, by its key or its phones: an address says nothing."""
     if "api_key" in values:
-        return bool(values["api_key"].get_secret_value() == API_KEY)
+        return bool(values["api_key"].get_secret_value().startswith(API_KEY))
     return "phones" in values and all(phone.partition(":")[0] in DEVICES for phone in values["phones"])
 
 

@@ -26,6 +26,7 @@ from deployments.setup.apply import (
     apply_time_zone_to_schedules,
     apply_videos_folder,
     apply_work_pools,
+    fill_all_forms,
     fill_forms,
     remove,
     report_existing_automations,
@@ -33,6 +34,16 @@ from deployments.setup.apply import (
 )
 from deployments.setup.blocks import KEY_VARIABLE, LEDGER_BLOCK, apply_blocks, apply_ledger, register_block_types
 from deployments.setup.changes import Change, Changes
+from deployments.setup.clients import (
+    TYPE,
+    check_name,
+    client_to_change,
+    default_client,
+    saved_clients,
+)
+from deployments.setup.clients import (
+    remove_client as delete_client,
+)
 from deployments.setup.desired import (
     SetupOptions,
     desired_automations,
@@ -45,7 +56,9 @@ from deployments.spec import MAIN, deployment_specs
 from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
 from reelflow.posts.request_limit import Plan
+from reelflow.records.clients import shown_client
 from reelflow.time_zones import read_zone, use_zone
+from reelflow.wording import count, listed
 from tasks.choices import VIDEOS_VARIABLE
 
 STAYS_SERVED = "The flows of this server are being served, for example by `reelflow up`, and stay that way."
@@ -56,7 +69,8 @@ TO_USE_WORKERS = "To use workers instead, stop that process, wait a minute, and 
 def setup(
     *,
     sandbox: str | None = None,
-    block: str | None = None,
+    client: str | None = None,
+    remove_client: str | None = None,
     plan: Plan | None = None,
     phone: Annotated[list[str] | None, Parameter(negative="")] = None,
     remove_phone: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -79,10 +93,14 @@ def setup(
     sandbox
         The address of a sandbox, such as http://127.0.0.1:8099, for the blocks to use instead of the real services.
         Asks before it replaces your own API key or phones.
-    block
-        The name of the Taisly block. The default is "main".
+    client
+        Add a client, or change its API key or plan: the name of its block "Taisly Account", such as bakery. Nothing
+        else changes but the lists of the forms. Without it, the key and the plan are for the one client that there is,
+        or for "main".
+    remove_client
+        Delete this client's block, and turn off the schedules that are for it. Asks first. Nothing else is done.
     plan
-        Your Taisly plan.
+        The Taisly plan of the client.
     phone
         One of your phones, as "SERIAL: username, username (Instagram)". Repeat it for several phones. A phone that the
         block lists already gets these accounts in place of its own; other phones stay.
@@ -112,7 +130,7 @@ def setup(
     serve
         Create no work pools and deployments, because `python -m deployments.serve` does.
     yes
-        Remove phones, and replace a key and phones of your own with those of a sandbox, without asking.
+        Remove a client or phones, and replace a key and phones of your own with those of a sandbox, without asking.
     dry_run
         Show what would change, without changing it.
     """
@@ -122,7 +140,7 @@ def setup(
         phones=tuple(phone or ()),
         removed_phones=tuple(remove_phone or ()),
         slots=tuple(slots or ()),
-        block=block,
+        client=client,
         phone_pcs=tuple(phone_pc or ()),
         folder=None if phone_pc else folder,
         phones_folder=folder,
@@ -130,13 +148,70 @@ def setup(
         videos=videos,
         ledger_url=ledger_url,
     )
+    if remove_client is not None:
+        if options != SetupOptions(phone_pcs=()) or notify or test or serve:
+            raise InputError("--remove-client goes with --dry-run and --yes only. Run setup again for everything else.")
+        return _remove_client(remove_client, yes=yes, dry_run=dry_run)
     return _setup(options, notify=notify, test=test, serve=serve, yes=yes, dry_run=dry_run)
+
+
+def _remove_client(name: str, *, yes: bool, dry_run: bool) -> int:
+    with checked_client() as client:
+        changes = Changes(read_record(client), dry_run=dry_run)
+        try:
+            delete_client(client, changes, name, yes=yes)
+        finally:
+            if not dry_run:
+                save_record(changes.record)
+        if not dry_run:
+            fill_all_forms(client)
+    print(changes.summary)
+    if not dry_run:
+        print(f"What was sent for {name} stays in the ledger, so that it is not sent again.")
+    return 0
+
+
+def _is_one_more_client(client: SyncPrefectClient, options: SetupOptions) -> bool:
+    """Whether setup is only to add or change a client of a server that has been set up for one."""
+    only = SetupOptions(client=options.client, plan=options.plan, sandbox=options.sandbox, phone_pcs=options.phone_pcs)
+    is_set_up = any(read_deployment(client, spec.full_name) for spec in deployment_specs()[:1])
+    return options.client is not None and options == only and is_set_up
+
+
+def _set_up_client(client: SyncPrefectClient, options: SetupOptions, *, yes: bool, dry_run: bool) -> int:
+    """Make the client's block, and offer its accounts in the forms."""
+    changes = Changes(read_record(client), dry_run=dry_run)
+    block_ids = read_block_ids(client)
+    register_block_types(changes, only=TYPE)
+    options = replace(options, api_key=_taisly_key(options, block_ids, ask=not dry_run))
+    (desired, *_) = desired_blocks(options)
+    if desired.slug not in block_ids and not options.api_key and not options.sandbox:
+        raise InputError(
+            f"There is no API key for the client {desired.name}. Set {KEY_VARIABLE} to it, or run this in a terminal, "
+            "which asks for it."
+        )
+    try:
+        apply_blocks(changes, [desired], block_ids, yes=yes)
+    finally:
+        if not dry_run:
+            save_record(changes.record)
+    if not dry_run:
+        fill_all_forms(client)
+    print(changes.summary)
+    if not dry_run:
+        clients = saved_clients(read_block_ids(client))
+        print(f"The forms offer the accounts of {count(len(clients), 'client')}: {listed(clients)}.")
+    return 0
 
 
 def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool, yes: bool, dry_run: bool) -> int:
     read_zone(options.time_zone or "UTC")
     read_phones(options.phones)
+    if options.client is not None:
+        check_name(options.client)
     with checked_client() as client:
+        if not (notify or test or serve) and _is_one_more_client(client, options):
+            return _set_up_client(client, options, yes=yes, dry_run=dry_run)
         changes = Changes(read_record(client), dry_run=dry_run)
         phone_pcs = options.phone_pcs or recorded_phone_pcs(changes.record) or (MAIN,)
         if (options.phones or options.removed_phones) and len(phone_pcs) > 1:
@@ -185,7 +260,14 @@ def _apply(
 ) -> None:
     """Make the differences, blocks first: deployments refer to them by id."""
     # Served deployments have the names of prefect.yaml, whatever the PCs are called.
-    deployments = desired_deployments(replace(options, phone_pcs=(MAIN,)) if serve else options)
+    saved = read_block_ids(client)
+    key = os.environ.get(KEY_VARIABLE, "").strip() or None
+    chosen = client_to_change(options.client, saved, key=key, has_more=bool(options.plan or options.sandbox))
+    options = replace(options, client=chosen)
+    deployments = desired_deployments(
+        replace(options, phone_pcs=(MAIN,)) if serve else options,
+        default_client(saved, changes.record, options.client),
+    )
     actual = read_actual_state(client, [d.full_name for d in deployments], [a.name for a in automations])
     register_block_types(changes)
     zone = choose_zone(options.time_zone, actual.time_zone, ask=not changes.dry_run)
@@ -213,10 +295,11 @@ def _taisly_key(options: SetupOptions, block_ids: dict[str, str], *, ask: bool) 
     """The key in the environment; or one that a person types, if there is no block yet but a terminal."""
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         return key
-    exists = f"taisly-account/{options.block or MAIN}" in block_ids
+    exists = f"{TYPE}/{options.client or MAIN}" in block_ids
     if options.sandbox or exists or not ask or not sys.stdin.isatty():
         return None
-    return getpass.getpass("Taisly API key (hidden; press Enter to skip): ").strip() or None
+    whose = f" of {options.client}" if shown_client(options.client or "") else ""
+    return getpass.getpass(f"Taisly API key{whose} (hidden; press Enter to skip): ").strip() or None
 
 
 def _next_steps(options: SetupOptions, *, serve: bool) -> str:

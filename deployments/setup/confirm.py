@@ -43,6 +43,32 @@ def confirm_sandbox(real: Sequence[str], *, yes: bool) -> None:
         )
 
 
+def confirm_client_removal(client: str, open_posts: str, *, yes: bool) -> None:
+    """Ask before a client's block is deleted.
+
+    Args:
+        client: Its name.
+        open_posts: What is said of its posts that have no outcome yet; empty if there are none.
+        yes: Do not ask, and say it only.
+
+    Raises:
+        InputError: the answer is no, or there is no terminal to ask in and no --yes.
+    """
+    if yes:
+        if open_posts:
+            print(f"  WARNING: {open_posts}")
+        return
+    what = " ".join(
+        filter(None, [f"{open_posts}." if open_posts else "", f"Remove the client {client} and its API key?"])
+    )
+    _ask(
+        what,
+        no_terminal=f"There is no terminal to ask in. {open_posts + '. ' if open_posts else ''}To remove the client "
+        f"{client} without being asked, add --yes.",
+        declined="No client was removed.",
+    )
+
+
 def _ask(question: str, *, no_terminal: str, declined: str) -> None:
     if not sys.stdin.isatty():
         raise InputError(no_terminal)

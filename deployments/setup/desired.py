@@ -28,7 +28,7 @@ class SetupOptions:
         phones: Phones of the one PC to add or change, as "SERIAL: username, username".
         removed_phones: Serials of phones of the one PC to remove.
         slots: Posting slots, as "all: daily 12:00 and 18:00"; they replace those that were there.
-        block: The name of the Taisly block that the deployments use.
+        client: The client that the key and the plan are for: the name of its Taisly block.
         phone_pcs: Names of the PCs with phones; each has its block, its work pool and its deployments.
         folder: Where the project is on the machines of the pool `reelflow`.
         phones_folder: Where it is on the PCs with phones.
@@ -43,7 +43,7 @@ class SetupOptions:
     phones: tuple[str, ...] = ()
     removed_phones: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
-    block: str | None = None
+    client: str | None = None
     phone_pcs: tuple[str, ...] = (MAIN,)
     folder: str | None = None
     phones_folder: str | None = None
@@ -88,7 +88,6 @@ class DesiredDeployment:
         pool: Its work pool.
         parameters: Its defaults, with blocks by slug.
         folder: Where the project is on the machines that run it; None for here, or as it is.
-        keep_blocks: Whether blocks that a person chose for it stay.
     """
 
     spec: DeploymentSpec
@@ -96,7 +95,6 @@ class DesiredDeployment:
     pool: str
     parameters: dict[str, Any]
     folder: str | None
-    keep_blocks: bool
 
     @property
     def full_name(self) -> str:
@@ -108,7 +106,7 @@ def desired_blocks(options: SetupOptions) -> list[DesiredBlock]:
     """The Taisly block, a TikMatrix block for each PC with phones, and the posting slots."""
     return [
         DesiredBlock(
-            "taisly-account", options.block or MAIN, _taisly_values(options), "api_key", bool(options.sandbox)
+            "taisly-account", options.client or MAIN, _taisly_values(options), "api_key", bool(options.sandbox)
         ),
         *(
             DesiredBlock(
@@ -127,11 +125,16 @@ def _slots_values(options: SetupOptions) -> dict[str, Any]:
 def _taisly_values(options: SetupOptions) -> dict[str, Any]:
     sandbox = options.sandbox.rstrip("/") if options.sandbox else None
     values = {
-        "api_key": API_KEY if sandbox else options.api_key,
+        "api_key": _sandbox_key(options.api_key) if sandbox else options.api_key,
         "base_url": f"{sandbox}/api/private" if sandbox else None,
         "plan": options.plan,
     }
     return {name: value for name, value in values.items() if value}
+
+
+def _sandbox_key(given: str | None) -> str:
+    """The key that was given, if it is that of a further client of the sandbox."""
+    return given if given and given.startswith(API_KEY) else API_KEY
 
 
 def _host_values(options: SetupOptions) -> dict[str, Any]:
@@ -149,12 +152,15 @@ def desired_work_pools(options: SetupOptions) -> list[str]:
     return [SERVER_POOL, *(PHONE_POOL_PREFIX + pc for pc in options.phone_pcs)]
 
 
-def desired_deployments(options: SetupOptions) -> list[DesiredDeployment]:
-    """Every deployment of prefect.yaml; those of phone flows once for each PC with phones."""
+def desired_deployments(options: SetupOptions, client: str) -> list[DesiredDeployment]:
+    """Every deployment of prefect.yaml; those of phone flows once for each PC with phones.
+
+    `client` is preselected in those that are new.
+    """
     found = []
     for spec in deployment_specs():
         for pc in options.phone_pcs if spec.for_phones else (None,):
-            names = {"taisly-account": options.block or MAIN, "tikmatrix-host": pc or options.phone_pcs[0]}
+            names = {"taisly-account": client, "tikmatrix-host": pc or options.phone_pcs[0]}
             found.append(
                 DesiredDeployment(
                     spec=spec,
@@ -162,7 +168,6 @@ def desired_deployments(options: SetupOptions) -> list[DesiredDeployment]:
                     pool=PHONE_POOL_PREFIX + pc if pc else SERVER_POOL,
                     parameters=with_block_names(spec.parameters, names),
                     folder=options.phones_folder if spec.for_phones else options.folder,
-                    keep_blocks=options.block is None,
                 )
             )
     return found

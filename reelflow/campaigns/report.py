@@ -73,6 +73,7 @@ class CampaignReport(BaseModel):
 
     Attributes:
         name: Of its plan.
+        client: The name of the block of its Taisly account.
         rows: How many the plan has.
         lines: By row.
         dry_run: Whether it was only checked.
@@ -84,6 +85,7 @@ class CampaignReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    client: str = ""
     rows: int
     lines: list[CampaignLine]
     dry_run: bool = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from reelflow.errors import InputError, StillOpen
+from reelflow.errors import Busy, InputError, ReelflowError, StillOpen
 from reelflow.ledger import Ledger
 from reelflow.posts.form import ResolveForm
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -21,8 +21,8 @@ def finish_posts(
     first_pause: float,
     grace: float,
     on_news: Callable[[Send, Outcome], None],
-) -> list[tuple[Send, Outcome]]:
-    """Watch every open post of a key; what ended.
+) -> tuple[list[tuple[Send, Outcome]], ReelflowError | None]:
+    """Watch every open post of a key; what ended, and what kept the rest from being read at last.
 
     Args:
         taisly: With the ledger that has the posts.
@@ -32,7 +32,8 @@ def finish_posts(
         on_news: Called for each new outcome.
     """
     watched = watch_posts(taisly, None, seconds=seconds, first_pause=first_pause, grace=grace, on_news=on_news)
-    return [(send, o) for send, o in watched.news if o.state is not PostState.UNCONFIRMED]
+    trouble = None if isinstance(watched.trouble, Busy) else watched.trouble  # it is its turn in the next run
+    return [(send, o) for send, o in watched.news if o.state is not PostState.UNCONFIRMED], trouble
 
 
 def open_outcomes(ledger: Ledger) -> list[tuple[Send, Outcome]]:
@@ -51,6 +52,30 @@ def open_sends(ledger: Ledger) -> list[Send]:
     """The sends to any service that have no outcome yet, except those that a run is making right now."""
     found = {send.id: send for state in IN_FLIGHT for send, _ in ledger.find(state=state)}
     return [send for send in found.values() if send.status(ledger.now()) is not SendStatus.AT_WORK]
+
+
+def open_sends_of_client(ledger: Ledger, client: str, key: str) -> list[Send]:
+    """Those of `open_sends` that were sent for a client, or to an account that its key is known to have.
+
+    Args:
+        ledger: With the posts.
+        client: The name of its block, which may have been another one when they were sent.
+        key: The fingerprint of its key.
+    """
+    known = {account.id for account in ledger.known_accounts(key, float("inf")) or ()}
+    return [send for send in open_sends(ledger) if send.client == client or known & set(send.account_ids)]
+
+
+def sends_without_client(ledger: Ledger, clients: Collection[str], keys: Iterable[str]) -> list[Send]:
+    """Those of `open_sends` whose client is none of these, and which went to no account that one of these keys has.
+
+    Args:
+        ledger: With the posts.
+        clients: The names of the saved blocks.
+        keys: The fingerprints of their keys: a block may have been saved under another name since.
+    """
+    known = {account.id for key in keys for account in ledger.known_accounts(key, float("inf")) or ()}
+    return [send for send in open_sends(ledger) if send.client not in clients and not known & set(send.account_ids)]
 
 
 def find_unconfirmed(ledger: Ledger, name: str) -> SendRecord:

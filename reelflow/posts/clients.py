@@ -70,11 +70,3 @@ class Client:
 
 NOBODY = Client()
 """For a Taisly account that is not saved as a block."""
-
-
-def choices_of_clients(clients: Clients) -> list[str]:
-    """What people choose from: the accounts of the one client, or those of all, each with its client in front."""
-    lists = {client: [ALL, *account_names(accounts)] for client, accounts in clients.items()}
-    if len(lists) == 1:
-        return next(iter(lists.values()))
-    return [f"{client}: {name}" for client, names in lists.items() for name in names]

@@ -47,6 +47,7 @@ class PublishReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     request: PostRequest
+    client: str = Field("", description="The name of the block of its Taisly account.")
     dry_run: bool = False
     outcomes: list[Outcome] = Field(default_factory=list)
     history_ids: list[str] = Field(default_factory=list, description="Taisly's IDs of the post.")
@@ -172,3 +173,6 @@ class FinishReport(BaseModel):
     still_open: int = Field(description="Destinations without an outcome, except those that are scheduled.")
     scheduled: int = Field(0, description="Destinations to which Taisly publishes later.")
     unconfirmed: list[str] = Field(description="Ids of sends that wait for a person.")
+    deleted: list[str] = Field(
+        default_factory=list, description="A sentence for each client with open posts whose block was deleted."
+    )

@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cached_property
 
 from reelflow.records.approvals import OpenQuestion
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import ALARMING, WORDS, PostState, SendStatus, is_alive, word_of
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import DAY, shown_zone
@@ -67,6 +68,15 @@ class Entry:
             return WORDS[PostState.SENDING]
         return word_of(outcome.state, is_scheduled=self.is_scheduled)
 
+    @property
+    def name(self) -> str:
+        """Its video, with the client in front where that needs a name."""
+        return for_client(self.send.client, self.send.file_name)
+
+    def who(self, outcome: Outcome) -> str:
+        """The account, with its client in front where that needs a name."""
+        return for_client(self.send.client, outcome.account.label)
+
     def by_word(self) -> dict[str, list[Outcome]]:
         """Its accounts by outcome, in the order in which counts list them."""
         return {word: found for word in WORDS_IN_ORDER if (found := [o for o in self.outcomes if self.word(o) == word])}
@@ -91,7 +101,7 @@ class Day:
     @cached_property
     def accounts(self) -> Counter[str]:
         """Its publications by account."""
-        return Counter(outcome.account.label for entry in self.entries for outcome in entry.outcomes)
+        return Counter(entry.who(outcome) for entry in self.entries for outcome in entry.outcomes)
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,7 @@ class Week:
         found: dict[str, Counter[str]] = {}
         for entry in self.entries:
             for outcome in entry.outcomes:
-                found.setdefault(outcome.account.label, Counter())[entry.word(outcome)] += 1
+                found.setdefault(entry.who(outcome), Counter())[entry.word(outcome)] += 1
         return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
 
     def listed(self, most: int = MOST_LISTED) -> dict[date, list[Entry]]:

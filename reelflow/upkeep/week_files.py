@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reelflow.errors import InputError
+from reelflow.records.clients import for_client
 from reelflow.records.posts import without_quotes
 from reelflow.upkeep.form import WeekForm
 from reelflow.upkeep.week import Entry, Week, local_time
@@ -16,7 +17,7 @@ from reelflow.wording import one_line
 from reelflow.written_files import neutral_cell, replace_file
 
 COLUMNS = (
-    "time", "video", "caption", "account", "outcome", "reason", "link", "send ID", "history ID", "run",
+    "time", "video", "caption", "account", "outcome", "reason", "link", "send ID", "history ID", "run", "client",
 )  # fmt: skip
 EVENT_MINUTES = 15
 """How long an event of the calendar takes: a post takes none, and would not be seen."""
@@ -60,7 +61,7 @@ def csv_of(week: Week) -> str:
             cells = (
                 local_time(entry.at).isoformat(timespec="seconds"), send.file_name, send.caption,
                 outcome.account.label, entry.word(outcome), outcome.detail, outcome.link or "", send.id,
-                send.history_id or "", send.flow_run or "",
+                send.history_id or "", send.flow_run or "", send.client,
             )  # fmt: skip
             rows.writerow(map(neutral_cell, cells))
     return "\ufeff" + out.getvalue()
@@ -86,7 +87,7 @@ def _event(entry: Entry, now: float) -> Iterator[str]:
     yield f"DTSTAMP:{_utc(now)}"
     yield f"DTSTART:{_utc(entry.at)}"
     yield f"DURATION:PT{EVENT_MINUTES}M"
-    yield f"SUMMARY:{_escape(f'{platforms}: {send.file_name}')}"
+    yield f"SUMMARY:{_escape(for_client(send.client, f'{platforms}: {send.file_name}'))}"
     yield f"DESCRIPTION:{_escape(chr(10).join([*caption, *([''] if caption else []), *told]))}"
     yield f"STATUS:{_status(entry)}"
     yield "TRANSP:TRANSPARENT"

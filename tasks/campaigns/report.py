@@ -39,6 +39,7 @@ from reelflow.campaigns.writing import csv_text, place_beside, save_wrong_rows, 
 from reelflow.errors import CampaignFailed, InputError, VideoUnreadable
 from reelflow.ledger import Ledger
 from reelflow.posts.request_limit import REQUESTS_PER_HOUR
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import SCHEDULED
 from reelflow.records.posts import SendRecord
 from reelflow.video.before_after import before_after
@@ -152,6 +153,7 @@ def _report(
     notes += _write_files(plan, checked, lines, with_results=not nothing_sent)
     report = CampaignReport(
         name=form.name,
+        client=taisly.client,
         rows=len(plan.rows),
         lines=sorted(lines, key=lambda line: (line.number, line.account)),
         dry_run=form.dry_run,
@@ -213,7 +215,12 @@ def show_report(report: CampaignReport, checked: CheckedPlan) -> None:
 
 def _markdown(report: CampaignReport, checked: CheckedPlan) -> list[str]:
     """The report as Markdown: what needs a person first, then every row."""
-    lines = [f"# {plain_text(report.name)}", "", f"{plain_text(report.summary)} {zone_shown()}", ""]
+    lines = [
+        f"# {plain_text(for_client(report.client, report.name))}",
+        "",
+        f"{plain_text(report.summary)} {zone_shown()}",
+        "",
+    ]
     lines += [line for note in report.notes for line in (plain_text(note), "")]
     wrong = [line for line in report.lines if line.outcome in TROUBLE]
     rest = [line for line in report.lines if line.outcome not in TROUBLE]

@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.inbox_form import InboxForm
 from reelflow.time_zones import shown_locally, shown_zone
+from tasks.run_names import name_for_client
 
 MOST_WARNINGS = 50
 """Lines of a report about what is sent all the same."""
@@ -19,7 +20,7 @@ def campaign_run_name() -> str:
     given = flow_run.parameters
     name, kind = ("inbox", InboxForm) if "inbox" in given else ("campaign", CampaignForm)
     form = kind.model_validate(given[name])
-    return f"{'check ' if form.dry_run else ''}{form.name}"
+    return name_for_client(f"{'check ' if form.dry_run else ''}{form.name}")
 
 
 def time_shown(moment: datetime | None) -> str:

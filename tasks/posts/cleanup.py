@@ -1,58 +1,83 @@
 """Finish what earlier runs left open, and resolve posts that only a person can."""
 
+import math
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from blocks import TaislyAccount
-from blocks.reference import load_saved, saved_names
-from reelflow.errors import ReelflowError
+from reelflow.errors import ChecksFailed, LedgerUnavailable, ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts import cleanup
 from reelflow.posts.form import FinishForm, ResolveForm
 from reelflow.posts.report import FinishReport
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import NEED_ATTENTION, WORDS, PostState, SendStatus
 from reelflow.records.posts import Outcome, Send
 from reelflow.wording import NAMED, count
-from tasks.artifacts import plain_text, show_markdown, table
+from tasks.artifacts import client_column, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
+from tasks.posts.clients import Clients, record_deleted_clients, saved_clients
 from tasks.posts.watch import tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of, explained_open_posts
-from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
+
+CLIENTS_AT_ONCE = 8
+"""Whose posts are watched at the same time: each has a key, and so a plan, of its own."""
 
 
 @step("finish open posts", retry=Retry.READ)
-def finish_posts(taisly: TaislyAccount, form: FinishForm) -> FinishReport:
-    """Watch every open post for some minutes; returns new outcomes, open posts and posts that wait for a person.
+def finish_posts(taisly: TaislyAccount | None, form: FinishForm) -> FinishReport:
+    """Watch the open posts of a client for some minutes; of every saved one if none is chosen.
 
-    Those that were sent with another saved Taisly account, too: a run names its account, and then leaves the rest to
-    whoever finishes open posts.
+    A client whose key is refused, or whose Taisly is away, keeps no other from being finished.
+
+    Returns:
+        New outcomes, open posts and posts that wait for a person.
 
     Raises:
-        ReelflowError: the history of an account cannot be read; what the others tell is on record.
+        ChecksFailed: the posts of a client cannot be read; what the others tell is on record.
+        ReelflowError: the Prefect server or the ledger does not answer.
     """
-    ledger = open_ledger()
-    with asking_prefect():
-        names = saved_names(TaislyAccount)
-    seconds = form.minutes * 60 / max(1, len(names))
-    news, troubles = _finish(taisly, ledger, seconds), list[ReelflowError]()
-    done = {taisly.api_key.get_secret_value()}
-    for name in names:
-        try:
-            with asking_prefect():
-                other = load_saved(TaislyAccount, name)
-            if other is None or other.api_key.get_secret_value() in done or not ledger.open_sends(other.service):
-                continue
-            done.add(other.api_key.get_secret_value())
-            news += _finish(other, ledger, seconds)
-        except ReelflowError as error:
-            troubles.append(error)
+    ledger, clients = open_ledger(), saved_clients()
+    mine = clients if taisly is None else Clients(clients.names, [taisly])
+    news, troubles = _finish_all(mine.blocks, ledger, form.minutes * 60)
+    troubles = [*mine.troubles, *troubles]
     report = _report(news, ledger)
+    if taisly is None:
+        report = report.model_copy(update={"deleted": record_deleted_clients(ledger, clients)})
     if troubles:
-        raise troubles[0]
+        raise ChecksFailed(" ".join([*troubles, summarize_finish(report)]), report, cause=" ".join(troubles))
     return report
 
 
-def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> list[tuple[Send, Outcome]]:
+News = list[tuple[Send, Outcome]]
+
+
+def _finish_all(blocks: Sequence[TaislyAccount], ledger: Ledger, seconds: float) -> tuple[News, list[str]]:
+    """What ended, and a sentence for each client whose posts could not be read."""
+    rounds = math.ceil(len(blocks) / CLIENTS_AT_ONCE) or 1
+    news, troubles = News(), list[str]()
+    with ThreadPoolExecutor(CLIENTS_AT_ONCE) as pool:
+        # Each in a copy of this context: it has the run, for its log and its events.
+        found = [pool.submit(copy_context().run, _finish, block, ledger, seconds / rounds) for block in blocks]
+    for block, each in zip(blocks, found, strict=True):
+        try:
+            ended, trouble = each.result()
+        except LedgerUnavailable:
+            raise
+        except ReelflowError as error:
+            ended, trouble = [], error
+        news += ended
+        if trouble is not None:
+            troubles.append(for_client(block.client, str(trouble)))
+    return news, troubles
+
+
+def _finish(taisly: TaislyAccount, ledger: Ledger, seconds: float) -> tuple[News, ReelflowError | None]:
+    if not ledger.open_sends(taisly.service):
+        return [], None
     with taisly.get_rate_limited(ledger) as client:
         return cleanup.finish_posts(
             client,
@@ -77,6 +102,7 @@ def _report(news: list[tuple[Send, Outcome]], ledger: Ledger) -> FinishReport:
     shown = [*news, *((send, o) for send, outcomes in unconfirmed for o in outcomes)]
     if shown:
         columns = {
+            **client_column(send for send, _ in shown),
             "File": [plain_text(send.file) for send, _ in shown],
             "Account": [plain_text(o.account.label) for _, o in shown],
             "Outcome": [OUTCOME_WORDS[o.state] for _, o in shown],
@@ -92,7 +118,8 @@ _FAILURES = NEED_ATTENTION - {PostState.UNCONFIRMED}
 
 def _failure(send: Send, outcome: Outcome) -> str:
     reason = outcome.detail.rstrip(".")
-    failed = f"{WORDS[outcome.state].capitalize()}: {send.file_name} on {outcome.account.label}"
+    where = for_client(send.client, outcome.account.label)
+    failed = f"{WORDS[outcome.state].capitalize()}: {send.file_name} on {where}"
     return f"{failed} ({reason})" if reason else failed
 
 
@@ -109,7 +136,7 @@ def summarize_finish(report: FinishReport) -> str:
     if report.unconfirmed:
         posts = "1 post is" if len(report.unconfirmed) == 1 else f"{len(report.unconfirmed)} posts are"
         line += f" {posts} unconfirmed and waiting for you (resolve-post): {', '.join(report.unconfirmed)}."
-    return line
+    return " ".join([line, *report.deleted])
 
 
 @step("resolve {form.send_id}", retry=Retry.LEDGER)
@@ -123,7 +150,7 @@ def resolve_post(form: ResolveForm) -> str:
     ledger = open_ledger()
     with explained_open_posts():
         send, outcomes = cleanup.find_unconfirmed(ledger, form.send_id)
-    names = ", ".join(o.account.label for o in outcomes)
+    names = ", ".join(for_client(send.client, o.account.label) for o in outcomes)
     history_id = form.history_id.strip()
     if form.dry_run:
         if form.answer == "not published":

@@ -13,6 +13,7 @@ from reelflow.errors import PublishFailed, ReelflowError, VideoUnreadable
 from reelflow.posts.form import PostForm
 from reelflow.posts.report import PublishReport, Unanswered, summarize, summarize_dry_run, unanswered_of
 from reelflow.posts.sending import SendResult
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import PostState, may_be_claimed
 from reelflow.records.posts import Outcome, PostRequest, Send
 from reelflow.video.before_after import before_after
@@ -22,6 +23,7 @@ from tasks.artifacts import bullets, link, plain_text, show_markdown, table
 from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, FINISH_SCHEDULED, OUTCOME_WORDS, detail_of, how_to_cancel
+from tasks.run_names import name_for_client
 
 POSTER_HEIGHT = 240
 """Pixels."""
@@ -32,7 +34,7 @@ def post_run_name() -> str:
     post = flow_run.parameters["post"]
     form = post if isinstance(post, PostForm) else PostForm.model_construct(**post)
     prefix = "dry run: " if form.dry_run else ""
-    return one_line(f"{prefix}{form.file_name} to {', '.join(form.accounts)}")
+    return one_line(name_for_client(f"{prefix}{form.file_name} to {', '.join(form.accounts)}"))
 
 
 def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport:
@@ -52,6 +54,7 @@ def report_dry_run(taisly: TaislyAccount, request: PostRequest) -> PublishReport
     done = {outcome.account.id for outcome in before}
     left = request.model_copy(update={"accounts": [a for a in request.accounts if a.id not in done]})
     report = PublishReport(
+        client=taisly.client,
         request=request,
         dry_run=True,
         outcomes=before,
@@ -80,6 +83,7 @@ def report_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult) -
         get_run_logger().warning("The outcomes of the post cannot be read: %s", error)
         outcomes = [Outcome(account=a, state=PostState.PENDING) for a in request.accounts]
     report = PublishReport(
+        client=taisly.client,
         request=request,
         outcomes=outcomes,
         history_ids=ids,
@@ -130,7 +134,7 @@ def _shown(send: Send, outcome: Outcome) -> Outcome:
 def _markdown(report: PublishReport) -> list[str]:
     """The report as Markdown: picture, caption and one row for each account."""
     request = report.request
-    lines = [f"# {plain_text(request.video.name)}", "", plain_text(report.summary), ""]
+    lines = [f"# {plain_text(for_client(report.client, request.video.name))}", "", plain_text(report.summary), ""]
     if not _is_other_fit(report):
         if picture := _picture(request):
             lines += [picture, ""]

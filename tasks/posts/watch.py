@@ -10,6 +10,7 @@ from reelflow.errors import PartFailed, ReelflowError
 from reelflow.posts.report import describe_failures
 from reelflow.posts.sending import SendResult
 from reelflow.posts.watching import watch_posts
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, PostRequest, Send, SendRecord
 from tasks.events import emit_outcome
@@ -81,4 +82,5 @@ def tell_outcome(send: Send, outcome: Outcome) -> None:
     """Report a new outcome: as an event, and in the run's log."""
     detail = detail_of(send, outcome)
     emit_outcome(send, outcome, detail)
-    get_run_logger().info("%s: %s %s", outcome.account.label, outcome.state, outcome.link or detail)
+    who = for_client(send.client, outcome.account.label)
+    get_run_logger().info("%s: %s %s", who, outcome.state, outcome.link or detail)

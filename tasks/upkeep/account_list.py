@@ -52,9 +52,31 @@ class Phones:
     is_elsewhere: bool = False
 
 
-def find_accounts(taisly: TaislyAccount) -> Accounts:
+def find_accounts(taisly: TaislyAccount | None) -> list[Accounts]:
+    """The accounts of a client; if none is chosen, of every saved one. One that does not answer fails no other."""
+    if taisly is not None:
+        return [_accounts_of(taisly)]
+    return [_accounts_of_saved(name) for name in _client_names()]
+
+
+@step("find the clients", retry=Retry.READ)
+def _client_names() -> list[str]:
+    with asking_prefect():
+        return saved_names(TaislyAccount)
+
+
+def _accounts_of_saved(name: str) -> Accounts:
+    try:
+        with asking_prefect():
+            taisly = load_saved(TaislyAccount, name)
+    except ReelflowError as error:
+        return Accounts(name, "", trouble=str(error))
+    return _accounts_of(taisly) if taisly else Accounts(name, "", trouble="The block was removed just now.")
+
+
+def _accounts_of(taisly: TaislyAccount) -> Accounts:
     """The accounts of a block. If Taisly does not answer, the step fails, and the run goes on."""
-    block = taisly._block_document_name or "(not saved)"
+    block = taisly.client or "(not saved)"
     try:
         return Accounts(block, taisly.plan, _ask_taisly(taisly))
     except ReelflowError as error:
@@ -107,27 +129,31 @@ def phones_of(host: TikMatrixHost, block: str, *, is_chosen: bool = False) -> Ph
         return Phones(block, trouble=with_next_step(error))
 
 
-def show_lists(accounts: Accounts, phones: list[Phones]) -> str:
+def show_lists(accounts: list[Accounts], phones: list[Phones]) -> str:
     """Show both as tables to copy from; returns a one-line summary.
 
     Raises:
         ChecksFailed: Taisly, or a TikMatrix that should be reachable, did not answer. The other part is shown.
     """
     summary = _summary(accounts, phones)
-    show_markdown([*_account_lines(accounts), *(line for each in phones for line in _phone_lines(each))], summary)
-    failed = [accounts.trouble] if accounts.trouble else []
+    lines = [line for each in accounts for line in _account_lines(each)]
+    show_markdown([*lines, *(line for each in phones for line in _phone_lines(each))], summary)
+    is_one = len(accounts) == 1
+    failed = [each.trouble if is_one else f"{each.block}: {each.trouble}" for each in accounts if each.trouble]
     failed += [f"{each.block}: {each.trouble}" for each in phones if each.trouble and not each.is_elsewhere]
     if failed:
         raise ChecksFailed(f"{' '.join(failed)} {summary}")
     return summary
 
 
-def _summary(accounts: Accounts, phones: list[Phones]) -> str:
+def _summary(accounts: list[Accounts], phones: list[Phones]) -> str:
     parts = []
-    if accounts.found:
-        quota = accounts.found.quota
-        parts.append(count(len(accounts.found.accounts), "account"))
-        parts.append(f"{quota.left} of {count(quota.per_hour, 'request')} left in this hour")
+    for each in accounts:
+        if each.found:
+            quota = each.found.quota
+            whose = "" if len(accounts) == 1 else f" of {each.block}"
+            parts.append(count(len(each.found.accounts), "account") + whose)
+            parts.append(f"{quota.left} of {count(quota.per_hour, 'request')} left in this hour")
     listed = [phone for each in phones if each.found for phone in each.found.phones]
     if listed:
         unlisted = sum(not phone.is_listed for phone in listed)

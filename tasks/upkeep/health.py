@@ -28,6 +28,7 @@ from reelflow.upkeep.key_file import KeyFile, key_folder
 from reelflow.wording import count, listed, one_line
 from tasks.ledger import current_ledger
 from tasks.phones.wording import waiting_posts
+from tasks.posts.clients import describe_deleted_clients, saved_clients
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -79,6 +80,17 @@ def check_ledger(ledger: Ledger) -> Finding:
             f"{what} to TikMatrix waiting for you (run manage-phone-tasks: 'mark done' or 'mark not done' {ids})"
         )
     return Finding("Ledger", True, "; ".join(parts), is_warning=len(parts) > 1)
+
+
+def check_deleted_clients(ledger: Ledger) -> Iterator[Finding]:
+    """A warning for each client whose block was deleted while posts of it are open."""
+    try:
+        found = describe_deleted_clients(ledger, saved_clients())
+    except ReelflowError as error:
+        yield Finding("Open posts", False, str(error))
+        return
+    for sentence in found:
+        yield Finding("Open posts", True, sentence, is_warning=True)
 
 
 def find_ledger() -> tuple[Ledger | None, Finding]:

@@ -27,7 +27,7 @@ _ID = re.compile(r"[0-9a-fA-F-]{36}")
 def post_cell(entry: Entry) -> str:
     """The name of its video, its caption, and the ID that cancels it while it is scheduled."""
     caption = plain_text(one_line(entry.send.caption, LONGEST_CAPTION))
-    parts = [f"**{name_cell(entry.send.file_name)}**", caption]
+    parts = [f"**{name_cell(entry.name)}**", caption]
     if entry.is_scheduled and entry.send.history_id:
         parts.append(f"History ID {code_cell(entry.send.history_id)}")
     return "<br>".join(filter(None, parts))

@@ -149,9 +149,7 @@ def _waiting_table(entries: Sequence[Entry], most: int, *, with_ids: bool) -> li
     ids = [f"<br>{code_cell(entry.send.id)}" if with_ids else "" for entry in rows]
     columns = {
         "When": [f"{day_shown(local_time(entry.at).date())}<br>{local_time(entry.at):%H:%M}" for entry in rows],
-        f"Video{' and send ID' if with_ids else ''}": [
-            name_cell(e.send.file_name) + i for e, i in zip(rows, ids, strict=True)
-        ],
+        f"Video{' and send ID' if with_ids else ''}": [name_cell(e.name) + i for e, i in zip(rows, ids, strict=True)],
         "Where and why": [reasons_cell(entry) for entry in rows],
         "Run": [run_link(entry.send.flow_run) for entry in rows],
     }

@@ -479,11 +479,11 @@ def test_a_key_that_taisly_refuses_is_not_saved(own_server: Server, sandbox: Any
     with own_server.as_client(own_server.api):
         taisly.save("tried")
 
-    wrong = own_server.setup("--block", "tried", TAISLY_API_KEY="taisly_typo")
-    dry = own_server.setup("--block", "tried", "--dry-run", TAISLY_API_KEY="taisly_typo")
+    wrong = own_server.setup("--client", "tried", TAISLY_API_KEY="taisly_typo")
+    dry = own_server.setup("--client", "tried", "--dry-run", TAISLY_API_KEY="taisly_typo")
     with own_server.as_client(own_server.api):
         kept = TaislyAccount.load("tried").api_key.get_secret_value()
-    right = own_server.setup("--block", "new", "--sandbox", sandbox.url)
+    right = own_server.setup("--client", "new", "--sandbox", sandbox.url)
 
     for done in (wrong, dry):
         assert done.returncode == 1

@@ -129,7 +129,7 @@ def test_the_phones_part_finds_its_deployment_on_every_pc(pc: str, job: Engageme
     flow, _, parameter = DEPLOYMENTS[job]
     spec = spec_of(flow)
 
-    made = desired_deployments(SetupOptions(phone_pcs=(pc,)))
+    made = desired_deployments(SetupOptions(phone_pcs=(pc,)), "main")
 
     assert deployment_on(pc, job) in {each.full_name for each in made}
     assert parameter in parameter_schema(spec.load()).model_dump()["properties"]

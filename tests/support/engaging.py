@@ -67,7 +67,7 @@ def deployed(spec: str, name: str, **parameters: Any) -> Iterator[Any]:
             client.create_flow(flow),
             name.partition("/")[2],
             parameters=parameters,
-            parameter_openapi_schema=form_of(SPECS[spec], None),
+            parameter_openapi_schema=form_of(SPECS[spec], None, {}),
             enforce_parameter_schema=True,
         )
         yield made

@@ -7,8 +7,9 @@ from support.clock import Clock
 from support.sandbox import SandboxWithClients
 
 from reelflow.errors import InputError, WrongClient
+from reelflow.form_schema import accounts_to_choose
 from reelflow.ledger import Ledger, key_fingerprint
-from reelflow.posts.clients import Client, choices_of_clients
+from reelflow.posts.clients import Client
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.alarms import cause_of
 from reelflow.records.posts import Account
@@ -65,10 +66,27 @@ def test_a_client_that_nobody_is_means_no_account(name: str) -> None:
 
 def test_the_list_names_clients_only_where_there_are_several() -> None:
     """One client has the list that it always had."""
-    assert choices_of_clients({"bakery": [BREAD]}) == ["all", "TikTok @bread"]
-    assert choices_of_clients({"bakery": [BREAD], "cafe": [LATTE]}) == [
-        "bakery: all", "bakery: TikTok @bread", "cafe: all", "cafe: TikTok @latte",
+    assert accounts_to_choose({"bakery": ["TikTok @bread"]}, []) == ["all", "TikTok @bread"]
+    assert accounts_to_choose({"bakery": ["TikTok @bread"], "cafe": []}, []) == [
+        "bakery: all", "bakery: TikTok @bread", "cafe: all",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("clients", "before", "after"),
+    [
+        ({"a": None}, ["all", "X @a"], ["all", "X @a"]),
+        ({"a": None}, ["a: all", "a: X @a", "b: all"], ["all", "X @a"]),
+        ({"a": None, "b": ["X @b"]}, ["all", "X @a"], ["a: all", "b: all", "b: X @b"]),
+        ({"a": None, "b": ["X @b"]}, ["a: all", "a: X @a", "b: all"], ["a: all", "a: X @a", "b: all", "b: X @b"]),
+        ({}, ["a: all"], []),
+    ],
+)
+def test_a_client_that_cannot_be_asked_keeps_what_the_form_offers(
+    clients: dict[str, list[str] | None], before: list[str], after: list[str]
+) -> None:
+    """A form never offers an account under another client."""
+    assert accounts_to_choose(clients, before) == after
 
 
 def test_each_client_has_a_cause_of_its_own() -> None:
