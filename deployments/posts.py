@@ -15,6 +15,7 @@ from deployments.spec import MAIN
 from reelflow.errors import InputError, ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.form import CancelPostForm, ResolveForm
+from reelflow.records.clients import for_client
 from reelflow.records.post_states import SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import DAY, shown
@@ -42,7 +43,7 @@ def posts(
     state
         Only posts in this state at one of their accounts. Repeat the option for several.
     block
-        Only posts to the accounts of this saved block "Taisly Account". Without it, all posts are listed.
+        Only posts of this client: the name of its block "Taisly Account". Without it, all posts are listed.
     """
     quieten_run_logs()
     from tasks.ledger import open_ledger
@@ -54,8 +55,7 @@ def posts(
     now = ledger.now()
     records = ledger.recent_sends(now - days * DAY)
     if block:
-        mine = _saved_block(block, ledger)
-        records = [each for each in records if mine.has(each[0])]
+        records = _of_client(block, records, ledger)
     listed = sorted(_in_states(records, state, now), key=lambda each: each[0].published_at)
     blocks = _saved_blocks(ledger) if not as_json and any(_waits(send, now) for send, _ in listed) else []
     phones = all_waiting_phones(ledger)
@@ -64,9 +64,38 @@ def posts(
             print_json(send_facts(send, outcomes, phones, is_scheduled=_waits(send, now)))
         else:
             print("\n".join(_lines(send, outcomes, now, blocks, phones)))
-    if not listed and not as_json:
+    if as_json:
+        return 0
+    if not listed:
         print("No posts.")
+    if any(o.state.in_flight for _, found in listed for o in found):
+        for sentence in _deleted_clients(ledger):
+            print(sentence)
     return 0
+
+
+def _deleted_clients(ledger: Ledger) -> list[str]:
+    """What is said of open posts whose client's block was deleted; nothing if the server does not answer."""
+    from tasks.posts.clients import describe_deleted_clients, saved_clients
+
+    with contextlib.suppress(ReelflowError):
+        return describe_deleted_clients(ledger, saved_clients())
+    return []
+
+
+def _of_client(name: str, records: list[SendRecord], ledger: Ledger) -> list[SendRecord]:
+    """Those that are a client's: of one whose block was deleted, what was sent under its name.
+
+    Raises:
+        InputError: there is no such client, nor a post of it.
+    """
+    try:
+        mine = _saved_block(name, ledger)
+    except InputError:
+        if found := [each for each in records if each[0].client == name]:
+            return found
+        raise
+    return [each for each in records if mine.has(each[0])]
 
 
 class _SavedBlock(NamedTuple):
@@ -83,8 +112,12 @@ class _SavedBlock(NamedTuple):
     account_ids: set[str]
 
     def has(self, send: Send) -> bool:
-        """Whether a send went to one of its accounts; of a key that was never used, to its service."""
-        return self.service == send.service and (not self.account_ids or bool(self.account_ids & set(send.account_ids)))
+        """Whether a send is its own, or went to one of its accounts."""
+        return send.client == self.name or (self.service == send.service and self.is_known_to_have(send))
+
+    def is_known_to_have(self, send: Send) -> bool:
+        """Whether a send went to one of its accounts."""
+        return bool(self.account_ids & set(send.account_ids))
 
 
 def _saved_block(name: str, ledger: Ledger) -> _SavedBlock:
@@ -121,7 +154,7 @@ def _block_of(send: Send, blocks: Sequence[_SavedBlock]) -> str:
     One account in common is enough, as in `open_sends_of`: another may have been disconnected since.
     """
     of_service = [block for block in blocks if block.service == send.service]
-    with_account = [block for block in of_service if block.account_ids & set(send.account_ids)]
+    with_account = [block for block in of_service if block.is_known_to_have(send)]
     return next((block.name for block in (*with_account, *of_service)), MAIN)
 
 
@@ -142,7 +175,7 @@ def _lines(
 ) -> Iterator[str]:
     """A post for people: when and what, its outcome at each account, what waits for the phones, and the next step."""
     ids = f"send ID {send.id}" + (f", history ID {send.history_id}" if send.history_id else "")
-    yield f"{shown(send.published_at)}  {send.file_name}  ({ids})"
+    yield f"{shown(send.published_at)}  {for_client(send.client, send.file_name)}  ({ids})"
     for outcome in outcomes:
         state = state_of(outcome, is_scheduled=_waits(send, now))
         yield f"  {outcome.account.label:32} {state:12} {outcome.link or outcome.detail}".rstrip()

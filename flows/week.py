@@ -9,18 +9,20 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from blocks import TaislyAccount
 from reelflow.upkeep.form import WEEK, WeekForm
 from tasks.step import flow
 from tasks.upkeep.week import write_week
 
 
 @flow(name="show-week", alarms=False, flow_run_name="the week")
-def show_week(week: WeekForm = WEEK) -> State[Any]:
+def show_week(week: WeekForm = WEEK, taisly: TaislyAccount | None = None) -> State[Any]:
     """Show recent and scheduled posts by day and account, what waits for you, and the phone tasks of the past days.
 
     The page is the artifact *reelflow-week*. Each run updates it; older versions are deleted.
 
     Args:
         week: How many days to show, and files to write.
+        taisly: The client whose posts to show, on a page of its own; all posts if none is chosen.
     """
-    return Completed(message=write_week(week))
+    return Completed(message=write_week(week, taisly))

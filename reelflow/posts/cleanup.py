@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from reelflow.errors import Busy, InputError, ReelflowError, StillOpen
 from reelflow.ledger import Ledger
 from reelflow.posts.form import ResolveForm
+from reelflow.posts.of_client import PostsOfClient
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import IN_FLIGHT, PostState, SendStatus
@@ -62,8 +63,8 @@ def open_sends_of_client(ledger: Ledger, client: str, key: str) -> list[Send]:
         client: The name of its block, which may have been another one when they were sent.
         key: The fingerprint of its key.
     """
-    known = {account.id for account in ledger.known_accounts(key, float("inf")) or ()}
-    return [send for send in open_sends(ledger) if send.client == client or known & set(send.account_ids)]
+    mine = PostsOfClient.of(ledger, client, key)
+    return [send for send in open_sends(ledger) if mine.has(send)]
 
 
 def sends_without_client(ledger: Ledger, clients: Collection[str], keys: Iterable[str]) -> list[Send]:

@@ -12,8 +12,10 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
+from blocks import TaislyAccount
 from reelflow.downloads.folder import Downloads, default_folder
 from reelflow.ledger import Ledger
+from reelflow.posts.of_client import PostsOfClient
 from reelflow.upkeep.form import WEEK, WeekForm
 from reelflow.upkeep.week import Week, begin_of, make_week, records_since
 from reelflow.upkeep.week_files import check_files, write_files
@@ -30,15 +32,12 @@ log = logging.getLogger("reelflow.week")
 
 KEY = "reelflow-week"
 """Of the artifact: its address in the UI is /artifacts/key/reelflow-week."""
-LINK = f"[The page of the week](../../artifacts/key/{KEY})"
-"""From the page of any other artifact."""
-_OF_PAGE = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
 _NOT_MADE = "The page of the week could not be made: %s"
 
 
 @step("the week", retry=Retry.LEDGER)
-def write_week(form: WeekForm) -> str:
-    """Make the page and the files that the form names; returns a one-line summary.
+def write_week(form: WeekForm, taisly: TaislyAccount | None = None) -> str:
+    """Make the page and the files that the form names; returns a one-line summary. One client has a page of its own.
 
     Raises:
         InputError: a file cannot be written.
@@ -46,19 +45,30 @@ def write_week(form: WeekForm) -> str:
     """
     check_files(form)
     ledger = open_ledger()
-    week = read_week(ledger, form)
-    phones = all_waiting_phones(ledger)
+    mine = None if taisly is None else PostsOfClient.of(ledger, taisly.client, taisly.fingerprint())
+    week = read_week(ledger, form, mine)
+    phones = all_waiting_phones(ledger) if mine is None else []
     summary = summarize_week(week, phones)
-    lines = _lines(ledger, form, week, phones)
+    lines = _lines(ledger, form, week, phones) if mine is None else week_page(week)
+    key = KEY if taisly is None else f"{KEY}-{taisly.client}"
     try:
-        _show(form, summary, lines)
-        show_markdown([LINK], summary)
+        _show(form, summary, lines, key)
+        show_markdown([link_to_page(key)], summary)
     except Exception as error:  # noqa: BLE001 - a picture of the work, not the work
         log.warning(_NOT_MADE, error)
     forget_old_posters()
     Downloads(default_folder()).forget_old()
     tidy_fits()
     return " ".join([summary, *_written(write_files(form, week))])
+
+
+def link_to_page(key: str = KEY) -> str:
+    """A link to a page of the week from the page of any other artifact."""
+    return f"[The page of the week](../../artifacts/key/{key})"
+
+
+def _page(key: str) -> ArtifactFilter:
+    return ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
 
 
 def refresh_week() -> None:
@@ -75,43 +85,52 @@ def refresh_week() -> None:
         log.warning(_NOT_MADE, error)
 
 
-def read_week(ledger: Ledger, form: WeekForm) -> Week:
-    """The week as the ledger has it now; questions of runs that have ended are closed first."""
+def read_week(ledger: Ledger, form: WeekForm, mine: PostsOfClient | None = None) -> Week:
+    """The week as the ledger has it now; questions of runs that have ended are closed first.
+
+    Args:
+        ledger: With the posts.
+        form: How many days.
+        mine: The one client whose posts are shown; questions, which name none, are then omitted.
+    """
     questions, now = waiting_questions(ledger), ledger.now()
-    return make_week(ledger.recent_sends(records_since(form, now)), form, now, questions)
+    records = ledger.recent_sends(records_since(form, now))
+    if mine is not None:
+        records, questions = [record for record in records if mine.has(record[0])], []
+    return make_week(records, form, now, questions)
 
 
 def _lines(ledger: Ledger, form: WeekForm, week: Week, phones: list[WaitingPhones]) -> list[str]:
     return week_page(week, ledger.task_counts(begin_of(form, week.now)), phones)
 
 
-def _show(form: WeekForm, summary: str, lines: list[str]) -> None:
+def _show(form: WeekForm, summary: str, lines: list[str], key: str = KEY) -> None:
     """Make the page, which is no run's own: there it would be gone with the next version."""
     days = {name: str(value) for name, value in form.model_dump(include={"days_back", "days_ahead"}).items()}
-    page = ArtifactCreate(key=KEY, type="markdown", data="\n".join(lines), description=summary, metadata_=days)
+    page = ArtifactCreate(key=key, type="markdown", data="\n".join(lines), description=summary, metadata_=days)
     with get_client(sync_client=True) as client:
         made = client.create_artifact(page).id
-    remove_older(made)
+    remove_older(made, key)
 
 
 def _form_of_page() -> WeekForm:
     """Of which days the page was made last; those of an empty form if there is none."""
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=_OF_PAGE, sort=ArtifactSort.CREATED_DESC, limit=1)
+        found = client.read_artifacts(artifact_filter=_page(KEY), sort=ArtifactSort.CREATED_DESC, limit=1)
     try:
         return WeekForm.model_validate((found[0].metadata_ if found else None) or {})
     except ValidationError:  # made by another version
         return WEEK
 
 
-def remove_older(made: UUID) -> None:
+def remove_older(made: UUID, key: str = KEY) -> None:
     """Delete the versions before this one; of two that are made at once, the later one stays.
 
     A version is up to a megabyte: one an hour would be 8 GB a year in the server's database.
     """
     try:
         with get_client(sync_client=True) as client:
-            found = client.read_artifacts(artifact_filter=_OF_PAGE)
+            found = client.read_artifacts(artifact_filter=_page(key))
             times = {version.id: version.created for version in found if version.created is not None}
             for version, created in times.items():
                 if made in times and created < times[made]:
