@@ -117,5 +117,6 @@ def test_each_client_of_the_sandbox_has_accounts_and_a_quota_of_its_own(
 
     assert mine == theirs
     assert not mine & bakery.account_ids()
-    assert two.state["requests_in_last_hour"] == {"bakery": 5, "cafe": 3}
+    last_hour = {client: quota["last_hour"] for client, quota in two.state["quota"].items()}
+    assert last_hour == {"": 0, "bakery": 5, "cafe": 3}
     assert ledger.requests_in_last_hour(key_fingerprint(two.key_of("bakery"), two.taisly_url)) == 5
