@@ -10,7 +10,7 @@ import contextlib
 from typing import Any, get_type_hints
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
@@ -108,10 +108,51 @@ def schedules_to_serve(
     ]
 
 
-def merge_concurrency(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConfig:
-    """How many runs may be active at once: the number set on the server wins."""
+FORMER_LIMITS = {"publish-video": (4, 6), "publish-and-engage": (4,), "publish-campaign": (4,)}
+"""What setup and serving set as limits before version "2" of these deployments, which have none."""
+SERVED_LIMIT = 6
+"""How many runs of what sends posts are served at once: the rest of `serve.RUNS_AT_ONCE` is for upkeep and people."""
+GRACE_SECONDS = 60
+"""For which a run that was taken keeps its slot before it begins; Prefect's own five minutes block those behind it."""
+
+
+def concurrency_to_serve(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConfig:
+    """How many runs may be active at once in the one process that serves: the number set on the server wins.
+
+    It has no work queue that goes first, so what sends posts has a limit that leaves room for upkeep.
+    """
+    own = spec.concurrency or {
+        "limit": SERVED_LIMIT, "collision_strategy": "ENQUEUE", "grace_period_seconds": GRACE_SECONDS
+    }  # fmt: skip
     limit = actual.global_concurrency_limit if actual else None
-    return ConcurrencyLimitConfig(**{**spec.concurrency, **({"limit": limit.limit} if limit else {})})
+    is_set = limit is not None and (spec.concurrency or not has_our_limit(spec, actual))
+    return ConcurrencyLimitConfig(**{**own, **({"limit": limit.limit} if limit is not None and is_set else {})})
+
+
+def has_our_limit(spec: DeploymentSpec, actual: Any) -> bool:
+    """Whether a deployment that needs no limit has one that setup or serving gave it, not a person."""
+    limit, options = actual.global_concurrency_limit, actual.concurrency_options
+    if limit is None or spec.concurrency:
+        return False
+    if options is not None and options.collision_strategy != ConcurrencyLimitStrategy.ENQUEUE:
+        return False
+    if not actual.work_pool_name and limit.limit == SERVED_LIMIT:
+        return True
+    return actual.version != spec.version and limit.limit in FORMER_LIMITS.get(spec.name, ())
+
+
+def merge_limit(spec: DeploymentSpec, actual: Any) -> dict[str, Any]:
+    """What to send of a limit: ours, for a new deployment; else only what is to change of it, as the API takes it."""
+    if actual is None:
+        limit = dict(spec.concurrency)
+        return {"concurrency_limit": limit.pop("limit"), "concurrency_options": limit} if limit else {}
+    if has_our_limit(spec, actual):
+        return {"concurrency_limit": None}
+    options = actual.concurrency_options
+    if actual.global_concurrency_limit is None or (options is not None and options.grace_period_seconds is not None):
+        return {}
+    strategy = options.collision_strategy if options else ConcurrencyLimitStrategy.ENQUEUE
+    return {"concurrency_options": {"collision_strategy": strategy, "grace_period_seconds": GRACE_SECONDS}}
 
 
 def form_of(spec: DeploymentSpec, actual: Any, block_ids: dict[str, str]) -> dict[str, Any]:

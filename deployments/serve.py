@@ -16,7 +16,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.utilities.callables import ParameterSchema
 
 from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
-from deployments.preserve import form_of, merge_concurrency, merge_parameters, merge_tags, schedules_to_serve
+from deployments.preserve import concurrency_to_serve, form_of, merge_parameters, merge_tags, schedules_to_serve
 from deployments.setup.actual import read_record
 from deployments.setup.clients import TYPE, default_client
 from deployments.spec import MAIN, DeploymentSpec, deployment_specs, with_block_ids, with_block_names
@@ -27,8 +27,8 @@ from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, our_deploym
 from tasks.zone import TIME_ZONE_VARIABLE, use_server_zone
 
 RUNS_AT_ONCE = 8
-"""Each run is a process of its own of about 150 MB. More than the limit of publish-video, so that posts which wait for
-the plan leave room for finish-open-posts and for what a person starts meanwhile."""
+"""Each run is a process of its own of about 160 MB. More than `preserve.SERVED_LIMIT`, so that posts which wait for the
+plan leave room for finish-open-posts and for what a person starts meanwhile."""
 
 
 def serve_flows(*, client: str | None = None, forms: Path | None = None) -> int:
@@ -79,7 +79,7 @@ def deployments_to_serve(named: str | None, forms: dict[str, dict[str, Any]]) ->
                 tags=merge_tags(spec, actual),
                 parameters=merge_parameters(spec, actual, parameters | forms.get(spec.name, {}), block_ids),
                 schedules=schedules_to_serve(spec, actual, time_zone, has_blocks=not missing),
-                concurrency_limit=merge_concurrency(spec, actual),
+                concurrency_limit=concurrency_to_serve(spec, actual),
             )
             # Prefect has no other way to serve a form with titles and lists to choose from.
             deployment._parameter_openapi_schema = ParameterSchema(

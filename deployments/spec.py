@@ -23,6 +23,8 @@ MAIN = "main"
 """The name of the blocks, and of the phone PC, in prefect.yaml."""
 PHONE_POOL_PREFIX = "phones-"
 """Names of the work pools of phone PCs begin with it."""
+DEFAULT_QUEUE = "default"
+"""The work queue that Prefect makes with each work pool."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class DeploymentSpec:
     Attributes:
         name: That of its flow.
         number: What its own name has before that, to sort the list in the UI: "01-", or nothing.
+        queue: The work queue of its pool in which its runs wait.
+        concurrency: How many of its runs may be active at once, as Prefect takes it; empty for any number.
     """
 
     name: str
@@ -41,6 +45,7 @@ class DeploymentSpec:
     version: str
     tags: tuple[str, ...]
     pool: str
+    queue: str
     job_variables: dict[str, Any]
     parameters: dict[str, Any]
     concurrency: dict[str, Any]
@@ -91,9 +96,10 @@ def deployment_specs(file: Path = FILE) -> list[DeploymentSpec]:
             version=entry["version"],
             tags=tuple(entry["tags"]),
             pool=entry["work_pool"]["name"],
+            queue=entry["work_pool"].get("work_queue_name", DEFAULT_QUEUE),
             job_variables=copy.deepcopy(entry["work_pool"]["job_variables"]),
             parameters=copy.deepcopy(entry.get("parameters", {})),
-            concurrency=dict(entry["concurrency_limit"]),
+            concurrency=dict(entry.get("concurrency_limit", {})),
             schedules=tuple(dict(schedule) for schedule in entry.get("schedules", [])),
         )
         for entry in entries

@@ -20,10 +20,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
 from deployments.prefect_api import is_being_served
+from deployments.spec import PHONE_POOL_PREFIX
 from reelflow.time_zones import shown
 from reelflow.wording import count, listed
 from tasks.upkeep.health import Finding
 
+RUNS_OF_A_WORKER = 8
+"""How many runs a worker of a machine may have at once, unless its owner chooses: each takes about 160 MB."""
 MOST_RUNS = 200
 """How many of the runs that wait are counted."""
 
@@ -53,8 +56,14 @@ def _check_pool(client: SyncPrefectClient, name: str, deployed: Sequence[Any]) -
     return Finding(what, not waiting, found, is_warning=not waiting)
 
 
+def start_worker(pool: str) -> str:
+    """The command of a worker; a pool of phones has few runs at once, by its deployments' own limits."""
+    limit = "" if pool.startswith(PHONE_POOL_PREFIX) else f" --limit {RUNS_OF_A_WORKER}"
+    return f"prefect worker start --pool {pool}{limit}"
+
+
 def _start_worker(pool: str) -> str:
-    return f"Start one on the machine that does its work: python -m prefect worker start --pool {pool}"
+    return f"Start one on the machine that does its work: python -m {start_worker(pool)}"
 
 
 def _check_serving(client: SyncPrefectClient, served: Sequence[Any]) -> Finding:

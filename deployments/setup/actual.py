@@ -9,6 +9,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import Automation
+from prefect.exceptions import ObjectNotFound
 
 from deployments.prefect_api import read_block_ids, read_deployment, read_variable
 from deployments.spec import PHONE_POOL_PREFIX
@@ -25,6 +26,7 @@ class ActualState:
 
     Attributes:
         work_pools: Names of all work pools.
+        work_queues: Work pool and name of those that are asked for, with the priority of each.
         deployments: Those that are asked for, by "flow/deployment".
         automations: Those that are asked for, by name.
         block_ids: Ids of all saved blocks by slug.
@@ -32,23 +34,38 @@ class ActualState:
     """
 
     work_pools: frozenset[str]
+    work_queues: dict[tuple[str, str], int]
     deployments: dict[str, DeploymentResponse]
     automations: dict[str, Automation]
     block_ids: dict[str, str]
     time_zone: str | None
 
 
-def read_actual_state(client: SyncPrefectClient, deployments: Iterable[str], automations: Iterable[str]) -> ActualState:
+def read_actual_state(
+    client: SyncPrefectClient,
+    deployments: Iterable[str],
+    automations: Iterable[str],
+    work_queues: Iterable[tuple[str, str]] = (),
+) -> ActualState:
     """Read what setup compares with; deployments and automations by name, so that a large server costs no more."""
     found = {name: read_deployment(client, name) for name in deployments}
     same_name = {name: client.read_automations_by_name(name) for name in automations}
     return ActualState(
         work_pools=frozenset(pool.name for pool in client.read_work_pools()),
+        work_queues={queue: priority for queue in work_queues if (priority := _priority(client, *queue)) is not None},
         deployments={name: deployment for name, deployment in found.items() if deployment is not None},
         automations={name: automations[0] for name, automations in same_name.items() if automations},
         block_ids=read_block_ids(client),
         time_zone=read_variable(client, TIME_ZONE_VARIABLE),
     )
+
+
+def _priority(client: SyncPrefectClient, pool: str, queue: str) -> int | None:
+    """The priority of a work queue, from 1 for the first; None if there is none."""
+    try:
+        return client.read_work_queue_by_name(queue, work_pool_name=pool).priority
+    except ObjectNotFound:
+        return None
 
 
 def read_record(client: SyncPrefectClient) -> list[str]:

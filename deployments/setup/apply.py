@@ -8,13 +8,13 @@ from typing import Any
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
 from deployments.prefect_api import read_deployment, read_variable
 from deployments.preserve import (
     form_of,
+    merge_limit,
     merge_parameters,
     merge_tags,
     new_schedules,
@@ -24,7 +24,7 @@ from deployments.preserve import (
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
 from deployments.setup.desired import DesiredDeployment
-from deployments.spec import ROOT, DeploymentSpec, with_block_ids
+from deployments.spec import DEFAULT_QUEUE, ROOT, DeploymentSpec, with_block_ids
 from reelflow.errors import InputError
 from reelflow.ledger import URL_VARIABLE
 from reelflow.posts.requests import is_whole_path
@@ -40,6 +40,21 @@ def apply_work_pools(client: SyncPrefectClient, changes: Changes, desired: list[
         pool = WorkPoolCreate(name=name, type="process", description="Created by reelflow setup.")
         change = Change.UNCHANGED if name in actual.work_pools else Change.CREATED
         changes.make(change, f"work-pool {name}", client.create_work_pool, pool)
+
+
+def apply_work_queues(
+    client: SyncPrefectClient, changes: Changes, desired: list[tuple[str, str]], actual: ActualState
+) -> None:
+    """Create the work queues that are missing, each as the first of its pool; a person may order them otherwise."""
+    for pool, name in desired:
+        priority = actual.work_queues.get((pool, name))
+        change = Change.CREATED if priority is None else Change.UNCHANGED
+        changes.make(change, f"work-queue {pool}/{name}", _create_first_queue, client, pool, name)
+        changes.note(f"Priority {priority or 1}: a worker with room for one run takes the queue with the lowest first.")
+
+
+def _create_first_queue(client: SyncPrefectClient, pool: str, name: str) -> None:
+    client.create_work_queue(name, description="Created by reelflow setup.", priority=1, work_pool_name=pool)
 
 
 def apply_deployments(
@@ -70,9 +85,11 @@ def apply_deployments(
             continue
         misplaced = misplaced_schedules(each.spec, before, actual.time_zone, time_zone)
         waiting = waiting_schedules(before, has_blocks=has_blocks)
-        same = all(getattr(before, name) == value for name, value in fields.items())
+        limit = merge_limit(each.spec, before)
+        same = not limit and all(getattr(before, name) == value for name, value in fields.items())
         change = Change.UPDATED if missing or misplaced or waiting or not same else Change.UNCHANGED
-        changes.make(change, thing, _update_deployment, client, before, fields, missing, misplaced, time_zone, waiting)
+        made = fields | limit
+        changes.make(change, thing, _update_deployment, client, before, made, missing, misplaced, time_zone, waiting)
 
 
 def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[str, str]) -> dict[str, Any]:
@@ -100,11 +117,18 @@ def deployment_fields(desired: DesiredDeployment, actual: Any, block_ids: dict[s
         "entrypoint": spec.entrypoint,
         "path": ".",
         "work_pool_name": desired.pool,
+        "work_queue_name": _queue_of(spec, actual),
         "job_variables": {**variables, **spec.job_variables, "env": environment},
         "parameters": merge_parameters(spec, actual, parameters, block_ids),
         "pull_steps": pull_steps or [{"prefect.deployments.steps.set_working_directory": directory}],
         "parameter_openapi_schema": form_of(spec, actual, block_ids),
     }
+
+
+def _queue_of(spec: DeploymentSpec, actual: Any) -> str:
+    """The work queue of a deployment: ours, unless a person chose one beside the one that Prefect makes."""
+    chosen = actual.work_queue_name if actual else None
+    return spec.queue if chosen in (None, DEFAULT_QUEUE) else str(chosen)
 
 
 def _create_deployment(
@@ -113,16 +137,14 @@ def _create_deployment(
     fields: dict[str, Any],
     schedules: list[DeploymentScheduleCreate],
 ) -> None:
-    limit = desired.spec.concurrency
     client.create_deployment(
         flow_id=client.create_flow(desired.spec.load()),
         name=desired.name,
         paused=False,
         schedules=schedules,
-        concurrency_limit=limit["limit"],
-        concurrency_options=ConcurrencyOptions(collision_strategy=limit["collision_strategy"]),
         enforce_parameter_schema=True,
         **fields,
+        **merge_limit(desired.spec, None),
     )
 
 
@@ -255,6 +277,10 @@ def remove(client: SyncPrefectClient, thing: str) -> None:
         match kind:
             case "deployment":
                 client.delete_deployment(client.read_deployment_by_name(name).id)
+            case "work-queue":
+                pool, _, queue = name.partition("/")
+                path = {"work_pool_name": pool, "name": queue}
+                client.request("DELETE", "/work_pools/{work_pool_name}/queues/{name}", path_params=path)
             case "work-pool":
                 client.delete_work_pool(name)
             case "block":

@@ -26,6 +26,7 @@ from deployments.setup.apply import (
     apply_time_zone_to_schedules,
     apply_videos_folder,
     apply_work_pools,
+    apply_work_queues,
     fill_all_forms,
     fill_forms,
     remove,
@@ -50,9 +51,11 @@ from deployments.setup.desired import (
     desired_blocks,
     desired_deployments,
     desired_work_pools,
+    desired_work_queues,
 )
 from deployments.setup.zone import choose_zone
 from deployments.spec import MAIN, deployment_specs
+from deployments.workers import start_worker
 from reelflow.errors import InputError
 from reelflow.phones.limits import read_phones
 from reelflow.posts.request_limit import Plan
@@ -268,7 +271,8 @@ def _apply(
         replace(options, phone_pcs=(MAIN,)) if serve else options,
         default_client(saved, changes.record, options.client),
     )
-    actual = read_actual_state(client, [d.full_name for d in deployments], [a.name for a in automations])
+    queues = [] if serve else desired_work_queues()
+    actual = read_actual_state(client, [d.full_name for d in deployments], [a.name for a in automations], queues)
     register_block_types(changes)
     zone = choose_zone(options.time_zone, actual.time_zone, ask=not changes.dry_run)
     options = replace(options, api_key=_taisly_key(options, actual.block_ids, ask=not changes.dry_run))
@@ -281,6 +285,7 @@ def _apply(
         apply_time_zone_to_schedules(client, changes, deployments, actual, zone)
     else:
         apply_work_pools(client, changes, desired_work_pools(options), actual)
+        apply_work_queues(client, changes, queues, actual)
         block_ids = read_block_ids(client)
         apply_deployments(client, changes, deployments, actual, block_ids, zone)
     if not changes.dry_run:
@@ -307,7 +312,7 @@ def _next_steps(options: SetupOptions, *, serve: bool) -> str:
         start = f"\nNext, serve every flow from one process:\n  {sys.executable} -m deployments.serve"
     else:
         pools = desired_work_pools(options)
-        workers = [f"{sys.executable} -m prefect worker start --pool {name}" for name in pools]
+        workers = [f"{sys.executable} -m {start_worker(name)}" for name in pools]
         start = "\nNext, start a worker for each pool, on the machine that does its work:\n  " + "\n  ".join(workers)
     schedules = "The schedules of upkeep are on; turn the others on in the UI under Deployments."
     return f"{start}\nThen run `reelflow doctor`. {schedules}"

@@ -15,6 +15,8 @@ from reelflow.sandbox.catalog import API_KEY, PHONES
 AUTOMATIONS = Path(__file__).parents[1] / "automations.yaml"
 SERVER_POOL = "reelflow"
 """The work pool for everything but phones."""
+FIRST_QUEUE = "upkeep"
+"""Its work queue whose runs are the next that begin, however many posts wait in the other one."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,11 @@ def _host_values(options: SetupOptions) -> dict[str, Any]:
 def desired_work_pools(options: SetupOptions) -> list[str]:
     """One for what any machine can do, and one for each PC with phones."""
     return [SERVER_POOL, *(PHONE_POOL_PREFIX + pc for pc in options.phone_pcs)]
+
+
+def desired_work_queues() -> list[tuple[str, str]]:
+    """Work pool and name of each queue beside the one that Prefect makes."""
+    return [(SERVER_POOL, FIRST_QUEUE)]
 
 
 def desired_deployments(options: SetupOptions, client: str) -> list[DesiredDeployment]:

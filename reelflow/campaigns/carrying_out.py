@@ -28,7 +28,7 @@ from reelflow.time_zones import shown
 log = logging.getLogger(__name__)
 
 SENDERS = 4
-"""Uploads at once: enough to keep a line busy while Taisly answers, few enough that each has a share of it."""
+"""Posts that try at once to be uploaded, in the order of the plan; how many do is up to the machine's line."""
 CLAIMED_AT_ONCE = 24
 """Posts claimed at once, those that are uploaded included: the server is asked once for several of them."""
 MOVES = 5
@@ -90,6 +90,7 @@ class Carrier:
         confirm: Called before each upload, and once before it waits for its turn: whether the ledger may be used.
         progress: Called with how many of how many posts are done, whatever came of them.
         around: What is done around each attempt to send a post, as it is sent then.
+        turn: As for `send_post`: the turn of an upload among those of this machine.
         on_carried: Called with the place of each post in the order given, and what became of it, or of its parts.
     """
 
@@ -101,6 +102,7 @@ class Carrier:
     progress: Callable[[int, int], None] = lambda done, total: None
     on_carried: Callable[[int, Sequence[Carried]], None] = lambda place, parts: None
     around: Callable[[PlannedPost], AbstractContextManager[None]] = lambda post: nullcontext()
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __post_init__(self) -> None:
         self._stopped = ""
@@ -212,6 +214,7 @@ class Carrier:
                 grace=self.grace,
                 on_claimed=wait_for_turn,
                 before_upload=look_again,
+                turn=self.turn,
             )
         with self._lock:
             self._outage_left = OUTAGE_SECONDS

@@ -102,7 +102,8 @@ class CampaignForm(Form):
         MINUTES_APART, advanced=True, ge=0, le=1440,
     )  # fmt: skip
     watch_minutes: float = entry(
-        18, "Watch for up to (minutes)", "How long the run waits for the outcomes of what is published at once.",
+        18, "Watch for up to (minutes)", "How long the run waits for the outcomes of what is published at once; "
+        "less if other runs wait for room.",
         3, advanced=True, ge=0, le=1440,
     )  # fmt: skip
     max_lateness_minutes: float = entry(

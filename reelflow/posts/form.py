@@ -74,7 +74,8 @@ class PostForm(Form):
     )  # fmt: skip
     watch_minutes: float = entry(
         12, "Watch for up to (minutes)", "How long the run waits for an outcome from every platform. Then the run "
-        "ends; outcomes that come later are recorded and reported all the same. A scheduled post is not waited for.",
+        "ends; outcomes that come later are recorded and reported all the same. It ends earlier if other runs wait for "
+        "room. A scheduled post is not waited for.",
         3, advanced=True, ge=0, le=1440,
     )  # fmt: skip
     repeat: int = entry(

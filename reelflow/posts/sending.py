@@ -14,6 +14,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -101,6 +102,7 @@ def send_post(
     progress: Callable[[int, int], None] | None = None,
     on_claimed: Callable[[], None] = lambda: None,
     before_upload: Callable[[PostRequest], None] = lambda part: None,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> SendResult:
     """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
 
@@ -111,13 +113,14 @@ def send_post(
         taisly: With the ledger in which destinations are claimed.
         request: What to send.
         flow_run: Id for the record.
-        patience: Seconds to wait for room in the plan, for a busy service, and for other runs. What `on_claimed` waits
-            for does not count.
+        patience: Seconds to wait for room in the plan, for a busy service, and for other runs. What `on_claimed` and
+            `turn` wait for does not count.
         grace: Seconds within which a post may still appear in the history after a 429 to its whole upload.
         progress: As in `TaislyClient.create_post`.
         on_claimed: Called once the post is claimed, before room in the plan is waited for. What it raises ends the
             send: nothing was posted.
         before_upload: The same once there is room, before each request, with the part of the post that it sends.
+        turn: Entered before that, and left after the request: it may wait until the upload may begin.
 
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
@@ -142,7 +145,8 @@ def send_post(
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
-            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, progress, on_claimed, before_upload).run():
+            hooks = _Hooks(progress, on_claimed, before_upload, turn)
+            if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, hooks).run():
                 result.send_ids.add(claim.send_id)
                 result.sent_now = True
                 # Tried by this run, whatever came of it: a refusal may be claimed again, but only by another run.
@@ -159,6 +163,16 @@ def send_post(
     return result
 
 
+@dataclass(frozen=True)
+class _Hooks:
+    """What the caller of `send_post` wants to be called."""
+
+    progress: Callable[[int, int], None] | None
+    on_claimed: Callable[[], None]
+    before_upload: Callable[[PostRequest], None]
+    turn: Callable[[], AbstractContextManager[None]]
+
+
 class _Attempt:
     """One claimed send, tried until it arrived, was refused, or may have arrived."""
 
@@ -170,13 +184,11 @@ class _Attempt:
         owner: str,
         waiting: Countdown,
         grace: float,
-        progress: Callable[[int, int], None] | None,
-        on_claimed: Callable[[], None],
-        before_upload: Callable[[PostRequest], None],
+        hooks: _Hooks,
     ) -> None:
         self.taisly, self.ledger, self.request = taisly, taisly.ledger, request
         self.send_id, self.owner, self.waiting, self.grace = send_id, owner, waiting, grace
-        self.progress, self.on_claimed, self.before_upload = progress, on_claimed, before_upload
+        self.hooks = hooks
         self._key, self._has_new_key = taisly.key, False
 
     def run(self) -> bool:
@@ -197,10 +209,18 @@ class _Attempt:
         """What has to be done once the post is claimed; nothing has left yet."""
         try:
             with self.waiting.stopped():
-                self.on_claimed()
+                self.hooks.on_claimed()
         except BaseException as error:
             self._release(str(error) or type(error).__name__)
             raise
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Our turn to upload; the time until then does not count as patience."""
+        with contextlib.ExitStack() as turn:
+            with self.waiting.stopped():
+                turn.enter_context(self.hooks.turn())
+            yield
 
     def _try(self, pauses: Iterator[float]) -> float | None:
         """Send once. None when it is settled, else the seconds until the next try."""
@@ -213,20 +233,21 @@ class _Attempt:
             sealed = True
 
         try:
-            check_time(self.request.scheduled_for, self.ledger.now())
-            self.before_upload(self.request)
-            self.ledger.begin(self.send_id, self.owner)
-            self._key = self.taisly.key
-            accepted = self.taisly.create_post(
-                self.request.video.path,
-                [a.id for a in self.request.accounts],
-                self.request.caption,
-                preview_seconds=self.request.preview_second,
-                scheduled=self.request.scheduled_for,
-                progress=self.progress,
-                expect=(self.request.video.size_bytes, self.request.video.modified_ns),
-                before_last=seal,
-            )
+            with self._turn():
+                check_time(self.request.scheduled_for, self.ledger.now())
+                self.hooks.before_upload(self.request)
+                self.ledger.begin(self.send_id, self.owner)
+                self._key = self.taisly.key
+                accepted = self.taisly.create_post(
+                    self.request.video.path,
+                    [a.id for a in self.request.accounts],
+                    self.request.caption,
+                    preview_seconds=self.request.preview_second,
+                    scheduled=self.request.scheduled_for,
+                    progress=self.hooks.progress,
+                    expect=(self.request.video.size_bytes, self.request.video.modified_ns),
+                    before_last=seal,
+                )
         except BaseException as error:
             return self._after(error, sealed, pauses)
         else:

@@ -8,6 +8,7 @@ per post and run would use up the quota with a handful of posts.
 from __future__ import annotations
 
 import logging
+import random
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ LONGEST_PAUSE = 120.0
 """Seconds; 30 looks an hour, which leaves the smallest plan 20 requests for sending."""
 NEXT_ARRIVAL = 3.0
 """A post that joins others in flight is looked for within this many first pauses."""
+ASK_WHO_WAITS = 12.0
+"""Seconds between two times that `stop_early` is asked; more by chance, so that not all runs end at once."""
 FOLLOWER_PAUSE = 1.0
 """Seconds between two looks into the ledger by a run that does not read the history itself."""
 KEY_UNUSED = 7 * 86400.0
@@ -43,12 +46,14 @@ REFUSALS = 3
 class WatchResult:
     """The result of watching: what went wrong in the last look, if anything; and each new outcome.
 
-    `paused_until` is when the pause that was logged last ends, in Unix seconds.
+    `paused_until` is when the pause that was logged last ends, in Unix seconds. `stopped_early` says that others are to
+    read the outcomes that are missing.
     """
 
     trouble: ReelflowError | None = None
     refusals: int = 0
     paused_until: float = 0.0
+    stopped_early: bool = False
     news: list[tuple[Send, Outcome]] = field(default_factory=list)
 
 
@@ -60,6 +65,7 @@ def watch_posts(
     first_pause: float = FIRST_PAUSE,
     grace: float = GRACE,
     on_news: Callable[[Send, Outcome], None] = lambda send, outcome: None,
+    stop_early: Callable[[], bool] = lambda: False,
 ) -> WatchResult:
     """Wait until the sends of `send_ids` have an outcome everywhere, or `seconds` are over.
 
@@ -76,6 +82,7 @@ def watch_posts(
         first_pause: Seconds until the first look, and the least between two.
         grace: Seconds after which a post that cannot be found becomes UNCONFIRMED.
         on_news: Called for each new outcome that this run reads.
+        stop_early: Asked now and then whether to leave the rest to others, while they can read it as well.
 
     Raises:
         LedgerUnavailable: the ledger cannot tell what is open, or who reads the history.
@@ -85,8 +92,12 @@ def watch_posts(
     if not _still_open(taisly, send_ids):
         return result
     _join(taisly, me, first_pause)
+    others = _Seldom(stop_early, waiting)
     try:
         while waiting.left and _still_open(taisly, send_ids):
+            if others.say_so():
+                result.stopped_early = True
+                break
             reading, next_look, pause = ledger.become_reader(taisly.key, me, ledger.lease_seconds)
             until_look = next_look - ledger.now()
             if not reading:
@@ -102,6 +113,21 @@ def watch_posts(
     finally:
         ledger.stop_reading(taisly.key, me)
     return result
+
+
+class _Seldom:
+    """A question that is asked at once, and then every `ASK_WHO_WAITS` seconds or so."""
+
+    def __init__(self, ask: Callable[[], bool], waiting: Countdown) -> None:
+        self._ask, self._waiting = ask, waiting
+        self._next = waiting.left
+
+    def say_so(self) -> bool:
+        """The answer, where it is time to ask; else no."""
+        if self._waiting.left > self._next:
+            return False
+        self._next = self._waiting.left - ASK_WHO_WAITS * random.uniform(1.0, 1.5)  # noqa: S311 - nothing secret
+        return self._ask()
 
 
 def _join(taisly: RateLimitedTaisly, me: str, first_pause: float) -> None:

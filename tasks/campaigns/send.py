@@ -14,6 +14,7 @@ from reelflow.campaigns.report import open_ids, room_note
 from reelflow.errors import PartFailed, ReelflowError
 from reelflow.posts.form import PATIENCE
 from reelflow.posts.request_limit import REQUESTS_PER_HOUR
+from reelflow.posts.upload_line import UploadLine
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, Send
@@ -22,9 +23,10 @@ from tasks.campaigns.check import get_placer
 from tasks.campaigns.engage import CampaignPhones, asking
 from tasks.campaigns.live import LivePosts
 from tasks.ledger import SharedConfirmation, current_ledger, open_ledger
-from tasks.posts.watch import AWAITED, tell_outcome
+from tasks.posts.watch import AWAITED, HANDED_OVER, tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.progress import tell_progress
+from tasks.room import others_wait
 from tasks.step import Retry, step
 
 
@@ -65,6 +67,7 @@ def send_campaign(
             confirm=confirm,
             progress=live.progress,
             on_carried=live.on_carried,
+            turn=UploadLine().turn,
             around=asking(ledger, taisly.service, phones or CampaignPhones(), checked, flow_run.id),
         ).carry_out(posts)
     if failed := [reason for each in carried if (reason := each.failure or " ".join(map(hold_sentence, each.held)))]:
@@ -105,7 +108,10 @@ def watch_campaign(taisly: TaislyAccount, form: CampaignForm, checked: CheckedPl
                 first_pause=taisly.first_look_seconds,
                 grace=taisly.grace_seconds,
                 on_news=on_news,
+                stop_early=others_wait(),
             )
+        if watched.stopped_early:
+            log.info("%s", HANDED_OVER)
         if watched.trouble is not None:
             log.warning("The last check failed: %s", watched.trouble)
         states = [outcome.state for _, outcomes in ledger.sends(awaited) for outcome in outcomes]

@@ -1,6 +1,7 @@
 """Send a post to Taisly, once."""
 
 from prefect import get_run_logger
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from blocks import TaislyAccount
@@ -9,6 +10,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts import sending
 from reelflow.posts.looking_back import check_found, look_back
 from reelflow.posts.reposts import check_rules_of_now
+from reelflow.posts.upload_line import UploadLine
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 from tasks.artifacts import ProgressBar
@@ -55,10 +57,18 @@ def send_post(taisly: TaislyAccount, request: PostRequest) -> sending.SendResult
             grace=taisly.resend_after_seconds,
             progress=ProgressBar(f"Upload of {request.video.name}"),
             before_upload=look_again,
+            turn=UploadLine(_submitted_at()).turn,
         )
     if sent.sent_now:
         _fail_where_refused(ledger, request, sent)
     return sent
+
+
+def _submitted_at() -> float | None:
+    """When this run was submitted, or due, in Unix seconds; starting its process takes others more or less time."""
+    context = FlowRunContext.get()
+    due = context.flow_run.expected_start_time if context and context.flow_run else None
+    return due.timestamp() if due else None
 
 
 def _fail_where_refused(ledger: Ledger, request: PostRequest, sent: sending.SendResult) -> None:

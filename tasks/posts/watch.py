@@ -17,17 +17,20 @@ from tasks.events import emit_outcome
 from tasks.ledger import open_ledger
 from tasks.posts.wording import FINISH_OPEN_POSTS, detail_of
 from tasks.progress import tell_progress
+from tasks.room import others_wait
 from tasks.step import step
 
 AWAITED = "Outcomes at the accounts"
 """What is counted while a run watches its post."""
+HANDED_OVER = f"Other runs wait for room, so this one ends its watch. {FINISH_OPEN_POSTS}"
 
 
 @step("watch {request.video.name}")
 def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, *, at_least: float = 0.0) -> None:
     """Wait until the post has an outcome everywhere, for at most `watch_seconds`, or `at_least` if that is more.
 
-    Returns at once if Taisly publishes it later. Never fails the run, since the post is sent.
+    Returns at once if Taisly publishes it later, and early if other runs wait for the room that this one takes. Never
+    fails the run, since the post is sent.
 
     Raises:
         PartFailed: a platform did not publish it, or the watch stopped.
@@ -51,7 +54,10 @@ def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, *,
                 first_pause=taisly.first_look_seconds,
                 grace=taisly.grace_seconds,
                 on_news=on_news,
+                stop_early=others_wait(),
             )
+        if watched.stopped_early:
+            log.info("%s", HANDED_OVER)
         if watched.trouble is not None:
             log.warning("The last check failed: %s", watched.trouble)
         records = ledger.sends(sent.send_ids)
