@@ -13,7 +13,7 @@ from tasks.step import flow
 from tasks.upkeep.connections import check_everything
 
 
-@flow(name="check-connections", flow_run_name="check connections")
+@flow(name="check-connections", upkeep=True, flow_run_name="check connections")
 def check_connections() -> State[Any]:
     """Check the ledger and every saved block, and fail if any check fails."""
     return Completed(message=check_everything())

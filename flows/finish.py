@@ -17,7 +17,7 @@ from tasks.posts.cleanup import finish_posts, summarize_finish
 from tasks.step import flow
 
 
-@flow(name="finish-open-posts", flow_run_name="finish open posts")
+@flow(name="finish-open-posts", upkeep=True, flow_run_name="finish open posts")
 def finish_open_posts(taisly: TaislyAccount | None = None, finish: FinishForm = FINISH) -> State[Any]:
     """Look up every post that has no outcome yet, whichever run sent it, and record its outcome.
 

@@ -15,7 +15,7 @@ from tasks.phones.cleanup import finish_phones, summarize_finish
 from tasks.step import flow
 
 
-@flow(name="finish-phone-tasks", flow_run_name="finish phone tasks")
+@flow(name="finish-phone-tasks", upkeep=True, flow_run_name="finish phone tasks")
 def finish_phone_tasks(host: TikMatrixHost, finish: FinishPhonesForm = FINISH_PHONES) -> State[Any]:
     """Record the outcome of phone tasks that no run watches, and cancel the tasks of dead runs.
 

@@ -14,11 +14,12 @@ from tasks.step import flow
 from tasks.upkeep.watchdog import check_runs
 
 
-@flow(name="watch-runs", flow_run_name="watch runs")
+@flow(name="watch-runs", upkeep=True, flow_run_name="watch runs")
 def watch_runs(watchdog: WatchdogForm = WATCHDOG) -> State[Any]:
-    """Set runs whose process has died to Crashed, so that they can be started again, and report late or stuck runs.
+    """Set runs whose process has died to Crashed, and report late or stuck runs.
 
-    A run that crashed before it began, for example because the Prefect server was restarting, is started again.
+    A run that publishes posts, and any run that had not begun, is started again, up to three times: what it has sent is
+    not sent again.
 
     A run that sends Prefect no heartbeat is left alone while the ledger shows that it is active.
 

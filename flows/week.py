@@ -15,7 +15,7 @@ from tasks.step import flow
 from tasks.upkeep.week import write_week
 
 
-@flow(name="show-week", alarms=False, flow_run_name="the week")
+@flow(name="show-week", alarms=False, upkeep=True, flow_run_name="the week")
 def show_week(week: WeekForm = WEEK, taisly: TaislyAccount | None = None) -> State[Any]:
     """Show recent and scheduled posts by day and account, what waits for you, and the phone tasks of the past days.
 

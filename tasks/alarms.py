@@ -33,6 +33,7 @@ from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, SendRecord
 from tasks.alarm_messages import Message, message_of
 from tasks.ledger import open_ledger
+from tasks.run_facts import WATCHER, restart_of, runs_by_itself
 
 log = logging.getLogger("reelflow.alarms")
 
@@ -95,12 +96,14 @@ def ring_failed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes
 
 
 def ring_crashed(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
-    """A hook: record that the process of a run died; then ring.
+    """A hook: record that the process of a run died, unless watch-runs is to start it again; then ring.
 
     It runs in another process, the worker's, which knows the run as it was before it began: without its name.
     """
     with suppress(Exception), get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(flow_run.id)
+        if restart_of(client, flow_run).is_due(timedelta(0)) and runs_by_itself(client, WATCHER):
+            return  # if it cannot, after all, it records that
     alarm_crashed(flow_run, state.message or "")
     ring()
 

@@ -28,7 +28,7 @@ from reelflow.records.clients import shown_client
 from reelflow.records.posts import Account
 from reelflow.time_zones import shown_zone
 from reelflow.video.folder import plan_sources, video_files
-from tasks.upkeep.watchdog import TAG
+from tasks.run_facts import TAG
 
 log = logging.getLogger("reelflow.choices")
 

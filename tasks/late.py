@@ -6,8 +6,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventOrder, EventRelatedFilter
-from prefect.events.schemas.events import ResourceSpecification
+from prefect.events.filters import EventOrder
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
@@ -15,10 +14,8 @@ from reelflow.errors import RunSkipped
 from reelflow.time_zones import shown
 from reelflow.wording import duration
 from tasks.prefect_server import asking_prefect
-from tasks.upkeep.watchdog import HEARTBEAT, TAG, past_states
+from tasks.run_facts import due_of, heartbeat_beside, past_states
 
-SUBMITTED = timedelta(minutes=1)
-"""A run whose time is so close to its creation was not scheduled: a person has just submitted it."""
 SHORTEST = timedelta(minutes=1)
 """Runs send heartbeats every 30 s, so a shorter time without one says nothing."""
 
@@ -31,7 +28,7 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    if run is None or (flow_run.run_count or 0) > 1 or (due := _due(run)) is None:
+    if run is None or (flow_run.run_count or 0) > 1 or (due := due_of(run)) is None:
         return None
     allowed, now = timedelta(minutes=max_minutes), datetime.now(UTC)
     if now - due <= allowed:
@@ -47,16 +44,6 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
         f"it; {max_minutes:g} minutes are allowed. To run it now, press Retry, or start a new run."
     )
     return Failed(name="Skipped", message=message, data=RunSkipped(message))
-
-
-def _due(run: FlowRun) -> datetime | None:
-    """The time for which a run was scheduled, or handed over by another run; None for one that was just submitted."""
-    due = run.expected_start_time
-    if run.auto_scheduled or run.parent_task_run_id is not None:
-        return due
-    if due is None or run.created is None:
-        return None
-    return due if due - run.created > SUBMITTED else None
 
 
 def _gap(client: SyncPrefectClient, run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:
@@ -82,15 +69,4 @@ def _gap(client: SyncPrefectClient, run: FlowRun, due: datetime, now: datetime, 
 def _heartbeat(
     client: SyncPrefectClient, run: FlowRun, since: datetime, until: datetime, order: EventOrder
 ) -> datetime | None:
-    """The first or last heartbeat of a run in the same work pool; without a pool, of any run of ours."""
-    labels = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-    if run.work_pool_name:
-        labels = {"prefect.resource.role": "work-pool", "prefect.resource.name": run.work_pool_name}
-    wanted = EventFilter(
-        event=EventNameFilter(name=[HEARTBEAT]),
-        occurred=EventOccurredFilter(since=since + timedelta(microseconds=1), until=until),
-        related=EventRelatedFilter(labels=ResourceSpecification(labels)),
-        order=order,
-    )
-    found = client.read_events(wanted, limit=1).events
-    return found[0].occurred if found else None
+    return heartbeat_beside(client, run, since + timedelta(microseconds=1), until, order)

@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 
-from tasks.upkeep.watchdog import TAG
+from tasks.run_facts import TAG, runs_by_itself
 
 TAKEN_WITHIN = timedelta(seconds=20)
 """A worker asks for runs every 10 s: a run that is due for less has perhaps not been offered to anybody."""
@@ -83,9 +83,3 @@ def _count(
     )
     body = {"flow_runs": waiting.model_dump(mode="json"), "work_pools": work_pools}
     return int(client.request("POST", "/flow_runs/count", json=body).json())
-
-
-def runs_by_itself(client: SyncPrefectClient, deployment: str) -> bool:
-    """Whether a deployment, "flow/name", has a schedule that is on."""
-    found = client.read_deployment_by_name(deployment)
-    return not found.paused and any(schedule.active for schedule in found.schedules)

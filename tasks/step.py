@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from enum import Enum
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +22,7 @@ from prefect.utilities.annotations import opaque
 from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, PartFailed, ReelflowError
 from tasks.alarms import record_failed, ring_after, ring_crashed, ring_failed
+from tasks.slot import short_slot
 from tasks.zone import use_server_zone
 
 P = ParamSpec("P")
@@ -113,11 +115,12 @@ class _Flow(Flow[P, R]):
             raise
 
 
-def flow(*, alarms: bool = True, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
+def flow(*, alarms: bool = True, upkeep: bool = False, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     """Prefect's ``@flow``, with our own errors as the failure message, and with alarms at its end.
 
     Args:
         alarms: Whether its own failure is an alarm; not for what a person starts and reads.
+        upkeep: Whether a run that dies keeps the next one waiting for a minute only; see `short_slot`.
         **options: As for `prefect.flow`.
     """
     if alarms:
@@ -131,7 +134,8 @@ def flow(*, alarms: bool = True, **options: Any) -> Callable[[Callable[P, R]], F
         def run_with_alarms(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
             _set_up_logs()
             use_server_zone()
-            result = guarded(*args, **kwargs)
+            with short_slot() if upkeep else nullcontext():
+                result = guarded(*args, **kwargs)
             context = FlowRunContext.get()
             if alarms and isinstance(result, State) and result.is_failed() and context is not None:
                 record_failed(context.flow_run, result)

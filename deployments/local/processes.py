@@ -180,6 +180,8 @@ def start_prefect_server(folder: Path, port: int) -> tuple[LocalProcess, str]:
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_UI_URL": address,  # for the links in notifications
         "PREFECT_API_URL": "",
+        # Its default, the memory, keeps the slots of runs for ever that were active when the server was stopped.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     return LocalProcess("the Prefect server", command, folder / "server.log", environment), address

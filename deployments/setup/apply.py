@@ -30,7 +30,7 @@ from reelflow.ledger import URL_VARIABLE
 from reelflow.posts.requests import is_whole_path
 from reelflow.records.posts import without_quotes
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, our_deployments, refresh_choices
-from tasks.upkeep.watchdog import TAG
+from tasks.run_facts import TAG
 from tasks.zone import TIME_ZONE_VARIABLE
 
 

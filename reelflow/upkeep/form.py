@@ -12,7 +12,8 @@ class WatchdogForm(Form):
 
     dead_after_minutes: float = entry(
         0, "Dead after (minutes)", "A run counts as dead if Prefect has received no heartbeat from it for this long "
-        "and the ledger shows no activity. Runs send a heartbeat every 30 seconds to 3 minutes.", 10, ge=2, le=1440,
+        "and the ledger shows no activity, or if it was taken so long ago and has not begun. Runs send a heartbeat "
+        "every 30 seconds.", 3, ge=2, le=1440,
     )  # fmt: skip
     late_after_minutes: float = entry(
         1, "Late or stuck after (minutes)", "How long a run may wait to start, or to be cancelled.",

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from reelflow.upkeep.form import WatchdogForm
 
 RESTART_WITHIN = timedelta(minutes=30)
-"""A run that crashed longer ago has been seen by its owner, who decides."""
+"""A run that died longer ago has been seen by its owner, who decides."""
 MOST_RESTARTS = 3
-"""A run that crashes again and again will not begin."""
+"""A run that crashes again and again does so for a reason of its own."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """What speaks for and against starting a run again.
+
+    Attributes:
+        is_safe: Whether starting it again does only what is left to do, and nobody has cancelled it.
+        has_begun: Whether its flow has ever been executed.
+        crashes: How often it has crashed.
+        patience: For how long nothing may be there to execute it, by its own form; None for any time.
+    """
+
+    is_safe: bool
+    has_begun: bool = False
+    crashes: int = 0
+    patience: timedelta | None = None
+
+    def is_due(self, dead_for: timedelta) -> bool:
+        """Whether a run is to be started again that died this long ago."""
+        allowed = RESTART_WITHIN if self.patience is None else min(RESTART_WITHIN, self.patience)
+        return self.is_safe and self.crashes <= MOST_RESTARTS and dead_for <= allowed
+
+
+NO_RESTART = Restart(is_safe=False)
 
 
 @dataclass(frozen=True)
@@ -24,8 +49,7 @@ class RunFacts:
         due: When it should have started.
         heartbeat: The last heartbeat that its process sent to Prefect.
         alive_in_ledger: Whether it holds a lease in the ledger now.
-        has_begun: Whether its flow has ever been executed.
-        crashes: How often it has crashed.
+        restart: Whether it may be started again if it died.
         worker_is_busy: Whether whoever would execute it is executing others: then it waits for room.
     """
 
@@ -34,8 +58,7 @@ class RunFacts:
     due: datetime | None
     heartbeat: datetime | None
     alive_in_ledger: bool
-    has_begun: bool = True
-    crashes: int = 0
+    restart: Restart = NO_RESTART
     worker_is_busy: bool = False
 
 
@@ -44,15 +67,18 @@ class Diagnosis:
     """What is wrong with a run.
 
     Attributes:
-        verdict: "dead": no process executes it any more. "stuck": nothing has picked it up yet. "restart": it crashed
-            before it began, as runs do that start while the Prefect server is away.
+        verdict: "dead": no process executes it any more. "restart": the same, and it is to be started again; also if it
+            crashed before it began, as runs do that start while the Prefect server is away. "stuck": nothing has picked
+            it up yet.
         state: The state in which it was found.
         time: For how long: since its last heartbeat, since it entered the state, or since it was due.
+        has_begun: Whether its flow has ever been executed.
     """
 
     verdict: Literal["dead", "stuck", "restart"]
     state: str
     time: timedelta
+    has_begun: bool = True
 
 
 def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | None:
@@ -60,12 +86,17 @@ def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | No
     if run.alive_in_ledger or run.worker_is_busy:
         return None
     if run.state == "CRASHED":
-        is_worth_it = not run.has_begun and run.crashes <= MOST_RESTARTS and now - run.since <= RESTART_WITHIN
-        return Diagnosis("restart", run.state, now - run.since) if is_worth_it else None
-    if run.state == "RUNNING":
+        crashed_for = now - run.since
+        return _dead(run, crashed_for) if run.restart.is_due(crashed_for) else None
+    if run.state in ("RUNNING", "PENDING"):
         silent = now - max(run.since, run.heartbeat or run.since)
-        return Diagnosis("dead", run.state, silent) if silent > timedelta(minutes=form.dead_after_minutes) else None
-    begun = run.since if run.state in ("PENDING", "CANCELLING") else run.due or run.since
-    if now - begun <= timedelta(minutes=form.late_after_minutes):
-        return None
-    return Diagnosis("dead" if run.state == "PENDING" else "stuck", run.state, now - begun)
+        return _dead(run, silent) if silent > timedelta(minutes=form.dead_after_minutes) else None
+    begun = run.since if run.state == "CANCELLING" else run.due or run.since
+    late = now - begun
+    return Diagnosis("stuck", run.state, late) if late > timedelta(minutes=form.late_after_minutes) else None
+
+
+def _dead(run: RunFacts, time: timedelta) -> Diagnosis:
+    restart = run.restart if run.state == "CRASHED" else replace(run.restart, crashes=run.restart.crashes + 1)
+    verdict: Literal["dead", "restart"] = "restart" if restart.is_due(time) else "dead"
+    return Diagnosis(verdict, run.state, time, run.restart.has_begun)

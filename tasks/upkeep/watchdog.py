@@ -2,65 +2,61 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import (
     EventFilter,
     EventNameFilter,
     EventOccurredFilter,
-    EventOrder,
-    EventRelatedFilter,
     EventResourceFilter,
 )
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from reelflow.upkeep.form import WatchdogForm
-from reelflow.upkeep.watchdog import RESTART_WITHIN, Diagnosis, RunFacts, diagnose
+from reelflow.upkeep.watchdog import NO_RESTART, RESTART_WITHIN, Diagnosis, RunFacts, diagnose
 from reelflow.wording import count, duration
 from tasks.alarms import alarm_crashed, alarm_late
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.events import RUN_STUCK, emit_stuck
 from tasks.ledger import open_ledger
+from tasks.run_facts import HEARTBEAT, TAG, heartbeat_beside, restart_of
 from tasks.step import step
 
-TAG = "reelflow"
-"""The tag of all reelflow deployments; other runs are ignored."""
 MOST_RUNS = 200
 """Runs read with one request; Prefect's API returns no more by default."""
 UPKEEP_TAG = "upkeep"
 """The tag of deployments that do for all runs what is open, whenever they run."""
-HEARTBEAT = "prefect.flow-run.heartbeat"
 BUSY_WITHIN = timedelta(minutes=2)
 """A worker whose runs sent a heartbeat within this time is at work: what it has not begun waits for room."""
 _REASONS = {
-    "RUNNING": "No heartbeat for {time}: the process has died. {restart}",
-    "PENDING": "Pending for {time}: the worker has died. {restart}",
+    "RUNNING": "No heartbeat for {time}: the process has died. {next}",
+    "PENDING": "Pending for {time}: the worker has died. {next}",
     "CANCELLING": "Cancelling for {time}: no worker is running to cancel it.",
     "SCHEDULED": "Late by {time}. No worker has picked it up: is one running for its work pool?",
-    "CRASHED": "Crashed {time} ago before it began, so nothing was sent. It is to be started again.",
+    "CRASHED": "Crashed {time} ago{begun}. {next}",
 }
-_WHAT = {"dead": "dead", "restart": "crashed before it began", "stuck": "late or stuck"}
-_RESTART = "Retry the run: what it has sent is not sent again."
+_WHAT = {"dead": "dead", "restart": "dead, and started again", "stuck": "late or stuck"}
+_RETRY = "Retry the run: what it has sent is not sent again."
+_AGAIN = "It is started again: what it has sent is not sent again."
+_NOT_BEGUN = "Nothing was sent. It is started again."
 
 
 @step("check every run")
 def check_runs(form: WatchdogForm) -> str:
-    """Set runs of dead processes to Crashed, and start those again that crashed before they began.
+    """Set runs of dead processes to Crashed, and start those again that may be.
 
     Reports late or stuck runs, too; returns a one-line summary.
     """
@@ -128,7 +124,11 @@ def cancel_superseded(client: SyncPrefectClient, *, dry_run: bool) -> set[UUID]:
 
 
 def _reason(diagnosis: Diagnosis) -> str:
-    return _REASONS[diagnosis.state].format(time=duration(diagnosis.time), restart=_RESTART)
+    then = _RETRY
+    if diagnosis.verdict == "restart":
+        then = _AGAIN if diagnosis.has_begun else _NOT_BEGUN
+    begun = "" if diagnosis.has_begun else " before it began"
+    return _REASONS[diagnosis.state].format(time=duration(diagnosis.time), next=then, begun=begun)
 
 
 def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: str) -> None:
@@ -136,6 +136,8 @@ def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: 
         client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
         alarm_crashed(run, reason)
     elif diagnosis.verdict == "restart":
+        if diagnosis.state != "CRASHED":  # counted as one, and its deployment's slot is free
+            client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
         client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=reason), force=True)
     else:
         alarm_late(str(run.id), run.name, reason, run.work_pool_name or "none")  # recorded once, however often found
@@ -144,24 +146,17 @@ def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: 
 
 
 def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:
-    past = [s.type for s in past_states(client, run)] if run.state_type is StateType.CRASHED else []
+    may_be_dead = run.state_type in (StateType.RUNNING, StateType.PENDING, StateType.CRASHED)
     return RunFacts(
         state=run.state_type.value if run.state_type else "",
         since=run.state.timestamp if run.state else now,
         due=run.expected_start_time,
         heartbeat=_last_event(client, run, HEARTBEAT) if run.state_type is StateType.RUNNING else None,
         worker_is_busy=run.state_type is StateType.SCHEDULED
-        and first_heartbeat_beside(client, run, now - BUSY_WITHIN) is not None,
+        and heartbeat_beside(client, run, now - BUSY_WITHIN) is not None,
         alive_in_ledger=str(run.id) in alive,
-        has_begun=StateType.RUNNING in past,
-        crashes=past.count(StateType.CRASHED),
+        restart=restart_of(client, run) if may_be_dead else NO_RESTART,
     )
-
-
-def past_states(client: SyncPrefectClient, run: FlowRun) -> list[State[Any]]:
-    """Every state that a run has been in. Its start time does not tell: Prefect sets it at the end, if not before."""
-    states = client.request("GET", "/flow_run_states/", params={"flow_run_id": str(run.id)}).json()
-    return [State[Any].model_validate(state) for state in states]
 
 
 def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:
@@ -179,7 +174,7 @@ def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:
     crashed = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
-            expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC) - 2 * RESTART_WITHIN),
+            end_time=FlowRunFilterEndTime(after_=datetime.now(UTC) - 2 * RESTART_WITHIN),
             tags=mine,
         ),
         limit=MOST_RUNS,
@@ -193,21 +188,6 @@ def _last_event(client: SyncPrefectClient, run: FlowRun, event: str) -> datetime
         event=EventNameFilter(name=[event]),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
         occurred=EventOccurredFilter(since=datetime.now(UTC) - timedelta(days=2)),
-    )
-    found = client.read_events(wanted, limit=1).events
-    return found[0].occurred if found else None
-
-
-def first_heartbeat_beside(client: SyncPrefectClient, run: FlowRun, since: datetime) -> datetime | None:
-    """The first heartbeat since `since` of a run in the same work pool; without a pool, of any run of ours."""
-    labels = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-    if run.work_pool_name:
-        labels = {"prefect.resource.role": "work-pool", "prefect.resource.name": run.work_pool_name}
-    wanted = EventFilter(
-        event=EventNameFilter(name=[HEARTBEAT]),
-        occurred=EventOccurredFilter(since=since),
-        related=EventRelatedFilter(labels=ResourceSpecification(labels)),
-        order=EventOrder.ASC,
     )
     found = client.read_events(wanted, limit=1).events
     return found[0].occurred if found else None

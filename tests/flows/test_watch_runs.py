@@ -89,7 +89,7 @@ def test_a_run_that_crashed_before_it_began_is_started_again(server: str) -> Non
 
     assert "1 started again" in str(state.message)
     assert _state(runs[0]).name == "AwaitingRetry"
-    assert "before it began, so nothing was sent" in _state(runs[0]).message
+    assert "before it began. Nothing was sent. It is started again." in _state(runs[0]).message
     assert _state(runs[1]).type is StateType.CRASHED
 
 

@@ -21,7 +21,7 @@ from reelflow.phones.form import ManageForm, PhoneForm
 from reelflow.sandbox.tikmatrix import ANNOUNCED
 from reelflow.sandbox.tikmatrix import SCRIPTS as SANDBOX_SCRIPTS
 from tasks.phones.other_pc import DEPLOYMENTS, deployment_on
-from tasks.upkeep.watchdog import TAG
+from tasks.run_facts import TAG
 
 ROOT = Path(__file__).parents[2]
 SPECS = deployment_specs()
