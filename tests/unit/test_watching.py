@@ -1,5 +1,6 @@
 """The one reader of the history against the real sandbox, with a clock that the test holds."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,6 +69,29 @@ def test_the_pauses_grow_to_two_minutes(taisly: Any, sent: Any, clock: Clock, sa
 
     assert clock.slept[:3] == pytest.approx([5, 8, 12.8], abs=0.01)
     assert max(clock.slept) <= 120
+
+
+def test_a_watch_that_others_wait_for_ends_early(taisly: Any, sent: Any, sandbox: Any, clock: Clock) -> None:
+    """It asks at once, and then every 12 to 18 s; who reads the history later finds the outcomes."""
+    asked = list[float]()
+    sandbox.order_fault("status_before", "GET", "*/history", status=503, times=None)
+    ids = sent()
+    clock.slept.clear()
+
+    def others_wait() -> bool:
+        asked.append(sum(clock.slept))
+        return len(asked) == 5
+
+    watched = watch_posts(taisly, ids, seconds=1800, stop_early=others_wait)
+
+    assert watched.stopped_early
+    assert asked[0] == 0
+    assert all(after - before >= 12 for before, after in itertools.pairwise(asked))
+    assert sum(clock.slept) < 150
+    assert {state.in_flight for state in _states(taisly.ledger, ids)} == {True}
+    sandbox.clear_faults()
+    _follow(taisly, None)
+    assert set(_states(taisly.ledger, ids)) == {PostState.SUCCESS}
 
 
 def test_one_look_serves_every_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
