@@ -11,13 +11,13 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterExpectedStartTime
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.worker import EventsWorker
-from prefect.states import Crashed, Running, Scheduled
+from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
@@ -27,7 +27,10 @@ from reelflow.phones.form import WarmUpForm
 from reelflow.posts.form import PostForm
 from reelflow.records.posts import PostRequest
 from reelflow.upkeep.form import WatchdogForm
+from tasks.alarms import ring_crashed
 from tasks.ledger import open_ledger
+from tasks.room import count_waiting
+from tasks.run_facts import past_states
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -47,6 +50,11 @@ def _running(*tags: str) -> UUID:
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(nobody, tags=tags, state=Running())
     return run.id
+
+
+def _rung(*runs: UUID) -> set[UUID]:
+    """Those of which an alarm is on record."""
+    return {UUID(alarm.flow_run) for alarm in open_ledger().alarms_of_runs(list(map(str, runs))) if alarm.flow_run}
 
 
 def _state(run: UUID) -> Any:
@@ -91,6 +99,110 @@ def test_a_run_that_crashed_before_it_began_is_started_again(server: str) -> Non
     assert _state(runs[0]).name == "AwaitingRetry"
     assert "before it began. Nothing was sent. It is started again." in _state(runs[0]).message
     assert _state(runs[1]).type is StateType.CRASHED
+
+
+def _died(of: Any, *states: Any, schedule: bool = False, **parameters: Any) -> UUID:
+    """A run of a deployment of ours, without a process, after it was in these states."""
+    with get_client(sync_client=True) as client:
+        made = client.create_deployment(client.create_flow(of), f"{of.name} dies", tags=["reelflow"])
+        due = datetime.now(UTC) + timedelta(hours=1) if schedule else None  # as a person who chooses a time
+        run = client.create_flow_run_from_deployment(
+            made, parameters=parameters, tags=["reelflow"], state=Scheduled(scheduled_time=due)
+        )
+        for state in states:
+            client.set_flow_run_state(run.id, state, force=True)
+    return run.id
+
+
+def _history(run: UUID) -> list[str]:
+    with get_client(sync_client=True) as client:
+        return [state.name or "" for state in past_states(client, client.read_flow_run(run))]
+
+
+def test_a_run_that_publishes_is_started_again_after_its_process_died(server: str) -> None:
+    """It may have sent its post, which is on record; one that a worker took and did not begin is, whatever it does."""
+    dies, pending = _died(publish_video, Running()), _died(warm_up_accounts, Pending())
+    stopped, phones = _died(publish_video, Running(), Cancelling(), Running()), _died(warm_up_accounts, Running())
+    often = _died(publish_video, Running(), Crashed(), Running(), Crashed(), Running(), Crashed(), Running())
+    late = _died(publish_video, Running(), schedule=True, post={"max_lateness_minutes": 0})
+    in_time = _died(publish_video, Running(), schedule=True, post={"max_lateness_minutes": 5})
+
+    dry = watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
+    before = {_state(run).type for run in (dies, pending)}
+    state = watch_runs(IMPATIENT, return_state=True)
+
+    assert "3 to be started again" in str(dry.message)
+    assert before == {StateType.RUNNING, StateType.PENDING}
+    assert "3 started again" in str(state.message)
+    assert {_state(run).name for run in (dies, pending, in_time)} == {"AwaitingRetry"}
+    assert _history(dies)[-2:] == ["Crashed", "AwaitingRetry"]  # which counts, and frees the slot of a limit
+    assert "It is started again: what it has sent is not sent again." in _state(dies).message
+    assert {_state(run).type for run in (stopped, phones, often, late)} == {StateType.CRASHED}
+    assert _rung(dies, pending, in_time, stopped, phones, often, late) == {stopped, phones, often, late}
+    with get_client(sync_client=True) as client:
+        for run in (dies, pending, in_time, stopped, phones, often, late):
+            client.delete_flow_run(run)
+
+
+def test_a_crash_rings_only_if_nothing_starts_the_run_again(server: str) -> None:
+    """The worker that notices it leaves it to watch-runs, while that runs by itself."""
+    runs = [_died(of, Running(), Crashed(message="status code -9")) for of in (publish_video, warm_up_accounts)]
+
+    def ring(run: UUID) -> bool:
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_run(run)
+        ring_crashed(publish_video, found, found.state)
+        return bool(_rung(run))
+
+    schedule = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=300)), slug="often")
+    with get_client(sync_client=True) as client:
+        watcher = client.create_deployment(client.create_flow(watch_runs), "watch-runs", schedules=[schedule])
+        rung = [ring(run) for run in runs]
+        client.pause_deployment(watcher)
+        rung_without = ring(runs[0])
+        client.delete_deployment(watcher)
+        for run in runs:
+            client.delete_flow_run(run)
+
+    assert (rung, rung_without) == ([False, True], True)
+
+
+def _waits(deployment: UUID, seconds: float, name: str) -> UUID:
+    """A run that was due some seconds ago, in a state of this name."""
+    due = datetime.now(UTC) - timedelta(seconds=seconds)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=due))
+        client.set_flow_run_state(run.id, Scheduled(name=name, scheduled_time=datetime.now(UTC)), force=True)
+    return run.id
+
+
+def test_a_run_sees_who_waits_for_its_room(server: str) -> None:
+    """Runs that are due in its work pool; not those that no worker was offered yet, or that wait for another limit."""
+    with get_client(sync_client=True) as client:
+        for name in ("rooms", "other-rooms"):
+            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        mine, theirs, limited = (
+            client.create_deployment(client.create_flow(publish_video), name, work_pool_name=pool, tags=["reelflow"])
+            for name, pool in (("mine", "rooms"), ("theirs", "other-rooms"), ("limited", "rooms"))
+        )
+        run = client.create_flow_run_from_deployment(mine, tags=["reelflow"], state=Running())
+        run = client.read_flow_run(run.id)
+
+        def counted(deployment: UUID, seconds: float, name: str) -> int:
+            waiting = _waits(deployment, seconds, name)
+            found = count_waiting(client, run)
+            client.delete_flow_run(waiting)
+            return found
+
+        assert counted(mine, 60, "Late") == 1
+        assert counted(limited, 60, "Late") == 1
+        assert counted(mine, 5, "Scheduled") == 0
+        assert counted(theirs, 60, "Late") == 0
+        assert counted(limited, 60, "AwaitingConcurrencySlot") == 0
+        assert counted(mine, 60, "AwaitingConcurrencySlot") == 1
+        client.delete_flow_run(run.id)
+        for deployment in (mine, theirs, limited):
+            client.delete_deployment(deployment)
 
 
 def _is_late(due: datetime) -> Any:

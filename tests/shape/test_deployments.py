@@ -12,8 +12,9 @@ from prefect.utilities.callables import parameter_schema
 
 from blocks import TikMatrixHost
 from deployments.local.up import example_forms
-from deployments.setup.desired import SetupOptions, desired_automations, desired_deployments
-from deployments.spec import DeploymentSpec, block_slug, deployment_specs, spec_of
+from deployments.preserve import GRACE_SECONDS
+from deployments.setup.desired import FIRST_QUEUE, SetupOptions, desired_automations, desired_deployments
+from deployments.spec import DEFAULT_QUEUE, DeploymentSpec, block_slug, deployment_specs, spec_of
 from reelflow.errors import ReelflowError
 from reelflow.fields import ADVANCED
 from reelflow.phones.engagement import EngagementJob
@@ -27,12 +28,17 @@ ROOT = Path(__file__).parents[2]
 SPECS = deployment_specs()
 ALARMS = (ROOT / "docs" / "howto" / "alarms.md").read_text("utf-8")
 BY_ITSELF = ("finish-open-posts", "finish-phone-tasks", "check-connections", "watch-runs", "show-week")
+SENDING = ("publish-video", "publish-and-engage", "publish-campaign")
+FIRST = ("finish-open-posts", "check-connections", "watch-runs", "show-week")
 SCRIPTS = PhoneForm.__subclasses__()
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_a_deployment_is_whole(spec: DeploymentSpec) -> None:
-    """Its flow loads and has its name; words, a tag, a version, a limit; only schedules that finish or read are on."""
+    """Its flow loads and has its name; words, a tag, a version; only schedules that finish or read are on.
+
+    What sends posts has no limit, everything else has; the upkeep of all posts goes first.
+    """
     flow = spec.load()
 
     assert flow.name == spec.name
@@ -41,7 +47,10 @@ def test_a_deployment_is_whole(spec: DeploymentSpec) -> None:
     assert spec.version
     assert spec.tags[0] == TAG
     assert spec.tags[1:] in (("posts",), ("phones",), ("upkeep",), ("posts", "upkeep"))
-    assert spec.concurrency["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
+    assert bool(spec.concurrency) is (spec.name not in SENDING)  # which is up to the worker of each machine
+    assert spec.concurrency.get("collision_strategy", "ENQUEUE") in ("ENQUEUE", "CANCEL_NEW")
+    assert spec.concurrency.get("grace_period_seconds", GRACE_SECONDS) == GRACE_SECONDS
+    assert spec.queue == (FIRST_QUEUE if spec.name in FIRST else DEFAULT_QUEUE)
     assert spec.job_variables["stream_output"] is False
     assert set(spec.parameters) <= set(flow.parameters.properties)
     assert all(schedule["active"] is (spec.name in BY_ITSELF) and schedule["slug"] for schedule in spec.schedules)
