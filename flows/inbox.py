@@ -37,7 +37,7 @@ def publish_inbox(taisly: TaislyAccount, inbox: InboxForm, slots: PostingSlots) 
         inbox: Which folder, and where its videos go.
         slots: When they are published.
     """
-    found = look_into_inbox(inbox)
+    found = look_into_inbox(taisly, inbox)
     if not found.videos:
         return nothing_new(inbox, found)
 

@@ -9,10 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from blocks import PostingSlots, TaislyAccount
+from blocks.reference import saved_names
 from reelflow.campaigns.carrying_out import Carried
 from reelflow.campaigns.filing import PAUSED_CODES, TWICE_CODES, Fate, fate_of, file_away, finish_moves, text_about
 from reelflow.campaigns.inbox import Inbox, InboxOptions, look_into
 from reelflow.campaigns.inbox_form import InboxForm
+from reelflow.campaigns.inbox_owner import check_owner
 from reelflow.campaigns.looking import ACCOUNTS_FILE, InboxVideo
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.report import (
@@ -36,6 +38,7 @@ from tasks.campaigns.check import check_campaign, videos_folder
 from tasks.campaigns.fit import fit_campaign
 from tasks.campaigns.report import lines_of_campaign, show_report, state_name, what_comes
 from tasks.campaigns.send import send_campaign
+from tasks.prefect_server import asking_prefect
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
 
@@ -54,11 +57,11 @@ TWICE = "Looked at again by the next run, since the same video is in the inbox t
 
 
 @step("look into {form.name}", retry=Retry.READ)
-def look_into_inbox(form: InboxForm) -> Inbox:
+def look_into_inbox(taisly: TaislyAccount, form: InboxForm) -> Inbox:
     """Find the videos that are complete, after finishing the moves that an interrupted run has begun.
 
     Raises:
-        InputError: there is no such folder, or it cannot be read.
+        InputError: there is no such folder, it cannot be read, or it is the inbox of another client.
     """
     name = without_quotes(form.folder.strip())
     if not name.strip():
@@ -67,6 +70,8 @@ def look_into_inbox(form: InboxForm) -> Inbox:
         folder = find_file(name, videos_folder()).absolute()
     except (RuntimeError, ValueError):
         raise InputError(f"There is no folder {one_line(form.folder)}. Give its whole path.") from None
+    with asking_prefect():
+        check_owner(folder, taisly.client, saved_names(TaislyAccount), is_dry_run=form.dry_run)
     if not form.dry_run:
         finish_moves(folder)
     options = InboxOptions(

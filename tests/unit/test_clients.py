@@ -1,11 +1,13 @@
 """Accounts that are named with their client: a run posts to the accounts of one client only."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.clock import Clock
 from support.sandbox import SandboxWithClients
 
+from reelflow.campaigns.inbox_owner import MARK, check_owner
 from reelflow.errors import InputError, WrongClient
 from reelflow.form_schema import accounts_to_choose
 from reelflow.ledger import Ledger, key_fingerprint
@@ -120,3 +122,17 @@ def test_each_client_of_the_sandbox_has_accounts_and_a_quota_of_its_own(
     last_hour = {client: quota["last_hour"] for client, quota in two.state["quota"].items()}
     assert last_hour == {"": 0, "bakery": 5, "cafe": 3}
     assert ledger.requests_in_last_hour(key_fingerprint(two.key_of("bakery"), two.taisly_url)) == 5
+
+
+def test_an_inbox_is_one_clients_where_there_are_several(tmp_path: Path) -> None:
+    """Also if a schedule names the folder of another; one of a client that is gone may be taken over."""
+    check_owner(tmp_path, "bakery", ["bakery"])
+    alone = list(tmp_path.iterdir())
+    check_owner(tmp_path, "cafe", ["bakery", "cafe"], is_dry_run=True)
+    check_owner(tmp_path, "bakery", ["bakery", "cafe"])
+    check_owner(tmp_path, "bakery", ["bakery", "cafe"])
+    with pytest.raises(InputError, match="is the inbox of the client bakery, and this run is for cafe"):
+        check_owner(tmp_path, "cafe", ["bakery", "cafe"])
+
+    check_owner(tmp_path, "kiosk", ["cafe", "kiosk"])
+    assert (alone, (tmp_path / MARK).read_text()) == ([], "kiosk")

@@ -1,0 +1,40 @@
+"""Whose inbox a folder is: one client's videos never go to another's accounts, whatever a schedule says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from reelflow.errors import InputError
+from reelflow.wording import one_line
+
+MARK = ".reelflow-client"
+"""The file in an inbox that names its client. Hidden files are none of an inbox's own."""
+
+
+def check_owner(folder: Path, client: str, clients: Collection[str], *, is_dry_run: bool = False) -> None:
+    """Let the folder be this client's from now on, where there are several.
+
+    Args:
+        folder: The inbox.
+        client: Of the run.
+        clients: All that are saved: the folder of one that is gone may be taken over.
+        is_dry_run: Whether nothing is written.
+
+    Raises:
+        InputError: it is another client's.
+    """
+    if len(clients) < 2 or not client or not folder.is_dir():
+        return
+    mark, owner = folder / MARK, ""
+    with suppress(OSError, UnicodeDecodeError):
+        owner = mark.read_text("utf-8").strip()
+    if owner != client and owner in clients:
+        raise InputError(
+            f"{one_line(str(folder))} is the inbox of the client {owner}, and this run is for {client}. Nothing was "
+            f"sent. Name another folder; to give this one to {client}, delete the file {MARK} in it."
+        )
+    if owner != client and not is_dry_run:
+        with suppress(OSError):  # one that cannot be written is found out when videos are moved
+            mark.write_text(client, "utf-8")
