@@ -14,7 +14,7 @@ from rich.table import Table
 from deployments.alarms import HOW_TO_NAME, receivers
 from deployments.in_terminal import print_json
 from deployments.options import AsJson
-from deployments.prefect_api import connected_client, read_version, version_problem
+from deployments.prefect_api import clock_ahead, connected_client, read_version, version_problem
 from deployments.spec import block_slug, deployment_specs
 from deployments.workers import check_workers
 from reelflow.errors import ReelflowError
@@ -22,7 +22,14 @@ from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count
 from tasks.choices import our_deployments
-from tasks.upkeep.health import Finding, check_blocks, check_deleted_clients, find_ledger, our_blocks
+from tasks.upkeep.health import (
+    Finding,
+    check_blocks,
+    check_deleted_clients,
+    check_own_clock,
+    find_ledger,
+    our_blocks,
+)
 from tasks.zone import use_server_zone
 
 FINISHER = "finish-open-posts"
@@ -68,7 +75,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("Python", True, f"{sys.version.split()[0]} at {sys.executable}")
     try:
         with connected_client() as client:
-            version = read_version(client)
+            version, ahead = read_version(client), clock_ahead(client)
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
@@ -85,6 +92,7 @@ def examine() -> Iterator[Finding]:
     if not names:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
     if ledger is not None:
+        yield check_own_clock(ledger, ahead)
         yield from check_blocks(ledger, names)
         yield from check_deleted_clients(ledger)
         yield from _check_open_posts(ledger, deployed)

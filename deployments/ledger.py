@@ -8,6 +8,7 @@ from datetime import datetime
 from prefect.settings import PREFECT_API_URL
 
 from blocks import ReelflowLedger
+from deployments.ledger_password import ledger_at
 from deployments.prefect_api import checked_client
 from reelflow.errors import LedgerUnavailable
 from reelflow.ledger import (
@@ -59,7 +60,7 @@ def use(url: str | None = None, /) -> int:
     Raises:
         InputError: a run is at work with the present one.
     """
-    with checked_client() as client, closing(Ledger(url or default_url(), even_if_replaced=True)) as ledger:
+    with checked_client() as client, closing(ledger_at(url or default_url(), even_if_replaced=True)) as ledger:
         before, found = read_stored(client), ledger.identity()
         _replace(before, ledger)
     close_ledgers()
@@ -106,7 +107,7 @@ def move(url: str, /) -> int:
     url
         The empty database: postgresql://user:password@host/reelflow.
     """
-    with checked_client(), closing(Ledger(url)) as target:
+    with checked_client(), closing(ledger_at(url)) as target:
         source = open_ledger()
         rows = move_ledger(source, target, commit=lambda: store_ledger(target))
     close_ledgers()

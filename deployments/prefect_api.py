@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -78,6 +80,18 @@ def server_errors(server: str) -> Iterator[None]:
 def read_version(client: SyncPrefectClient) -> str | None:
     """The version of the server's Prefect; None for Prefect Cloud, which runs what any version deploys."""
     return None if "api.prefect.cloud" in str(client.api_url) else client.api_version()
+
+
+def clock_ahead(client: SyncPrefectClient) -> float | None:
+    """Seconds by which the server's clock is ahead of this machine's, to a second; None if it does not tell."""
+    before = time.time()
+    said = client.request("GET", "/health").headers.get("date", "")
+    try:
+        theirs = parsedate_to_datetime(said).timestamp()
+    except ValueError:
+        return None
+    now = time.time()
+    return theirs - before if theirs < before - 1 else theirs - now if theirs > now else 0.0
 
 
 def version_problem(version: str | None) -> str | None:

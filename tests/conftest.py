@@ -23,6 +23,7 @@ from support.ledgers import forget_ledger
 from support.outage import Locked, Outage
 from support.phones import Phones
 from support.sandbox import SandboxWithClients
+from support.topology import postgres_binaries
 
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -96,9 +97,8 @@ def _server_without_ledger(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server of our own; skipped where none is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
-    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/none").parent
-    if not (binaries / "initdb").exists():
+    binaries = postgres_binaries()
+    if binaries is None:
         pytest.skip("PostgreSQL is not installed on this machine (initdb not found)")
     # Not below pytest's own folder: the next pytest that starts takes the right to read it from everybody else.
     folder = Path(tempfile.mkdtemp(prefix="reelflow-postgres-"))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 import blocks
 from blocks.reference import load_saved, problems_of, register_block_type
+from deployments.ledger_password import ledger_at
 from deployments.setup.changes import Change, Changes
 from deployments.setup.clients import owners_of_key, saved_clients
 from deployments.setup.confirm import confirm_removal, confirm_sandbox
@@ -171,7 +172,7 @@ def apply_ledger(changes: Changes, url: str | None) -> None:
         return
     with server_client() as client:
         stored = read_stored(client)
-    ledger = Ledger(url)
+    ledger = Ledger(url) if changes.dry_run else ledger_at(url)
     same = stored is not None and stored.url.get_secret_value() == ledger.full_url
     change = Change.CREATED if stored is None else Change.UNCHANGED if same else Change.UPDATED
     if not changes.dry_run:  # opening it would create its tables

@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 from reelflow.countdown import Countdown
 from reelflow.errors import InputError, LedgerUnavailable
 from reelflow.ledger.schema import ledger
+from reelflow.ledger.unavailable import PASSWORD_WORDS, unavailable
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,23 @@ class Database:
     def full_place(self) -> str:
         """`place` with the whole path of a file."""
         return str(file.absolute()) if (file := self._file) else self.place
+
+    def with_password(self, password: str) -> str:
+        """Its URL with another password."""
+        return self.url.set(password=password).render_as_string(hide_password=False)
+
+    def lacks_password(self) -> bool:
+        """Whether it is a PostgreSQL that asks for a password, and neither the URL nor a password file has one."""
+        if self.url.get_backend_name() != "postgresql" or self.url.password:
+            return False
+        engine = _create_engine(self.url)
+        try:
+            engine.connect().close()
+        except (sa.exc.SQLAlchemyError, ImportError) as error:  # anything else is reported by who uses it
+            return PASSWORD_WORDS[1] in str(error)
+        finally:
+            engine.dispose()
+        return False
 
     def was_moved(self) -> bool:
         """Whether another ledger is used in its place by now: it was moved or replaced since it was opened."""
@@ -228,12 +246,7 @@ class Transaction:
             raise self._unavailable(error) from None
 
     def _unavailable(self, error: Exception) -> LedgerUnavailable:
-        lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-        return LedgerUnavailable(
-            f"The ledger at {self._database.place} cannot be used ({lines[0].rstrip('.')}). "
-            "Nothing is sent without it. Check that it can be reached and written, and that its disk is not full. Then "
-            "try again."
-        )
+        return unavailable(error, self._database.url, self._database.place)
 
 
 @cache

@@ -61,6 +61,15 @@ class IdentityLedger(RotationLedger):
             copy_id=row["copy_id"],
         )
 
+    def clock_ahead(self) -> float | None:
+        """Seconds by which the database's clock is ahead of this machine's; None for a file, which has none."""
+        if self.url.get_backend_name() != "postgresql":
+            return None
+        with self.reading() as connection:
+            before = self.now()
+            theirs = float(connection.scalar(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))) or 0)
+            return theirs - (before + self.now()) / 2
+
     def has_send(self, send_id: str) -> bool:
         """Whether a send is on record."""
         with self.reading() as connection:

@@ -12,7 +12,14 @@ from tasks.artifacts import plain_text, show_markdown, table
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, our_deployments, refresh_choices
 from tasks.prefect_server import asking_prefect, read_variable
 from tasks.step import step
-from tasks.upkeep.health import Finding, check_blocks, check_deleted_clients, find_ledger, our_blocks
+from tasks.upkeep.health import (
+    Finding,
+    check_blocks,
+    check_deleted_clients,
+    check_own_clock,
+    find_ledger,
+    our_blocks,
+)
 
 
 @step("check connections")
@@ -27,7 +34,7 @@ def check_everything() -> str:
         raise ChecksFailed(f"{found.what}: {found.found}")
     with asking_prefect(), get_client(sync_client=True) as client:
         names = our_blocks(client)
-    findings = [found, *check_blocks(ledger, names), *check_deleted_clients(ledger)]
+    findings = [found, check_own_clock(ledger), *check_blocks(ledger, names), *check_deleted_clients(ledger)]
     if not names:
         return "Nothing to check: no blocks are saved. In the UI under Blocks, add a Taisly Account."
     failed = [finding for finding in findings if not finding.ok]

@@ -32,6 +32,9 @@ from tasks.posts.clients import describe_deleted_clients, saved_clients
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
+OWN_CLOCKS_LIMIT = 5.0
+"""The same between machines of ours: who holds what is counted in seconds, by the clock of each."""
+NTP = "Synchronise the clocks of all machines with NTP."
 ON_ITS_PC = (
     "is not reachable from this machine; its own PC checks it, with finish-phone-tasks. If this is that PC, start "
     "TikMatrix."
@@ -91,6 +94,30 @@ def check_deleted_clients(ledger: Ledger) -> Iterator[Finding]:
         return
     for sentence in found:
         yield Finding("Open posts", True, sentence, is_warning=True)
+
+
+def check_own_clock(ledger: Ledger, server: float | None = None) -> Finding:
+    """Compare this machine's clock with that of the ledger's PostgreSQL, and of the Prefect server.
+
+    Longer than a lease apart, runs of two machines take each other for dead. Nothing is sent twice by that, since each
+    step of a send is checked, but runs fail.
+
+    Args:
+        ledger: Whose database has a clock, if it is no file.
+        server: Seconds by which the Prefect server's clock is ahead of this machine's; None if it did not tell.
+    """
+    try:
+        clocks = {"the ledger's PostgreSQL": ledger.clock_ahead(), "the Prefect server": server}
+    except ReelflowError as error:
+        return Finding("Clock", False, str(error))
+    known = {name: ahead for name, ahead in clocks.items() if ahead is not None}
+    apart = {name: ahead for name, ahead in known.items() if abs(ahead) > OWN_CLOCKS_LIMIT}
+    if not apart:
+        return Finding("Clock", True, f"as that of {listed(list(known)) or 'this machine'}")
+    words = [f"{abs(a):.0f} s {'behind' if a > 0 else 'ahead of'} that of {name}" for name, a in apart.items()]
+    ok = max(map(abs, apart.values())) < ledger.lease_seconds
+    found = f"this machine's is {listed(words)}. {NTP}"
+    return Finding("Clock", ok, found, is_warning=ok)
 
 
 def find_ledger() -> tuple[Ledger | None, Finding]:

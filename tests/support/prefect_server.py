@@ -30,8 +30,9 @@ def prefect_server(folder: Path, new_database: Path, **settings: str) -> Iterato
         process.stop()
 
 
-def turn_off_schedules(api: str, *, but: str) -> None:
+def turn_off_schedules(api: str, *, but: str, auth: tuple[str, str] | None = None) -> None:
     """As a person does it in the UI, of all deployments but one; runs that were scheduled are deleted with it."""
-    for deployment in ask("POST", f"{api}/deployments/filter"):
+    for deployment in ask("POST", f"{api}/deployments/filter", auth=auth):
         for schedule in deployment["schedules"] if deployment["name"] != but else ():
-            ask("PATCH", f"{api}/deployments/{deployment['id']}/schedules/{schedule['id']}", active=False)
+            path = f"{api}/deployments/{deployment['id']}/schedules/{schedule['id']}"
+            ask("PATCH", path, auth=auth, active=False)

@@ -36,13 +36,14 @@ class Sink:
         return f"http://127.0.0.1:{self.server.server_address[1]}/"
 
 
-def save_notification(api: str, url: str) -> None:
-    """Save the block `custom-webhook/sink` on a Prefect server."""
+def save_notification(api: str, url: str, **settings: str) -> None:
+    """Save the block `custom-webhook/sink` on a Prefect server, with more settings for its client."""
     code = (
         "from prefect.blocks.notifications import CustomWebhookNotificationBlock as B;"
         f"B(name='sink', url={url!r}, json_data={{'subject': '{{{{subject}}}}', 'body': '{{{{body}}}}'}})"
         ".save('sink', overwrite=True)"
     )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": api}, check=False,
+    environment = {**os.environ, "PREFECT_API_URL": api, **settings}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False,
                           capture_output=True, text=True, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr
