@@ -9,9 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support.api import ask
-from support.deployments import SPECS
 from support.installation import LEDGER_PASSWORD, PASSWORDS, Installation
+from support.installed_api import ADMIN, Api
 from support.prefect_server import turn_off_schedules
 from support.processes import commands_of
 from support.sink import Sink, save_notification
@@ -20,7 +19,6 @@ from support.waiting import until
 
 pytestmark = pytest.mark.slow
 ENDED = ("COMPLETED", "FAILED", "CRASHED")
-ADMIN = ("admin", PASSWORDS["API_PASSWORD"])
 
 
 @pytest.fixture
@@ -30,30 +28,6 @@ def place(sandbox: Any) -> Iterator[Installation]:
     with Topology(folder) as topology:
         yield Installation(topology, sandbox.url)
     shutil.rmtree(folder)
-
-
-class Api:
-    """Prefect's API, with the password of the document."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def get(self, path: str) -> Any:
-        return ask("GET", self.address + path, auth=ADMIN)
-
-    def post(self, path: str, **body: Any) -> Any:
-        return ask("POST", self.address + path, body, auth=ADMIN)
-
-    def log_of(self, run: str) -> str:
-        """The log of a run."""
-        return str(self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}))
-
-    def deployment(self, name: str) -> Any:
-        return self.get(f"/deployments/name/{SPECS[name].full_name}")
-
-    def taken_slots(self, deployment: dict[str, Any]) -> int:
-        """How many runs of a deployment with a limit hold one of its slots."""
-        return int(self.get(f"/v2/concurrency_limits/{deployment['global_concurrency_limit']['id']}")["active_slots"])
 
 
 def _keys(place: Installation, database: int) -> set[str]:
