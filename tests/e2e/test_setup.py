@@ -32,6 +32,7 @@ from deployments.setup.blocks import register_block_types
 from deployments.setup.changes import Changes
 from deployments.setup.desired import desired_automations
 from deployments.spec import deployment_specs
+from reelflow.sandbox import Sandbox
 from reelflow.time_zones import machine_zone
 from tasks.zone import TIME_ZONE_VARIABLE
 
@@ -41,6 +42,7 @@ DEPLOYMENTS = len(deployment_specs())
 FOR_PHONES = sum(spec.for_phones for spec in deployment_specs())
 AUTOMATIONS = len(desired_automations(str(uuid.uuid4())))
 TYPES = len(blocks.BY_SLUG)
+TAISLY = TaislyAccount.get_block_type_slug()
 MADE = 2 + 2 + DEPLOYMENTS + AUTOMATIONS + 1
 """What setup creates: blocks and work pools for posts and for one PC, deployments, automations, the time zone."""
 
@@ -270,40 +272,40 @@ def test_setup_leaves_flows_that_are_served_to_their_process(own_server: Server)
 def test_a_schedule_waits_for_its_block_and_a_persons_pause_stays(own_server: Server, sandbox: Any) -> None:
     """Paused while the block is missing, on when it is saved; one that a person paused stays off, whatever comes."""
     own_server.setup()
-    waiting = _schedule(own_server, "finish-open-posts")
+    waiting = _schedule(own_server, "finish-phone-tasks")
     own_server.setup("--sandbox", sandbox.url)
-    on = _schedule(own_server, "finish-open-posts")
-    path = f"{own_server.api}/deployments/{_of(own_server, 'finish-open-posts')['id']}/schedules/{on['id']}"
+    on = _schedule(own_server, "finish-phone-tasks")
+    path = f"{own_server.api}/deployments/{_of(own_server, 'finish-phone-tasks')['id']}/schedules/{on['id']}"
     ask("PATCH", path, active=False)
-    _delete_block(own_server, "taisly-account")
+    _delete_block(own_server, "tikmatrix-host")
     own_server.setup()
-    lacking = _of(own_server, "finish-open-posts")["parameters"]
+    lacking = _of(own_server, "finish-phone-tasks")["parameters"]
     again = own_server.setup("--sandbox", sandbox.url)
 
     assert waiting["active"] is False
     assert waiting["slug"] != "every-5-minutes"
     assert on == {**waiting, "slug": "every-5-minutes", "active": True}
     assert lacking == {}
-    assert _schedule(own_server, "finish-open-posts") == {**on, "active": False}, again.stdout
+    assert _schedule(own_server, "finish-phone-tasks") == {**on, "active": False}, again.stdout
     assert own_server.teardown().returncode == 0
 
 
 def test_a_served_schedule_waits_for_its_block_and_a_persons_pause_stays(own_server: Server, sandbox: Any) -> None:
     """As with workers: there it is once, under the name of prefect.yaml."""
     own_server.setup("--serve")
-    _serve(own_server, "finish-open-posts")
-    waiting = _schedule(own_server, "finish-open-posts")
+    _serve(own_server, "finish-phone-tasks")
+    waiting = _schedule(own_server, "finish-phone-tasks")
     own_server.setup("--serve", "--sandbox", sandbox.url)
-    _serve(own_server, "finish-open-posts")
-    on = _schedule(own_server, "finish-open-posts")
-    path = f"{own_server.api}/deployments/{_of(own_server, 'finish-open-posts')['id']}"
+    _serve(own_server, "finish-phone-tasks")
+    on = _schedule(own_server, "finish-phone-tasks")
+    path = f"{own_server.api}/deployments/{_of(own_server, 'finish-phone-tasks')['id']}"
     ask("PATCH", f"{path}/schedules/{on['id']}", active=False)
     ask("PATCH", path, parameters={})  # as serving leaves it without the block
-    _serve(own_server, "finish-open-posts")
+    _serve(own_server, "finish-phone-tasks")
 
     assert waiting["active"] is False
     assert on == {**waiting, "slug": "every-5-minutes", "active": True}
-    assert _schedule(own_server, "finish-open-posts") == {**on, "active": False}
+    assert _schedule(own_server, "finish-phone-tasks") == {**on, "active": False}
     ask("DELETE", path)
     assert own_server.teardown().returncode == 0
 
@@ -492,6 +494,41 @@ def test_a_key_that_taisly_refuses_is_not_saved(own_server: Server, sandbox: Any
         assert done.stderr.count("\n") == 1
     assert kept == "taisly_before"
     assert "Taisly accepts the API key: 6 accounts connected." in right.stdout
+    assert own_server.teardown().returncode == 0
+    with own_server.as_client(own_server.api):
+        TaislyAccount.delete("tried")
+
+
+def test_clients_are_added_and_removed_one_by_one(own_server: Server) -> None:
+    """The first sets up the server; another changes its own block and the lists of the forms; none re-points anything."""
+    with Sandbox(plan="PRO", clients=["bakery", "cafe"]) as sandbox:
+        bakery, cafe = sandbox.key_of("bakery"), sandbox.key_of("cafe")
+        first = own_server.setup("--client", "bakery", "--sandbox", sandbox.url, TAISLY_API_KEY=bakery)
+        alone = _of(own_server, "publish-video")
+        nameless = own_server.setup("--client", "cafe")
+        same = own_server.setup("--client", "cafe", "--sandbox", sandbox.url, "--dry-run", TAISLY_API_KEY=bakery)
+        second = own_server.setup("--client", "cafe", "--sandbox", sandbox.url, TAISLY_API_KEY=cafe)
+        both = _of(own_server, "publish-video")
+        unclear = own_server.setup("--plan", "PRO")
+        again = own_server.setup()
+        after = _of(own_server, "publish-video")
+        removed = own_server.setup("--remove-client", "bakery", "--yes")
+        left = _of(own_server, "publish-video")
+        names = sorted(b["name"] for b in own_server.all("block_documents") if b["block_type"]["slug"] == TAISLY)
+
+    assert first.returncode == 0, first.stderr
+    assert "created    deployment publish-video/01-publish-video" in first.stdout
+    assert alone["parameters"]["taisly"]
+    assert "There is no API key for the client cafe. Set TAISLY_API_KEY to it" in nameless.stderr
+    assert "WARNING: bakery has the same API key." in same.stdout
+    assert "1 created, 1 unchanged.\nThe forms offer the accounts of 2 clients: bakery, cafe.\n" in second.stdout
+    assert both["parameters"] == {} == after["parameters"]
+    assert "There are several clients: bakery, cafe. Name the one that is meant with --client." in unclear.stderr
+    assert again.returncode == 0, again.stderr
+    assert "updated" not in again.stdout, again.stdout
+    assert removed.returncode == 0, removed.stderr
+    assert left["parameters"]["taisly"] != alone["parameters"]["taisly"]
+    assert names == ["cafe"]
     assert own_server.teardown().returncode == 0
 
 
