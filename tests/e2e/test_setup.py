@@ -27,6 +27,7 @@ from support.waiting import until
 
 import blocks
 from blocks import TaislyAccount
+from deployments.preserve import SERVED_LIMIT
 from deployments.serve import deployments_to_serve
 from deployments.setup.blocks import register_block_types
 from deployments.setup.changes import Changes
@@ -43,8 +44,9 @@ FOR_PHONES = sum(spec.for_phones for spec in deployment_specs())
 AUTOMATIONS = len(desired_automations(str(uuid.uuid4())))
 TYPES = len(blocks.BY_SLUG)
 TAISLY = TaislyAccount.get_block_type_slug()
-MADE = 2 + 2 + DEPLOYMENTS + AUTOMATIONS + 1
-"""What setup creates: blocks and work pools for posts and for one PC, deployments, automations, the time zone."""
+MADE = 2 + 2 + 1 + DEPLOYMENTS + AUTOMATIONS + 1
+"""What setup creates: blocks and work pools for posts and for one PC, the queue of upkeep, deployments, automations,
+the time zone."""
 
 
 class Server:
@@ -222,6 +224,92 @@ def test_what_a_person_has_set_stays(own_server: Server, sandbox: Any) -> None:
     there = _of(own_server, "warm-up-accounts")
     assert there["schedules"][0]["id"] in ours["ids"]
     assert there["schedules"][0]["active"] is True
+    assert own_server.teardown().returncode == 0
+
+
+def _limit(server: Server, name: str) -> tuple[int | None, int | None]:
+    """How many runs of a deployment may be active at once, and for how long one that was taken keeps its place."""
+    found = _of(server, name)
+    limit, options = found["global_concurrency_limit"], found["concurrency_options"] or {}
+    return limit and limit["limit"], options.get("grace_period_seconds")
+
+
+def _set_limit(server: Server, name: str, limit: int, **changes: Any) -> None:
+    options = {"collision_strategy": "ENQUEUE"}
+    path = f"{server.api}/deployments/{_of(server, name)['id']}"
+    ask("PATCH", path, concurrency_limit=limit, concurrency_options=options, **changes)
+
+
+def test_limits_of_an_earlier_setup_are_taken_back_and_those_of_a_person_stay(own_server: Server, sandbox: Any) -> None:
+    """What sends posts had 6 or 4 once. A grace period that is missing is added to any limit."""
+    own_server.setup("--sandbox", sandbox.url)
+    new = [_limit(own_server, name) for name in ("publish-video", "publish-campaign", "finish-open-posts")]
+    _set_limit(own_server, "publish-video", 6, version="1")
+    _set_limit(own_server, "publish-and-engage", 4, version="1")
+    _set_limit(own_server, "publish-campaign", 10, version="1")
+    _set_limit(own_server, "warm-up-accounts", 2)
+
+    dry = own_server.setup("--dry-run")
+    before = _limit(own_server, "publish-video")
+    done = own_server.setup()
+    taken_back = [_limit(own_server, name)[0] for name in ("publish-video", "publish-and-engage")]
+    _set_limit(own_server, "publish-video", 6)
+    again = own_server.setup()
+    then = own_server.setup()
+
+    assert new == [(None, None), (None, None), (1, 60)]
+    assert "4 to update" in dry.stdout
+    assert before == (6, None)
+    assert "4 updated" in done.stdout
+    assert taken_back == [None, None]
+    assert _limit(own_server, "publish-campaign") == (10, 60)
+    assert _limit(own_server, "warm-up-accounts") == (2, 60)
+    assert _limit(own_server, "publish-video") == (6, 60), again.stdout
+    assert "updated" not in then.stdout
+    assert own_server.teardown().returncode == 0
+
+
+def test_upkeep_has_a_queue_that_goes_first_and_a_person_may_order_it_otherwise(
+    own_server: Server, sandbox: Any
+) -> None:
+    """Its priority is set once; a deployment that a person moved to a queue of their own stays there."""
+    first = own_server.setup("--sandbox", sandbox.url)
+    queues = f"{own_server.api}/work_pools/reelflow/queues"
+    made = {queue["name"]: queue["priority"] for queue in ask("POST", f"{queues}/filter")}
+    used = {d["name"]: d["work_queue_name"] for d in own_server.all("deployments") if d["work_pool_name"] == "reelflow"}
+    ask("PATCH", f"{queues}/upkeep", priority=7)
+    ask("POST", queues, name="mine")
+    ask("PATCH", f"{own_server.api}/deployments/{_of(own_server, 'check-connections')['id']}", work_queue_name="mine")
+
+    again = own_server.setup()
+
+    assert made == {"upkeep": 1, "default": 2}
+    assert "created    work-queue reelflow/upkeep" in first.stdout
+    assert "Priority 1:" in first.stdout
+    assert {name for name, queue in used.items() if queue == "upkeep"} == {
+        "finish-open-posts", "watch-runs", "check-connections", "05-show-week",
+    }  # fmt: skip
+    assert "Priority 7:" in again.stdout
+    assert "updated" not in again.stdout, again.stdout
+    assert _of(own_server, "check-connections")["work_queue_name"] == "mine"
+    assert "removed    work-queue reelflow/upkeep" in own_server.teardown().stdout
+
+
+def test_what_is_served_leaves_room_for_upkeep(own_server: Server, sandbox: Any) -> None:
+    """One process has no queue that goes first, so what sends posts has a limit; workers do not inherit it."""
+    own_server.setup("--serve", "--sandbox", sandbox.url)
+    for name in ("publish-video", "finish-open-posts"):
+        _serve(own_server, name)
+    served = [_limit(own_server, name) for name in ("publish-video", "finish-open-posts")]
+    _set_limit(own_server, "publish-video", 2)
+    _serve(own_server, "publish-video")
+    by_hand = _limit(own_server, "publish-video")[0]
+    _set_limit(own_server, "publish-video", SERVED_LIMIT)
+    own_server.setup()
+
+    assert served == [(SERVED_LIMIT, 60), (1, 60)]
+    assert by_hand == 2
+    assert _limit(own_server, "publish-video")[0] is None
     assert own_server.teardown().returncode == 0
 
 
