@@ -22,6 +22,7 @@ from reelflow.ledger.keys import Room, key_fingerprint
 from reelflow.ledger.moving import move_ledger, refuse_while_in_use, replace_ledger
 from reelflow.ledger.phones import PhoneLedger
 from reelflow.ledger.reservations import ReservationLedger
+from reelflow.ledger.retention import RetentionLedger
 from reelflow.ledger.rotations import PERSON_SECONDS
 from reelflow.ledger.schema import engagements, phone_requests, sends
 from reelflow.ledger.sends import lease_is_alive
@@ -41,7 +42,9 @@ __all__ = [
 ]
 
 
-class Ledger(ClaimLedger, ReservationLedger, ApprovalLedger, PhoneLedger, EngagementLedger, IdentityLedger):
+class Ledger(
+    ClaimLedger, ReservationLedger, ApprovalLedger, PhoneLedger, EngagementLedger, IdentityLedger, RetentionLedger
+):
     """The record behind one URL. Cheap to make; the database is opened at the first use.
 
     Every method is one transaction, and raises LedgerUnavailable where the database cannot be used.
