@@ -27,6 +27,7 @@ _SCHEDULES = {
     "*/5 * * * *": "every 5 minutes",
     "*/10 * * * *": "every 10 minutes",
     "0 9 * * *": "each morning at 9",
+    "20 3 * * 0": "each Sunday at 3:20",
     "7 * * * *": "every hour",
     "37 * * * *": "every hour",
 }

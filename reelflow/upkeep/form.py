@@ -46,6 +46,20 @@ WEEK = WeekForm()
 """The form as it is when nobody fills it in, as in a schedule."""
 
 
+class TidyForm(Form):
+    """How long the ledger keeps what nobody needs any more."""
+
+    keep_days: int = entry(
+        0, "Keep for (days)", "How long to keep the journal of posts, alarms that were told, and the like. What keeps "
+        "a post or a comment from being sent twice is always kept.", 365, ge=30, le=3650,
+    )  # fmt: skip
+    dry_run: bool = entry(1, "Dry run", "Show what would be removed, without removing anything.", False)
+
+
+TIDY = TidyForm()
+"""The form as it is when nobody fills it in, as in a schedule."""
+
+
 class RotateKeyForm(Form):
     """Whether to replace the API key or to revoke it, after you have seen who uses it."""
 

@@ -303,6 +303,7 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
         ("post-from-phones", "Material from"),
         ("manage-phone-tasks", "Request IDs"),
         ("watch-runs", "Dead after (minutes)"),
+        ("tidy-ledger", "Keep for (days)"),
     ):
         page.goto(f"{up.ui}{prefix}/deployments/deployment/{up.deployment(name)}/run")
         sync_api.expect(page.get_by_text(title).first).to_be_visible()
@@ -336,7 +337,7 @@ TALLEST = {"publish-video": 1400, "publish-and-engage": 2600}
 
 def test_every_artifact_opens_in_both_uis(up: Any, page: Any) -> None:
     """What the runs above left, and what the flows that look after everything write."""
-    names = ("check-connections", "show-week", "manage-phone-tasks", "watch-runs", "finish-phone-tasks")
+    names = ("check-connections", "show-week", "manage-phone-tasks", "watch-runs", "finish-phone-tasks", "tidy-ledger")
     for name in names:
         up.start(name)
     for name in names:
