@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from annotated_types import Le
 from support.clock import Clock
 from support.journal import journal_of
-from support.old_ledgers import Past, Rehearsal, answers
+from support.old_ledgers import Past, Rehearsal, answers, phone_request, plan_phones
+from support.phones import HOST, URLS, comment
 from support.race import at_once
 
 from blocks import TaislyAccount
@@ -20,6 +21,8 @@ from reelflow.ledger import Ledger, move_ledger
 from reelflow.ledger.schema import events, sends
 from reelflow.records.alarms import Alarm
 from reelflow.records.approvals import Answer, Approval
+from reelflow.records.phone_states import RequestState, TaskState
+from reelflow.records.phones import TaskResult
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Outcome, PostRequest
 from reelflow.records.retention import LONGEST_DUPLICATE, Leftover
@@ -175,6 +178,28 @@ def test_a_question_is_never_asked_under_a_number_of_before(ledger: Ledger, cloc
         ("digest 1", 1, Answer.DROPPED), ("digest 4", 2, Answer.APPROVED),
     ]  # fmt: skip
     assert len(ledger.approvals("waits")) == 2
+
+
+def test_the_settings_of_a_request_stay_until_it_is_settled(ledger: Ledger, clock: Clock) -> None:
+    """One that a person has to settle keeps all of it; of one whose tasks have ended, the comments stay claims."""
+    requests = [phone_request(comment(post_urls=[url])) for url in URLS[:2]]
+    plans = [plan_phones(ledger, request, f"run {n}", f"me {n}") for n, request in enumerate(requests)]
+    ledger.take_turn(HOST, "me 0")
+    ended, unsettled = plans[0].request_ids[0], plans[1].request_ids[0]
+    ledger.begin_task_request(ended, "me 0", 0)
+    ledger.tasks_created(ended, [TaskResult(task_id=n, state=TaskState.COMPLETED) for n in (1, 2)])
+    ledger.end_turn(HOST, "me 0")
+    ledger.take_turn(HOST, "me 1")
+    ledger.begin_task_request(unsettled, "me 1", 2)
+    lost = {RequestState.SENDING}
+    ledger.settle_task_request(unsettled, RequestState.UNCONFIRMED, "its answer was lost", before=lost)
+    clock.sleep(400 * DAY)
+
+    removed = ledger.tidy(30)
+
+    assert removed[Leftover.PHONE_SETTINGS] == 1
+    assert [bool(ledger.task_requests(ids=[each])[0].config) for each in (ended, unsettled)] == [False, True]
+    assert all(plan_phones(ledger, request, "next", "me").parts == () for request in requests)
 
 
 def test_tidying_that_was_killed_is_finished_by_the_next_run(ledger: Ledger, url: str, checked: Post) -> None:
