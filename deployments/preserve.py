@@ -78,6 +78,19 @@ def new_schedules(
     ]
 
 
+def with_client(
+    schedules: list[DeploymentScheduleCreate], schema: dict[str, Any], parameters: dict[str, Any]
+) -> list[DeploymentScheduleCreate]:
+    """New schedules with the client of `parameters` as their own, where the deployment itself has none.
+
+    Without one their runs could not even begin.
+    """
+    if asks_for_client(schema) and TAISLY in parameters:
+        for schedule in schedules:
+            schedule.parameters = {TAISLY: parameters[TAISLY], **(schedule.parameters or {})}
+    return schedules
+
+
 def plain_slug(slug: str | None) -> str | None:
     """The slug of a schedule as it is in prefect.yaml: without our mark."""
     return slug.removesuffix(WAITING) if slug else None

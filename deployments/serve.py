@@ -16,7 +16,14 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.utilities.callables import ParameterSchema
 
 from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
-from deployments.preserve import concurrency_to_serve, form_of, merge_parameters, merge_tags, schedules_to_serve
+from deployments.preserve import (
+    concurrency_to_serve,
+    form_of,
+    merge_parameters,
+    merge_tags,
+    schedules_to_serve,
+    with_client,
+)
 from deployments.setup.actual import read_record
 from deployments.setup.clients import TYPE, default_client
 from deployments.spec import MAIN, DeploymentSpec, deployment_specs, with_block_ids, with_block_names
@@ -78,7 +85,11 @@ def deployments_to_serve(named: str | None, forms: dict[str, dict[str, Any]]) ->
                 version=spec.version,
                 tags=merge_tags(spec, actual),
                 parameters=merge_parameters(spec, actual, parameters | forms.get(spec.name, {}), block_ids),
-                schedules=schedules_to_serve(spec, actual, time_zone, has_blocks=not missing),
+                schedules=with_client(
+                    schedules_to_serve(spec, actual, time_zone, has_blocks=not missing),
+                    form_of(spec, actual, block_ids),
+                    {} if actual else parameters,
+                ),
                 concurrency_limit=concurrency_to_serve(spec, actual),
             )
             # Prefect has no other way to serve a form with titles and lists to choose from.

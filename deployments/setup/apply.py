@@ -20,6 +20,7 @@ from deployments.preserve import (
     new_schedules,
     plain_slug,
     waiting_schedules,
+    with_client,
 )
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
@@ -79,7 +80,11 @@ def apply_deployments(
         thing, before = f"deployment {each.full_name}", actual.deployments.get(each.full_name)
         fields = deployment_fields(each, before, block_ids)
         has_blocks = not with_block_ids(each.parameters, block_ids)[1]
-        missing = new_schedules(each.spec, before, time_zone, has_blocks=has_blocks)
+        missing = with_client(
+            new_schedules(each.spec, before, time_zone, has_blocks=has_blocks),
+            fields["parameter_openapi_schema"],
+            with_block_ids(each.parameters, block_ids)[0],
+        )
         if before is None:
             changes.make(Change.CREATED, thing, _create_deployment, client, each, fields, missing)
             continue

@@ -588,7 +588,7 @@ def test_a_key_that_taisly_refuses_is_not_saved(own_server: Server, sandbox: Any
 
 
 def test_clients_are_added_and_removed_one_by_one(own_server: Server) -> None:
-    """The first sets up the server; others change their own block and the forms' lists; none re-points anything."""
+    """The first sets up the server; others have their own block and place in the lists; none re-points anything."""
     with Sandbox(plan="PRO", clients=["bakery", "cafe"]) as sandbox:
         bakery, cafe = sandbox.key_of("bakery"), sandbox.key_of("cafe")
         first = own_server.setup("--client", "bakery", "--sandbox", sandbox.url, TAISLY_API_KEY=bakery)
