@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 import httpx
@@ -34,8 +34,11 @@ def short_slot() -> Iterator[None]:
     if lease is None:
         yield
         return
-    with get_client(sync_client=True) as client, heartbeat(lambda: _renew(client, lease), RENEW_SECONDS):
-        yield
+    with get_client(sync_client=True) as client:
+        with suppress(ClaimLost):
+            _renew(client, lease)
+        with heartbeat(lambda: _renew(client, lease), RENEW_SECONDS):
+            yield
 
 
 def _renew(client: SyncPrefectClient, lease: object) -> None:

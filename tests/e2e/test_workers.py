@@ -2,15 +2,18 @@
 
 import itertools
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from support.clips import numbered
 from support.journal import journal_of
 from support.pools import ROOT, Pool
@@ -20,12 +23,15 @@ from support.waiting import until
 
 from blocks import TaislyAccount
 from flows.publish import publish_video
+from flows.watch_runs import watch_runs
 from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
 from reelflow.posts.requests import read_video
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import Account, PostRequest
 from reelflow.sandbox.catalog import ACCOUNTS
+from reelflow.upkeep.form import WatchdogForm
+from tasks.ledger import open_ledger
 
 pytestmark = pytest.mark.slow
 FLOW = "flows/publish.py:publish_video"
@@ -57,11 +63,11 @@ def publish(pools: list[Pool], sandbox: Any, tmp_path: Path) -> Callable[..., UU
     taisly.save("workers", overwrite=True)
     deployments = {pool.name: pool.deploy(publish_video, FLOW, pool.name) for pool in pools}
 
-    def start(pool: Pool, *, stream_output: bool = False, **form: Any) -> UUID:
+    def start(pool: Pool, *, stream_output: bool = False, tags: Sequence[str] = (), **form: Any) -> UUID:
         form = {"video": str(numbered(tmp_path, next(videos))), **form}  # one each, or they would be duplicates
         block = {"$ref": {"block_document_slug": "taisly-account/workers"}}  # as a schedule has it
         post = PostForm(**form).model_dump(mode="json", exclude_none=True)
-        return pool.run(deployments[pool.name], stream_output=stream_output, taisly=block, post=post)
+        return pool.run(deployments[pool.name], stream_output=stream_output, tags=tags, taisly=block, post=post)
 
     return start
 
@@ -121,6 +127,71 @@ def test_a_worker_goes_in_the_middle_of_a_send(
     until("the record", lambda: _record(ledger) == out)
     assert sorted(post["caption"] for post in sandbox.posts) == sorted(runs)
     assert sandbox.requests("POST /api/private/post") == len(runs)
+
+
+def test_what_a_killed_worker_was_publishing_is_started_again(
+    pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any
+) -> None:
+    """By watch-runs, once nothing shows that it lives; it looks for the post, and sends it no second time."""
+    sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
+    run = publish(pools[0], caption="killed with its worker", accounts=["x"], tags=["reelflow"])
+    worker = pools[0].worker()
+    until("the post, whose answer is held back", lambda: sandbox.posts)
+    pools[0].kill(run)
+    worker.wait(60)
+    sandbox.clear_faults()
+    until("the end of its lease", lambda: str(run) not in ledger.runs_alive())
+
+    said = watch_runs(
+        WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=60, dry_run=False), return_state=True
+    )
+    pools[0].worker()
+
+    until("the run's end", lambda: pools[0].state(run) == "COMPLETED")
+    assert "1 started again" in str(said.message)
+    assert [post["caption"] for post in sandbox.posts] == ["killed with its worker"]
+
+
+HELD = """
+import time
+from tasks.step import flow
+
+@flow(name="held", upkeep=True, alarms=False)
+def held() -> None:
+    time.sleep(600)
+"""
+
+
+def test_upkeep_that_is_killed_with_its_worker_frees_its_slot_within_90_seconds(
+    pools: list[Pool], ledger_url: str, tmp_path: Path
+) -> None:
+    """Prefect's own lease is of five minutes, in which each next run of the schedule would be cancelled."""
+    (tmp_path / "held.py").write_text(HELD)
+    pool = pools[1]
+    source: Any = flow(lambda: None, name="held").from_source(str(tmp_path), "held.py:held")
+    one = ConcurrencyLimitConfig(limit=1, collision_strategy="CANCEL_NEW", grace_period_seconds=60)
+    deployment = source.deploy(
+        name="held", work_pool_name=pool.name, concurrency_limit=one, print_next_steps=False, ignore_warnings=True,
+        job_variables={"stream_output": False, "env": {**pool.own, "PYTHONPATH": str(ROOT)}},
+    )  # fmt: skip
+
+    def taken() -> int:
+        with get_client(sync_client=True) as client:
+            limit = client.read_deployment(deployment).global_concurrency_limit
+        return limit.active_slots if limit else -1
+
+    open_ledger()
+    worker = pool.worker()
+    run = pool.run(deployment)
+    until("the run", lambda: pool.state(run) == "RUNNING")
+    until("its slot, which it renews", lambda: taken() == 1)
+    pool.kill(run)
+    worker.wait(60)
+    killed = time.monotonic()
+
+    until("the slot", lambda: taken() == 0, seconds=200)
+
+    assert time.monotonic() - killed < 90
 
 
 def test_a_cancelled_run_sends_nothing_and_cancels_what_its_form_says(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -57,11 +58,13 @@ class Pool:
                 )  # fmt: skip
         return self._worker
 
-    def run(self, deployment: UUID, *, stream_output: bool = False, **parameters: Any) -> UUID:
+    def run(
+        self, deployment: UUID, *, stream_output: bool = False, tags: Sequence[str] = (), **parameters: Any
+    ) -> UUID:
         """Start a run of a deployment."""
         with get_client(sync_client=True) as client:
             run = client.create_flow_run_from_deployment(
-                deployment, parameters=parameters, job_variables={"stream_output": stream_output}
+                deployment, parameters=parameters, tags=tags, job_variables={"stream_output": stream_output}
             )
         return run.id
 
@@ -102,6 +105,11 @@ class Pool:
         with get_client(sync_client=True) as client:
             found = client.read_flow_run(run).state
         return (found.message if found else None) or ""
+
+    def kill(self, run: UUID) -> None:
+        """SIGKILL to the worker and to the process of a run, as when their machine loses its power."""
+        for process in (self.worker().pid, flow_process(run)):
+            os.kill(process, signal.SIGKILL)
 
     def stop(self) -> None:
         """End the worker, and what it has started."""
