@@ -6,10 +6,8 @@ import contextlib
 import hashlib
 import logging
 import os
-import shutil
 import signal
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +20,8 @@ from support.clock import Clock
 from support.ledgers import forget_ledger
 from support.outage import Locked, Outage
 from support.phones import Phones
+from support.postgres import NoPostgresError, running_postgres
 from support.sandbox import SandboxWithClients
-from support.topology import postgres_binaries
 
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -97,25 +95,11 @@ def _server_without_ledger(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server of our own; skipped where none is installed."""
-    binaries = postgres_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed on this machine (initdb not found)")
-    # Not below pytest's own folder: the next pytest that starts takes the right to read it from everybody else.
-    folder = Path(tempfile.mkdtemp(prefix="reelflow-postgres-"))
-    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    if as_user:
-        shutil.chown(folder, "postgres")
-    data = folder / "data"
-
-    def run(*words: str) -> None:
-        subprocess.run([*as_user, *words], check=True, capture_output=True, cwd=folder, timeout=120)
-
-    run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "reelflow", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    yield f"postgresql://reelflow@/postgres?host={folder}"
-    run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    try:
+        with running_postgres() as url:
+            yield url
+    except NoPostgresError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -55,8 +55,8 @@ class Ledger(
         now = self.now()
         with self.transaction() as connection:
             posting = sa.select(sends.c.flow_run).where(lease_is_alive(sends.c.lease_until, now))
-            is_over = self._phone_lease_over(phone_requests.c.lease_until, now)
-            phoning = sa.select(phone_requests.c.flow_run).where(sa.not_(is_over))
+            is_alive = self._phone_lease_alive(phone_requests.c.lease_until, now)
+            phoning = sa.select(phone_requests.c.flow_run).where(is_alive)
             engaging = sa.select(engagements.c.run).where(lease_is_alive(engagements.c.lease_until, now))
             runs = (connection.scalars(query) for query in (posting, phoning, engaging))
             return {run for its in runs for run in its if run}

@@ -88,7 +88,7 @@ class ApprovalLedger(SendLedger):
         """The runs that have asked and got no answer, whether there is still time for one or not."""
         c = approvals.c
         with self.reading() as connection:
-            return list(connection.scalars(sa.select(c.flow_run).where(c.answer == _OPEN).distinct()))
+            return list(dict.fromkeys(connection.scalars(sa.select(c.flow_run).where(c.answer == _OPEN))))
 
     def close_questions(self, flow_run: str) -> None:
         """Close what a run has asked and does not ask any more."""

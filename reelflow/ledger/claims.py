@@ -126,7 +126,7 @@ class ClaimLedger(PostLedger, SendLedger):
             **post_key(destination_row("", request, accounts[0], service, now)),
             "accounts": [account.id for account in accounts],
             "since": since,
-            "since_ms": since * 1000,
+            "since_ms": round(since * 1000),
         }
         if request.repeat:
             rows = connection.execute(EARLIER_TRIES, wanted).mappings()

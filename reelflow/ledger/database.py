@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from platformdirs import user_data_path
@@ -25,6 +25,7 @@ from reelflow.ledger.unavailable import PASSWORD_WORDS, unavailable
 from reelflow.wording import duration
 
 log = logging.getLogger(__name__)
+Value = TypeVar("Value", str, int)
 
 LEASE_SECONDS = 20.0
 """How long a send stays its run's without a heartbeat; a live run sends one every few seconds."""
@@ -332,7 +333,7 @@ def _use_wal(connection: Any) -> None:
             return
 
 
-def in_parts(values: Collection[str]) -> Iterator[list[str]]:
+def in_parts(values: Collection[Value]) -> Iterator[list[Value]]:
     """Values for conditions, so many at once as every database takes."""
     ordered = sorted(set(values))
     return (ordered[n : n + AT_ONCE] for n in range(0, len(ordered), AT_ONCE))

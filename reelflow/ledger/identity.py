@@ -15,7 +15,6 @@ from reelflow.records.posts import FoundPost
 
 IDENTITY = sa.select(
     ledger,
-    sa.select(sa.func.count()).select_from(sends).scalar_subquery().label("recorded"),
     sa.exists().where(api_keys.c.looked_back == ledger.c.look_back).label("has_looked"),
     sa.select(sends.c.id).order_by(sends.c.claimed_at.desc()).limit(1).scalar_subquery().label("last_send"),
 )
@@ -54,7 +53,7 @@ class IdentityLedger(RotationLedger):
         return Identity(
             id=row["id"],
             created_at=row["created_at"],
-            sends=row["recorded"] + row["lost_sends"],
+            sends=row["send_count"] + row["lost_sends"],
             lost_sends=row["lost_sends"],
             is_looking_back=bool(row["look_back"] and not row["has_looked"]),
             last_send=row["last_send"] or "",
@@ -113,9 +112,9 @@ class IdentityLedger(RotationLedger):
             How many are missing that were not missing before.
         """
         with self.transaction() as connection:
-            recorded = connection.scalar(sa.select(sa.func.count()).select_from(sends)) or 0
-            lost = connection.scalar(sa.select(ledger.c.lost_sends).with_for_update()) or 0
-            missing = remembered - recorded - lost
+            row = connection.execute(sa.select(ledger).with_for_update()).mappings().one()
+            lost: int = row["lost_sends"]
+            missing: int = remembered - row["send_count"] - lost
             if missing > 0:
                 values = {"lost_sends": lost + missing, "look_back": ledger.c.look_back + 1}
                 connection.execute(ledger.update().values(values))

@@ -17,9 +17,9 @@ from reelflow.errors import ClaimLost
 from reelflow.ledger.alarms import AlarmLedger
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.phone_turns import TurnLedger
-from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
+from reelflow.ledger.schema import IS_UNFINISHED, phone_actions, phone_requests, phone_tasks
 from reelflow.records.alarms import Alarm, cause_of
-from reelflow.records.phone_states import ALARMING, UNFINISHED, UNSETTLED, RequestState
+from reelflow.records.phone_states import ALARMING, UNSETTLED, RequestState
 from reelflow.records.phones import TaskRequest
 from reelflow.wording import listed
 
@@ -54,10 +54,10 @@ class RequestLedger(TurnLedger, AlarmLedger):
     def open_task_requests(self, host: str) -> list[TaskRequest]:
         """Requests on a host that are not settled, or have unfinished tasks."""
         c = phone_requests.c
-        unfinished = sa.select(phone_tasks.c.request_id).where(phone_tasks.c.state.in_(UNFINISHED))
-        open_now = sa.or_(c.state.in_(UNSETTLED), c.id.in_(unfinished))
+        unsettled = sa.select(c.id).where(c.host == host, c.state.in_(UNSETTLED))
+        unfinished = sa.select(phone_tasks.c.request_id).where(IS_UNFINISHED)
         with self.transaction() as connection:
-            return self._task_requests(connection, c.host == host, open_now)
+            return self._task_requests(connection, c.host == host, c.id.in_(sa.union(unsettled, unfinished)))
 
     def take_task_requests(self, ids: Sequence[str], owner: str) -> set[str]:
         """Those of the requests that this attempt has, or takes over from one that sent no heartbeat."""

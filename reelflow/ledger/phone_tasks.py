@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from reelflow.ledger.database import in_parts
 from reelflow.ledger.phone_requests import RequestLedger, request_of
 from reelflow.ledger.schema import phone_actions, phone_requests, phone_tasks
 from reelflow.records.alarms import Alarm, cause_of
@@ -166,18 +167,26 @@ class TaskLedger(RequestLedger):
             ),
         )
 
-    def task_ids_around(self, request: TaskRequest) -> tuple[set[int], set[int]]:
-        """The ids of our tasks on a request's host: of requests sent before it, and of requests sent after it."""
-        b = phone_requests.c
-        query = (
-            sa.select(phone_tasks.c.task_id, b.begun_at)
-            .join(phone_requests, b.id == phone_tasks.c.request_id)
-            .where(b.host == request.host, b.id != request.id, phone_tasks.c.task_id > (request.highest_before or 0))
-        )
-        begun = request.begun_at or 0.0
-        with self.transaction() as connection:
-            rows = [(task_id, at or 0.0) for task_id, at in connection.execute(query)]
-        return {task_id for task_id, at in rows if at < begun}, {task_id for task_id, at in rows if at > begun}
+    def task_ids_around(self, request: TaskRequest, shown: Collection[int]) -> tuple[set[int], set[int]]:
+        """The ids of our tasks on a request's host, above the highest that TikMatrix had when it was sent.
+
+        Returns:
+            Those of requests sent before it, as far as they are among `shown`, are those of a request sent after it, or
+            come before the first of these; and those of requests sent after it. If ids have started again from 1, all
+            others of before are above it, too: they tell nothing.
+        """
+        b, number = phone_requests.c, phone_tasks.c.task_id
+        begun, highest = request.begun_at or 0.0, request.highest_before or 0
+        here = sa.select(number).join(phone_requests, b.id == phone_tasks.c.request_id)
+        here = here.where(b.host == request.host, b.id != request.id)
+        with self.reading() as connection:
+            # Found by the time alone: above that number may be a million tasks of other hosts.
+            later = {found for found in connection.scalars(here.where(b.begun_at > begun)) if found > highest}
+            before = here.where(number > highest, sa.func.coalesce(b.begun_at, 0.0) < begun)
+            asked = [number.in_(some) for some in in_parts({*shown, *later})]
+            if later:
+                asked.append(number < min(later))
+            return {found for each in asked for found in connection.scalars(before.where(each))}, later
 
     def tasks_on_record(self, host: str, task_ids: Sequence[int], *, since: float) -> set[int]:
         """Those of TikMatrix's ids that are tasks of ours: unfinished, or asked for after `since`.

@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from reelflow.errors import TurnLost
 from reelflow.ledger.database import Database, refuse_if_moved
-from reelflow.ledger.schema import phone_hosts
+from reelflow.ledger.schema import has_lease, phone_hosts
 from reelflow.records.phone_states import LEASES_AHEAD
 
 
@@ -70,3 +70,7 @@ class TurnLedger(Database):
     def _phone_lease_over(self, lease: sa.ColumnElement[float], now: float) -> sa.ColumnElement[bool]:
         """`is_over` of a column with leases."""
         return sa.or_(lease <= now, lease > now + LEASES_AHEAD * self.lease_seconds)
+
+    def _phone_lease_alive(self, lease: sa.ColumnElement[float], now: float) -> sa.ColumnElement[bool]:
+        """The opposite, in words for which an index is used."""
+        return sa.and_(has_lease(lease), lease > now, lease <= now + LEASES_AHEAD * self.lease_seconds)

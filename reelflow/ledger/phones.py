@@ -68,7 +68,7 @@ class PhoneLedger(TaskLedger):
             refuse_if_moved(connection, self.place)
             self._drop_abandoned(connection, host, flow_run, now)
             ours = c.flow_run == flow_run
-            asked_before = ours if flow_run else sa.false()
+            asked_before: sa.ColumnElement[bool] | None = ours if flow_run else None
             if engagement is not None:
                 of_it = c.engagement == engagement
                 ours, asked_before = (sa.and_(of_it, sa.not_(each(engagement))) for each in (_has_ended, _has_failed))
@@ -159,10 +159,11 @@ class PhoneLedger(TaskLedger):
         here = own, a.script == request.script
         known = sa.select(a.account, a.target, r.state, t.state).select_from(actions)
         known = known.where(*here, a.target.in_(list(request.targets)))
-        mine = sa.false() if asked_before is None else asked_before
-        by_this_run = sa.select(a.account, a.target).select_from(actions).where(*here, mine)
+        # Without conditions on the account: then it is read from the run's few requests, not from all of the account.
+        by_this_run = sa.select(a.account, a.target).select_from(actions).where(r.script == request.script)
+        mine = () if asked_before is None else connection.execute(by_this_run.where(asked_before))
         return PhoneHistory(
-            by_this_run=frozenset((x, y) for x, y in connection.execute(by_this_run)),
+            by_this_run=frozenset((x, y) for x, y in mine if x in accounts),
             today=dict(map(tuple, connection.execute(today.group_by(a.account)))),
             done=_strongest(connection.execute(known)),
             followed=frozenset((x, y) for x, y in connection.execute(done.where(a.script == "follow"))),

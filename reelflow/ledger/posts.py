@@ -45,8 +45,9 @@ class PostLedger(Database):
     def recent_sends(self, since: float) -> list[SendRecord]:
         """Sends since then (Unix seconds), and older ones that are scheduled, open or unconfirmed; the oldest first."""
         waits = sa.select(destinations.c.send_id).where(destinations.c.state.in_([*IN_FLIGHT, PostState.UNCONFIRMED]))
-        is_recent = sa.or_(sends.c.claimed_at >= since, sends.c.scheduled_ms >= since * 1000)
-        return self._sends(sa.or_(is_recent, sends.c.id.in_(waits)))
+        claimed = sa.select(sends.c.id).where(sends.c.claimed_at >= since)
+        scheduled = sa.select(sends.c.id).where(sends.c.scheduled_ms >= round(since * 1000))
+        return self._sends(sends.c.id.in_(sa.union(waits, claimed, scheduled)))
 
     def sends_of_videos(self, service: str, sha256s: Collection[str]) -> list[SendRecord]:
         """Every send of these videos, the oldest first."""
@@ -76,16 +77,18 @@ class PostLedger(Database):
         """Taisly's ids of our latest posts to any of these accounts that are out, as far as it has told."""
         c, d = sends.c, destinations.c
         query = (
-            sa.select(c.history_id, c.claimed_at)
+            sa.select(c.claimed_at, c.history_id)
             .join(destinations, c.id == d.send_id)
-            .where(c.service == service, d.account_id.in_(account_ids), c.history_id.is_not(None))
+            .where(d.service == service, d.account_id == sa.bindparam("account"), c.history_id.is_not(None))
             .where(d.state.in_([PostState.ACCEPTED, *TOLD_BY_PLATFORMS]))
-            .distinct()
-            .order_by(c.claimed_at.desc())
+            .order_by(d.changed_at.desc())
             .limit(LATEST)
         )
+        found = set[tuple[float, str]]()
         with self.reading() as connection:
-            return {str(row.history_id) for row in connection.execute(query)}
+            for account in account_ids:  # each ends after so many, however many it has
+                found |= {(row.claimed_at, row.history_id) for row in connection.execute(query, {"account": account})}
+        return {history_id for _, history_id in sorted(found, reverse=True)[:LATEST]}
 
     def _sends(self, condition: sa.ColumnElement[bool]) -> list[SendRecord]:
         query = WITH_SENDS.where(condition).order_by(sends.c.claimed_at, destinations.c.id)

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import sqlalchemy as sa
+
+from reelflow.records.duplicates import UNSETTLED
+from reelflow.records.phone_states import UNFINISHED
 
 metadata = sa.MetaData()
 _S, _T, _F = sa.String, sa.Text, sa.Float
+
+
+def _is_one_of(column: sa.Column[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
+    """With the values in the statement: for one with parameters, SQLite uses no index that has a condition."""
+    return column.in_([sa.literal_column(f"'{value}'") for value in sorted(values)])
+
+
+def has_lease(lease: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    """Whether a lease was not ended. The indexes of leases have these only: of a million sends, a few."""
+    return lease > sa.literal_column("0")
+
+
+def _index_where(name: str, *columns: sa.Column[Any], condition: sa.ColumnElement[bool]) -> None:
+    """An index of the few rows that a condition holds for: the others cost nothing when they are written."""
+    sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
 ledger = sa.Table(
     "ledger",  # one row, made with the tables
     metadata,
@@ -15,6 +38,8 @@ ledger = sa.Table(
     sa.Column("look_back", sa.Integer, nullable=False),
     sa.Column("moved_to", _T),
     sa.Column("copy_id", _S(32), nullable=False),
+    # How many rows `sends` has; kept by the database itself, with triggers (migration 0007).
+    sa.Column("send_count", sa.Integer, nullable=False, server_default="0"),
 )
 sends = sa.Table(
     "sends",
@@ -39,7 +64,12 @@ sends = sa.Table(
     sa.Column("pictures", _T, nullable=False),
     sa.Column("client", _S(200), nullable=False, server_default=""),
     sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
+    sa.Index("sends_by_flow_run", "flow_run"),
+    sa.Index("sends_by_history_id", "history_id"),
+    sa.Index("sends_by_time_claimed", "claimed_at"),
+    sa.Index("sends_by_time_scheduled", "scheduled_ms"),
 )
+_index_where("sends_with_lease", sends.c.lease_until, condition=has_lease(sends.c.lease_until))
 KEY = ("service", "sha256", "account_id", "caption_sha256", "scheduled_ms", "repeat")
 destinations = sa.Table(
     "destinations",
@@ -59,9 +89,19 @@ destinations = sa.Table(
     sa.Column("send_id", _S(32), sa.ForeignKey("sends.id"), nullable=False),
     sa.Column("changed_at", _F, nullable=False),
     sa.UniqueConstraint(*KEY, name="one_claim_a_destination"),
-    sa.Index("destinations_by_state", "service", "state"),
+    sa.Index("destinations_by_state", "state", "service"),
     sa.Index("destinations_by_send", "send_id"),
     sa.Index("destinations_by_account", "service", "account_id", "changed_at"),
+    sa.Index("destinations_by_time_scheduled", "service", "account_id", "scheduled_ms"),
+)
+IS_UNSETTLED = _is_one_of(destinations.c.state, UNSETTLED)
+"""Whether it is not known of a destination if it is out."""
+_index_where(
+    "destinations_unsettled",
+    destinations.c.service,
+    destinations.c.account_id,
+    destinations.c.state,  # so that SQLite, which knows no numbers of rows, takes it rather than the one by account
+    condition=IS_UNSETTLED,
 )
 events = sa.Table(
     "events",
@@ -164,6 +204,8 @@ reservations = sa.Table(
     sa.Column("made_at", _F, nullable=False),
     sa.UniqueConstraint(*RESERVED, name="one_slot_a_post"),
     sa.Index("reservations_by_account", "service", "account_id", "at"),
+    sa.Index("reservations_by_video", "service", "sha256"),
+    sa.Index("reservations_by_run", "flow_run"),
 )
 approvals = sa.Table(
     "approvals",  # what people were asked, and what they decided
@@ -223,7 +265,9 @@ engagements = sa.Table(
     sa.Column("changed_at", _F, nullable=False),
     sa.UniqueConstraint(*ENGAGED, "form_sha256", name="one_engagement_a_form"),
     sa.Index("engagements_by_state", "state"),
+    sa.Index("engagements_by_run", "run"),
 )
+_index_where("engagements_with_lease", engagements.c.lease_until, condition=has_lease(engagements.c.lease_until))
 phone_requests = sa.Table(
     "phone_requests",
     metadata,
@@ -247,10 +291,13 @@ phone_requests = sa.Table(
     sa.Column("begun_at", _F),
     sa.Column("highest_before", sa.BigInteger),
     sa.Column("engagement", _S(32)),
-    sa.Index("phone_requests_by_state", "host", "state"),
+    sa.Index("phone_requests_by_state", "state", "host"),
     sa.Index("phone_requests_by_run", "flow_run"),
     sa.Index("phone_requests_by_engagement", "engagement"),
+    sa.Index("phone_requests_by_time_begun", "begun_at", "host"),
 )
+_lease = phone_requests.c.lease_until
+_index_where("phone_requests_with_lease", _lease, condition=has_lease(_lease))
 phone_tasks = sa.Table(
     "phone_tasks",
     metadata,
@@ -269,8 +316,12 @@ phone_tasks = sa.Table(
     sa.Column("failed_at", _F),
     sa.Column("changed_at", _F, nullable=False),
     sa.UniqueConstraint("request_id", "task_id", name="one_row_a_phone_task"),
-    sa.Index("phone_tasks_by_state", "state"),
+    sa.Index("phone_tasks_by_number", "task_id"),
+    sa.Index("phone_tasks_by_time_changed", "changed_at"),
 )
+IS_UNFINISHED = _is_one_of(phone_tasks.c.state, UNFINISHED)
+"""Whether a phone task has not ended."""
+_index_where("phone_tasks_unfinished", phone_tasks.c.request_id, condition=IS_UNFINISHED)
 phone_actions = sa.Table(
     "phone_actions",
     metadata,
@@ -283,6 +334,7 @@ phone_actions = sa.Table(
     sa.Column("target_sent", _T, nullable=False),
     sa.Column("at", _F, nullable=False),
     sa.Index("phone_actions_by_account", "account", "script", "at"),
+    sa.Index("phone_actions_by_target", "account", "script", "target"),
     sa.Index("phone_actions_by_request", "request_id"),
 )
 phone_hosts = sa.Table(

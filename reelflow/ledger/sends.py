@@ -19,7 +19,7 @@ from reelflow.errors import ClaimLost
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.holds import HoldLedger
 from reelflow.ledger.post_rows import outcome_of
-from reelflow.ledger.schema import sends
+from reelflow.ledger.schema import has_lease, sends
 from reelflow.ledger.statements import CHANGE_OWN_SEND, CHANGE_SEND, MOVE, MOVE_ONE, NOTE, NUMBER_IN_STATES, WHO
 from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.clients import for_client
@@ -41,7 +41,7 @@ CLAIM_LOCK = 7263550
 
 def lease_is_alive(lease: sa.ColumnElement[float], now: float) -> sa.ColumnElement[bool]:
     """`is_alive` for a column of leases."""
-    return sa.and_(lease > now, lease <= now + LONGEST_LEASE)
+    return sa.and_(has_lease(lease), lease > now, lease <= now + LONGEST_LEASE)
 
 
 class SendLedger(HoldLedger):

@@ -10,8 +10,8 @@ from sqlalchemy import bindparam
 
 from reelflow.ledger.database import MOVED_TO
 from reelflow.ledger.post_rows import WITH_SENDS
-from reelflow.ledger.schema import KEY, destinations, events, sends
-from reelflow.records.duplicates import SAME_LENGTH, UNSETTLED
+from reelflow.ledger.schema import IS_UNSETTLED, KEY, destinations, events, sends
+from reelflow.records.duplicates import SAME_LENGTH
 
 _D, _S = destinations.c, sends.c
 _ACCOUNTS = _D.account_id.in_(bindparam("accounts", expanding=True))
@@ -58,15 +58,12 @@ NOTE = events.insert()
 OUTCOMES = WITH_SENDS.where(*(_D[name] == bindparam(name) for name in KEY if name != "account_id"), _ACCOUNTS)
 """The destinations of a post, with their sends."""
 
+_AT_ACCOUNTS = (_D.service == bindparam("service"), _ACCOUNTS)
+# Each has an index of its own. With OR, all that was ever sent to the accounts would be read.
+_IS_OPEN_OR_RECENT = (IS_UNSETTLED, _D.changed_at > bindparam("since"), _D.scheduled_ms > bindparam("since_ms"))
 _OTHERS = (
-    _D.service == bindparam("service"),
-    _ACCOUNTS,
+    _D.id.in_(sa.union(*(sa.select(_D.id).where(*_AT_ACCOUNTS, each) for each in _IS_OPEN_OR_RECENT))),
     sa.not_(sa.and_(*(_D[name] == bindparam(name) for name in KEY if name != "account_id"))),
-    sa.or_(
-        _D.state.in_(UNSETTLED),
-        _D.changed_at > bindparam("since"),
-        _D.scheduled_ms > bindparam("since_ms"),
-    ),
 )
 SAME_LENGTH_SENDS = (
     sa.select(_S.id, _S.duration, _S.pictures)

@@ -82,10 +82,9 @@ def taken_moments(
     left_out = {sent_at(post, post.at) for post in leave_out if post.at is not None}
     counted, gone = set[SentPost](), set[SentPost]()
     for some in in_parts(account_ids):
-        is_recent = sa.or_(d.scheduled_ms >= since * 1000, d.changed_at >= since)
-        for row in connection.execute(
-            _WITH_LEASES.where(d.service == service, d.account_id.in_(some), is_recent)
-        ).mappings():
+        is_recent = (d.scheduled_ms >= round(since * 1000), d.changed_at >= since)  # with OR, all would be read
+        ids = (sa.select(d.id).where(d.service == service, d.account_id.in_(some), each) for each in is_recent)
+        for row in connection.execute(_WITH_LEASES.where(d.id.in_(sa.union(*ids)))).mappings():
             sent = _sent_of(row)
             if row["state"] in (*NOT_OUT, PostState.FAILED):
                 gone.add(sent)

@@ -96,8 +96,9 @@ def _created_no_others(ledger: Ledger, request: TaskRequest, newer: list[PhoneTa
     Numbers of tasks that were created and deleted before it were given then. If one of them was given again since, this
     TikMatrix reuses numbers, and they prove nothing.
     """
-    earlier, later = ledger.task_ids_around(request)
-    if earlier & ({task.id for task in newer} | later):
+    shown = {task.id for task in newer}
+    earlier, later = ledger.task_ids_around(request, shown)
+    if earlier & (shown | later):
         return False
     others = {task.id for task in newer if not may_match(request, task)} | {task.task_id for task in ours}
     before = request.highest_before or 0

@@ -19,6 +19,8 @@ from typing import Self
 import httpx
 import pytest
 
+from support.postgres import NoPostgresError, postgres_binaries
+
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 KEPT = ("PATH", "LANG", "PYTHONPATH", "PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_WORKER_QUERY_SECONDS")
@@ -191,9 +193,10 @@ class Cluster:
     """
 
     def __init__(self, topology: Topology, port: int) -> None:
-        binaries = postgres_binaries()
-        if binaries is None:
-            pytest.skip("PostgreSQL is not installed on this machine (initdb not found)")
+        try:
+            binaries = postgres_binaries()
+        except NoPostgresError as missing:
+            pytest.skip(str(missing))
         folder = topology.folder / "postgresql"
         folder.mkdir()
         become = [
@@ -220,10 +223,3 @@ class Cluster:
             "postgresql", [*as_user, str(binaries / "postgres"), "-D", str(data)], {}, cwd=folder,
             is_up=lambda: subprocess.run(ready, check=False, timeout=10).returncode == 0, stop_signal=signal.SIGINT,
         )  # fmt: skip
-
-
-def postgres_binaries() -> Path | None:
-    """The folder of the newest PostgreSQL of this machine; None if there is none."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
-    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/none").parent
-    return binaries if (binaries / "initdb").exists() else None

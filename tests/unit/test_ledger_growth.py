@@ -1,0 +1,55 @@
+"""A ledger that grows: no call of it reads a whole table, or all that an account or a phone PC ever did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from benchmarks.ledger_plans import CALLS, Plan, Statement, plan_of, statements_of, without_a_call
+from benchmarks.ledger_rows import BIG
+from benchmarks.ledger_world import World
+from reelflow.ledger import Ledger
+from reelflow.ledger.schema import metadata
+
+SIZE = 2000
+INDEXES = [index for name in BIG for index in sorted(metadata.tables[name].indexes, key=lambda each: str(each.name))]
+FOR_PEOPLE = {"events_by_send"}
+"""Of what reelflow itself never reads."""
+
+
+@pytest.fixture
+def world(url: str) -> Iterator[World]:
+    """A ledger with a history, on each database."""
+    found = World(url, SIZE)
+    yield found
+    found.ledger.close()
+
+
+def _scans(ledger: Ledger, statements: Iterable[Statement]) -> list[Plan]:
+    """Statements that read more than they search for, even if the database avoids that wherever it can."""
+    plans = [plan_of(ledger, each, without_scans=True) for each in statements]
+    return [plan for plan in plans if plan.scans]
+
+
+def test_no_call_reads_a_whole_table_and_each_index_is_there_for_one(world: World) -> None:
+    """Every statement of every call searches an index; and without any one of the indexes, one would not."""
+    statements = list({each.text: each for call in CALLS.values() for each in statements_of(world, call)}.values())
+    assert len(statements) > len(CALLS)
+    assert _scans(world.ledger, statements) == []
+
+    unneeded = set()
+    for index in INDEXES:
+        with world.ledger.engine().begin() as connection:
+            index.drop(connection)
+        of_table = [each for each in statements if index.table is not None and index.table.name in each.text]
+        if not _scans(world.ledger, of_table):
+            unneeded.add(index.name)
+        with world.ledger.engine().begin() as connection:
+            index.create(connection)
+    assert unneeded == FOR_PEOPLE
+
+
+def test_each_public_method_of_the_ledger_is_tried() -> None:
+    """A new one needs a call in benchmarks/ledger_calls.py or ledger_phone_calls.py, or a reason in NOT_MEASURED."""
+    assert without_a_call() == []
