@@ -51,6 +51,8 @@ def for_people(
     for name, parameter in made.get("properties", {}).items():
         parameter["title"] = TITLES.get(name) or name.replace("_", " ").capitalize()
         parameter.pop("description", None)  # the title says it, and each line makes the form longer
+        if name == TAISLY and not is_client_needed(made):
+            parameter["description"] = "Leave it empty for all clients."
         _show_optional_block(parameter)
         _fold_optional_form(name, parameter, made.get("definitions", {}))
     if asks_for_client is not None and is_client_needed(made):
