@@ -156,7 +156,7 @@ def test_a_work_pool_without_a_worker_is_said(server: str, tmp_path: Path) -> No
         client.delete_deployment(identity)
         client.delete_work_pool("doctor-pool")
 
-    command = "Start one on the machine that does its work: python -m prefect worker start --pool doctor-pool"
+    command = "Start one on the machine that does its work: python -m prefect worker start --pool doctor-pool --limit 8"
     assert idle.startswith("WARNING")
     assert f"no worker is running. {command}" in idle
     assert late.startswith("FAILED")

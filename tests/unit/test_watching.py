@@ -1,6 +1,7 @@
 """The one reader of the history against the real sandbox, with a clock that the test holds."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,6 +93,23 @@ def test_a_watch_that_others_wait_for_ends_early(taisly: Any, sent: Any, sandbox
     sandbox.clear_faults()
     _follow(taisly, None)
     assert set(_states(taisly.ledger, ids)) == {PostState.SUCCESS}
+
+
+def test_whoever_finishes_posts_finds_the_outcomes_of_all_that_were_handed_over(
+    taisly: Any, ledger: Ledger, sent: Any, sandbox: Any
+) -> None:
+    """However many, with few reads of the history; what failed is an alarm."""
+    sandbox.fail_next(platform="Instagram", reason="Too dark")
+    ids = [i for n in range(60) for i in sent(str(n))]
+    before = sandbox.requests(HISTORY)
+
+    finished = _follow(taisly, None, seconds=120)
+
+    states = Counter(_states(ledger, ids))
+    assert states == {PostState.SUCCESS: 3 * 60 - 1, PostState.FAILED: 1}
+    assert len(finished.news) == 3 * 60
+    assert sandbox.requests(HISTORY) - before <= 30  # what the smallest plan may use for checks in an hour
+    assert [alarm.reason for group in ledger.claim_alarms() for alarm in group.alarms] == ["Too dark"]
 
 
 def test_one_look_serves_every_post(sandbox: Any, taisly: Any, ledger: Ledger, sent: Any) -> None:
