@@ -27,6 +27,11 @@ from tasks.upkeep.health import Finding
 
 RUNS_OF_A_WORKER = 8
 """How many runs a worker of a machine may have at once, unless its owner chooses: each takes about 160 MB."""
+SEVERAL = (
+    ". If they are on two PCs, the ledger confuses the tasks of one TikMatrix with those of the other: give each PC a "
+    "name of its own with reelflow setup --phone-pc. A worker that was killed counts as online for a minute or two"
+)
+"""Of workers for one PC with phones."""
 MOST_RUNS = 200
 """How many of the runs that wait are counted."""
 
@@ -50,8 +55,10 @@ def _check_pool(client: SyncPrefectClient, name: str, deployed: Sequence[Any]) -
     if pool.is_paused:
         found = f"is paused{_words(waiting)}. Resume it: prefect work-pool resume {name}"
         return Finding(what, not waiting, found, is_warning=not waiting)
-    if online := [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]:
-        return Finding(what, True, f"{count(len(online), 'worker')} online: {listed(online)}")
+    if online := sorted(worker.name for worker in workers if worker.status == WorkerStatus.ONLINE):
+        several = SEVERAL if len(online) > 1 and name.startswith(PHONE_POOL_PREFIX) else ""
+        found = f"{count(len(online), 'worker')} online: {listed(online)}{several}"
+        return Finding(what, True, found, is_warning=bool(several))
     found = f"no worker is running{_words(waiting)}. {_start_worker(name)}"
     return Finding(what, not waiting, found, is_warning=not waiting)
 

@@ -144,7 +144,7 @@ def setup(
         removed_phones=tuple(remove_phone or ()),
         slots=tuple(slots or ()),
         client=client,
-        phone_pcs=tuple(phone_pc or ()),
+        phone_pcs=tuple(dict.fromkeys(phone_pc or ())),
         folder=None if phone_pc else folder,
         phones_folder=folder,
         time_zone=time_zone,

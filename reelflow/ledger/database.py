@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import sqlite3
 import threading
 import time
@@ -381,7 +382,8 @@ def _migrate(connection: Connection) -> None:
     except CommandError:
         raise InputError(
             f"The ledger was written by a newer version of reelflow (its schema is {version}; this one supports "
-            f"{scripts.get_current_head()}). Update reelflow."
+            f"{scripts.get_current_head()}). Nothing was sent. Update reelflow on this machine "
+            f"({platform.node()}), then try again."
         ) from None
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

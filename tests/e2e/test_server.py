@@ -53,7 +53,7 @@ def _refuse_strangers(place: Installation) -> None:
     assert not place.can_open("postgres", user="prefect", password=PASSWORDS["PREFECT_PASSWORD"])
     assert not place.can_open("reelflow", user="reelflow", password="")
     assert place.can_open("reelflow", user="reelflow", password=LEDGER_PASSWORD)
-    assert len(own) > 4
+    assert len(own) >= 4
     assert [c for c in own for secret in (*PASSWORDS.values(), LEDGER_PASSWORD) if secret in c] == []
 
 
@@ -62,18 +62,19 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     place.terminal.mkdir(parents=True)
     shutil.copy(clip("small.mp4"), place.terminal / "video.mp4")
 
-    *_, tried = place.install()
-
-    assert "checks passed" in tried
-    assert "1 worker online" in tried
-    assert "Published to 1 of 1 account" in tried
-    _refuse_strangers(place)
-
     api, sink = Api(place.api), Sink()
+
+    for printed in place.install():
+        if "Next, start a worker" in printed:  # what schedules start would only take time
+            turn_off_schedules(place.api, but="", auth=ADMIN)
+
+    assert "checks passed" in printed
+    assert "1 worker online: server1" in printed
+    assert "Published to 1 of 1 account" in printed
+    _refuse_strangers(place)
     assert httpx.get(f"{place.api[:-4]}/ui-settings", auth=ADMIN, trust_env=False).json()["api_url"] == place.api
     save_notification(place.api, sink.url, PREFECT_API_AUTH_STRING=":".join(ADMIN))
     place.in_terminal("reelflow setup --notify custom-webhook/sink")
-    turn_off_schedules(place.api, but="finish-open-posts", auth=ADMIN)
     sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
     sandbox.fail_next(platform="X", reason="Duplicate content")
     form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"], "caption": "away", "watch_minutes": 5}

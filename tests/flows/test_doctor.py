@@ -12,6 +12,7 @@ import prefect
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
+from support.api import ask
 from support.client import client_of
 from support.commands import reelflow
 from support.other_server import other_server
@@ -136,6 +137,24 @@ def test_what_a_service_says_ends_with_a_next_step(error: ReelflowError, step: s
 def _pool_finding(done: Any, pool: str) -> str:
     (line,) = [line for line in done.stdout.splitlines() if f"Work pool {pool}" in line]
     return str(line)
+
+
+def test_two_workers_for_one_pc_with_phones_are_a_warning(server: str, tmp_path: Path) -> None:
+    """They may be on two PCs, whose TikMatrix programs number their tasks alike; for posts, two are as good as one."""
+    pools = [Pool(server, tmp_path, name) for name in ("phones-twice", "posts-twice")]
+    for pool in pools:
+        identity = pool.deploy(check_connections, "flows/connections.py:check_connections", f"{pool.name}-check")
+        with get_client(sync_client=True) as client:
+            client.update_deployment(identity, DeploymentUpdate(tags=["reelflow"]))
+        for name in ("attic", "cellar"):
+            ask("POST", f"{server}/api/work_pools/{pool.name}/workers/heartbeat", name=name)
+
+    done = reelflow("doctor", COLUMNS="300")
+
+    said = {pool.name: _pool_finding(done, pool.name) for pool in pools}
+    assert said["phones-twice"].startswith("WARNING")
+    assert "2 workers online: attic, cellar. If they are on two PCs, the ledger confuses the" in said["phones-twice"]
+    assert said["posts-twice"].startswith("ok")
 
 
 def test_a_work_pool_without_a_worker_is_said(server: str, tmp_path: Path) -> None:

@@ -66,7 +66,6 @@ class Installation:
             "/opt/reelflow": str(ROOT),
             "/etc/": f"{self.folder}/etc/",
             "reelflow setup": f"reelflow setup --sandbox {sandbox}",
-            "--now reelflow-worker@reelflow": "--now reelflow-worker@reelflow reelflow-worker@phones-main",
             **PASSWORDS,
         }
         self.blocks = blocks_of(section_of(DOCUMENT, TITLE), substitutes)
@@ -77,10 +76,12 @@ class Installation:
         """The address of Prefect's API."""
         return f"http://127.0.0.1:{self.port}/api"
 
-    def install(self) -> list[str]:
-        """Do all that the document says; what each block of commands printed."""
+    def install(self) -> Iterator[str]:
+        """Do all that the document says, one block after the other; what each block of commands printed."""
         self.cluster.part.start()
-        return [printed for block in self.blocks if (printed := self._do(block)) is not None]
+        for block in self.blocks:
+            if (printed := self._do(block)) is not None:
+                yield printed
 
     def in_terminal(self, *lines: str) -> str:
         """Commands in a new terminal: its shell has no variables but those of the system."""
@@ -89,13 +90,14 @@ class Installation:
     def enable(self, name: str, *, pool: str = "") -> Part:
         """A program under systemd, started by its unit: with the unit's settings, and stopped as it says."""
         template = f"{name}@" if pool else name
-        unit = unit_of((self.folder / f"etc/systemd/system/{template}.service").read_text("utf-8").replace("%i", pool))
-        assert unit.pop("Restart") == "always"
+        unit = unit_of((self.folder / f"etc/systemd/system/{template}.service").read_text("utf-8"))
+        assert (unit.pop("Restart"), unit.pop("RestartSec")) == ("always", "5")
         assert unit.pop("User") == "reelflow"
         how = signal.Signals[unit.pop("KillSignal", "SIGTERM")]
         assert unit.pop("KillMode", "process") == "process"  # the server's processes start no others
         settings = settings_of(Path(unit.pop("EnvironmentFile")).read_text("utf-8"))
-        command, cwd = shlex.split(unit.pop("ExecStart")), Path(unit.pop("WorkingDirectory"))
+        start = unit.pop("ExecStart").replace("%i", pool).replace("%H", "server1")
+        command, cwd = shlex.split(start), Path(unit.pop("WorkingDirectory"))
         assert not unit, f"lines of {template}.service that this does not know: {unit}"
         is_up = answers(f"{self.api}/ready") if name == "prefect-server" else None
         return self.topology.add(pool or name, command, settings, cwd=cwd, stop_signal=how, is_up=is_up).start(

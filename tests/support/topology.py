@@ -217,6 +217,7 @@ class Cluster:
         with (data / "postgresql.conf").open("a", encoding="utf-8") as settings:
             settings.write(f"port = {port}\nunix_socket_directories = '{folder}'\nlisten_addresses = ''\n")
         path = f"PATH={binaries}:{os.environ['PATH']}"
+        self.port = port
         self.as_admin = [*as_user, "env", path, f"PGHOST={folder}", f"PGPORT={port}", f"PGUSER={user}"]
         ready = [str(binaries / "pg_isready"), "-h", str(folder), "-p", str(port), "-q"]
         self.part = topology.add(
