@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -72,25 +72,29 @@ def _seconds(call: Call, world: World) -> float:
     return took
 
 
-def measure(size: int, only: str = "") -> bool:
+def measure(size: int, only: str = "", names: Sequence[str] = ()) -> bool:
     """Measure on both databases; whether each call is within the bound."""
     missing = without_a_call()
     for name in missing:
         print(f"FAIL {name}: a method of the ledger without a call. Add one, or a reason to NOT_MEASURED.")
     return all(
-        [_measure_on(database, size) for database in ("SQLite", "PostgreSQL") if only in ("", database.lower())]
+        [
+            _measure_on(database, size, names or list(CALLS))
+            for database in ("SQLite", "PostgreSQL")
+            if only in ("", database.lower())
+        ]
         + [not missing]
     )
 
 
-def _measure_on(database: str, size: int) -> bool:
+def _measure_on(database: str, size: int, names: Sequence[str]) -> bool:
     try:
         with _two_databases(database) as (small_url, large_url):
             small, large = World(small_url, NEWEST), _filled(large_url, size)
             print(f"\n{database}: {NEWEST:,} and {size:,} destinations and phone tasks\n")
-            costs = [_printed(cost_of(name, call, small, large)) for name, call in CALLS.items()]
+            costs = [_printed(cost_of(name, CALLS[name], small, large)) for name in names]
             _print_worst(costs)
-            _print_plans(large)
+            _print_plans(large, names)
             small.ledger.close()
             large.ledger.close()
             return all(cost.holds for cost in costs)
@@ -133,12 +137,12 @@ def _print_worst(costs: list[Cost]) -> None:
     print(f"Highest ratio: {worst.ratio:.2f} ({worst.name}). Not measured: {', '.join(NOT_MEASURED)}.", flush=True)
 
 
-def _print_plans(world: World) -> None:
+def _print_plans(world: World, names: Sequence[str]) -> None:
     """Each statement once, with the calls that make it, its steps, and what is read as a whole."""
     plans: dict[str, Plan] = {}
     callers: dict[str, list[str]] = {}
-    for name, call in CALLS.items():
-        for statement in statements_of(world, call):
+    for name in names:
+        for statement in statements_of(world, CALLS[name]):
             plan = plan_of(world.ledger, statement)
             plans.setdefault(plan.statement, plan)
             callers.setdefault(plan.statement, []).append(name)
@@ -155,8 +159,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The ledger's calls with a million posts and phone tasks.")
     parser.add_argument("--size", type=int, default=SIZE, help="destinations, and phone tasks, of the large ledger")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="", help="only this one")
+    parser.add_argument("--call", action="append", choices=CALLS, help="only this call; may be given more than once")
     given = parser.parse_args()
-    return 0 if measure(given.size, given.database) else 1
+    return 0 if measure(given.size, given.database, given.call or ()) else 1
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def plan_of(ledger: Ledger, statement: Statement, *, without_scans: bool = False
                 connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
             rows = connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {statement.text}", statement.values)
             steps = tuple(row[0] for row in rows)
-            scans = tuple(_postgres_scans(steps))
+            scans = tuple(_postgres_scans(steps, is_small=without_scans))
         connection.rollback()
     return Plan(" ".join(statement.text.split()), steps, scans)
 
@@ -143,7 +143,8 @@ _INDEX_OF = {index.name: table.name for table in metadata.tables.values() for in
 
 
 def _is_broad(index: str, columns: set[str]) -> bool:
-    return index not in _OF_A_FEW and columns <= _BROAD.get(_INDEX_OF.get(index, ""), set())
+    broad = _BROAD.get(_INDEX_OF.get(index, ""), set())
+    return index not in _OF_A_FEW and bool(columns) and columns <= broad
 
 
 def _is_scan(step: str, text: str) -> bool:
@@ -155,7 +156,7 @@ def _is_scan(step: str, text: str) -> bool:
     return not (found["index"] and "LIMIT" in text)
 
 
-def _postgres_scans(steps: tuple[str, ...]) -> Iterator[str]:
+def _postgres_scans(steps: tuple[str, ...], *, is_small: bool) -> Iterator[str]:
     """Whole tables, and whole indexes: those that are read without a condition, and to the end."""
     is_limited = any(step.strip().removeprefix("->").strip() == "Limit" for step in steps)
     for step, after in zip(steps, (*steps[1:], ""), strict=True):
@@ -163,5 +164,6 @@ def _postgres_scans(steps: tuple[str, ...]) -> Iterator[str]:
         is_whole_index = names and "Index Cond" not in after and not names & _OF_A_FEW
         columns = set(re.findall(r"\(?(\w+)\)?(?:::\w+)? (?:=|<|>|<=|>=) ", after))
         is_broad = "Index Cond" in after and any(_is_broad(name, columns) for name in names)
-        if _POSTGRES_SCAN.search(step) or ((is_whole_index or is_broad) and not is_limited):
+        # Of a small table, a whole index or all of an account may be the fastest way.
+        if _POSTGRES_SCAN.search(step) or ((is_whole_index or is_broad) and not is_limited and not is_small):
             yield f"{step.strip().removeprefix('->').strip()}: {after.strip()}"

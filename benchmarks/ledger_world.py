@@ -31,6 +31,7 @@ class World:
         self._database: Path | None = None
         if self.ledger.engine().dialect.name == "sqlite":  # no wait for a disk
             raw = self.ledger.engine().raw_connection()
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
             raw.cursor().execute("PRAGMA synchronous = OFF")
             raw.close()
             return

@@ -5,6 +5,8 @@ Their parameters are named after what they mean; one that is a column's name set
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
@@ -61,19 +63,21 @@ OUTCOMES = WITH_SENDS.where(*(_D[name] == bindparam(name) for name in KEY if nam
 _AT_ACCOUNTS = (_D.service == bindparam("service"), _ACCOUNTS)
 # Each has an index of its own. With OR, all that was ever sent to the accounts would be read.
 _IS_OPEN_OR_RECENT = (IS_UNSETTLED, _D.changed_at > bindparam("since"), _D.scheduled_ms > bindparam("since_ms"))
-_OTHERS = (
-    _D.id.in_(sa.union(*(sa.select(_D.id).where(*_AT_ACCOUNTS, each) for each in _IS_OPEN_OR_RECENT))),
-    sa.not_(sa.and_(*(_D[name] == bindparam(name) for name in KEY if name != "account_id"))),
-)
-SAME_LENGTH_SENDS = (
-    sa.select(_S.id, _S.duration, _S.pictures)
-    .join(destinations, _S.id == _D.send_id)
-    .where(*_OTHERS, _S.duration.between(_LENGTH - SAME_LENGTH, _LENGTH + SAME_LENGTH))
-    .distinct()
+_IS_OTHER = sa.not_(sa.and_(*(_D[name] == bindparam(name) for name in KEY if name != "account_id")))
+
+
+def _open_or_recent(column: sa.Column[Any], *conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+    return sa.union(*(sa.select(column).where(*_AT_ACCOUNTS, each, *conditions) for each in _IS_OPEN_OR_RECENT))
+
+
+_OTHERS = (_D.id.in_(_open_or_recent(_D.id)), _IS_OTHER)
+SAME_LENGTH_SENDS = sa.select(_S.id, _S.duration, _S.pictures).where(
+    _S.id.in_(_open_or_recent(_D.send_id, _IS_OTHER)), _S.duration.between(_LENGTH - SAME_LENGTH, _LENGTH + SAME_LENGTH)
 )
 """Other sends to some accounts, since a moment or without an outcome, whose videos are as long; what shows them."""
 EARLIER = WITH_SENDS.where(
-    *_OTHERS, sa.or_(_D.sha256 == bindparam("sha256"), _D.send_id.in_(bindparam("alike", expanding=True)))
+    *_OTHERS,
+    sa.or_(_D.sha256 == bindparam("sha256"), _D.send_id.in_(bindparam("alike", expanding=True))),
 ).order_by(_D.changed_at.desc())
 """Those of the same file, and those that look alike; the newest first."""
 EARLIER_TRIES = WITH_SENDS.where(
