@@ -17,16 +17,21 @@ from reelflow.ledger import Ledger
 from reelflow.ledger.schema import metadata
 
 NOT_MEASURED = {
+    "clock_ahead": "asks for the database's time",
     "close": "no statement",
     "connect": "no statement",
     "engine": "opens the database: once for each process, and the same for each size",
     "insert": "no statement",
     "insert_new": "no statement",
     "is_same_file": "no statement",
+    "lacks_password": "asks whether the database lets it in",
     "now": "no statement",
     "reading": "no statement",
+    "size": "asks for the size of the database",
+    "tidy": "walks through all by the tables' keys, a few hundred rows at a time",
     "transaction": "no statement",
     "wait_for_writers": "no statement",
+    "with_password": "no statement",
 }
 """Public methods of the ledger without a call, each with the reason."""
 

@@ -180,7 +180,7 @@ def _posts(size: int) -> Iterator[tuple[sa.Table, tuple[str, ...], Iterable[Row]
             lease, history = (NOW + 15, None) if is_sending else (0.0, f"history-{sent.number}")
             yield (sent.id, SERVICE, sent.sha256, f"/videos/week/part {sent.number}.mp4", sent.caption,
                    json.dumps(sorted(sent.accounts)), round(scheduled(sent, at) * 1000), sent.flow_run, "f" * 32, lease,
-                   at, at, None if is_sending else at, history, at, None, sent.duration, pictures)  # fmt: skip
+                   at, at, None if is_sending else at, history, at, None, sent.duration, pictures, "main")  # fmt: skip
 
     def each_account(write: Any) -> Iterator[Row]:
         for sent in map(Sent, numbers):
