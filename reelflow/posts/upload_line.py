@@ -55,8 +55,8 @@ def uploads_at_once() -> int:
         return AT_ONCE
     if not (given.isascii() and given.isdigit()) or not 1 <= int(given[:9]) <= MOST_AT_ONCE:
         raise InputError(
-            f"{AT_ONCE_VARIABLE} is {given[:40]!r} on this machine. Set it to a whole number from 1 to {MOST_AT_ONCE}, "
-            "or remove it."
+            f"REELFLOW_UPLOADS_AT_ONCE is {given[:40]!r} on this machine. Set it to a whole number from 1 to "
+            f"{MOST_AT_ONCE}, or remove it."
         )
     return int(given)
 
