@@ -15,7 +15,10 @@ from deployments.cli import app
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PICTURES = ROOT / "docs" / "pictures"
-OF_PREFECT = ("Unknown error while creating flow run", "Select a block", "Scheduled", "Late")
+OF_PREFECT = (
+    "Unknown error while creating flow run", "Select a block", "Scheduled", "Late", "is a required property",
+    "missing a required argument",
+)  # fmt: skip
 """What Prefect says, not we."""
 COMPOSED = (
     ("Nothing was sent, because", "the same video", "was sent to"),
