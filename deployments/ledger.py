@@ -105,7 +105,7 @@ def move(url: str, /) -> int:
     Parameters
     ----------
     url
-        The empty database: postgresql://user:password@host/reelflow.
+        The empty database: postgresql://user@host/reelflow. Its password is asked for.
     """
     with checked_client(), closing(ledger_at(url)) as target:
         source = open_ledger()

@@ -128,8 +128,8 @@ def setup(
     test
         Send a test alarm through the automations.
     ledger_url
-        The ledger that all machines share: postgresql://user@host/reelflow. It is stored in a block on the server. The
-        default is a file of the machine that runs the first flow.
+        The ledger that all machines share: postgresql://user@host/reelflow. Its password is asked for, and stored with
+        it in a block on the server. The default is a file of the machine that runs the first flow.
     serve
         Create no work pools and deployments, because `python -m deployments.serve` does.
     yes

@@ -18,6 +18,8 @@ from support.topology import Topology
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
+KINDS = ("events", "message:events:", ":seen:", "concurrency:lease:")
+"""What Redis has by the document's settings: messages, which of them came before, their order, and slots."""
 ENDED = ("COMPLETED", "FAILED", "CRASHED")
 
 
@@ -57,6 +59,18 @@ def _refuse_strangers(place: Installation) -> None:
     assert [c for c in own for secret in (*PASSWORDS.values(), LEDGER_PASSWORD) if secret in c] == []
 
 
+def _name_the_way_out(place: Installation) -> None:
+    """Of a ledger with a wrong password, and with none where nobody can type it."""
+    at = f"127.0.0.1:{place.postgres_port}/reelflow"
+
+    wrong = place.in_terminal(f"reelflow ledger use postgresql://reelflow:wrong@{at} && exit 1 || true")
+    untyped = place.in_terminal(f"reelflow ledger use postgresql://reelflow@{at} < /dev/null && exit 1 || true")
+
+    assert "password authentication failed" in wrong
+    assert "it asks for the password, and stores it for all machines" in wrong
+    assert "asks for a password, and there is no terminal to ask in" in untyped
+
+
 def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Callable[[str], Path]) -> None:
     """Installed line by line; then all of it is restarted while a run waits for its answer: one post, nothing lost."""
     place.terminal.mkdir(parents=True)
@@ -72,6 +86,7 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     assert "1 worker online: server1" in printed
     assert "Published to 1 of 1 account" in printed
     _refuse_strangers(place)
+    _name_the_way_out(place)
     assert httpx.get(f"{place.api[:-4]}/ui-settings", auth=ADMIN, trust_env=False).json()["api_url"] == place.api
     save_notification(place.api, sink.url, PREFECT_API_AUTH_STRING=":".join(ADMIN))
     place.in_terminal("reelflow setup --notify custom-webhook/sink")
@@ -81,9 +96,12 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     run, publish = _start(api, "publish-video", post=form), api.deployment("publish-video")
     until("the post, whose answer is held back", lambda: len(sandbox.posts) == 2)
     before = _keys(place, 0)
+    assert [kind for kind in KINDS if not any(kind in key for key in before)] == []
+    assert _keys(place, 1) != set()  # the tasks of the services
 
     place.topology["reelflow"].restart()
-    place.topology["redis"].restart()
+    place.topology["redis"].kill()
+    place.topology["redis"].start()
     for name in ("prefect-server", "prefect-services"):
         place.topology[name].kill()
     place.topology["postgresql"].restart()

@@ -442,8 +442,12 @@ def test_the_ledger_is_stored_once_for_the_whole_server(own_server: Server, sand
 
 
 def test_two_phone_pcs_have_a_pool_and_deployments_each(own_server: Server, sandbox: Any) -> None:
-    """Named for the PC, so that publish-and-engage can hand its part to one of them; each with its own folder."""
-    made = own_server.setup("--sandbox", sandbox.url, "--phone-pc", "attic", "--phone-pc", "cellar")
+    """Named for the PC, so that publish-and-engage can hand its part to one of them; each with its own folder.
+
+    One that is named twice is one.
+    """
+    pcs = ["--phone-pc", "attic", "--phone-pc", "cellar", "--phone-pc", "attic"]
+    made = own_server.setup("--sandbox", sandbox.url, *pcs)
     own_server.setup("--phone-pc", "cellar", "--folder", r"C:\reelflow")
     again = own_server.setup()
 

@@ -1,6 +1,7 @@
 """The ledger on SQLite, and on PostgreSQL where that is installed: the same tests for both."""
 
 import contextlib
+import platform
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -320,14 +321,16 @@ def test_a_damaged_ledger_is_said_in_one_line(ledger: Ledger) -> None:
 
 
 def test_a_ledger_from_the_future_is_not_touched(ledger_url: str, clock: Clock) -> None:
-    """An older reelflow must not write what it does not understand."""
+    """An older reelflow must not write what it does not understand. It says on which machine it is."""
     first = Ledger(ledger_url, clock=clock)
     with first.engine().begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     first.close()
 
-    with pytest.raises(InputError, match="newer version of reelflow"):
+    with pytest.raises(InputError, match="newer version of reelflow") as refused:
         Ledger(ledger_url).open_sends(SERVICE)
+
+    assert f"Nothing was sent. Update reelflow on this machine ({platform.node()})" in str(refused.value)
 
 
 def test_a_password_in_the_url_is_not_shown() -> None:
