@@ -1,6 +1,6 @@
 """Indexes with which every call costs the same however much is on record, and a count of the sends.
 
-On a ledger with a million destinations and phone tasks it takes about a minute; docs/benchmarks.md has the figures.
+How long that takes with a large ledger is in docs/benchmarks.md.
 """
 
 import sqlalchemy as sa
