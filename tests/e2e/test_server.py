@@ -18,7 +18,7 @@ from support.topology import Topology
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
-KINDS = ("events", "message:events:", ":seen:", "concurrency:lease:")
+KINDS = ("events", "message:messaging-cache:", ":seen:", ":lease:")
 """What Redis has by the document's settings: messages, which of them came before, their order, and slots."""
 ENDED = ("COMPLETED", "FAILED", "CRASHED")
 
