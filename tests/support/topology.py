@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from support.postgres import NoPostgresError, postgres_binaries
+from support.processes import commands_of
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
@@ -136,6 +137,9 @@ class Topology:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for part in reversed(self.parts.values()):
             part.end()
+        for pid in commands_of(str(self.folder)):  # runs, which a worker puts into groups of their own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def __getitem__(self, name: str) -> Part:
         return self.parts[name]
