@@ -52,11 +52,12 @@ def apply_blocks(
         changes: The report.
         desired: All of them.
         block_ids: Ids of saved blocks by slug.
-        yes: Remove phones, and replace a key and phones with those of a sandbox, without asking.
+        yes: Remove phones, replace a key and phones with those of a sandbox, and add a client with another's key,
+            without asking.
 
     Raises:
-        InputError: a value is not allowed, a block on the server is not valid, Taisly does not accept the key, or a
-            person does not agree.
+        InputError: a value is not allowed, a block on the server is not valid, the key is another client's, Taisly does
+            not accept it, or a person does not agree.
     """
     if not changes.dry_run:
         saved = [each for each in desired if each.slug in block_ids]
@@ -81,7 +82,9 @@ def apply_blocks(
             raise InputError(f"The {thing} is not valid. {problems_of(block_class, error)}") from None
         same = block.model_dump() == before
         notes = (
-            _try_key(block, before, each.name, block_ids) if each.block_type == "taisly-account" and not same else ()
+            _try_key(block, before, each.name, block_ids, yes=yes)
+            if each.block_type == "taisly-account" and not same
+            else ()
         )
         if phones and not changes.dry_run:
             confirm_removal(phones.removed, thing, yes=yes)
@@ -134,19 +137,21 @@ def _changed_phones(desired: DesiredBlock, before: dict[str, Any], block: str) -
     return replace(found, notes=(*(f"phone removed: {row}" for row in lost), *found.notes))
 
 
-def _try_key(block: Any, before: dict[str, Any], name: str, block_ids: Iterable[str]) -> tuple[str, ...]:
+def _try_key(block: Any, before: dict[str, Any], name: str, block_ids: Iterable[str], *, yes: bool) -> tuple[str, ...]:
     """Ask Taisly once whether it accepts a key that is new, or leads to another address; returns what to tell.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not, or the key is another client's.
     """
     if (block.api_key, block.base_url) == (before.get("api_key"), before.get("base_url")):
         return ()
     others = [other for other in saved_clients(block_ids) if other != name]
     same = owners_of_key(block.api_key.get_secret_value(), others)
+    if same and block.api_key != before.get("api_key"):
+        _refuse_key_of_another(same, name, exists=bool(before), yes=yes)
     note = (
-        f"WARNING: {listed(same)} has the same API key. Under both names it is one Taisly account: its accounts are "
-        "listed twice, and both share one plan."
+        f"WARNING: {name} has the same API key as {listed(same)}. Under each of these names it is one Taisly account: "
+        "its accounts are listed more than once, and all share one plan."
     )
     notes = (note,) if same else ()
     try:
@@ -159,6 +164,24 @@ def _try_key(block: Any, before: dict[str, Any], name: str, block_ids: Iterable[
     except ServiceError as error:
         return (f"The API key has not been tried: {error} `reelflow doctor` tries it again.", *notes)
     return (f"Taisly accepts the API key: {count(len(accounts), 'account')} connected.", *notes)
+
+
+def _refuse_key_of_another(owners: list[str], name: str, *, exists: bool, yes: bool) -> None:
+    """Keep the key that another client left in the shell out of this client's block.
+
+    Raises:
+        InputError: the client has a key of its own; or it is new, and nobody insists.
+    """
+    whose = f"This API key is that of the client {listed(owners)}, so nothing was saved for {name}."
+    if exists:
+        raise InputError(
+            f"{whose} To change anything else of {name}, unset {KEY_VARIABLE}; to change the key of {name}, set it to "
+            "the new one."
+        )
+    if not yes:
+        raise InputError(
+            f"{whose} Set {KEY_VARIABLE} to the key of {name}. To save one Taisly account under both names, add --yes."
+        )
 
 
 def apply_ledger(changes: Changes, url: str | None) -> None:

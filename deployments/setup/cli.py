@@ -133,7 +133,8 @@ def setup(
     serve
         Create no work pools and deployments, because `python -m deployments.serve` does.
     yes
-        Remove a client or phones, and replace a key and phones of your own with those of a sandbox, without asking.
+        Without asking, remove a client or phones, replace a key and phones of your own with those of a sandbox, or
+        add a client with the API key of another.
     dry_run
         Show what would change, without changing it.
     """

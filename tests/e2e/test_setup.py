@@ -601,6 +601,9 @@ def test_clients_are_added_and_removed_one_by_one(own_server: Server) -> None:
         alone = _of(own_server, "publish-video")
         nameless = own_server.setup("--client", "cafe")
         same = own_server.setup("--client", "cafe", "--sandbox", sandbox.url, "--dry-run", TAISLY_API_KEY=bakery)
+        insisted = own_server.setup(
+            "--client", "cafe", "--sandbox", sandbox.url, "--dry-run", "--yes", TAISLY_API_KEY=bakery
+        )
         second = own_server.setup("--client", "cafe", "--sandbox", sandbox.url, TAISLY_API_KEY=cafe)
         both = _of(own_server, "publish-video")
         unclear = own_server.setup("--plan", "PRO")
@@ -614,7 +617,8 @@ def test_clients_are_added_and_removed_one_by_one(own_server: Server) -> None:
     assert "created    deployment publish-video/01-publish-video" in first.stdout
     assert alone["parameters"]["taisly"]
     assert "There is no API key for the client cafe. Set TAISLY_API_KEY to it" in nameless.stderr
-    assert "WARNING: bakery has the same API key." in same.stdout
+    assert "This API key is that of the client bakery, so nothing was saved for cafe. Set TAISLY_API_KEY" in same.stderr
+    assert "WARNING: cafe has the same API key as bakery." in insisted.stdout
     assert "1 created, 1 unchanged.\nThe forms offer the accounts of 2 clients: bakery, cafe.\n" in second.stdout
     assert both["parameters"] == {} == after["parameters"]
     assert "There are several clients: bakery, cafe. Name the one that is meant with --client." in unclear.stderr
@@ -623,6 +627,31 @@ def test_clients_are_added_and_removed_one_by_one(own_server: Server) -> None:
     assert removed.returncode == 0, removed.stderr
     assert left["parameters"]["taisly"] != alone["parameters"]["taisly"]
     assert names == ["cafe"]
+    assert own_server.teardown().returncode == 0
+
+
+def test_the_key_of_another_client_in_the_shell_replaces_no_clients_own(own_server: Server) -> None:
+    """Also with --yes: whoever changes a plan has forgotten it there."""
+    with Sandbox(plan="PRO", clients=["bakery", "cafe"]) as sandbox:
+        with own_server.as_client(own_server.api):
+            for name in ("bakery", "cafe"):
+                TaislyAccount(api_key=sandbox.key_of(name), base_url=sandbox.taisly_url).save(name)
+        flows = own_server.setup("--client", "cafe")
+        refused = [
+            own_server.setup("--client", "bakery", "--plan", "PRO", *more, TAISLY_API_KEY=sandbox.key_of("cafe"))
+            for more in ([], ["--yes"], ["--dry-run"], ["--serve"])
+        ]
+        with own_server.as_client(own_server.api):
+            kept = TaislyAccount.load("bakery")
+            for name in ("bakery", "cafe"):
+                TaislyAccount.delete(name)
+
+    assert flows.returncode == 0, flows.stderr
+    for done in refused:
+        assert done.returncode == 1, done.stdout
+        assert "This API key is that of the client cafe, so nothing was saved for bakery." in done.stderr
+        assert "unset TAISLY_API_KEY" in done.stderr
+    assert (kept.api_key.get_secret_value(), kept.plan) == (sandbox.key_of("bakery"), "STARTER")
     assert own_server.teardown().returncode == 0
 
 
