@@ -14,13 +14,15 @@ from rich.table import Table
 from deployments.alarms import HOW_TO_NAME, receivers
 from deployments.in_terminal import print_json
 from deployments.options import AsJson
-from deployments.prefect_api import clock_ahead, connected_client, read_version, version_problem
-from deployments.spec import block_slug, deployment_specs
+from deployments.prefect_api import clock_ahead, connected_client, read_block_ids, read_version, version_problem
+from deployments.setup.clients import client_in, saved_clients
+from deployments.spec import block_slug, deployment_specs, spec_of
 from deployments.workers import check_workers
 from reelflow.errors import ReelflowError
+from reelflow.form_schema import TAISLY
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
-from reelflow.wording import count
+from reelflow.wording import count, listed
 from tasks.choices import our_deployments
 from tasks.upkeep.health import (
     Finding,
@@ -79,7 +81,7 @@ def examine() -> Iterator[Finding]:
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
-            deployed = our_deployments(client)
+            deployed, block_ids = our_deployments(client), read_block_ids(client)
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
@@ -96,6 +98,7 @@ def examine() -> Iterator[Finding]:
         yield from check_blocks(ledger, names)
         yield from check_deleted_clients(ledger)
         yield from _check_open_posts(ledger, deployed)
+        yield from _check_finishers(deployed, block_ids)
     if not alarmed:
         words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"
         yield Finding("Alarms", True, words, is_warning=True)
@@ -119,6 +122,29 @@ def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Findi
             "its schedule."
         )
         yield Finding("Open posts", True, found, is_warning=True)
+
+
+def _check_finishers(deployed: Sequence[Any], block_ids: dict[str, str]) -> Iterator[Finding]:
+    """Whether every client's posts are finished, where schedules name clients."""
+    finished = list(_finished_clients(deployed, block_ids))
+    clients = saved_clients(block_ids)
+    if left := [client for client in clients if client not in finished] if finished and None not in finished else []:
+        found = (
+            f"{FINISHER} is only for {listed(sorted(set(filter(None, finished)))) or 'a client that is gone'}, so "
+            f"nothing finishes the posts of {listed(left)}. Open {FINISHER} in the UI, and clear 'Taisly account' in "
+            "its parameters and in those of its schedule: it then looks after all clients."
+        )
+        yield Finding("Open posts", True, found, is_warning=True)
+
+
+def _finished_clients(deployed: Sequence[Any], block_ids: dict[str, str]) -> Iterator[str | None]:
+    """The client of each schedule that finishes posts: None for all of them, and empty for one that is gone."""
+    entrypoint = spec_of(FINISHER).entrypoint
+    for deployment in deployed:
+        for schedule in deployment.schedules if deployment.entrypoint == entrypoint else ():
+            if schedule.active:
+                chosen = schedule.parameters.get(TAISLY, deployment.parameters.get(TAISLY))
+                yield None if chosen is None else client_in(chosen, block_ids) or ""
 
 
 def _check_flows() -> Iterator[Finding]:

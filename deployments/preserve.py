@@ -7,6 +7,7 @@ takes the spec from prefect.yaml and the deployment on the server (None if it is
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from typing import Any, get_type_hints
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -15,12 +16,14 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.spec import DeploymentSpec, block_reference
-from reelflow.form_schema import TAISLY, asks_for_client, choices_of, for_people
+from deployments.spec import DeploymentSpec, block_reference, saved_block
+from reelflow.form_schema import TAISLY, asks_for_client, choices_of, for_people, is_client_needed
 from reelflow.time_zones import shown_zone
 
 WAITING = "-waiting-for-block"
 """Ends the slug of a schedule that we created paused because a block was missing; not of one that a person paused."""
+LOST_CLIENT = "since the block of its client was deleted. Choose a client in it, and turn it on again"
+"""Why `schedules_of_lost_client` are turned off, and what to do."""
 
 
 def merge_tags(spec: DeploymentSpec, actual: Any) -> list[str]:
@@ -37,7 +40,7 @@ def merge_parameters(
         spec: From prefect.yaml.
         actual: The deployment as the server has it; None if it is new.
         desired: Ours, with blocks by id.
-        block_ids: Block ids by slug. A reference to a block that is gone is replaced.
+        block_ids: Block ids by slug. A reference to a block that is gone is replaced; see `schedules_of_lost_client`.
     """
     merged = dict(desired)
     if asks_for_client(form_of(spec, actual, block_ids)):
@@ -48,14 +51,29 @@ def merge_parameters(
     for name, value in actual.parameters.items():
         if name not in hints or value is None:  # null: a block that need not be chosen
             continue
-        if (reference := block_reference(value)) is not None:
-            if reference.get("block_document_id") in block_ids.values():
-                merged[name] = value
+        if name == TAISLY and FORMER_CLIENTS.get(spec.name) == actual.version != spec.version:
+            continue
+        if block_reference(value) is not None:
+            if (saved := saved_block(value, block_ids)) is not None:
+                merged[name] = {"$ref": {"block_document_id": block_ids[saved]}}
             continue
         with contextlib.suppress(ValidationError):
             TypeAdapter(hints[name]).validate_python(value)
             merged[name] = value
     return merged
+
+
+def schedules_of_lost_client(actual: Any, block_ids: dict[str, str]) -> list[Any]:
+    """The active schedules that rely on a default client whose block is gone: they would publish for another one.
+
+    They are to be turned off, since who replaces that client as the default is a guess.
+    """
+    default = actual.parameters.get(TAISLY)
+    if block_reference(default) is None or saved_block(default, block_ids) is not None:
+        return []
+    if not is_client_needed(actual.parameter_openapi_schema or {}):
+        return []  # they then look after all clients
+    return [schedule for schedule in actual.schedules if schedule.active and schedule.parameters.get(TAISLY) is None]
 
 
 def new_schedules(
@@ -105,22 +123,29 @@ def waiting_schedules(actual: Any, *, has_blocks: bool) -> list[Any]:
 
 
 def schedules_to_serve(
-    spec: DeploymentSpec, actual: Any, time_zone: str, *, has_blocks: bool = True
+    spec: DeploymentSpec, actual: Any, time_zone: str, *, has_blocks: bool = True, lost: Collection[Any] = ()
 ) -> list[DeploymentScheduleCreate]:
-    """The schedules that the deployment has, a person's own included: Prefect deletes those not served along."""
+    """The schedules that the deployment has, a person's own included: Prefect deletes those not served along.
+
+    Those that are `lost` are turned off.
+    """
     if actual is None:
         return new_schedules(spec, None, time_zone, has_blocks=has_blocks)
     kept = {"schedule", "active", "max_scheduled_runs", "parameters", "slug"}
     waited = [schedule.id for schedule in waiting_schedules(actual, has_blocks=has_blocks)]
+    off = [schedule.id for schedule in lost]
     return [
         DeploymentScheduleCreate.model_validate(
             s.model_dump(include=kept)
             | ({"active": True, "slug": plain_slug(s.slug), "replaces": s.slug} if s.id in waited else {})
+            | ({"active": False} if s.id in off else {})
         )
         for s in actual.schedules
     ]
 
 
+FORMER_CLIENTS = {"finish-open-posts": "1", "list-accounts": "1"}
+"""Up to which version setup preselected a client where none means all of them: other clients would be nobody's."""
 FORMER_LIMITS = {"publish-video": (4, 6), "publish-and-engage": (4,), "publish-campaign": (4,)}
 """What setup and serving set as limits before version "2" of these deployments, which have none."""
 SERVED_LIMIT = 6

@@ -17,10 +17,12 @@ from prefect.utilities.callables import ParameterSchema
 
 from deployments.prefect_api import checked_client, read_block_ids, read_deployment, read_variable
 from deployments.preserve import (
+    LOST_CLIENT,
     concurrency_to_serve,
     form_of,
     merge_parameters,
     merge_tags,
+    schedules_of_lost_client,
     schedules_to_serve,
     with_client,
 )
@@ -79,6 +81,9 @@ def deployments_to_serve(named: str | None, forms: dict[str, dict[str, Any]]) ->
             parameters, missing = with_block_ids(with_block_names(spec.parameters, names), block_ids)
             for slug in missing:
                 print(f"{spec.name}: the block {slug} is not saved yet. Choose a block in the form.", file=sys.stderr)
+            lost = schedules_of_lost_client(actual, block_ids) if actual else []
+            for each in lost:
+                print(f"{spec.name}: schedule {each.slug or each.id} is turned off, {LOST_CLIENT}.", file=sys.stderr)
             deployment: Any = spec.load().to_deployment(
                 name=spec.deployment,
                 description=spec.description,
@@ -86,7 +91,7 @@ def deployments_to_serve(named: str | None, forms: dict[str, dict[str, Any]]) ->
                 tags=merge_tags(spec, actual),
                 parameters=merge_parameters(spec, actual, parameters | forms.get(spec.name, {}), block_ids),
                 schedules=with_client(
-                    schedules_to_serve(spec, actual, time_zone, has_blocks=not missing),
+                    schedules_to_serve(spec, actual, time_zone, has_blocks=not missing, lost=lost),
                     form_of(spec, actual, block_ids),
                     {} if actual else parameters,
                 ),

@@ -131,6 +131,13 @@ def block_slug(value: Any) -> str | None:
     return str(reference["block_document_slug"]) if "block_document_slug" in reference else None
 
 
+def saved_block(value: Any, block_ids: dict[str, str]) -> str | None:
+    """The slug of the saved block that a parameter's value refers to, by its id or by its slug; None if it is gone."""
+    reference = block_reference(value) or {}
+    id_, slug = reference.get("block_document_id"), reference.get("block_document_slug")
+    return next((each for each, its in block_ids.items() if its == id_ or each == slug), None)
+
+
 def with_block_names(parameters: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Parameters that refer to other blocks of the same types: `names` has a block name for each block type's slug."""
     changed = dict(parameters)

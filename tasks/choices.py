@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -48,8 +49,13 @@ def ask_taisly(taisly: TaislyAccount) -> list[Account]:
 
 
 def our_deployments(client: SyncPrefectClient) -> list[Any]:
-    """The deployments with our tag."""
-    return [deployment for deployment in client.read_deployments(limit=MOST_DEPLOYMENTS) if TAG in deployment.tags]
+    """The deployments with our tag, however many others the server has."""
+    ours, found = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])), list[Any]()
+    while page := client.read_deployments(deployment_filter=ours, limit=MOST_DEPLOYMENTS, offset=len(found)):
+        found += page
+        if len(page) < MOST_DEPLOYMENTS:
+            break
+    return found
 
 
 class ChoiceReader:
@@ -153,7 +159,7 @@ def refresh_choices(client: SyncPrefectClient, deployments: Iterable[Any], reade
     changed = []
     for deployment in deployments:
         before = deployment.parameter_openapi_schema or {}
-        is_own = _is_persons_own(deployment)
+        is_own = is_persons_own(deployment)
         offered = choices_of(before)
         choices = {**offered, **reader.choices(deployment.parameters, offered, only=is_own)}
         asks = None if is_own else reader.asks_for_client
@@ -171,7 +177,7 @@ def refresh_choices(client: SyncPrefectClient, deployments: Iterable[Any], reade
     return changed
 
 
-def _is_persons_own(deployment: Any) -> bool:
+def is_persons_own(deployment: Any) -> bool:
     """Whether a person has deployed a flow of ours under a name of their own, for a client of their choice."""
     flow = (deployment.entrypoint or "").rpartition(":")[2].replace("_", "-")
     return TAISLY in deployment.parameters and bool(flow) and re.sub(r"^\d+-", "", deployment.name) != flow

@@ -13,17 +13,20 @@ from prefect.variables import Variable
 
 from deployments.prefect_api import read_deployment, read_variable
 from deployments.preserve import (
+    LOST_CLIENT,
     form_of,
     merge_limit,
     merge_parameters,
     merge_tags,
     new_schedules,
     plain_slug,
+    schedules_of_lost_client,
     waiting_schedules,
     with_client,
 )
 from deployments.setup.actual import RECORD_VARIABLE, ActualState
 from deployments.setup.changes import Change, Changes
+from deployments.setup.clients import turn_off
 from deployments.setup.desired import DesiredDeployment
 from deployments.spec import DEFAULT_QUEUE, ROOT, DeploymentSpec, with_block_ids
 from reelflow.errors import InputError
@@ -32,7 +35,7 @@ from reelflow.posts.requests import is_whole_path
 from reelflow.records.posts import without_quotes
 from tasks.choices import VIDEOS_VARIABLE, ChoiceReader, ask_taisly, our_deployments, refresh_choices
 from tasks.run_facts import TAG
-from tasks.zone import TIME_ZONE_VARIABLE
+from tasks.zone import TIME_ZONE_VARIABLE, use_server_zone
 
 
 def apply_work_pools(client: SyncPrefectClient, changes: Changes, desired: list[str], actual: ActualState) -> None:
@@ -88,6 +91,8 @@ def apply_deployments(
         if before is None:
             changes.make(Change.CREATED, thing, _create_deployment, client, each, fields, missing)
             continue
+        for schedule in schedules_of_lost_client(before, block_ids):
+            turn_off(client, changes, before, schedule, LOST_CLIENT)
         misplaced = misplaced_schedules(each.spec, before, actual.time_zone, time_zone)
         waiting = waiting_schedules(before, has_blocks=has_blocks)
         limit = merge_limit(each.spec, before)
@@ -242,7 +247,8 @@ def fill_forms(client: SyncPrefectClient, desired: list[DesiredDeployment]) -> N
 
 
 def fill_all_forms(client: SyncPrefectClient) -> None:
-    """The same for every deployment of ours, those of people included."""
+    """The same for every deployment of ours, those of people included. Their times are in the server's zone."""
+    use_server_zone(client)
     refresh_choices(client, our_deployments(client), ChoiceReader(ask_taisly, read_variable(client, VIDEOS_VARIABLE)))
 
 

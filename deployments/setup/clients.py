@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +16,13 @@ from blocks.reference import load_saved
 from deployments.prefect_api import read_block_ids
 from deployments.setup.changes import Change, Changes
 from deployments.setup.confirm import confirm_client_removal
-from deployments.spec import MAIN, block_reference
+from deployments.spec import MAIN, block_reference, saved_block
 from reelflow.errors import InputError, ReelflowError
 from reelflow.form_schema import TAISLY, is_client_needed
 from reelflow.posts.cleanup import open_sends_of_client
 from reelflow.records.post_states import SendStatus
 from reelflow.wording import count, listed
-from tasks.choices import our_deployments
+from tasks.choices import is_persons_own, our_deployments
 from tasks.ledger import open_ledger, read_stored
 
 TYPE = TaislyAccount.get_block_type_slug()
@@ -30,6 +31,12 @@ TYPE = TaislyAccount.get_block_type_slug()
 def saved_clients(block_ids: Iterable[str]) -> list[str]:
     """The names of the saved clients, sorted."""
     return sorted(slug.partition("/")[2] for slug in block_ids if slug.startswith(f"{TYPE}/"))
+
+
+def client_in(value: Any, block_ids: dict[str, str]) -> str | None:
+    """The name of the saved client that a parameter's value refers to; None if it is gone."""
+    slug = saved_block(value, block_ids)
+    return slug.partition("/")[2] if slug else None
 
 
 def default_client(block_ids: Iterable[str], record: Iterable[str], named: str | None = None) -> str:
@@ -102,7 +109,8 @@ def owners_of_key(key: str, clients: Iterable[str]) -> list[str]:
 def remove_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes: bool) -> None:
     """Delete a client's block, and what setup recorded for it. What was sent for it stays in the ledger.
 
-    Deployments that preselect it preselect the one that is left, or none. Schedules that are for it are turned off.
+    Deployments of ours that preselect it preselect the one that is left, or none; one that a person made for it stays
+    as it is, and its runs fail. Schedules that are for it are turned off.
 
     Raises:
         InputError: there is no such client, or a person does not agree.
@@ -159,20 +167,20 @@ def _turn_off_schedules(client: SyncPrefectClient, changes: Changes, deployment:
             continue
         if own is None and not is_client_needed(deployment.parameter_openapi_schema or {}):
             continue  # it then looks after all clients
-        thing = f"schedule {schedule.slug or schedule.id} of {deployment.name}: turned off, since it is for {name}"
+        turn_off(client, changes, deployment, schedule, f"since it is for {name}")
 
-        def turn_off(schedule: Any = schedule) -> None:
-            client.update_deployment_schedule(
-                deployment.id, schedule.id, active=False, slug=schedule.slug, parameters=schedule.parameters
-            )
 
-        changes.make(Change.UPDATED, thing, turn_off)
+def turn_off(client: SyncPrefectClient, changes: Changes, deployment: Any, schedule: Any, why: str) -> None:
+    """Turn off a schedule, and keep the rest of it: Prefect forgets what is not sent along."""
+    thing = f"schedule {schedule.slug or schedule.id} of {deployment.name}: turned off, {why}"
+    kept = {"active": False, "slug": schedule.slug, "parameters": schedule.parameters}
+    changes.make(Change.UPDATED, thing, partial(client.update_deployment_schedule, deployment.id, schedule.id, **kept))
 
 
 def _preselect_another(
     client: SyncPrefectClient, changes: Changes, deployment: Any, name: str, id_: str, left: Mapping[str, str]
 ) -> None:
-    if not _refers_to(deployment.parameters.get(TAISLY), name, id_):
+    if is_persons_own(deployment) or not _refers_to(deployment.parameters.get(TAISLY), name, id_):
         return
     parameters = {key: value for key, value in deployment.parameters.items() if key != TAISLY}
     after = "none"

@@ -655,6 +655,35 @@ def test_the_key_of_another_client_in_the_shell_replaces_no_clients_own(own_serv
     assert own_server.teardown().returncode == 0
 
 
+def test_a_schedule_of_a_client_that_was_deleted_in_the_ui_publishes_for_no_other(own_server: Server) -> None:
+    """Setup preselects the client that is left, and turns the schedule off that relied on the other one."""
+    with Sandbox(plan="PRO", clients=["bakery", "cafe"]) as sandbox:
+        key = sandbox.key_of("bakery")
+        first = own_server.setup("--client", "bakery", "--sandbox", sandbox.url, TAISLY_API_KEY=key)
+        inbox = _of(own_server, "publish-inbox")
+        path = f"{own_server.api}/deployments/{inbox['id']}/schedules/{inbox['schedules'][0]['id']}"
+        ask("PATCH", path, active=True)
+        with own_server.as_client(own_server.api):
+            TaislyAccount.delete("bakery")
+            TaislyAccount(api_key=sandbox.key_of("cafe"), base_url=sandbox.taisly_url).save("cafe")
+        dry = own_server.setup("--dry-run")
+        before = _of(own_server, "publish-inbox")
+        done = own_server.setup()
+        after = _of(own_server, "publish-inbox")
+
+    said = "schedule every-10-minutes of 04-publish-inbox: turned off, since the block of its client was deleted"
+    assert first.returncode == 0, first.stderr
+    assert said in dry.stdout
+    assert before["schedules"][0]["active"]
+    assert said in done.stdout
+    assert not after["schedules"][0]["active"]
+    assert after["parameters"]["taisly"] != inbox["parameters"]["taisly"]
+    assert _of(own_server, "finish-open-posts")["schedules"][0]["active"]
+    assert own_server.teardown().returncode == 0
+    with own_server.as_client(own_server.api):
+        TaislyAccount.delete("cafe")
+
+
 def test_naming_a_phone_keeps_the_others(own_server: Server) -> None:
     """Setup says what it added, changed and removed; it removes none without being asked to, and --yes."""
     own_server.setup("--phone", "R1: ada", "--phone", "R2")

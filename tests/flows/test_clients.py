@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.variables import Variable
 from support.commands import Done, reelflow
 from support.deployments import SPECS
 from support.sandbox import SandboxWithClients
@@ -15,6 +16,7 @@ from support.seen import artifacts_of
 
 from blocks import TaislyAccount
 from deployments.preserve import form_of
+from deployments.setup.apply import fill_all_forms
 from flows.finish import finish_open_posts
 from flows.list_accounts import list_accounts
 from flows.publish import publish_video
@@ -22,7 +24,9 @@ from reelflow.form_schema import choices_of
 from reelflow.ledger import Ledger
 from reelflow.posts.form import FinishForm, PostForm
 from reelflow.records.post_states import PostState
-from tasks.choices import ChoiceReader, ask_taisly, refresh_choices
+from reelflow.time_zones import shown_zone, use_zone
+from tasks.choices import MOST_DEPLOYMENTS, ChoiceReader, ask_taisly, our_deployments, refresh_choices
+from tasks.zone import TIME_ZONE_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("server")
 BRIEFLY = FinishForm(minutes=0.2)
@@ -162,14 +166,16 @@ def test_all_clients_are_listed_and_one_that_does_not_answer_hides_no_other(
     assert "TikTok @cafe.daily" in shown
 
 
-def _deployed(client: SyncPrefectClient, clients: dict[str, TaislyAccount]) -> Any:
-    """publish-inbox as setup deployed it for the first client."""
-    spec = SPECS["publish-inbox"]
-    flow = spec.load()
+def _deployed(
+    client: SyncPrefectClient, clients: dict[str, TaislyAccount], name: str = "", flow: str = "publish-inbox"
+) -> Any:
+    """A flow as setup deployed it for the first client, or as a person did it under another name."""
+    spec = SPECS[flow]
     bakery = clients["bakery"]._block_document_id
+    parameters = {"taisly": {"$ref": {"block_document_id": str(bakery)}}, "inbox": {"folder": "inbox"}}
     made = client.create_deployment(
-        client.create_flow(flow), "04-publish-inbox", entrypoint=spec.entrypoint, tags=list(spec.tags),
-        parameters={"taisly": {"$ref": {"block_document_id": str(bakery)}}, "inbox": {"folder": "inbox"}},
+        client.create_flow(spec.load()), name or spec.deployment, entrypoint=spec.entrypoint, tags=list(spec.tags),
+        parameters={key: value for key, value in parameters.items() if key == "taisly" or key in spec.parameters},
         parameter_openapi_schema=form_of(spec, None, {}), enforce_parameter_schema=True,
         schedules=[DeploymentScheduleCreate(schedule=CronSchedule(cron="0 0 1 1 *"), active=True, slug="yearly")],
     )  # fmt: skip
@@ -204,6 +210,67 @@ def test_a_second_client_is_chosen_in_each_form_and_schedules_keep_theirs(
     assert alone.schedules[0].active
     assert choices_of(alone.parameter_openapi_schema or {})["accounts"][:2] == ["all", "TikTok @bakery.daily"]
     client.delete_deployment(before.id)
+
+
+def test_doctor_says_whose_posts_nothing_finishes(clients: dict[str, TaislyAccount], client: SyncPrefectClient) -> None:
+    """Where finish-open-posts is restricted to one client."""
+    finisher = _deployed(client, clients, flow="finish-open-posts")
+
+    restricted = reelflow("doctor", COLUMNS="400")
+    client.update_deployment(finisher.id, DeploymentUpdate(parameters={}))
+    of_all = reelflow("doctor", COLUMNS="400")
+    client.delete_deployment(finisher.id)
+
+    words = "finish-open-posts is only for bakery, so nothing finishes the posts of cafe."
+    assert words in restricted.stdout
+    assert words not in of_all.stdout
+
+
+def test_a_persons_own_deployment_is_not_given_to_the_client_that_is_left(
+    clients: dict[str, TaislyAccount], client: SyncPrefectClient
+) -> None:
+    """It is for the one that was removed; its schedules are turned off."""
+    own = _deployed(client, clients, name="04-bakery")
+
+    removed = _remove("bakery", "--yes")
+    after = client.read_deployment(own.id)
+
+    assert removed.returncode == 0, removed.stderr
+    assert after.parameters == own.parameters
+    assert [schedule.active for schedule in after.schedules] == [False]
+    client.delete_deployment(own.id)
+
+
+def test_forms_have_the_time_zone_of_the_server_whoever_adds_a_client(
+    clients: dict[str, TaislyAccount], client: SyncPrefectClient, two: SandboxWithClients
+) -> None:
+    """Not that of the machine on which setup runs."""
+    deployment = _deployed(client, clients, flow="publish-video")
+    Variable.set(TIME_ZONE_VARIABLE, "Pacific/Chatham", overwrite=True)
+    zone = shown_zone().key
+
+    use_zone("America/Lima")
+    fill_all_forms(client)
+    after = client.read_deployment(deployment.id)
+    use_zone(zone)
+    Variable.unset(TIME_ZONE_VARIABLE)
+
+    assert "(Pacific/Chatham)" in str(after.parameter_openapi_schema)
+    client.delete_deployment(deployment.id)
+
+
+def test_our_deployments_are_found_among_many(clients: dict[str, TaislyAccount], client: SyncPrefectClient) -> None:
+    """However many others a server has, which come first."""
+    flow = client.create_flow_from_name("other")
+    others = [client.create_deployment(flow, f"000-{number}") for number in range(MOST_DEPLOYMENTS)]
+    ours = _deployed(client, clients)
+
+    found = [deployment.id for deployment in our_deployments(client)]
+
+    for each in [*others, ours.id]:
+        client.delete_deployment(each)
+    assert ours.id in found
+    assert not set(others) & set(found)
 
 
 def test_removing_a_client_turns_off_its_schedules_and_says_which_posts_are_open(
