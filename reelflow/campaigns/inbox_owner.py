@@ -14,7 +14,7 @@ MARK = ".reelflow-client"
 
 
 def check_owner(folder: Path, client: str, clients: Collection[str], *, is_dry_run: bool = False) -> None:
-    """Let the folder be this client's from now on, where there are several.
+    """Let the folder be this client's from now on, also if it is the only one: there may be a second one tomorrow.
 
     Args:
         folder: The inbox.
@@ -23,13 +23,11 @@ def check_owner(folder: Path, client: str, clients: Collection[str], *, is_dry_r
         is_dry_run: Whether nothing is written.
 
     Raises:
-        InputError: it is another client's.
+        InputError: it is another client's, or it cannot be told whose it is.
     """
-    if len(clients) < 2 or not client or not folder.is_dir():
+    if not client or not folder.is_dir():
         return
-    mark, owner = folder / MARK, ""
-    with suppress(OSError, UnicodeDecodeError):
-        owner = mark.read_text("utf-8").strip()
+    owner = _owner(folder)
     if owner != client and owner in clients:
         raise InputError(
             f"{one_line(str(folder))} is the inbox of the client {owner}, and this run is for {client}. Nothing was "
@@ -37,4 +35,19 @@ def check_owner(folder: Path, client: str, clients: Collection[str], *, is_dry_r
         )
     if owner != client and not is_dry_run:
         with suppress(OSError):  # one that cannot be written is found out when videos are moved
-            mark.write_text(client, "utf-8")
+            (folder / MARK).write_text(client, "utf-8")
+
+
+def _owner(folder: Path) -> str:
+    """The client that the mark names; empty if there is none."""
+    try:
+        return (folder / MARK).read_text("utf-8-sig").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = one_line(getattr(error, "strerror", "") or "it is no text")
+        raise InputError(
+            f"Whose inbox {one_line(str(folder))} is cannot be told: the file {MARK} in it cannot be read ({reason}). "
+            "Nothing was sent. Let it be read, or delete it: the folder then belongs to the client whose run comes "
+            "first."
+        ) from None

@@ -1,6 +1,6 @@
 """Accounts that are named with their client: a run posts to the accounts of one client only."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -124,15 +124,25 @@ def test_each_client_of_the_sandbox_has_accounts_and_a_quota_of_its_own(
     assert ledger.requests_in_last_hour(key_fingerprint(two.key_of("bakery"), two.taisly_url)) == 5
 
 
-def test_an_inbox_is_one_clients_where_there_are_several(tmp_path: Path) -> None:
-    """Also if a schedule names the folder of another; one of a client that is gone may be taken over."""
+def test_an_inbox_is_one_clients_from_its_first_run_on(tmp_path: Path) -> None:
+    """Also if a schedule of a client that came later names it; one of a client that is gone may be taken over."""
+    check_owner(tmp_path, "bakery", ["bakery"], is_dry_run=True)
+    untouched = list(tmp_path.iterdir())
     check_owner(tmp_path, "bakery", ["bakery"])
-    alone = list(tmp_path.iterdir())
-    check_owner(tmp_path, "cafe", ["bakery", "cafe"], is_dry_run=True)
-    check_owner(tmp_path, "bakery", ["bakery", "cafe"])
     check_owner(tmp_path, "bakery", ["bakery", "cafe"])
     with pytest.raises(InputError, match="is the inbox of the client bakery, and this run is for cafe"):
         check_owner(tmp_path, "cafe", ["bakery", "cafe"])
 
     check_owner(tmp_path, "kiosk", ["cafe", "kiosk"])
-    assert (alone, (tmp_path / MARK).read_text()) == ([], "kiosk")
+    assert (untouched, (tmp_path / MARK).read_text()) == ([], "kiosk")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda mark: mark.write_bytes(b"\xff\xfe")], ids=["folder", "no text"])
+def test_an_inbox_whose_client_cannot_be_read_is_nobodys(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """Nothing is sent, and the mark stays as it is."""
+    make(tmp_path / MARK)
+
+    with pytest.raises(InputError, match=f"the file {MARK} in it cannot be read"):
+        check_owner(tmp_path, "cafe", ["cafe"])
+
+    assert (tmp_path / MARK).is_dir() or (tmp_path / MARK).read_bytes() == b"\xff\xfe"
