@@ -115,4 +115,7 @@ class Data:
         ]
         raw["phone_tasks"] = [PhoneTask(**task) for task in raw["phone_tasks"]]
         raw["history"] = HistoryStyle(**raw["history"])
+        for counted in ("request_times", "most_requests", "requests_over_quota"):  # of one client, in older versions
+            if counted in raw and not isinstance(raw[counted], dict):
+                raw[counted] = {"": raw[counted]}
         return cls(**raw)

@@ -84,7 +84,8 @@ class World:
         self.requests_per_hour = requests_per_hour
         self._kept = folder / "state.json" if keep else None
         self.data = Data.read(self._kept) if self._kept and self._kept.exists() else Data()
-        self.accounts = {"": ACCOUNTS, **{name: accounts_of(name) for name in clients}}
+        names = dict.fromkeys([*clients, *self.data.owners.values()])  # kept ones too: their keys still work
+        self.accounts = {"": ACCOUNTS, **{name: accounts_of(name) for name in names}}
         self._add_keys()
 
     def _add_keys(self) -> None:

@@ -1,5 +1,6 @@
 """The sandbox as its users meet it: over HTTP."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -367,6 +368,31 @@ def test_a_kept_sandbox_remembers_over_a_restart(tmp_path: Path, clip: Clip) -> 
     assert again.data.phone_tasks == world.data.phone_tasks
     assert (again.data.clock_offset, again.data.keys) == (300, ["taisly_sandbox"])
     assert again.new_id() != world.data.posts[0].id
+
+
+def test_a_kept_sandbox_of_before_there_were_clients_can_be_read(tmp_path: Path) -> None:
+    """Its requests were those of the one client."""
+    world = World(tmp_path, keep=True)
+    world.save()
+    state = json.loads((tmp_path / "state.json").read_text())
+    state |= {"request_times": [world.now()], "most_requests": 1, "requests_over_quota": 0}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+
+    data = World(tmp_path, keep=True).data
+
+    assert len(data.request_times[""]) == 1
+    assert (data.most_requests, data.requests_over_quota) == ({"": 1}, {"": 0})
+
+
+def test_a_kept_client_has_its_accounts_without_being_named_again(tmp_path: Path) -> None:
+    """Its key still works."""
+    first = World(tmp_path, keep=True, clients=["bakery"])
+    first.save()
+
+    again = World(tmp_path, keep=True, clients=["cafe"])
+
+    assert again.accounts["bakery"] == first.accounts["bakery"]
+    assert set(again.accounts) == {"", "bakery", "cafe"}
 
 
 def test_the_page_and_state_do_not_count_as_reads(sandbox: Any, clip: Clip) -> None:
