@@ -96,7 +96,13 @@ class InputError(ReelflowError):
 
 
 class WrongClient(InputError):
-    """An account that belongs to another client than the run. Nothing was sent."""
+    """An account that belongs to another client than the run. Nothing was sent.
+
+    Attributes:
+        is_named: Whether the client is in front of the account; without it, the run's own client may have a new one.
+    """
+
+    is_named = False
 
 
 class VideoUnreadable(InputError):

@@ -62,10 +62,12 @@ class Client:
         whose = f"{name!r} is an account of the client {owner}"
         if named == owner.casefold() and name.partition(":")[2].strip().casefold() == ALL:
             whose = f"{name!r} means the accounts of the client {owner}"
-        raise WrongClient(
+        wrong = WrongClient(
             f"{whose}, but this run is for {mine}. Choose {owner} as 'Taisly account', or accounts of {mine}: "
             f"{', '.join(account_names(connected)) or 'none is connected'}."
         )
+        wrong.is_named = named == owner.casefold()
+        raise wrong
 
 
 NOBODY = Client()

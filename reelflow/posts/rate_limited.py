@@ -110,12 +110,13 @@ class RateLimitedTaisly(RequestLimit):
         return older if self._have_all(older, wanted) else self.ask_accounts(patience)
 
     def _have_all(self, connected: Sequence[Account], wanted: Iterable[Sequence[str]]) -> bool:
-        """Whether each of these names means an account, be it another client's: asking again would tell no more."""
+        """Whether each of these names means an account, or has another client in front: asking would tell no more."""
         for names in wanted:
             try:
                 self.whose.choose(names, connected)
-            except WrongClient:
-                continue
+            except WrongClient as error:
+                if not error.is_named:
+                    return False  # an account of this name may have been connected just now
             except InputError:
                 return False
         return True

@@ -18,6 +18,7 @@ from reelflow.errors import InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.form import PATIENCE
 from reelflow.posts.looking_back import look_back
+from reelflow.posts.of_client import check_same_client
 from tasks.artifacts import ProgressBar
 from tasks.campaigns.wording import warnings_shown
 from tasks.choices import VIDEOS_VARIABLE
@@ -61,6 +62,7 @@ def check_campaign(
     """Check every row: its video, captions, accounts and time, and what is out or scheduled already. Sends nothing.
 
     Raises:
+        WrongClient: the run is started again, and its key has none of the accounts that it has sent to.
         ServiceError: Taisly does not answer, or does not accept this key.
         LedgerUnavailable: the ledger cannot be read.
     """
@@ -68,6 +70,7 @@ def check_campaign(
     with taisly.get_rate_limited(ledger) as client:
         look_back(client, taisly.duplicate_seconds, patience=PATIENCE)
         accounts = client.connected_accounts()
+        check_same_client(ledger, str(flow_run.id), accounts, taisly.client)
         others = posts_elsewhere(client, accounts, patience=PATIENCE) if slots and accounts else {}
         placer = get_placer(taisly, form, slots, ledger, CheckedPlan(others=others))
         progress, storages = ProgressBar(CHECKED), open_storages()

@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 from prefect import get_run_logger
+from prefect.runtime import flow_run
 
 from blocks import TaislyAccount
 from reelflow.posts.duplicates import check_duplicates
 from reelflow.posts.form import PostForm
 from reelflow.posts.looking_back import check_found, look_back
+from reelflow.posts.of_client import check_same_client
 from reelflow.posts.reposts import CopiedBefore, check_reposts
 from reelflow.posts.requests import check_form, is_whole_path, make_request, read_video
 from reelflow.records.posts import PostRequest
@@ -39,6 +41,7 @@ def check_post(taisly: TaislyAccount, form: PostForm) -> PostRequest:
     with taisly.get_rate_limited(ledger) as client:
         accounts = client.choose_accounts(form.accounts, patience=form.patience)
         connected = client.connected_accounts()
+        check_same_client(ledger, str(flow_run.id), connected, taisly.client)
         copied = client.copied_accounts(patience=form.patience)
         split = check_reposts(accounts, copied, form.copied_by_rule, connected=connected)
         if not form.repeat:

@@ -12,9 +12,10 @@ from reelflow.errors import InputError, WrongClient
 from reelflow.form_schema import accounts_to_choose
 from reelflow.ledger import Ledger, key_fingerprint
 from reelflow.posts.clients import Client
+from reelflow.posts.of_client import check_same_client
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.records.alarms import cause_of
-from reelflow.records.posts import Account
+from reelflow.records.posts import Account, PostRequest
 
 BREAD = Account(id="b1", platform="TikTok", name="@bread")
 ROLLS = Account(id="b2", platform="Instagram", name="rolls, and more")
@@ -146,3 +147,34 @@ def test_an_inbox_whose_client_cannot_be_read_is_nobodys(tmp_path: Path, make: C
         check_owner(tmp_path, "cafe", ["cafe"])
 
     assert (tmp_path / MARK).is_dir() or (tmp_path / MARK).read_bytes() == b"\xff\xfe"
+
+
+def test_an_account_that_was_connected_just_now_is_not_taken_for_another_clients(
+    two: SandboxWithClients, ledger: Ledger, clock: Clock
+) -> None:
+    """Taisly is asked again before that is said; with another client in front there is nothing to ask."""
+    bakery = _client(two, ledger, clock, "bakery")
+    (new, *rest) = bakery.ask_accounts()
+    ledger.remember_accounts(bakery.key, rest)
+    bakery.whose = Client("bakery", lambda: {"cafe": [new]})
+
+    found = bakery.choose_accounts([new.id])
+    asked = two.state["quota"]["bakery"]["last_hour"]
+    with pytest.raises(WrongClient):
+        bakery.choose_accounts(["cafe: all"])
+
+    assert found == [new]
+    assert (asked, two.state["quota"]["bakery"]["last_hour"]) == (2, 2)
+
+
+def test_a_run_whose_block_has_another_clients_key_by_now_goes_on_with_nothing(
+    ledger: Ledger, checked: Callable[..., PostRequest]
+) -> None:
+    """Started again, "all" would mean that client's accounts. One account that is left is enough."""
+    ledger.claim(checked(accounts=MINE), service="s", owner="me", flow_run="run", client="bakery")
+
+    with pytest.raises(WrongClient, match="to accounts that the API key of bakery does not have"):
+        check_same_client(ledger, "run", [LATTE], "bakery")
+
+    check_same_client(ledger, "run", [LATTE, ROLLS], "bakery")
+    check_same_client(ledger, "another run", [LATTE], "bakery")
