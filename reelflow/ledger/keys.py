@@ -197,6 +197,24 @@ class KeyLedger(Database):
                 connection.execute(_STOP_RESTING, {"ticket": ticket, "blocked_until": 0})
             connection.execute(_CHANGE_REQUEST, {"ticket": ticket, "at": self.now()})
 
+    def may_still_use(self, ticket: str, api_key: str) -> bool:
+        """Whether a request for which there was room may still be made; it counts from now on.
+
+        Not if its key has begun to rest since, or is replaced, or if an hour has passed, so that others have its room.
+        """
+        now = self.now()
+        with self.transaction() as connection:
+            state = self._key_row(connection, api_key)
+            if state["blocked_until"] > now or state["rotating"] or is_rotating(state, now) or state["replaced_by"]:
+                return False
+            still = sa.and_(_REQUEST.id == ticket, _REQUEST.at > now - HOUR)
+            return connection.execute(api_requests.update().where(still).values(at=now)).rowcount == 1
+
+    def forget_request(self, ticket: str) -> None:
+        """Count a request no more: it was not made."""
+        with self.transaction() as connection:
+            connection.execute(api_requests.delete().where(_REQUEST.id == ticket))
+
     def requests_in_last_hour(self, api_key: str) -> int:
         """How many requests are counted now."""
         with self.reading() as connection:

@@ -224,7 +224,7 @@ class _Attempt:
 
     def _try(self, pauses: Iterator[float]) -> float | None:
         """Send once. None when it is settled, else the seconds until the next try."""
-        ticket = self._ticket()
+        ticket: str | None = self._ticket()
         sealed = succeeded = False
 
         def seal() -> None:
@@ -234,6 +234,8 @@ class _Attempt:
 
         try:
             with self._turn():
+                if (ticket := self._usable(ticket)) is None:
+                    return 0.0  # the turn is another one's; ours comes again, where we stood
                 check_time(self.request.scheduled_for, self.ledger.now())
                 self.hooks.before_upload(self.request)
                 self.ledger.begin(self.send_id, self.owner)
@@ -255,8 +257,9 @@ class _Attempt:
             self._store(accepted.history_id)
             return None
         finally:
-            with contextlib.suppress(ReelflowError):
-                self.ledger.finish_request(ticket, succeeded=succeeded)
+            if ticket is not None:
+                with contextlib.suppress(ReelflowError):
+                    self.ledger.finish_request(ticket, succeeded=succeeded)
 
     def _store(self, history_id: str) -> None:
         """Store the id of the accepted post. If that cannot be done, the history will tell it again."""
@@ -285,6 +288,19 @@ class _Attempt:
         except Busy as error:
             self._release(str(error))
             raise
+
+    def _usable(self, ticket: str) -> str | None:
+        """Our room in the plan, now that it is our turn; None if there is none any more, and no other at once.
+
+        We may have waited for hours, in which the key began to rest, or was replaced.
+        """
+        if self.ledger.may_still_use(ticket, self.taisly.key):
+            return ticket
+        self.ledger.forget_request(ticket)
+        try:
+            return self.taisly.take_ticket("publish", 0.0)
+        except Busy:
+            return None
 
     def _after(self, error: BaseException, sealed: bool, pauses: Iterator[float]) -> float | None:
         """Record what `error` means, and say what to do: raise, end (None), or try again after some seconds."""

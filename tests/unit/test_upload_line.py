@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.quota import take
 from support.waiting import until
 
-from reelflow.errors import InputError
+from reelflow.errors import Busy, InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
@@ -190,6 +191,69 @@ def test_a_post_waits_for_its_turn_as_one_of_which_nothing_was_sent(
 
     assert set(seen) == {PostState.CLAIMED}
     assert (result.sent_now, len(sandbox.posts)) == (True, 1)
+
+
+def test_room_that_was_lost_in_the_line_is_asked_for_again(
+    taisly: RateLimitedTaisly, ledger: Ledger, checked: Callable[..., PostRequest], clock: Clock, sandbox: Any
+) -> None:
+    """The key began to rest meanwhile: nothing is sent before it has rested, and others have the turn until then."""
+    turns = list[float]()
+
+    @contextlib.contextmanager
+    def turn() -> Iterator[None]:
+        turns.append(clock.passed)
+        if len(turns) == 1:
+            clock.sleep(1200)
+            ledger.block_key(taisly.key, 300)
+        yield
+
+    send_post(taisly, checked(), patience=600, turn=turn)
+
+    assert turns[0] == 0
+    assert turns[1] >= 1500
+    assert len(turns) == 2
+    assert sandbox.requests("POST /api/private/post") == 1
+    assert ledger.requests_in_last_hour(taisly.key) == 1
+
+
+def test_room_counts_from_when_the_upload_begins(
+    taisly: RateLimitedTaisly, ledger: Ledger, checked: Callable[..., PostRequest], clock: Clock, sandbox: Any
+) -> None:
+    """However long it waited: after an hour others have the room, and it is not used beside theirs."""
+    counted = list[int]()
+
+    @contextlib.contextmanager
+    def turn() -> Iterator[None]:
+        clock.sleep(3000)
+        yield
+
+    def upload(part: PostRequest) -> None:
+        clock.sleep(3000)
+        counted.append(ledger.requests_in_last_hour(taisly.key))
+
+    send_post(taisly, checked(), patience=600, turn=turn, before_upload=upload)
+
+    assert counted == [1]
+
+
+def test_room_that_others_have_after_an_hour_is_waited_for(
+    ledger: Ledger, checked: Callable[..., PostRequest], clock: Clock, sandbox: Any
+) -> None:
+    """The plan's requests of this hour are used up by the time of our turn."""
+    taisly, waits = sandbox.rate_limited(ledger, clock, plan="STARTER"), [3700.0]
+
+    @contextlib.contextmanager
+    def turn() -> Iterator[None]:
+        if waits:
+            clock.sleep(waits.pop())
+            for _ in range(taisly.per_hour):
+                take(ledger, taisly.key, taisly.per_hour)
+        yield
+
+    with pytest.raises(Busy, match=r"used up.*Nothing was sent"):
+        send_post(taisly, checked(), patience=600, turn=turn)
+
+    assert sandbox.requests("POST /api/private/post") == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
