@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from io import BufferedRandom
@@ -35,13 +37,19 @@ POLL_SECONDS = 0.1
 """Between two looks whether it is our turn."""
 LOCK_SECONDS = 10.0
 """For another process that looks, at this moment, whether a file of ours is locked."""
+STOPPED_SECONDS = 60.0
+"""Whoever has not looked for so long is stopped: the others go first, until it looks again."""
 YOUNG_SECONDS = 60.0
 """A file in the line that is younger may be of a process that has not locked it yet."""
 
 
 def default_folder() -> Path:
-    """In the user's data folder, beside the ledger: all runs of a user share the line."""
-    return user_data_path("reelflow", appauthor=False) / "uploads"
+    """In the user's data folder, beside the ledger: all runs of a user share the line.
+
+    Those of one machine: the folder may be on a drive that others use, too.
+    """
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "this-machine"
+    return user_data_path("reelflow", appauthor=False) / "uploads" / host
 
 
 def uploads_at_once() -> int:
@@ -111,6 +119,7 @@ class UploadLine:
         is_told = False
         try:
             while True:
+                os.utime(place)
                 if _is_first(place) and (turn := self._free_turn() or self._begin_beside()):
                     return turn
                 if not is_told:
@@ -153,11 +162,11 @@ def _is_first(place: Path) -> bool:
 
 
 def _waits(place: Path) -> bool:
-    """Whether the process of a place in the line lives. In doubt it does: the file of another user may not open."""
+    """Whether the process of a place in the line lives and looks. In doubt it does: it may be another user's."""
     try:
         with place.open("r+b") as file:
             if not try_lock(file):
-                return True
+                return place.stat().st_mtime > time.time() - STOPPED_SECONDS
     except FileNotFoundError:
         return False
     except OSError:

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +22,14 @@ from reelflow.errors import Busy, InputError
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
-from reelflow.posts.upload_line import AT_ONCE, STUCK_SECONDS, UploadLine, uploads_at_once
+from reelflow.posts.upload_line import (
+    AT_ONCE,
+    STOPPED_SECONDS,
+    STUCK_SECONDS,
+    UploadLine,
+    default_folder,
+    uploads_at_once,
+)
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
 
@@ -140,6 +149,30 @@ def test_uploads_that_are_stuck_hold_up_nobody_for_ever(
 
     assert "have not moved on for long" in caplog.text
     assert uploads.begun[0] == 1.0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_process_that_is_stopped_in_the_line_holds_up_nobody(uploads: Uploads) -> None:
+    """As by Ctrl-Z, or a debugger: it has not looked for a minute, and those behind it go first."""
+    with contextlib.ExitStack() as processes:
+        busy = [processes.enter_context(_process(uploads.folder)) for _ in range(AT_ONCE)]
+        assert all(map(_has_its_turn, busy))
+        first = processes.enter_context(_process(uploads.folder, 1.0))
+        until("its place in the line", lambda: _waiting(uploads.folder) == 1)
+        (place,) = (uploads.folder / "waiting").iterdir()
+        made = place.stat().st_mtime
+        until("its second look", lambda: place.stat().st_mtime > made)
+        first.send_signal(signal.SIGSTOP)
+        os.utime(place, (0, place.stat().st_mtime - STOPPED_SECONDS))
+        uploads.add(2.0)
+
+        busy[0].kill()
+        until("our upload", lambda: uploads.begun)
+
+
+def test_each_machine_has_a_line_of_its_own() -> None:
+    """Also where the user's folder is on a drive that several of them use."""
+    assert default_folder().name == re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
 
 
 def test_a_folder_that_cannot_be_written_means_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
