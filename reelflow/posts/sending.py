@@ -224,7 +224,8 @@ class _Attempt:
 
     def _try(self, pauses: Iterator[float]) -> float | None:
         """Send once. None when it is settled, else the seconds until the next try."""
-        ticket: str | None = self._ticket()
+        held = self._ticket()
+        ticket: str | None = held
         sealed = succeeded = False
 
         def seal() -> None:
@@ -234,7 +235,7 @@ class _Attempt:
 
         try:
             with self._turn():
-                if (ticket := self._usable(ticket)) is None:
+                if (ticket := self._usable(held)) is None:
                     return 0.0  # the turn is another one's; ours comes again, where we stood
                 check_time(self.request.scheduled_for, self.ledger.now())
                 self.hooks.before_upload(self.request)
