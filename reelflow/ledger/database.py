@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from reelflow.countdown import Countdown
 from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.ledger.locks import MIGRATION_LOCK, lock_advisory, lock_everything
 from reelflow.ledger.schema import ledger
 from reelflow.ledger.unavailable import PASSWORD_WORDS, unavailable
 from reelflow.wording import duration
@@ -43,8 +44,6 @@ AT_ONCE = 500
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between two tries to reach a PostgreSQL that is away; doubled each time."""
 MOVED_TO = sa.select(ledger.c.moved_to)
-MIGRATION_LOCK = 7263548
-"""PostgreSQL's advisory lock under which the schema is migrated."""
 
 
 def default_url() -> str:
@@ -357,8 +356,7 @@ def refuse_if_moved(connection: Connection, place: str) -> None:
 def _prepare(engine: Engine, place: str, *, even_if_replaced: bool) -> None:
     """Bring the schema up to the newest migration; whoever comes first does it, the others wait for the lock."""
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        lock_advisory(connection, MIGRATION_LOCK)
         _migrate(connection)
         if not even_if_replaced:
             refuse_if_moved(connection, place)
@@ -385,5 +383,6 @@ def _migrate(connection: Connection) -> None:
             f"{scripts.get_current_head()}). Nothing was sent. Update reelflow on this machine "
             f"({platform.node()}), then try again."
         ) from None
+    lock_everything(connection, "ACCESS EXCLUSIVE")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

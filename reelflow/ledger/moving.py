@@ -9,9 +9,9 @@ from sqlalchemy.engine import Connection
 
 from reelflow.errors import InputError
 from reelflow.ledger.database import Database, refuse_if_moved
-from reelflow.ledger.phones import PLANNING_LOCK
+from reelflow.ledger.locks import lock_everything
 from reelflow.ledger.schema import api_keys, engagements, ledger, metadata, phone_hosts, phone_requests, sends
-from reelflow.ledger.sends import CLAIM_LOCK, lease_is_alive
+from reelflow.ledger.sends import lease_is_alive
 
 ROWS_AT_ONCE = 500
 LEASES = (
@@ -48,11 +48,11 @@ def move_ledger(source: Database, target: Database, *, commit: Callable[[], None
     if _id_of(source) == _id_of(target):  # before any lock is held: they would wait for each other
         raise InputError(f"Nothing was moved: {target.place} is the ledger that is in use already.")
     with source.transaction() as read:
-        _lock(read)
+        lock_everything(read, "EXCLUSIVE")
         refuse_if_moved(read, source.place)
         in_use = _is_in_use(read, source.now())
         with target.transaction() as written:
-            _lock(written)
+            lock_everything(written, "EXCLUSIVE")
             if any(written.execute(sa.select(table).limit(1)).first() for table in _CONTENT):
                 raise InputError(
                     f"Nothing was moved: the database at {target.place} has a ledger that is not empty. Name an empty "
@@ -84,7 +84,7 @@ def replace_ledger(old: Database, new: Database, *, commit: Callable[[], None]) 
         LedgerUnavailable: one of the two cannot be used.
     """
     with old.transaction() as connection:
-        _lock(connection)
+        lock_everything(connection, "EXCLUSIVE")
         _refuse_while_in_use(connection, old)
         connection.execute(ledger.update().values(moved_to=new.full_place))
         commit()
@@ -112,16 +112,6 @@ def _id_of(database: Database) -> str:
 def _is_in_use(connection: Connection, now: float) -> bool:
     queries = (sa.select(column).where(lease_is_alive(column, now)).limit(1) for column in LEASES)
     return any(connection.execute(query).first() for query in queries)
-
-
-def _lock(connection: Connection) -> None:
-    """Let nobody write until the transaction ends. SQLite has one writer anyway."""
-    if connection.dialect.name != "postgresql":
-        return
-    for lock in (CLAIM_LOCK, PLANNING_LOCK):
-        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({lock})"))
-    names = ", ".join(table.name for table in metadata.sorted_tables)
-    connection.execute(sa.text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
 
 
 def _copy(read: Connection, written: Connection, table: sa.Table) -> int:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from reelflow.ledger.database import refuse_if_moved
+from reelflow.ledger.locks import PLANNING_LOCK, lock_advisory
 from reelflow.ledger.phone_tasks import TaskLedger
 from reelflow.ledger.schema import engagements, phone_actions, phone_requests, phone_tasks
 from reelflow.records.phone_states import UNFINISHED, UNSETTLED, Earlier, RequestState, TaskState, earlier
@@ -22,9 +23,6 @@ from reelflow.records.phones import (
     PlanPart,
     TaskRecord,
 )
-
-PLANNING_LOCK = 7263549
-"""PostgreSQL's advisory lock under which plans are made; SQLite has one writer anyway."""
 
 Decide = Callable[[PhoneHistory], PhonePlan]
 """What the limits leave of a request, given what was done before."""
@@ -63,8 +61,7 @@ class PhoneLedger(TaskLedger):
         """
         now, c = self.now(), phone_requests.c
         with self.transaction() as connection:
-            if self.url.get_backend_name() == "postgresql":
-                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({PLANNING_LOCK})"))
+            lock_advisory(connection, PLANNING_LOCK)
             refuse_if_moved(connection, self.place)
             self._drop_abandoned(connection, host, flow_run, now)
             ours = c.flow_run == flow_run

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from reelflow.errors import ClaimLost
 from reelflow.ledger.database import refuse_if_moved
 from reelflow.ledger.holds import HoldLedger
+from reelflow.ledger.locks import CLAIM_LOCK, lock_advisory
 from reelflow.ledger.post_rows import outcome_of
 from reelflow.ledger.schema import has_lease, sends
 from reelflow.ledger.statements import CHANGE_OWN_SEND, CHANGE_SEND, MOVE, MOVE_ONE, NOTE, NUMBER_IN_STATES, WHO
@@ -34,9 +35,6 @@ from reelflow.records.post_states import (
 from reelflow.records.posts import Outcome, Send, file_name
 
 log = logging.getLogger(__name__)
-
-CLAIM_LOCK = 7263550
-"""PostgreSQL's advisory lock under which claims are made, sealed and released: none overlooks another."""
 
 
 def lease_is_alive(lease: sa.ColumnElement[float], now: float) -> sa.ColumnElement[bool]:
@@ -193,8 +191,7 @@ class SendLedger(HoldLedger):
     @staticmethod
     def _one_at_a_time(connection: Connection) -> None:
         """Let nobody else claim, seal or release meanwhile; SQLite has one writer anyway."""
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
+        lock_advisory(connection, CLAIM_LOCK)
 
     def _own(
         self, connection: Connection, send_id: str, owner: str, states: Collection[PostState], **values: Any

@@ -8,6 +8,8 @@ from reelflow.errors import LedgerUnavailable
 
 NOT_ALLOWED, DISK_FULL, NO_DATABASE = "42501", "53100", "3D000"
 """PostgreSQL's codes."""
+CROWDED = ("55P03", "40P01", "40001")
+"""Its codes for work that others were in the way of: a lock that was not to be had, a deadlock, changes at once."""
 PASSWORD_WORDS = ("password authentication failed", "no password supplied")
 """What it says of a password; its driver has no code for what goes wrong with a connection."""
 _RUN_AGAIN = "Then try again."
@@ -32,6 +34,8 @@ def _advice(error: Exception, words: str, url: sa.URL) -> str:
             f"Its role may not do this. As PostgreSQL's administrator, run in the database {url.database}: "
             f"GRANT {what} public TO {url.username}; {_RUN_AGAIN}"
         )
+    if code in CROWDED:
+        return "Others were at work in it. Try again; if that does not help, wait until all runs have ended."
     if code == DISK_FULL or "No space left" in words or "is full" in words:
         return f"Its disk is full: free some space on the machine of the database. {_RUN_AGAIN}"
     if any(each in words for each in PASSWORD_WORDS):

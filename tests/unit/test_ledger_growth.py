@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.resources import files
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
+from support.old_schema import driver_url, open_as_of
 
 from benchmarks.ledger_plans import CALLS, Plan, Statement, plan_of, statements_of, without_a_call
 from benchmarks.ledger_rows import BIG, SERVICE
@@ -64,8 +62,8 @@ def test_each_public_method_of_the_ledger_is_tried() -> None:
 
 def test_the_number_of_sends_follows_the_rows(ledger_on_each: Ledger, checked: Callable[..., PostRequest]) -> None:
     """Those of before the count was kept, those that are added, and those that somebody deletes by hand."""
-    _open_as_of("0005", ledger_on_each.url)
-    engine = sa.create_engine(_driver_url(ledger_on_each.url))
+    open_as_of("0005", ledger_on_each.url)
+    engine = sa.create_engine(driver_url(ledger_on_each.url))
     with engine.begin() as connection:
         connection.execute(sends.insert().values(_ROW))
 
@@ -80,17 +78,3 @@ def test_the_number_of_sends_follows_the_rows(ledger_on_each: Ledger, checked: C
 
 _ROW = {"id": "old", "service": SERVICE, "sha256": "0", "file": "a.mp4", "caption": "", "accounts": "[]",
         "scheduled_ms": 0, "owner": "", "lease_until": 0, "claimed_at": 1, "duration": 1, "pictures": "[]"}  # fmt: skip
-
-
-def _driver_url(url: sa.URL) -> sa.URL:
-    return url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url
-
-
-def _open_as_of(version: str, url: sa.URL) -> None:
-    """Make the ledger as a version of before left it."""
-    config, engine = Config(), sa.create_engine(_driver_url(url))
-    config.set_main_option("script_location", str(files("reelflow.migrations")))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, version)
-    engine.dispose()
