@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from support.old_schema import open_as_of
 
 from reelflow.errors import LedgerUnavailable
 from reelflow.ledger import Ledger
 from reelflow.ports import free_port
+from reelflow.records.posts import PostRequest
 
 Run = Callable[..., None]
+Post = Callable[..., PostRequest]
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def run(postgres: str) -> Iterator[Run]:
-    """Statements of PostgreSQL's administrator; the role `guest` and its database `guests` are there."""
+    """Statements of PostgreSQL's administrator; the role `Guest-1` and its database `guests` are there."""
     opened: list[sa.Engine] = []
 
     def execute(*statements: str, database: str = "postgres") -> None:
@@ -29,9 +32,9 @@ def run(postgres: str) -> Iterator[Run]:
             for statement in statements:
                 connection.execute(sa.text(statement))
 
-    execute("CREATE ROLE guest LOGIN PASSWORD 'secret1'", "CREATE DATABASE guests")
+    execute("CREATE ROLE \"Guest-1\" LOGIN PASSWORD 'secret1'", "CREATE DATABASE guests")
     yield execute
-    execute("DROP DATABASE guests", "DROP ROLE guest")
+    execute("DROP DATABASE guests", 'DROP ROLE "Guest-1"')
 
 
 def _refusal(url: str) -> str:
@@ -43,38 +46,79 @@ def _refusal(url: str) -> str:
 
 
 def _as_guest(postgres: str) -> str:
-    return sa.make_url(postgres).set(username="guest", database="guests").render_as_string(hide_password=False)
+    return sa.make_url(postgres).set(username="Guest-1", database="guests").render_as_string(hide_password=False)
 
 
-def test_a_role_that_may_not_create_tables(postgres: str, run: Run) -> None:
+def _as_administrator(postgres: str) -> str:
+    return sa.make_url(postgres).set(database="guests").render_as_string(hide_password=False)
+
+
+def _statement(said: str) -> str:
+    """What the sentence tells the administrator to run."""
+    (found,) = re.findall(r"run in the database guests: (.*); Then try again\.", said)
+    return str(found)
+
+
+def _claims(url: str, post: PostRequest) -> int:
+    """How many accounts a claim of a post gets."""
+    ledger = Ledger(url)
+    try:
+        return len(ledger.claim(post, service="https://taisly.test", owner="me").accounts)
+    finally:
+        ledger.close()
+
+
+def test_a_role_that_may_not_create_tables(postgres: str, run: Run, checked: Post) -> None:
     """The sentence has the statement to run, which helps."""
     url = _as_guest(postgres)
 
     said = _refusal(url)
 
     assert "permission denied for schema public" in said
-    (grant,) = re.findall(r"run in the database guests: (GRANT .*?);", said)
-    assert grant == "GRANT CREATE ON SCHEMA public TO guest"
-    run(grant, database="guests")
-    ledger = Ledger(url)
-    assert ledger.identity().sends == 0
-    ledger.close()
+    assert _statement(said) == 'GRANT ALL ON SCHEMA public TO "Guest-1"'
+    run(_statement(said), database="guests")
+    assert _claims(url, checked("one")) == 3
 
 
-def test_a_role_whose_tables_are_anothers(postgres: str, run: Run) -> None:
-    """They were made by the administrator."""
-    owner = Ledger(sa.make_url(postgres).set(database="guests").render_as_string(hide_password=False))
+def test_a_role_whose_tables_are_anothers(postgres: str, run: Run, checked: Post) -> None:
+    """They were made by the administrator. Once it may use them, it can claim a post."""
+    owner = Ledger(_as_administrator(postgres))
     owner.identity()
     owner.close()
 
     said = _refusal(_as_guest(postgres))
 
-    (grant,) = re.findall(r"run in the database guests: (GRANT .*?);", said)
-    assert grant == "GRANT ALL ON ALL TABLES IN SCHEMA public TO guest"
-    run(grant, database="guests")
-    ledger = Ledger(_as_guest(postgres))
-    assert ledger.identity().sends == 0
-    ledger.close()
+    assert _statement(said).startswith('GRANT ALL ON ALL TABLES IN SCHEMA public TO "Guest-1"; GRANT')
+    run(*_statement(said).split("; "), database="guests")
+    assert _claims(_as_guest(postgres), checked("one")) == 3
+
+
+def test_a_role_that_is_to_change_tables_of_another(postgres: str, run: Run, checked: Post) -> None:
+    """A newer version changes them, which only their owner may do: rights to use them are not enough."""
+    open_as_of("0005", sa.make_url(_as_administrator(postgres)))
+
+    before = _refusal(_as_guest(postgres))
+    run(*(f'GRANT ALL ON ALL {what} IN SCHEMA public TO "Guest-1"' for what in ("TABLES", "SEQUENCES")),
+        'GRANT ALL ON SCHEMA public TO "Guest-1"', database="guests")  # fmt: skip
+    granted = _refusal(_as_guest(postgres))
+
+    assert "must be owner of" in granted
+    assert _statement(before).startswith("GRANT")
+    assert "OWNER TO %I', t, 'Guest-1')" in _statement(granted)
+    run(_statement(granted), database="guests")
+    assert _claims(_as_guest(postgres), checked("one")) == 3
+
+
+def test_a_url_that_leaves_the_role_to_the_environment(
+    postgres: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `psql` does, with PGUSER."""
+    monkeypatch.setenv("PGUSER", "Guest-1")
+    url = sa.make_url(_as_guest(postgres)).set(username=None)
+
+    said = _refusal(url.render_as_string(hide_password=False))
+
+    assert _statement(said) == 'GRANT ALL ON SCHEMA public TO "Guest-1"'
 
 
 def test_a_database_that_does_not_exist(postgres: str) -> None:
@@ -89,7 +133,8 @@ def test_a_database_that_cannot_be_reached() -> None:
     said = _refusal(f"postgresql://reelflow:secret1@127.0.0.1:{free_port()}/reelflow")
 
     assert "Connection refused" in said
-    assert "Nothing is sent without it. Check that it can be reached" in said
+    assert "Nothing is sent without it. Check that it runs and can be reached, that pg_hba.conf lets" in said
+    assert "asks for it" in said
     assert "secret1" not in said
 
 
@@ -106,5 +151,6 @@ def test_a_machine_without_the_driver(tmp_path: Path) -> None:
     )
 
     assert done.stdout.startswith("LedgerUnavailable ")
-    assert 'Install its driver on this machine: uv pip install "psycopg[binary]".' in done.stdout
+    assert f'Install its driver on this machine: "{sys.executable}" -m ' in done.stdout
+    assert 'pip install "psycopg[binary]" Then try again.' in done.stdout
     assert done.stderr == ""
