@@ -86,8 +86,19 @@ def test_claims_and_readers_go_on_while_the_tables_are_changed(old: sa.Engine, p
     assert _migrate(postgres) == 3 * ROUNDS
 
 
+def test_sends_that_pg_restore_adds_are_counted(old: sa.Engine, postgres: str) -> None:
+    """It finds no table whose schema is not named."""
+    assert _migrate(postgres) == 0
+
+    with old.begin() as connection:
+        connection.execute(sa.text("SET LOCAL search_path = ''"))
+        connection.execute(sa.text(_SEND), {"id": "restored"})
+
+    assert _migrate(postgres) == 1
+
+
 _SEND = """
-    INSERT INTO sends (id, service, sha256, file, caption, accounts, scheduled_ms, owner, lease_until, claimed_at,
-                       duration, pictures)
+    INSERT INTO public.sends
+        (id, service, sha256, file, caption, accounts, scheduled_ms, owner, lease_until, claimed_at, duration, pictures)
     VALUES (:id, 'taisly', '0', 'a.mp4', '', '[]', 0, '', 0, 1, 1, '[]')
 """

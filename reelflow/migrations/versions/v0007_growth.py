@@ -46,9 +46,10 @@ _SQLITE = (
     "CREATE TRIGGER sends_added AFTER INSERT ON sends BEGIN UPDATE ledger SET send_count = send_count + 1; END",
     "CREATE TRIGGER sends_deleted AFTER DELETE ON sends BEGIN UPDATE ledger SET send_count = send_count - 1; END",
 )
+# pg_restore adds rows with an empty search_path, in which the function would not find the table.
 _POSTGRESQL = (
     """
-    CREATE FUNCTION count_sends() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION count_sends() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN
         IF TG_OP = 'TRUNCATE' THEN
             UPDATE ledger SET send_count = 0;
