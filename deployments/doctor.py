@@ -94,7 +94,7 @@ def examine() -> Iterator[Finding]:
     if not names:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
     if ledger is not None:
-        yield check_own_clock(ledger, ahead)
+        yield from check_own_clock(ledger, ahead)
         yield from check_blocks(ledger, names)
         yield from check_deleted_clients(ledger)
         yield from _check_open_posts(ledger, deployed)

@@ -34,7 +34,7 @@ def check_everything() -> str:
         raise ChecksFailed(f"{found.what}: {found.found}")
     with asking_prefect(), get_client(sync_client=True) as client:
         names = our_blocks(client)
-    findings = [found, check_own_clock(ledger), *check_blocks(ledger, names), *check_deleted_clients(ledger)]
+    findings = [found, *check_own_clock(ledger), *check_blocks(ledger, names), *check_deleted_clients(ledger)]
     if not names:
         return "Nothing to check: no blocks are saved. In the UI under Blocks, add a Taisly Account."
     failed = [finding for finding in findings if not finding.ok]

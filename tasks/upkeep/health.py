@@ -96,8 +96,8 @@ def check_deleted_clients(ledger: Ledger) -> Iterator[Finding]:
         yield Finding("Open posts", True, sentence, is_warning=True)
 
 
-def check_own_clock(ledger: Ledger, server: float | None = None) -> Finding:
-    """Compare this machine's clock with that of the ledger's PostgreSQL, and of the Prefect server.
+def check_own_clock(ledger: Ledger, server: float | None = None) -> Iterator[Finding]:
+    """Compare this machine's clock with that of the ledger's PostgreSQL, and of the Prefect server, if it knows one.
 
     Longer than a lease apart, runs of two machines take each other for dead. Nothing is sent twice by that, since each
     step of a send is checked, but runs fail.
@@ -109,15 +109,18 @@ def check_own_clock(ledger: Ledger, server: float | None = None) -> Finding:
     try:
         clocks = {"the ledger's PostgreSQL": ledger.clock_ahead(), "the Prefect server": server}
     except ReelflowError as error:
-        return Finding("Clock", False, str(error))
+        yield Finding("Clock", False, str(error))
+        return
     known = {name: ahead for name, ahead in clocks.items() if ahead is not None}
     apart = {name: ahead for name, ahead in known.items() if abs(ahead) > OWN_CLOCKS_LIMIT}
+    if known and not apart:
+        yield Finding("Clock", True, f"as that of {listed(list(known))}")
     if not apart:
-        return Finding("Clock", True, f"as that of {listed(list(known)) or 'this machine'}")
+        return
     words = [f"{abs(a):.0f} s {'behind' if a > 0 else 'ahead of'} that of {name}" for name, a in apart.items()]
     ok = max(map(abs, apart.values())) < ledger.lease_seconds
     found = f"this machine's is {listed(words)}. {NTP}"
-    return Finding("Clock", ok, found, is_warning=ok)
+    yield Finding("Clock", ok, found, is_warning=ok)
 
 
 def find_ledger() -> tuple[Ledger | None, Finding]:
