@@ -57,7 +57,7 @@ class Usage:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(30)
 
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU time that each part has used, until the last look."""
