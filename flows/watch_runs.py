@@ -1,4 +1,4 @@
-"""Watch the flow runs themselves: find dead processes and runs that are late or stuck, and cancel late upkeep but one.
+"""Watch the flow runs themselves: start dead runs of posts again, report late or stuck ones, cancel late upkeep.
 
 When: every few minutes by schedule.
 Needs: nothing. Affects only runs with the tag reelflow.
@@ -18,8 +18,8 @@ from tasks.upkeep.watchdog import check_runs
 def watch_runs(watchdog: WatchdogForm = WATCHDOG) -> State[Any]:
     """Set runs whose process has died to Crashed, and report late or stuck runs.
 
-    A run that publishes posts, and any run that had not begun, is started again, up to three times: what it has sent is
-    not sent again.
+    A run that publishes posts is started again, up to three times: what it has sent is not sent again. So is any run
+    whose worker saw it crash before it began.
 
     A run that sends Prefect no heartbeat is left alone while the ledger shows that it is active.
 

@@ -62,7 +62,7 @@ ADVICE = {
         "The post itself is unaffected. Run `reelflow setup`: the phones start within 5 minutes after that."
     ),
     ("run", "WAITING"): "Open the run, and choose Resume in its menu. What is not approved is not published.",
-    ("run", "CRASHED"): "Retry the run: what it has sent is not sent again.",
+    ("run", "CRASHED"): "Look at what the run did, then retry it. Posts that Taisly has are not sent again.",
 }
 """What to do, by what ended and how; the page of the week says the same."""
 _IDS = {

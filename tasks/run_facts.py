@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateType
+from prefect.context import FlowRunContext
 from prefect.events.filters import (
     EventFilter,
     EventNameFilter,
@@ -13,9 +14,11 @@ from prefect.events.filters import (
     EventRelatedFilter,
 )
 from prefect.events.schemas.events import ResourceSpecification
+from prefect.runtime import flow_run
 
 from reelflow.posts.form import PostForm
 from reelflow.upkeep.watchdog import Restart
+from tasks.prefect_server import asking_prefect
 
 TAG = "reelflow"
 """The tag of all reelflow deployments; other runs are ignored."""
@@ -24,6 +27,8 @@ SUBMITTED = timedelta(minutes=1)
 """A run whose time is so close to its creation was not scheduled: a person has just submitted it."""
 WATCHER = "watch-runs/watch-runs"
 """The deployment that starts dead runs again."""
+STARTED_AGAIN = "It is started again"
+"""In the message of a run that it starts again."""
 _STARTED_AGAIN = ("publish-video", "publish-and-engage", "publish-campaign")
 """Flows of which a run that died is started again: what one has sent is on record, and is not sent again.
 
@@ -50,17 +55,42 @@ def due_of(run: FlowRun) -> datetime | None:
     return due if due - run.created > SUBMITTED else None
 
 
+def is_restart() -> bool:
+    """Whether *watch-runs* started this run again, and not a person.
+
+    Raises:
+        OutcomeUnknown: the Prefect server cannot be asked.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or (flow_run.run_count or 0) <= 1:
+        return False
+    with asking_prefect(), get_client(sync_client=True) as client:
+        started = [s for s in past_states(client, run) if s.name in ("Scheduled", "AwaitingRetry")]
+    return bool(started) and STARTED_AGAIN in (max(started, key=lambda s: s.timestamp).message or "")
+
+
+GIVEN_UP = StateDetails(retriable=False)
+"""Marks the crash of a run that *watch-runs* found dead and does not start again: a person decides."""
+
+
 def restart_of(client: SyncPrefectClient, run: FlowRun) -> Restart:
-    """What speaks for and against starting a run again whose process has died."""
+    """What speaks for and against starting a run again whose process has died.
+
+    One that had not begun is started again, whatever it does, where the worker itself saw it die; where that is only
+    taken for granted, the process may still begin.
+    """
     past = past_states(client, run)
     types = [state.type for state in past]
     has_begun = StateType.RUNNING in types
     was_stopped = StateType.CANCELLING in types or StateType.CANCELLED in types
-    is_ours = run.deployment_id is not None and not was_stopped
-    if is_ours and has_begun:
-        is_ours = client.read_flow(run.flow_id).name in _STARTED_AGAIN
+    sends_once = client.read_flow(run.flow_id).name in _STARTED_AGAIN
+    has_crashed = run.state is not None and run.state.is_crashed()
+    is_given_up = has_crashed and run.state is not None and run.state.state_details.retriable is False
+    may_run_again = sends_once or (has_crashed and not has_begun)
     return Restart(
-        is_safe=is_ours,
+        is_safe=run.deployment_id is not None and may_run_again and not was_stopped and not is_given_up,
+        sends_once=sends_once,
         has_begun=has_begun,
         crashes=types.count(StateType.CRASHED),
         patience=_patience(run) if has_begun else None,

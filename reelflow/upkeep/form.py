@@ -11,12 +11,12 @@ class WatchdogForm(Form):
     """When a run counts as dead, late or stuck."""
 
     dead_after_minutes: float = entry(
-        0, "Dead after (minutes)", "A run counts as dead if Prefect has received no heartbeat from it for this long "
-        "and the ledger shows no activity, or if it was taken so long ago and has not begun. Runs send a heartbeat "
-        "every 30 seconds.", 3, ge=2, le=1440,
+        0, "Dead after (minutes)", "A run counts as dead if it sent Prefect no heartbeat for this long, and the ledger "
+        "shows no activity. Runs send a heartbeat every 30 seconds.", 3, ge=2, le=1440,
     )  # fmt: skip
     late_after_minutes: float = entry(
-        1, "Late or stuck after (minutes)", "How long a run may wait to start, or to be cancelled.",
+        1, "Late or stuck after (minutes)", "How long a run may wait to start, or to be cancelled, "
+        "or run without a first heartbeat.",
         15, ge=1, le=1440,
     )  # fmt: skip
     dry_run: bool = entry(2, "Dry run", "Report what was found, without changing any run.", False)

@@ -19,13 +19,15 @@ class Restart:
     """What speaks for and against starting a run again.
 
     Attributes:
-        is_safe: Whether starting it again does only what is left to do, and nobody has cancelled it.
+        is_safe: Whether starting it again does only what is left to do, and nobody has cancelled it or given it up.
+        sends_once: Whether its flow sends nothing a second time, however often it is started.
         has_begun: Whether its flow has ever been executed.
         crashes: How often it has crashed.
         patience: For how long nothing may be there to execute it, by its own form; None for any time.
     """
 
     is_safe: bool
+    sends_once: bool = False
     has_begun: bool = False
     crashes: int = 0
     patience: timedelta | None = None
@@ -73,12 +75,14 @@ class Diagnosis:
         state: The state in which it was found.
         time: For how long: since its last heartbeat, since it entered the state, or since it was due.
         has_begun: Whether its flow has ever been executed.
+        sends_once: As in `Restart`.
     """
 
     verdict: Literal["dead", "stuck", "restart"]
     state: str
     time: timedelta
     has_begun: bool = True
+    sends_once: bool = False
 
 
 def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | None:
@@ -89,8 +93,10 @@ def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | No
         crashed_for = now - run.since
         return _dead(run, crashed_for) if run.restart.is_due(crashed_for) else None
     if run.state in ("RUNNING", "PENDING"):
+        was_heard = run.heartbeat is not None and run.heartbeat >= run.since
         silent = now - max(run.since, run.heartbeat or run.since)
-        return _dead(run, silent) if silent > timedelta(minutes=form.dead_after_minutes) else None
+        allowed = form.dead_after_minutes if was_heard else max(form.dead_after_minutes, form.late_after_minutes)
+        return _dead(run, silent) if silent > timedelta(minutes=allowed) else None
     begun = run.since if run.state == "CANCELLING" else run.due or run.since
     late = now - begun
     return Diagnosis("stuck", run.state, late) if late > timedelta(minutes=form.late_after_minutes) else None
@@ -99,4 +105,4 @@ def diagnose(run: RunFacts, form: WatchdogForm, now: datetime) -> Diagnosis | No
 def _dead(run: RunFacts, time: timedelta) -> Diagnosis:
     restart = run.restart if run.state == "CRASHED" else replace(run.restart, crashes=run.restart.crashes + 1)
     verdict: Literal["dead", "restart"] = "restart" if restart.is_due(time) else "dead"
-    return Diagnosis(verdict, run.state, time, run.restart.has_begun)
+    return Diagnosis(verdict, run.state, time, restart.has_begun, restart.sends_once)

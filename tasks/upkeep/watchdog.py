@@ -1,6 +1,8 @@
 """Find runs whose process has died, and runs that are late or stuck."""
 
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
@@ -16,6 +19,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events import emit_event
 from prefect.events.filters import (
     EventFilter,
     EventNameFilter,
@@ -32,7 +36,7 @@ from tasks.alarms import alarm_crashed, alarm_late
 from tasks.artifacts import plain_text, show_markdown, table
 from tasks.events import RUN_STUCK, emit_stuck
 from tasks.ledger import open_ledger
-from tasks.run_facts import HEARTBEAT, TAG, heartbeat_beside, restart_of
+from tasks.run_facts import GIVEN_UP, HEARTBEAT, STARTED_AGAIN, TAG, heartbeat_beside, restart_of
 from tasks.step import step
 
 MOST_RUNS = 200
@@ -41,6 +45,11 @@ UPKEEP_TAG = "upkeep"
 """The tag of deployments that do for all runs what is open, whenever they run."""
 BUSY_WITHIN = timedelta(minutes=2)
 """A worker whose runs sent a heartbeat within this time is at work: what it has not begun waits for room."""
+LOOK_AGAIN = timedelta(seconds=40)
+"""Heartbeats come every 30 s: a run that lives has sent one by then, also if the Prefect server was away before, or the
+machine asleep."""
+ARRIVAL_SECONDS = 10.0
+"""How long a heartbeat may take until Prefect shows it."""
 _REASONS = {
     "RUNNING": "No heartbeat for {time}: the process has died. {next}",
     "PENDING": "Pending for {time}: the worker has died. {next}",
@@ -49,9 +58,8 @@ _REASONS = {
     "CRASHED": "Crashed {time} ago{begun}. {next}",
 }
 _WHAT = {"dead": "dead", "restart": "dead, and started again", "stuck": "late or stuck"}
-_RETRY = "Retry the run: what it has sent is not sent again."
-_AGAIN = "It is started again: what it has sent is not sent again."
-_NOT_BEGUN = "Nothing was sent. It is started again."
+_WHAT_DRY = {**_WHAT, "restart": "dead, and would be started again"}
+_NOTHING_TWICE = "what it has sent is not sent again"
 
 
 @step("check every run")
@@ -60,30 +68,26 @@ def check_runs(form: WatchdogForm) -> str:
 
     Reports late or stuck runs, too; returns a one-line summary.
     """
-    log, now = get_run_logger(), datetime.now(UTC)
-    alive = open_ledger().runs_alive()
+    log = get_run_logger()
     found: dict[str, list[tuple[str, str]]] = {"dead": [], "restart": [], "stuck": []}
     with get_client(sync_client=True) as client:
         superseded = cancel_superseded(client, dry_run=form.dry_run)
-        for run in _our_runs(client):
-            if run.id in superseded:
-                continue
-            if str(run.id) == flow_run.id:
-                continue
-            diagnosis = diagnose(_facts(client, run, alive, now), form, now)
+        runs = [run for run in _our_runs(client) if run.id not in superseded and str(run.id) != flow_run.id]
+        for run, facts, diagnosis in _examined(client, runs, form):
             if diagnosis is None:
-                if run.state is not None and run.state.is_crashed() and not form.dry_run:
-                    alarm_crashed(run, run.state.message or "")  # if nobody else has: its worker may be gone, too
+                if _is_crash_to_tell(facts) and not form.dry_run:
+                    alarm_crashed(run, run.state.message or "" if run.state else "")  # if nobody else has
                 continue
-            reason = _reason(diagnosis)
+            reason = _reason(diagnosis, dry_run=form.dry_run)
             found[diagnosis.verdict].append((run.name, reason))
             log.warning("%s: %s", run.name, reason)
             if not form.dry_run:
                 _act(client, run, diagnosis, reason)
-    if rows := [(_WHAT[verdict], *row) for verdict, its in found.items() for row in its]:
+    what = _WHAT_DRY if form.dry_run else _WHAT
+    if rows := [(what[verdict], *row) for verdict, its in found.items() for row in its]:
         columns = {
             "Run": [plain_text(name) for _, name, _ in rows],
-            "What": [what for what, _, _ in rows],
+            "What": [kind for kind, _, _ in rows],
             "Found": [plain_text(reason) for _, _, reason in rows],
         }
         show_markdown(table(columns), "Runs that need attention")
@@ -123,37 +127,101 @@ def cancel_superseded(client: SyncPrefectClient, *, dry_run: bool) -> set[UUID]:
     return superseded
 
 
-def _reason(diagnosis: Diagnosis) -> str:
-    then = _RETRY
-    if diagnosis.verdict == "restart":
-        then = _AGAIN if diagnosis.has_begun else _NOT_BEGUN
+Examined = list[tuple[FlowRun, RunFacts, Diagnosis | None]]
+
+
+def _examined(client: SyncPrefectClient, runs: list[FlowRun], form: WatchdogForm) -> Examined:
+    """What is known of each run, and what is wrong with it. One that seems to be dead is looked at twice.
+
+    Heartbeats may be missing because they do not arrive: then nobody is taken for dead.
+    """
+    found = _looked_at(client, runs, form)
+    silent = {run.id for run, _, diagnosis in found if diagnosis and diagnosis.state in ("RUNNING", "PENDING")}
+    if not silent:
+        return found
+    others = [each for each in found if each[0].id not in silent]
+    if not _heartbeats_arrive(client, min(LOOK_AGAIN, timedelta(minutes=form.dead_after_minutes))):
+        get_run_logger().warning(
+            "Heartbeats do not arrive at the Prefect server, so no run is taken for dead. Are its services running?"
+        )
+        return others
+    wanted = FlowRunFilter(
+        id=FlowRunFilterId(any_=list(silent)),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+    )
+    return others + _looked_at(client, client.read_flow_runs(flow_run_filter=wanted, limit=MOST_RUNS), form)
+
+
+def _heartbeats_arrive(client: SyncPrefectClient, pause: timedelta) -> bool:
+    """Whether a heartbeat of this very run is on record some time after it was sent."""
+    sent = emit_event(HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"})
+    time.sleep(pause.total_seconds())
+    end = time.monotonic() + ARRIVAL_SECONDS
+    while sent is not None and time.monotonic() < end:
+        seen = _last_event(client, str(flow_run.id), HEARTBEAT)
+        if seen is not None and seen >= sent.occurred:
+            return True
+        time.sleep(ARRIVAL_SECONDS / 50)
+    return False
+
+
+def _looked_at(client: SyncPrefectClient, runs: list[FlowRun], form: WatchdogForm) -> Examined:
+    now, alive = datetime.now(UTC), open_ledger().runs_alive()
+    busy: dict[str | None, bool] = {}  # by work pool
+    examined: Examined = []
+    for run in runs:
+        facts = _facts(client, run, alive, now)
+        if run.state_type is StateType.SCHEDULED:
+            if run.work_pool_name not in busy:
+                busy[run.work_pool_name] = heartbeat_beside(client, run, now - BUSY_WITHIN) is not None
+            facts = replace(facts, worker_is_busy=busy[run.work_pool_name])
+        examined.append((run, facts, diagnose(facts, form, now)))
+    return examined
+
+
+def _is_crash_to_tell(facts: RunFacts) -> bool:
+    """Whether a run has crashed and is not started again, now or once its lease in the ledger has ended."""
+    return facts.state == "CRASHED" and not facts.restart.is_due(datetime.now(UTC) - facts.since)
+
+
+def _reason(diagnosis: Diagnosis, *, dry_run: bool = False) -> str:
     begun = "" if diagnosis.has_begun else " before it began"
+    then = _next(diagnosis, dry_run=dry_run)
     return _REASONS[diagnosis.state].format(time=duration(diagnosis.time), next=then, begun=begun)
+
+
+def _next(diagnosis: Diagnosis, *, dry_run: bool) -> str:
+    if diagnosis.verdict == "restart":
+        again = "It would be started again" if dry_run else STARTED_AGAIN
+        return f"{again}: {_NOTHING_TWICE}." if diagnosis.has_begun else f"Nothing was sent. {again}."
+    if not diagnosis.sends_once:
+        return "Look at what it did, then retry it."
+    return f"Retry the run: {_NOTHING_TWICE}."
 
 
 def _act(client: SyncPrefectClient, run: FlowRun, diagnosis: Diagnosis, reason: str) -> None:
     if diagnosis.verdict == "dead":
-        client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
+        client.set_flow_run_state(run.id, Crashed(message=reason, state_details=GIVEN_UP), force=True)
         alarm_crashed(run, reason)
     elif diagnosis.verdict == "restart":
         if diagnosis.state != "CRASHED":  # counted as one, and its deployment's slot is free
             client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
-        client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message=reason), force=True)
+        # Not AwaitingRetry, which Prefect never calls late
+        client.set_flow_run_state(run.id, Scheduled(message=reason), force=True)
     else:
         alarm_late(str(run.id), run.name, reason, run.work_pool_name or "none")  # recorded once, however often found
-        if _last_event(client, run, RUN_STUCK) is None:  # one event is enough
+        if _last_event(client, str(run.id), RUN_STUCK) is None:  # one event is enough
             emit_stuck(str(run.id), run.name, reason)
 
 
 def _facts(client: SyncPrefectClient, run: FlowRun, alive: set[str], now: datetime) -> RunFacts:
     may_be_dead = run.state_type in (StateType.RUNNING, StateType.PENDING, StateType.CRASHED)
+    due = run.state.state_details.scheduled_time if run.state else None  # a run that is started again is due again
     return RunFacts(
         state=run.state_type.value if run.state_type else "",
         since=run.state.timestamp if run.state else now,
-        due=run.expected_start_time,
-        heartbeat=_last_event(client, run, HEARTBEAT) if run.state_type is StateType.RUNNING else None,
-        worker_is_busy=run.state_type is StateType.SCHEDULED
-        and heartbeat_beside(client, run, now - BUSY_WITHIN) is not None,
+        due=due or run.expected_start_time,
+        heartbeat=_last_event(client, str(run.id), HEARTBEAT) if run.state_type is StateType.RUNNING else None,
         alive_in_ledger=str(run.id) in alive,
         restart=restart_of(client, run) if may_be_dead else NO_RESTART,
     )
@@ -182,11 +250,11 @@ def _our_runs(client: SyncPrefectClient) -> list[FlowRun]:
     return [*started, *late, *(run for run in crashed if run.deployment_id is not None)]
 
 
-def _last_event(client: SyncPrefectClient, run: FlowRun, event: str) -> datetime | None:
+def _last_event(client: SyncPrefectClient, run_id: str, event: str) -> datetime | None:
     """When an event of a run was last seen within two days."""
     wanted = EventFilter(
         event=EventNameFilter(name=[event]),
-        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run_id}"]),
         occurred=EventOccurredFilter(since=datetime.now(UTC) - timedelta(days=2)),
     )
     found = client.read_events(wanted, limit=1).events

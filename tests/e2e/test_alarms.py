@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_HOME
 from support.api import ask
 from support.client import client_of
 from support.commands import Done, reelflow
-from support.prefect_server import prefect_server
+from support.prefect_server import prefect_server, turn_off_schedules
 from support.sink import Sink, save_notification
 from support.waiting import until
 
@@ -89,8 +89,12 @@ def _runs_of(worker: subprocess.Popen[bytes]) -> list[int]:
 
 
 def test_what_fails_and_a_stopped_worker_reach_a_person(place: Place, sandbox: Any, clip: Any) -> None:
-    """A wrong account, a platform that fails, a run that is killed, and at last the worker itself: one alarm each."""
+    """A wrong account, a platform that fails, a run that is killed, and at last the worker itself: one alarm each.
+
+    Nothing starts the run again, since the schedule of watch-runs is off.
+    """
     place.reelflow("setup", "--sandbox", sandbox.url, "--notify", "custom-webhook/sink")
+    turn_off_schedules(place.api, but="none")
     worker = place.start("prefect", "worker", "start", "--pool", "reelflow")
     try:
         video = str(clip("small.mp4"))
@@ -115,7 +119,7 @@ def test_what_fails_and_a_stopped_worker_reach_a_person(place: Place, sandbox: A
     assert f"/runs/flow-run/{wrong}" in account["body"]
     assert "Duplicate content" in platform["body"]
     assert f"/runs/flow-run/{failed}" in platform["body"]
-    assert "what it has sent is not sent again" in crashed["body"]
+    assert "Posts that Taisly has are not sent again" in crashed["body"]
     assert "prefect worker start --pool reelflow" in stopped["body"]
     assert len(place.got()) == 4
 

@@ -284,7 +284,7 @@ def test_dead_and_late_runs_ring(bell: Bell) -> None:
     assert before == []
     assert {str(run.id) for run in dead} <= set(crashed["flow_run_ids"])  # beside those of the tests before
     assert crashed["subject"].endswith(" runs crashed")
-    assert "Retry the run: what it has sent is not sent again" in crashed["body"]
+    assert "Look at what the run did, then retry it." in crashed["body"]
     assert stuck["subject"] == "reelflow: 2 runs late or stuck"
     assert "Late by 60 minutes" in stuck["body"]
     assert _untold() == []

@@ -1,8 +1,11 @@
 """The watchdog and the events, against a real Prefect server."""
 
+import contextvars
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,17 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterExpectedStartTime
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events import emit_event
+from prefect.events.clients import AssertingEventsClient
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.events.worker import EventsWorker
 from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled
+from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
 from flows.publish import publish_video
@@ -29,8 +36,7 @@ from reelflow.records.posts import PostRequest
 from reelflow.upkeep.form import WatchdogForm
 from tasks.alarms import ring_crashed
 from tasks.ledger import open_ledger
-from tasks.room import count_waiting
-from tasks.run_facts import past_states
+from tasks.run_facts import HEARTBEAT, past_states
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -38,6 +44,8 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 IMPATIENT = WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=15, dry_run=False)
 """At once, where the form asks for two minutes at least."""
+MOST_IMPATIENT = WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=0, dry_run=False)
+"""Also with what has never been heard of."""
 
 
 def _running(*tags: str) -> UUID:
@@ -49,7 +57,23 @@ def _running(*tags: str) -> UUID:
 
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(nobody, tags=tags, state=Running())
+    _heard(run.id)
     return run.id
+
+
+def _heard(run: UUID) -> None:
+    """A heartbeat of a run, on record."""
+    sent = emit_event(HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{run}"})
+    assert sent is not None
+    until("the heartbeat", lambda: _last_heartbeat(run) >= sent.occurred)
+
+
+def _last_heartbeat(run: UUID | None = None) -> datetime:
+    """The last heartbeat of a run, or of any."""
+    resource = EventResourceFilter(id=[f"prefect.flow-run.{run}"]) if run else EventResourceFilter()
+    with get_client(sync_client=True) as client:
+        found = client.read_events(EventFilter(event=EventNameFilter(name=[HEARTBEAT]), resource=resource), limit=1)
+    return found.events[0].occurred if found.events else datetime.min.replace(tzinfo=UTC)
 
 
 def _rung(*runs: UUID) -> set[UUID]:
@@ -75,7 +99,7 @@ def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., PostReq
     assert before is StateType.RUNNING
     assert state.message == "1 dead run, 0 late or stuck."
     assert _state(dead).type is StateType.CRASHED
-    assert "Retry the run: what it has sent is not sent again" in _state(dead).message
+    assert "Look at what it did, then retry it." in _state(dead).message
     assert {_state(foreign).type, _state(busy).type} == {StateType.RUNNING}
 
 
@@ -96,7 +120,7 @@ def test_a_run_that_crashed_before_it_began_is_started_again(server: str) -> Non
     state = watch_runs(IMPATIENT, return_state=True)
 
     assert "1 started again" in str(state.message)
-    assert _state(runs[0]).name == "AwaitingRetry"
+    assert _state(runs[0]).name in ("Scheduled", "Late")  # the name of one that no worker takes
     assert "before it began. Nothing was sent. It is started again." in _state(runs[0]).message
     assert _state(runs[1]).type is StateType.CRASHED
 
@@ -111,6 +135,8 @@ def _died(of: Any, *states: Any, schedule: bool = False, **parameters: Any) -> U
         )
         for state in states:
             client.set_flow_run_state(run.id, state, force=True)
+    if states[-1].is_running():
+        _heard(run.id)
     return run.id
 
 
@@ -120,28 +146,106 @@ def _history(run: UUID) -> list[str]:
 
 
 def test_a_run_that_publishes_is_started_again_after_its_process_died(server: str) -> None:
-    """It may have sent its post, which is on record; one that a worker took and did not begin is, whatever it does."""
-    dies, pending = _died(publish_video, Running()), _died(warm_up_accounts, Pending())
+    """It may have sent its post, which is on record."""
+    dies, again = _died(publish_video, Running()), _died(publish_video, Running(), Crashed(), Running())
     stopped, phones = _died(publish_video, Running(), Cancelling(), Running()), _died(warm_up_accounts, Running())
     often = _died(publish_video, Running(), Crashed(), Running(), Crashed(), Running(), Crashed(), Running())
     late = _died(publish_video, Running(), schedule=True, post={"max_lateness_minutes": 0})
     in_time = _died(publish_video, Running(), schedule=True, post={"max_lateness_minutes": 5})
 
     dry = watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
-    before = {_state(run).type for run in (dies, pending)}
+    before = {_state(run).type for run in (dies, again)}
     state = watch_runs(IMPATIENT, return_state=True)
 
     assert "3 to be started again" in str(dry.message)
-    assert before == {StateType.RUNNING, StateType.PENDING}
+    assert before == {StateType.RUNNING}
     assert "3 started again" in str(state.message)
-    assert {_state(run).name for run in (dies, pending, in_time)} == {"AwaitingRetry"}
-    assert _history(dies)[-2:] == ["Crashed", "AwaitingRetry"]  # which counts, and frees the slot of a limit
+    assert {_state(run).type for run in (dies, again, in_time)} == {StateType.SCHEDULED}
+    assert "Crashed" in _history(dies)[-3:-1]  # which counts, and frees the slot of a limit; it may be late by now
     assert "It is started again: what it has sent is not sent again." in _state(dies).message
     assert {_state(run).type for run in (stopped, phones, often, late)} == {StateType.CRASHED}
-    assert _rung(dies, pending, in_time, stopped, phones, often, late) == {stopped, phones, often, late}
+    assert "Retry the run: what it has sent is not sent again." in _state(often).message
+    assert "Look at what it did, then retry it." in _state(phones).message
+    assert _rung(dies, again, in_time, stopped, phones, often, late) == {stopped, phones, often, late}
+
+    watch_runs(IMPATIENT, return_state=True)
+
+    assert {_state(run).type for run in (stopped, phones, often, late)} == {StateType.CRASHED}  # its own verdict stands
+    _delete(dies, again, in_time, stopped, phones, often, late)
+
+
+def _delete(*runs: UUID) -> None:
     with get_client(sync_client=True) as client:
-        for run in (dies, pending, in_time, stopped, phones, often, late):
+        for run in runs:
             client.delete_flow_run(run)
+
+
+def test_a_run_that_was_taken_and_did_not_begin_is_started_again_if_it_publishes(server: str) -> None:
+    """Its process may only start slowly: what cannot be told from a second time is not begun a second time."""
+    post, phones = _died(publish_video, Pending()), _died(warm_up_accounts, Pending())
+
+    watch_runs(IMPATIENT, return_state=True)
+    before = {_state(run).type for run in (post, phones)}
+    watch_runs(MOST_IMPATIENT, return_state=True)
+    said = _state(post).message
+    watch_runs(MOST_IMPATIENT, return_state=True)
+
+    assert before == {StateType.PENDING}
+    assert _state(post).type is StateType.SCHEDULED
+    assert _state(phones).type is StateType.CRASHED
+    assert "Nothing was sent. It is started again." in said
+    _delete(post, phones)
+
+
+def test_a_run_that_is_heard_of_at_the_second_look_lives(server: str) -> None:
+    """As after the Prefect server was away, or the machine asleep."""
+    run = _died(publish_video, Running())
+    patient = WatchdogForm.model_construct(dead_after_minutes=0.3, late_after_minutes=15, dry_run=False)
+    until("its silence", lambda: _last_heartbeat(run) < datetime.now(UTC) - timedelta(minutes=0.31))
+    ended, looked = threading.Event(), datetime.now(UTC)
+
+    def go_on() -> bool:
+        until("the first look", lambda: _last_heartbeat() > looked)
+        while not ended.wait(0.3):
+            _heard(run)
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(contextvars.copy_context().run, go_on)
+        state = watch_runs(patient, return_state=True)
+        ended.set()
+        assert heard.result(60)
+
+    assert state.message == "0 dead runs, 0 late or stuck."
+    assert _state(run).type is StateType.RUNNING
+    _delete(run)
+
+
+def test_nobody_is_taken_for_dead_while_heartbeats_do_not_arrive(server: str) -> None:
+    """As while the server's services are down: that of watch-runs itself does not arrive, either."""
+    run = _died(publish_video, Running())
+
+    EventsWorker.set_client_override(AssertingEventsClient)  # it keeps them to itself
+    try:
+        state = watch_runs(IMPATIENT, return_state=True)
+    finally:
+        EventsWorker.set_client_override(None)
+
+    assert state.message == "0 dead runs, 0 late or stuck."
+    assert _state(run).type is StateType.RUNNING
+    _delete(run)
+
+
+def test_a_crash_that_waits_for_its_lease_to_end_does_not_ring(checked: Callable[..., PostRequest]) -> None:
+    """It is started again once the ledger shows no activity."""
+    run = _died(publish_video, Running(), Crashed())
+    open_ledger().claim(checked(), service="s", owner="me", flow_run=str(run))
+
+    watch_runs(IMPATIENT, return_state=True)
+
+    assert _state(run).type is StateType.CRASHED
+    assert _rung(run) == set()
+    _delete(run)
 
 
 def test_a_crash_rings_only_if_nothing_starts_the_run_again(server: str) -> None:
@@ -165,44 +269,6 @@ def test_a_crash_rings_only_if_nothing_starts_the_run_again(server: str) -> None
             client.delete_flow_run(run)
 
     assert (rung, rung_without) == ([False, True], True)
-
-
-def _waits(deployment: UUID, seconds: float, name: str) -> UUID:
-    """A run that was due some seconds ago, in a state of this name."""
-    due = datetime.now(UTC) - timedelta(seconds=seconds)
-    with get_client(sync_client=True) as client:
-        run = client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=due))
-        client.set_flow_run_state(run.id, Scheduled(name=name, scheduled_time=datetime.now(UTC)), force=True)
-    return run.id
-
-
-def test_a_run_sees_who_waits_for_its_room(server: str) -> None:
-    """Runs that are due in its work pool; not those that no worker was offered yet, or that wait for another limit."""
-    with get_client(sync_client=True) as client:
-        for name in ("rooms", "other-rooms"):
-            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
-        mine, theirs, limited = (
-            client.create_deployment(client.create_flow(publish_video), name, work_pool_name=pool, tags=["reelflow"])
-            for name, pool in (("mine", "rooms"), ("theirs", "other-rooms"), ("limited", "rooms"))
-        )
-        run = client.create_flow_run_from_deployment(mine, tags=["reelflow"], state=Running())
-        run = client.read_flow_run(run.id)
-
-        def counted(deployment: UUID, seconds: float, name: str) -> int:
-            waiting = _waits(deployment, seconds, name)
-            found = count_waiting(client, run)
-            client.delete_flow_run(waiting)
-            return found
-
-        assert counted(mine, 60, "Late") == 1
-        assert counted(limited, 60, "Late") == 1
-        assert counted(mine, 5, "Scheduled") == 0
-        assert counted(theirs, 60, "Late") == 0
-        assert counted(limited, 60, "AwaitingConcurrencySlot") == 0
-        assert counted(mine, 60, "AwaitingConcurrencySlot") == 1
-        client.delete_flow_run(run.id)
-        for deployment in (mine, theirs, limited):
-            client.delete_deployment(deployment)
 
 
 def _is_late(due: datetime) -> Any:

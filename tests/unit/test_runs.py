@@ -30,12 +30,12 @@ def _run(**changes: Any) -> RunFacts:
         (_run(heartbeat=_ago(4)), "dead"),
         (_run(heartbeat=_ago(2)), None),
         (_run(heartbeat=None), "dead"),
-        (_run(heartbeat=None, since=_ago(2)), None),
+        (_run(heartbeat=None, since=_ago(14)), None),  # never heard of: it starts slowly, or sends none
+        (_run(heartbeat=_ago(30), since=_ago(14)), None),  # nor since it was started again
         (_run(heartbeat=None, alive_in_ledger=True), None),
-        (_run(heartbeat=_ago(30), since=_ago(2)), None),
-        (_run(state="PENDING", heartbeat=None, since=_ago(4)), "dead"),
-        (_run(state="PENDING", heartbeat=None, since=_ago(2)), None),
-        (_run(state="PENDING", heartbeat=None, since=_ago(4), restart=NOT_BEGUN), "restart"),
+        (_run(state="PENDING", heartbeat=None, since=_ago(16)), "dead"),
+        (_run(state="PENDING", heartbeat=None, since=_ago(14)), None),
+        (_run(state="PENDING", heartbeat=None, since=_ago(16), restart=NOT_BEGUN), "restart"),
         (_run(state="CANCELLING", since=_ago(16)), "stuck"),
         (_run(state="SCHEDULED", since=_ago(100), due=_ago(16)), "stuck"),
         (_run(state="SCHEDULED", since=_ago(100), due=_ago(1)), None),
