@@ -50,6 +50,7 @@ class EngagementLedger(PostLedger, AlarmLedger):
         flow_run: str | None,
         owner: str = "",
         replaces: Callable[[Engagement], bool] = lambda other: False,
+        is_restart: bool = False,
     ) -> Engagement:
         """Record what the phones are to do for a post, before it is sent; what is on record then.
 
@@ -62,33 +63,40 @@ class EngagementLedger(PostLedger, AlarmLedger):
             flow_run: The run that asks.
             owner: The attempt that takes it, unless another one has it; empty if it is left to a later run.
             replaces: Which other engagements of the post, that wait and that nobody has, this one replaces.
+            is_restart: Whether nobody started the run again, but reelflow itself. What it has asked before is then not
+                asked again: what failed or was cancelled stays so, and what was asked since is not replaced.
         """
         now, digest = self.now(), _digest(new)
         with self.transaction() as connection:
             self._one_at_a_time_engaged(connection)
             refuse_if_moved(connection, self.place)
             same = connection.execute(_of_post(new.post)).mappings().all()
-            for row in same:
+            known = next((row for row in same if row["form_sha256"] == digest), None)
+            is_new = known is None or not is_restart
+            for row in same if is_new else ():
                 other = _engagement_of(row)
                 is_free = other.state is EngagementState.WAITING and not other.is_held(now)
                 if row["form_sha256"] != digest and is_free and replaces(other):
                     reason = "replaced: the same post was started again with other settings for the phones"
                     self._move_engagement(connection, other.id, EngagementState.CANCELLED, reason)
-            known = next((row for row in same if row["form_sha256"] == digest), None)
             if known is None:
                 known_id = uuid.uuid4().hex
                 connection.execute(engagements.insert().values(_row(known_id, new, digest, flow_run, now)))
             else:
                 known_id = known["id"]
-                self._ask_again(connection, _engagement_of(known), new, flow_run)
+                self._ask_again(connection, _engagement_of(known), new, flow_run, is_restart=is_restart)
             if owner:
                 self._take(connection, known_id, owner, flow_run)
             return self._engagement(connection, known_id)
 
-    def _ask_again(self, connection: Connection, known: Engagement, new: NewEngagement, flow_run: str | None) -> None:
+    def _ask_again(
+        self, connection: Connection, known: Engagement, new: NewEngagement, flow_run: str | None, *, is_restart: bool
+    ) -> None:
         added = set(new.account_ids) - set(known.account_ids)
         values: dict[str, Any] = {"accounts": json.dumps(sorted({*known.account_ids, *new.account_ids}))}
-        waits_again = {EngagementState.FAILED, EngagementState.SKIPPED, EngagementState.CANCELLED}
+        waits_again = {EngagementState.SKIPPED}
+        if not is_restart:
+            waits_again |= {EngagementState.FAILED, EngagementState.CANCELLED}
         if known.state in waits_again or (known.state is EngagementState.DONE and added):
             self._move_engagement(connection, known.id, EngagementState.WAITING, "")
             values |= {**self._of_new_round(known), "due": new.due, "flow_run": flow_run}

@@ -19,6 +19,7 @@ from tasks.phones.engage import check_form
 from tasks.phones.engagements import check_saved, is_for_the_same_phones, new_engagement, skip_if_not_sent
 from tasks.phones.other_pc import check_deployments
 from tasks.phones.waiting import asked_of_phones
+from tasks.run_facts import is_restart
 from tasks.step import Retry, step
 
 NOTHING = EngageForm()
@@ -74,6 +75,7 @@ def asking(
 ) -> Callable[[PlannedPost], AbstractContextManager[None]]:
     """What records the phones' part of each post before it is sent, with the time that it has then."""
     rows: Mapping[int, PlanRow] = {draft.row.number: draft.row for draft in checked.drafts}
+    restarted = is_restart()
 
     @contextmanager
     def around(post: PlannedPost) -> Iterator[None]:
@@ -87,6 +89,7 @@ def asking(
             new_engagement(post.request, service, form, host, phones.chatgpt),
             flow_run=flow_run,
             replaces=lambda other: is_for_the_same_phones(other, form, host),
+            is_restart=restarted,
         )
         try:
             yield

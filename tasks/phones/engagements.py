@@ -20,6 +20,7 @@ from reelflow.records.post_states import NOT_OUT, PostState, is_alive
 from reelflow.records.posts import PostRequest
 from reelflow.wording import one_line
 from tasks.ledger import current_ledger, open_ledger
+from tasks.run_facts import is_restart
 from tasks.step import Retry, step
 
 NOT_SENT = NOT_OUT | {PostState.CLAIMED}
@@ -104,6 +105,7 @@ def ask_for_engagement(
         flow_run=flow_run.id,
         owner=owner,
         replaces=lambda other: is_for_the_same_phones(other, form, host),
+        is_restart=is_restart(),
     )
     return AskedEngagement(engagement.id, owner, form, host, chatgpt, can_wait=not unsaved_blocks(form, host, chatgpt))
 

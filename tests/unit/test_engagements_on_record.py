@@ -97,6 +97,34 @@ def test_what_came_to_nothing_waits_again_when_a_person_asks_again(
     assert again.run_key != engagement.run_key
 
 
+@pytest.mark.parametrize("ended", [FAILED, CANCELLED])
+def test_a_run_that_is_started_again_by_itself_asks_for_nothing_again(
+    ledger_on_each: Ledger, checked: Post, ended: EngagementState
+) -> None:
+    """Nobody asked: what failed or was cancelled is not repeated, and what a person asked since stays."""
+    engagement = _ask(ledger_on_each, checked("one"), owner="me")
+    ledger_on_each.settle_engagement(engagement.id, ended, "why", owner="me")
+    newer = _ask(ledger_on_each, checked("one"), flow_run="run-2", form={"devices": ["A1"], "comments": ["better"]})
+
+    again = ledger_on_each.ask_for_engagement(
+        _new(checked("one")), flow_run="run-1", owner="me again", replaces=lambda other: True, is_restart=True
+    )
+
+    assert (again.id, again.state, again.reason) == (engagement.id, ended, "why")
+    assert _state(ledger_on_each, newer) is WAITING
+
+
+def test_a_run_that_is_started_again_by_itself_goes_on_with_what_it_asked(ledger: Ledger, checked: Post) -> None:
+    """What it had asked waits, or had not been asked yet."""
+    engagement = _ask(ledger, checked("one"))
+
+    again = ledger.ask_for_engagement(_new(checked("one")), flow_run="run-1", owner="me", is_restart=True)
+    first = ledger.ask_for_engagement(_new(checked("two")), flow_run="run-1", owner="me", is_restart=True)
+
+    assert (again.id, again.state, again.owner) == (engagement.id, WAITING, "me")
+    assert (first.state, first.owner) == (WAITING, "me")
+
+
 def test_asking_again_repeats_the_parts_that_failed_only(ledger: Ledger, checked: Post) -> None:
     """What they have created on phones is on record all the same."""
     engagement = _ask(ledger, checked("one"))
