@@ -151,7 +151,7 @@ FORMER_LIMITS = {"publish-video": (4, 6), "publish-and-engage": (4,), "publish-c
 SERVED_LIMIT = 6
 """How many runs of what sends posts are served at once: the rest of `serve.RUNS_AT_ONCE` is for upkeep and people."""
 GRACE_SECONDS = 60
-"""For which a run that was taken keeps its slot before it begins; Prefect's own five minutes block those behind it."""
+"""For which upkeep that was taken keeps its slot before it begins: for Prefect's five minutes nothing follows it."""
 
 
 def concurrency_to_serve(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitConfig:
@@ -159,9 +159,7 @@ def concurrency_to_serve(spec: DeploymentSpec, actual: Any) -> ConcurrencyLimitC
 
     It has no work queue that goes first, so what sends posts has a limit that leaves room for upkeep.
     """
-    own = spec.concurrency or {
-        "limit": SERVED_LIMIT, "collision_strategy": "ENQUEUE", "grace_period_seconds": GRACE_SECONDS
-    }  # fmt: skip
+    own = spec.concurrency or {"limit": SERVED_LIMIT, "collision_strategy": "ENQUEUE"}
     limit = actual.global_concurrency_limit if actual else None
     is_set = limit is not None and (spec.concurrency or not has_our_limit(spec, actual))
     return ConcurrencyLimitConfig(**{**own, **({"limit": limit.limit} if limit is not None and is_set else {})})
@@ -176,7 +174,7 @@ def has_our_limit(spec: DeploymentSpec, actual: Any) -> bool:
         return False
     if not actual.work_pool_name and limit.limit == SERVED_LIMIT:
         return True
-    return actual.version != spec.version and limit.limit in FORMER_LIMITS.get(spec.name, ())
+    return actual.version == "1" and limit.limit in FORMER_LIMITS.get(spec.name, ())
 
 
 def merge_limit(spec: DeploymentSpec, actual: Any) -> dict[str, Any]:
@@ -187,10 +185,17 @@ def merge_limit(spec: DeploymentSpec, actual: Any) -> dict[str, Any]:
     if has_our_limit(spec, actual):
         return {"concurrency_limit": None}
     options = actual.concurrency_options
-    if actual.global_concurrency_limit is None or (options is not None and options.grace_period_seconds is not None):
+    if actual.global_concurrency_limit is None or options is None:
         return {}
-    strategy = options.collision_strategy if options else ConcurrencyLimitStrategy.ENQUEUE
-    return {"concurrency_options": {"collision_strategy": strategy, "grace_period_seconds": GRACE_SECONDS}}
+    grace = wanted = options.grace_period_seconds
+    if options.collision_strategy == ConcurrencyLimitStrategy.ENQUEUE:
+        wanted = None if grace == GRACE_SECONDS else grace  # which setup set for a while
+    elif grace is None:
+        wanted = spec.concurrency.get("grace_period_seconds")
+    if wanted == grace:
+        return {}
+    more = {"grace_period_seconds": wanted} if wanted else {}
+    return {"concurrency_options": {"collision_strategy": options.collision_strategy, **more}}
 
 
 def form_of(spec: DeploymentSpec, actual: Any, block_ids: dict[str, str]) -> dict[str, Any]:

@@ -23,10 +23,17 @@ from tasks.zone import use_server_zone
 
 SHUTDOWN = "shutting down"
 """In the message of a run that nobody cancelled: the process that serves the flows was told to end."""
+SLOT_LOST = "concurrency slot lost"
+"""The same: Prefect gave the slot of a run that was slow to start to another one, and cancelled it."""
 WAIT_SECONDS = 120.0
 """How long to wait until Prefect has set the run to Cancelled."""
 PAUSE = 0.5
 """Seconds between two looks at the run's state."""
+
+
+def nobody_cancelled(message: str | None) -> bool:
+    """Whether the message of a cancelled run says that no person cancelled it."""
+    return any(words in (message or "") for words in (SHUTDOWN, SLOT_LOST))
 
 
 def conclude(

@@ -54,7 +54,7 @@ def apply_work_queues(
         priority = actual.work_queues.get((pool, name))
         change = Change.CREATED if priority is None else Change.UNCHANGED
         changes.make(change, f"work-queue {pool}/{name}", _create_first_queue, client, pool, name)
-        changes.note(f"Priority {priority or 1}: a worker with room for one run takes the queue with the lowest first.")
+        changes.note(f"Priority {priority or 1}. A worker takes runs from the queue with the lowest number first.")
 
 
 def _create_first_queue(client: SyncPrefectClient, pool: str, name: str) -> None:

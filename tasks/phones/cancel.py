@@ -16,7 +16,7 @@ from reelflow.phones import cleanup
 from reelflow.records.engagements import OPEN, Engagement, EngagementState
 from reelflow.records.posts import SendRecord
 from reelflow.wording import count
-from tasks.cancelled import SHUTDOWN, tell_cancelled
+from tasks.cancelled import nobody_cancelled, tell_cancelled
 from tasks.ledger import reopen_ledger
 from tasks.phones.other_pc import tag_of
 from tasks.phones.wording import LATER, NEVER, with_id
@@ -30,7 +30,7 @@ def cancel_engagement(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect 
 
     Nobody cancelled a run whose process was told to end with its server: then a later run goes on with it.
     """
-    if SHUTDOWN in (state.message or ""):
+    if nobody_cancelled(state.message):
         return
     log = flow_run_logger(flow_run)
     try:
@@ -61,7 +61,7 @@ def what_phones_do(records: Sequence[SendRecord], found: Sequence[Engagement]) -
 def cancel_phone_tasks(flow: Any, flow_run: Any, state: Any) -> None:  # Prefect passes these by name
     """Stop and delete the unfinished phone tasks of a cancelled run. A hook that runs in another process."""
     log = flow_run_logger(flow_run)
-    if SHUTDOWN in (state.message or "") and {"engage", "engagement"} & set(flow_run.parameters):
+    if nobody_cancelled(state.message) and {"engage", "engagement"} & set(flow_run.parameters):
         log.info("Nobody cancelled the run: what the phones do goes on, and a later run watches it.")
         return
     try:

@@ -18,7 +18,7 @@ from reelflow.phones.engagement import EngagementJob, EngagementPart, engagement
 from reelflow.phones.form import CommentForm, EngageForm
 from reelflow.records.engagements import Engagement
 from reelflow.records.phone_states import RequestState
-from tasks.cancelled import SHUTDOWN
+from tasks.cancelled import nobody_cancelled
 from tasks.ledger import open_ledger
 from tasks.phones.report import QUIET
 from tasks.phones.this_pc import AGAIN_SECONDS
@@ -113,7 +113,7 @@ def hand_over(pc: str, part: EngagementPart, engagement: Engagement, chatgpt: st
         raise PhonesWait(f"{what}: {summary}", now + QUIET_SECONDS)
     if state.is_completed():
         return summary
-    nobody_cancelled_it = not state.is_cancelled() or SHUTDOWN in summary
+    nobody_cancelled_it = not state.is_cancelled() or nobody_cancelled(summary)
     if nobody_cancelled_it and _did_nothing(str(run.id)):
         raise PhonesWait(f"{what}: {summary}", now + AGAIN_SECONDS)
     raise PhonesFailed(summary)

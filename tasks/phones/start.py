@@ -15,7 +15,7 @@ from reelflow.phones.due_parts import MOST_ATTEMPTS, Next, decide
 from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.engagements import OPEN, Engagement, EngagementState
 from reelflow.wording import count, listed
-from tasks.cancelled import SHUTDOWN
+from tasks.cancelled import nobody_cancelled
 from tasks.ledger import open_ledger
 from tasks.phones.engagements import form_of, run_name
 from tasks.phones.wording import NO_PC, waiting_posts
@@ -104,7 +104,7 @@ def _start(client: SyncPrefectClient, ledger: Ledger, due: list[Engagement], rep
         )
         if run.state is None or not run.state.is_final():
             (report.in_line if engagement.run_key in known else report.started).append(engagement.file)
-        elif run.state.is_cancelled() and SHUTDOWN not in (run.state.message or ""):
+        elif run.state.is_cancelled() and not nobody_cancelled(run.state.message):
             _end(ledger, engagement, EngagementState.CANCELLED, "its run was cancelled", report)
         else:  # it ended before it had the engagement; the next look starts another one
             ledger.count_attempt(engagement)

@@ -16,7 +16,7 @@ from reelflow.posts.form import CancelPostForm, PostForm
 from reelflow.records.posts import SendRecord
 from reelflow.time_zones import shown
 from reelflow.wording import one_line
-from tasks.cancelled import SHUTDOWN, conclude
+from tasks.cancelled import conclude, nobody_cancelled
 from tasks.ledger import open_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.prefect_server import asking_prefect
@@ -62,7 +62,7 @@ def conclude_cancelled_post(
     """Say what became of the post of a cancelled run; cancel it too, if it is scheduled and its form says so."""
 
     def cancel_first(ledger: Ledger) -> None:
-        if _cancels_post_too(flow_run.parameters) and SHUTDOWN not in (state.message or ""):
+        if _cancels_post_too(flow_run.parameters) and not nobody_cancelled(state.message):
             _cancel_scheduled(ledger, flow_run)
 
     conclude(flow_run, describe, what="post", first=cancel_first)

@@ -234,20 +234,21 @@ def _limit(server: Server, name: str) -> tuple[int | None, int | None]:
     return limit and limit["limit"], options.get("grace_period_seconds")
 
 
-def _set_limit(server: Server, name: str, limit: int, **changes: Any) -> None:
-    options = {"collision_strategy": "ENQUEUE"}
+def _set_limit(server: Server, name: str, limit: int, *, grace: int | None = None, **changes: Any) -> None:
+    options = {"collision_strategy": "ENQUEUE", **({"grace_period_seconds": grace} if grace else {})}
     path = f"{server.api}/deployments/{_of(server, name)['id']}"
     ask("PATCH", path, concurrency_limit=limit, concurrency_options=options, **changes)
 
 
 def test_limits_of_an_earlier_setup_are_taken_back_and_those_of_a_person_stay(own_server: Server, sandbox: Any) -> None:
-    """What sends posts had 6 or 4 once. A grace period that is missing is added to any limit."""
+    """What sends posts had 6 or 4 once, and what waits for its turn a grace period too short for a slow start."""
     own_server.setup("--sandbox", sandbox.url)
     new = [_limit(own_server, name) for name in ("publish-video", "publish-campaign", "finish-open-posts")]
     _set_limit(own_server, "publish-video", 6, version="1")
     _set_limit(own_server, "publish-and-engage", 4, version="1")
     _set_limit(own_server, "publish-campaign", 10, version="1")
-    _set_limit(own_server, "warm-up-accounts", 2)
+    _set_limit(own_server, "warm-up-accounts", 2, grace=60)
+    _set_limit(own_server, "comment-on-posts", 2, grace=90)
 
     dry = own_server.setup("--dry-run")
     before = _limit(own_server, "publish-video")
@@ -258,13 +259,14 @@ def test_limits_of_an_earlier_setup_are_taken_back_and_those_of_a_person_stay(ow
     then = own_server.setup()
 
     assert new == [(None, None), (None, None), (1, 60)]
-    assert "4 to update" in dry.stdout
+    assert "4 to update" in dry.stdout  # the campaign's version is one of them
     assert before == (6, None)
     assert "4 updated" in done.stdout
     assert taken_back == [None, None]
-    assert _limit(own_server, "publish-campaign") == (10, 60)
-    assert _limit(own_server, "warm-up-accounts") == (2, 60)
-    assert _limit(own_server, "publish-video") == (6, 60), again.stdout
+    assert _limit(own_server, "publish-campaign") == (10, None)
+    assert _limit(own_server, "warm-up-accounts") == (2, None)
+    assert _limit(own_server, "comment-on-posts") == (2, 90)
+    assert _limit(own_server, "publish-video") == (6, None), again.stdout
     assert "updated" not in then.stdout
     assert own_server.teardown().returncode == 0
 

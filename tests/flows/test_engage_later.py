@@ -192,7 +192,11 @@ def test_a_post_that_is_cancelled_takes_its_comments_along(
 
 @pytest.mark.parametrize(
     ("message", "state"),
-    [(None, EngagementState.CANCELLED), ("Runner is shutting down.", EngagementState.WAITING)],
+    [
+        (None, EngagementState.CANCELLED),
+        ("Runner is shutting down.", EngagementState.WAITING),
+        ("Deployment concurrency slot lost during provisioning - no slots available", EngagementState.WAITING),
+    ],
 )
 def test_a_run_that_is_cancelled_takes_its_comments_along(
     taisly: TaislyAccount, host: TikMatrixHost, clip: Clip, message: str | None, state: EngagementState

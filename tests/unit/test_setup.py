@@ -1,16 +1,20 @@
 """What setup does with phones and time zones: decisions without a server."""
 
+import dataclasses
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
 from support.deployments import SPECS
 
+from deployments.preserve import has_our_limit, merge_limit
 from deployments.setup.apply import misplaced_schedules
 from deployments.setup.confirm import confirm_removal, confirm_sandbox
 from deployments.setup.phones import change_phones
 from deployments.setup.zone import choose_zone
+from deployments.spec import deployment_specs
 from reelflow.errors import InputError
 from reelflow.time_zones import machine_zone
 
@@ -108,3 +112,47 @@ def test_a_schedule_moves_only_from_the_zone_of_the_setup_before(zone: str, befo
     found = misplaced_schedules(spec, SimpleNamespace(schedules=[there, own]), before, "Europe/Berlin")
 
     assert found == ([there] if moves else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "before", "after"),
+    [
+        ("watch-runs", "CANCEL_NEW", None, 60),
+        ("watch-runs", "CANCEL_NEW", 90, 90),
+        ("watch-runs", "ENQUEUE", None, None),
+        ("warm-up-accounts", "ENQUEUE", 60, None),
+        ("warm-up-accounts", "ENQUEUE", 90, 90),
+        ("warm-up-accounts", "CANCEL_NEW", None, None),
+        ("publish-video", "ENQUEUE", None, None),
+    ],
+)
+def test_only_upkeep_that_skips_its_next_run_has_a_short_grace_period(
+    name: str, strategy: str, before: int | None, after: int | None
+) -> None:
+    """Prefect cancels a run that takes longer than that to start, if another one waited for its slot."""
+    options = ConcurrencyOptions(collision_strategy=strategy, grace_period_seconds=before)
+    limit = SimpleNamespace(limit=3)
+    there = SimpleNamespace(
+        version="2", work_pool_name="reelflow", global_concurrency_limit=limit, concurrency_options=options
+    )
+
+    change = merge_limit(next(spec for spec in deployment_specs() if spec.name == name), there)
+
+    assert change.get("concurrency_options", {"grace_period_seconds": before}).get("grace_period_seconds") == after
+    assert bool(change) is (before != after)
+
+
+@pytest.mark.parametrize(("version", "ours"), [("1", True), ("2", False), ("3", False), (None, False)])
+def test_a_limit_is_ours_only_on_a_deployment_of_the_version_that_had_it(version: str | None, ours: bool) -> None:
+    """Whatever versions follow: a person may have set the same number since."""
+    spec = next(spec for spec in deployment_specs() if spec.name == "publish-video")
+    there = SimpleNamespace(
+        version=version,
+        work_pool_name="reelflow",
+        global_concurrency_limit=SimpleNamespace(limit=6),
+        concurrency_options=None,
+    )
+
+    found = has_our_limit(dataclasses.replace(spec, version="4"), there)
+
+    assert found is ours
