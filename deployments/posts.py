@@ -15,6 +15,7 @@ from deployments.spec import MAIN
 from reelflow.errors import InputError, ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.form import CancelPostForm, ResolveForm
+from reelflow.posts.of_client import PostsOfClient
 from reelflow.records.clients import for_client
 from reelflow.records.post_states import SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
@@ -84,18 +85,26 @@ def _deleted_clients(ledger: Ledger) -> list[str]:
 
 
 def _of_client(name: str, records: list[SendRecord], ledger: Ledger) -> list[SendRecord]:
-    """Those that are a client's: of one whose block was deleted, what was sent under its name.
+    mine = client_named(name, ledger)
+    return [each for each in records if mine.has(each[0])]
+
+
+def client_named(name: str, ledger: Ledger) -> PostsOfClient:
+    """Whose posts are a client's: of one whose block was deleted, what was sent under its name.
 
     Raises:
         InputError: there is no such client, nor a post of it.
+        ReelflowError: the server cannot be used.
     """
+    from blocks import TaislyAccount
+
     try:
-        mine = _saved_block(name, ledger)
+        key = load_block(TaislyAccount, name).fingerprint()
     except InputError:
-        if found := [each for each in records if each[0].client == name]:
-            return found
+        if ledger.has_sent_for(name):
+            return PostsOfClient(name)
         raise
-    return [each for each in records if mine.has(each[0])]
+    return PostsOfClient.of(ledger, name, key)
 
 
 class _SavedBlock(NamedTuple):
@@ -110,10 +119,6 @@ class _SavedBlock(NamedTuple):
     name: str
     service: str
     account_ids: set[str]
-
-    def has(self, send: Send) -> bool:
-        """Whether a send is its own, or went to one of its accounts."""
-        return send.client == self.name or (self.service == send.service and self.is_known_to_have(send))
 
     def is_known_to_have(self, send: Send) -> bool:
         """Whether a send went to one of its accounts."""
@@ -151,8 +156,10 @@ def _saved_blocks(ledger: Ledger) -> list[_SavedBlock]:
 def _block_of(send: Send, blocks: Sequence[_SavedBlock]) -> str:
     """The name of the block that can cancel a send; where no key is known to have its accounts, one of its service.
 
-    One account in common is enough, as in `open_sends_of`: another may have been disconnected since.
+    One account in common is enough, as in `open_sends_of`: another may have been disconnected since. Of several, it is
+    the one that it was sent with.
     """
+    blocks = sorted(blocks, key=lambda block: block.name != send.client)
     of_service = [block for block in blocks if block.service == send.service]
     with_account = [block for block in of_service if block.is_known_to_have(send)]
     return next((block.name for block in (*with_account, *of_service)), MAIN)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.settings import PREFECT_API_URL
 
-from deployments.in_terminal import load_block, print_json, quieten_run_logs
+from deployments.in_terminal import print_json, quieten_run_logs
 from deployments.options import AsJson, FormOptions, read_form, with_options_of
 from deployments.outcomes import send_facts
-from reelflow.ledger import Ledger
-from reelflow.posts.of_client import PostsOfClient
+from deployments.posts import client_named
 from reelflow.records.posts import Outcome
 from reelflow.upkeep.form import WeekForm
 from reelflow.upkeep.week import Day, Entry, Week, counted, local_time
@@ -49,7 +48,7 @@ def week(*, block: str = "", as_json: AsJson = False, **values: Any) -> int:
     ledger = open_ledger()
     if not PREFECT_API_URL.value():
         print(f"PREFECT_API_URL is not set, so this is the ledger {ledger.full_place}.", file=sys.stderr)
-    mine = _client(block, ledger) if block else None
+    mine = client_named(block, ledger) if block else None
     found = read_week(ledger, form, mine)
     phones = all_waiting_phones(ledger) if mine is None else []
     files = write_files(form, found)
@@ -59,12 +58,6 @@ def week(*, block: str = "", as_json: AsJson = False, **values: Any) -> int:
         return 0
     print("\n".join([*_lines(found, phones), *(f"Written: {file}" for file in files)]))
     return 0
-
-
-def _client(name: str, ledger: Ledger) -> PostsOfClient:
-    from blocks import TaislyAccount
-
-    return PostsOfClient.of(ledger, name, load_block(TaislyAccount, name).fingerprint())
 
 
 def _lines(week: Week, phones: Sequence[WaitingPhones]) -> Iterator[str]:

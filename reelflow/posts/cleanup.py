@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from reelflow.errors import Busy, InputError, ReelflowError, StillOpen
+from reelflow.errors import Busy, InputError, ReelflowError, StillOpen, WrongClient
 from reelflow.ledger import Ledger
 from reelflow.posts.form import ResolveForm
 from reelflow.posts.of_client import PostsOfClient
 from reelflow.posts.rate_limited import RateLimitedTaisly
-from reelflow.posts.watching import watch_posts
+from reelflow.posts.watching import KEY_UNUSED, give_up_disconnected, watch_posts
 from reelflow.records.post_states import IN_FLIGHT, PostState, SendStatus
 from reelflow.records.posts import Outcome, Send, SendRecord
 from reelflow.time_zones import shown
@@ -35,6 +35,25 @@ def finish_posts(
     watched = watch_posts(taisly, None, seconds=seconds, first_pause=first_pause, grace=grace, on_news=on_news)
     trouble = None if isinstance(watched.trouble, Busy) else watched.trouble  # it is its turn in the next run
     return [(send, o) for send, o in watched.news if o.state is not PostState.UNCONFIRMED], trouble
+
+
+def give_up_without_key(ledger: Ledger, keys: Iterable[str]) -> list[tuple[Send, Outcome]]:
+    """End the open sends, to any service, whose outcomes no key has been there to read for a week; the new outcomes.
+
+    The clients that are watched do so for each other. This is for a ledger whose last client is gone, or rests.
+
+    Args:
+        ledger: With the sends.
+        keys: The fingerprints of the keys that are saved: what they can read is waited for, however long it takes.
+    """
+    connected = _accounts_of(ledger, keys) | ledger.accounts_of_all_keys(KEY_UNUSED)
+    services = sorted({send.service for send in open_sends(ledger)})
+    return [each for service in services for each in give_up_disconnected(ledger, service, connected)]
+
+
+def _accounts_of(ledger: Ledger, keys: Iterable[str]) -> set[str]:
+    """The ids of the accounts that these keys are known to have."""
+    return {account.id for key in keys for account in ledger.known_accounts(key, float("inf")) or ()}
 
 
 def open_outcomes(ledger: Ledger) -> list[tuple[Send, Outcome]]:
@@ -75,7 +94,7 @@ def sends_without_client(ledger: Ledger, clients: Collection[str], keys: Iterabl
         clients: The names of the saved blocks.
         keys: The fingerprints of their keys: a block may have been saved under another name since.
     """
-    known = {account.id for key in keys for account in ledger.known_accounts(key, float("inf")) or ()}
+    known = _accounts_of(ledger, keys)
     return [send for send in open_sends(ledger) if send.client not in clients and not known & set(send.account_ids)]
 
 
@@ -179,15 +198,27 @@ def _can_be_cancelled(send: Send, outcomes: Sequence[Outcome], now: float) -> bo
     return is_accepted and send.scheduled_ms > now * 1000
 
 
+def check_client(taisly: RateLimitedTaisly, send: Send) -> None:
+    """Raise WrongClient if a send is another client's: its name says so, and it went to no account of this key."""
+    mine = taisly.whose.name
+    if not send.client or send.client == mine or taisly.account_ids() & set(send.account_ids):
+        return
+    raise WrongClient(
+        f"{send.file_name} was sent for the client {send.client}, but this run is for {mine or 'another one'}. Nothing "
+        f"was cancelled. Choose {send.client} as 'Taisly account'."
+    )
+
+
 def cancel_post(taisly: RateLimitedTaisly, history_id: str, reason: str) -> None:
     """Delete a scheduled post of ours at Taisly for good, and record that.
 
     Raises:
-        InputError: it is none of ours, or it is too late.
+        InputError: it is none of ours, it is another client's, or it is too late.
         Refused: Taisly does not have it, or it is out already.
         ServiceError: Taisly cannot be asked, or its answer was lost. Nothing is recorded.
     """
     send, _ = find_scheduled(taisly.ledger, taisly.service, history_id)
+    check_client(taisly, send)
     taisly.cancel_scheduled(str(send.history_id))
     taisly.ledger.settle(send.id, PostState.CANCELLED, reason)
     taisly.ledger.cancel_engagements_of_send(send, "the post was cancelled")

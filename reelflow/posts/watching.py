@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from reelflow.countdown import Countdown
 from reelflow.errors import Busy, ReelflowError, Refused, ServiceError
+from reelflow.ledger import Ledger
 from reelflow.posts.history import CLOCK_SLACK, GRACE, adopt_lost, open_sends_of, read_history
 from reelflow.posts.outcomes import outcomes_of
 from reelflow.posts.rate_limited import RateLimitedTaisly
@@ -195,7 +196,8 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     for send, _ in by_status[SendStatus.ABANDONED]:
         ledger.release_dead(send.id, "its run died before the upload was complete; nothing was posted")
     due, lost = by_status[SendStatus.DUE], [send for send, _ in by_status[SendStatus.ANSWER_LOST]]
-    news = _give_up_disconnected(taisly, now)
+    readable = taisly.account_ids() | ledger.accounts_of_all_keys(KEY_UNUSED)
+    news = give_up_disconnected(ledger, taisly.service, readable)
     if not due and not lost:
         return news
     history = read_history(taisly, [send for send, _ in due], lost)
@@ -214,14 +216,23 @@ def read_outcomes(taisly: RateLimitedTaisly, *, grace: float = GRACE) -> list[tu
     return news
 
 
-def _give_up_disconnected(taisly: RateLimitedTaisly, now: float) -> list[tuple[Send, Outcome]]:
-    """End the sends whose outcome no connected account can tell, of any key, once that has lasted long enough."""
-    ledger, connected = taisly.ledger, taisly.account_ids() | taisly.ledger.accounts_of_all_keys(KEY_UNUSED)
-    news: list[tuple[Send, Outcome]] = []
+def give_up_disconnected(ledger: Ledger, service: str, connected: Collection[str]) -> list[tuple[Send, Outcome]]:
+    """End the sends whose outcome no connected account can tell, of any key, once that has lasted long enough.
+
+    Args:
+        ledger: With the sends.
+        service: To which they went.
+        connected: The ids of the accounts whose outcomes somebody may still read.
+
+    Returns:
+        The new outcomes.
+    """
+    now, news = ledger.now(), list[tuple[Send, Outcome]]()
     waiting = [
         send
-        for send, _ in ledger.open_sends(taisly.service)
-        if not connected & set(send.account_ids) and send.status(now) not in (SendStatus.AT_WORK, SendStatus.SCHEDULED)
+        for send, _ in ledger.open_sends(service)
+        if not set(connected) & set(send.account_ids)
+        and send.status(now) not in (SendStatus.AT_WORK, SendStatus.SCHEDULED)
     ]
     for send in waiting:
         if overdue_reason(watched_for=send.watched_for(now), missed_for=0.0):

@@ -22,7 +22,7 @@ class Alarm:
     Attributes:
         key: Nothing is recorded twice under one key.
         kind: "post", "hold", "phone task", "phone request", "engagement" or "run".
-        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, NOT STARTED, ON HOLD, GONE, CRASHED, SKIPPED or
+        state: How it ended: FAILED, REFUSED, UNCONFIRMED, NOT SENT, NOT STARTED, ON HOLD, GONE, CRASHED, SKIPPED,
             LATE or NO KEY; or WAITING for a person.
         subject: What it is about: the video's file, the account on hold, the job on phones, or the run's name.
         who: The account, or the phone, with the client in front; for a run and an account on hold only the client.

@@ -35,7 +35,7 @@ def cancel_post(taisly: TaislyAccount, history_id: str) -> str:
     """Permanently delete a scheduled post at Taisly and record that; returns a one-line summary.
 
     Raises:
-        InputError: reelflow has sent no such post, or it is too late.
+        InputError: reelflow has sent no such post, it is another client's, or it is too late.
         Refused: Taisly has no such scheduled post, or it is already published.
     """
     with taisly.get_rate_limited(open_ledger()) as client:
@@ -48,9 +48,12 @@ def describe_scheduled(taisly: TaislyAccount, history_id: str) -> str:
     """One line about a scheduled post that can be cancelled, from the ledger.
 
     Raises:
-        InputError: there is no such post of ours, or it is too late.
+        InputError: there is no such post of ours, it is another client's, or it is too late.
     """
-    send, outcomes = cleanup.find_scheduled(open_ledger(), taisly.service, history_id)
+    ledger = open_ledger()
+    send, outcomes = cleanup.find_scheduled(ledger, taisly.service, history_id)
+    with taisly.get_rate_limited(ledger) as client:
+        cleanup.check_client(client, send)
     caption = f"with the caption {one_line(send.caption)!r}" if send.caption else "without a caption"
     names = ", ".join(o.account.label for o in outcomes)
     return f"{send.file_name} for {names}, {caption}, scheduled for {shown(send.published_at)}"

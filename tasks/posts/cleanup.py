@@ -44,6 +44,9 @@ def finish_posts(taisly: TaislyAccount | None, form: FinishForm) -> FinishReport
     mine = clients if taisly is None else Clients(clients.names, [taisly])
     news, troubles = _finish_all(mine.blocks, ledger, form.minutes * 60)
     troubles = [*mine.troubles, *troubles]
+    if taisly is None and not clients.troubles:  # else a key that cannot be told now may read them
+        for send, outcome in cleanup.give_up_without_key(ledger, [each.fingerprint() for each in clients.blocks]):
+            tell_outcome(send, outcome)
     report = _report(news, ledger)
     if taisly is None:
         report = report.model_copy(update={"deleted": record_deleted_clients(ledger, clients)})

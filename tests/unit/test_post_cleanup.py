@@ -1,21 +1,32 @@
 """What is left of earlier runs: posts to cancel, to resolve, and to release."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from support.clock import Clock
 from support.journal import journal_of
+from support.sandbox import SandboxWithClients
 
-from reelflow.errors import InputError, StillOpen
+from reelflow.errors import InputError, StillOpen, WrongClient
 from reelflow.ledger import Ledger
-from reelflow.posts.cleanup import find_scheduled, find_unconfirmed, resolve_post, scheduled_sends_of
+from reelflow.posts.cleanup import (
+    cancel_post,
+    check_client,
+    find_scheduled,
+    find_unconfirmed,
+    give_up_without_key,
+    resolve_post,
+    scheduled_sends_of,
+)
+from reelflow.posts.clients import Client
 from reelflow.posts.form import ResolveForm
+from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
 from reelflow.posts.watching import read_outcomes
 from reelflow.records.post_states import PostState
-from reelflow.records.posts import PostRequest
+from reelflow.records.posts import PostRequest, Send
 from tasks.campaigns.cancel import cancelled_message
 
 Post = Callable[..., PostRequest]
@@ -35,6 +46,62 @@ def test_a_scheduled_post_is_found_by_either_of_its_ids(ledger: Ledger, checked:
     assert find_scheduled(ledger, "s", send_id) == find_scheduled(ledger, "s", "h1")
     with pytest.raises(InputError, match="No post that reelflow sent"):
         find_scheduled(ledger, "another service", send_id)
+
+
+@pytest.fixture
+def two() -> Iterator[SandboxWithClients]:
+    with SandboxWithClients(clients=["bakery", "cafe"]) as sandbox:
+        yield sandbox
+
+
+def _of(two: SandboxWithClients, name: str, ledger: Ledger, clock: Clock) -> RateLimitedTaisly:
+    found = two.rate_limited(ledger, clock, key=two.key_of(name))
+    found.whose = Client(name)
+    return found
+
+
+def _scheduled(ledger: Ledger, request: PostRequest, service: str) -> Send:
+    """A post of the client bakery that Taisly has accepted, for in an hour."""
+    later = request.model_copy(update={"scheduled_for": datetime.fromtimestamp(ledger.now() + 3600, UTC)})
+    send_id = ledger.claim(later, service=service, owner="me", client="bakery").send_id or ""
+    ledger.accepted(send_id, "h1")
+    ((send, _),) = ledger.sends([send_id])
+    return send
+
+
+def test_a_post_of_another_client_is_not_cancelled(
+    two: SandboxWithClients, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Nor is Taisly asked; the client that it was sent for is named. A key under another name may cancel it."""
+    bakery, cafe = (_of(two, name, ledger, clock) for name in ("bakery", "cafe"))
+    send = _scheduled(ledger, checked(accounts=bakery.ask_accounts()), bakery.service)
+
+    with pytest.raises(WrongClient, match=r"small\.mp4 was sent for the client bakery, but this run is for cafe"):
+        cancel_post(cafe, send.id, "a test")
+    bakery.whose = Client("new-bakery")
+
+    assert two.requests("DELETE /api/private/posts/scheduled/{id}") == 0
+    check_client(bakery, send)
+
+
+def test_what_only_a_lost_key_could_tell_waits_for_a_person_after_a_week(
+    two: SandboxWithClients, ledger: Ledger, clock: Clock, checked: Post
+) -> None:
+    """Also if no other client has an open post, or none is left; what a saved key can tell waits."""
+    bakery = _of(two, "bakery", ledger, clock)
+    send = _scheduled(ledger, checked(accounts=bakery.ask_accounts()), bakery.service)
+    clock.sleep(7200)
+    states = []
+
+    for _ in range(10):
+        kept = give_up_without_key(ledger, [bakery.key])
+        give_up_without_key(ledger, [])
+        states.append({o.state for o in ledger.sends([send.id])[0][1]})
+        clock.sleep(86400)
+
+    assert kept == []
+    assert states[5] == {PostState.ACCEPTED}
+    assert states[-1] == {PostState.UNCONFIRMED}
 
 
 @pytest.mark.parametrize(
