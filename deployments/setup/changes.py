@@ -59,7 +59,7 @@ class Changes:
             act(*args)
         if change is Change.CREATED and is_recorded:
             self.record.append(thing)
-        elif change is Change.REMOVED:
+        elif change is Change.REMOVED and thing in self.record:  # else it was made in the UI
             self.record.remove(thing)
         self._counts[change] += 1
         print(f"  {_IN_A_DRY_RUN[change]:13} {thing}" if self.dry_run else f"  {change:10} {thing}", flush=True)

@@ -119,14 +119,15 @@ def remove_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes
     saved, slug = saved_clients(ids), f"{TYPE}/{name}"
     if slug not in ids:
         raise InputError(f"There is no client {name!r}. Clients: {listed(saved) or 'none'}.")
+    open_posts = _open_posts(client, name)
     if not changes.dry_run:
-        confirm_client_removal(name, _open_posts(client, name), yes=yes)
+        confirm_client_removal(name, open_posts, yes=yes)
+    elif open_posts:
+        print(f"  WARNING: {open_posts}")
     left = {ids[f"{TYPE}/{other}"]: other for other in saved if other != name}
     for deployment in our_deployments(client):
         _turn_off_schedules(client, changes, deployment, name, ids[slug])
         _preselect_another(client, changes, deployment, name, ids[slug], left)
-    if f"block {slug}" not in changes.record:
-        changes.record.append(f"block {slug}")  # saved in the UI
     changes.make(Change.REMOVED, f"block {slug}", client.delete_block_document, UUID(ids[slug]))
 
 

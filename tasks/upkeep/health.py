@@ -1,6 +1,7 @@
 """The checks of everything that reelflow needs. They change nothing at the services."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from reelflow.records.phone_states import RequestState
 from reelflow.tikmatrix.client import SERVICE as TIKMATRIX
 from reelflow.time_zones import shown
 from reelflow.upkeep.key_file import KeyFile, key_folder
-from reelflow.wording import count, listed, one_line
+from reelflow.wording import all_of, count, listed, one_line
 from tasks.ledger import current_ledger
 from tasks.phones.wording import waiting_posts
 from tasks.posts.clients import describe_deleted_clients, saved_clients
@@ -142,6 +143,23 @@ def check_blocks(ledger: Ledger, names: list[tuple[str, str]]) -> Iterator[Findi
     for slug, name in names:
         kind = BY_SLUG[slug]
         yield _finding(f"{kind._block_type_name} {name!r}", partial(_load_and_check, kind, name, ledger))
+    yield from _check_keys([name for slug, name in names if BY_SLUG[slug] is TaislyAccount])
+
+
+def _check_keys(clients: list[str]) -> Iterator[Finding]:
+    """A warning where two clients have one key: one may have lost its own, and with it the outcomes of its posts."""
+    by_key: dict[str, list[str]] = {}
+    for name in clients:
+        with suppress(ReelflowError, ValueError, RuntimeError):  # which the check of the block itself says
+            if (block := load_saved(TaislyAccount, name)) is not None:
+                by_key.setdefault(block.fingerprint(), []).append(name)
+    for same in by_key.values():
+        if len(same) > 1:
+            found = (
+                f"{all_of(same)} have the same API key, and so the same accounts. If one of them has had a key of its "
+                "own, put that back: nothing reads the outcomes of its open posts."
+            )
+            yield Finding("API keys", True, found, is_warning=True)
 
 
 def _load_and_check(kind: type[Any], name: str, ledger: Ledger) -> tuple[str, bool]:

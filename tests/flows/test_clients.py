@@ -16,6 +16,7 @@ from support.seen import artifacts_of
 
 from blocks import TaislyAccount
 from deployments.preserve import form_of
+from deployments.setup.actual import read_record
 from deployments.setup.apply import fill_all_forms
 from flows.finish import finish_open_posts
 from flows.list_accounts import list_accounts
@@ -23,7 +24,9 @@ from flows.publish import publish_video
 from reelflow.form_schema import choices_of
 from reelflow.ledger import Ledger
 from reelflow.posts.form import FinishForm, PostForm
+from reelflow.records.holds import HOLD_AFTER
 from reelflow.records.post_states import PostState
+from reelflow.records.posts import PostRequest
 from reelflow.time_zones import shown_zone, use_zone
 from tasks.choices import MOST_DEPLOYMENTS, ChoiceReader, ask_taisly, our_deployments, refresh_choices
 from tasks.zone import TIME_ZONE_VARIABLE
@@ -136,6 +139,7 @@ def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(
 
     found = [finish_open_posts(finish=BRIEFLY, return_state=True) for _ in range(2)]
     listed = reelflow("posts")
+    week, nobody = reelflow("week", "--block", "bakery"), reelflow("week", "--block", "bakkery")
     ledger = Ledger(ledger_url)
     (send, _), *_ = ledger.recent_sends(0)
     alarms = [alarm for alarm in ledger.alarms_of_runs([str(send.flow_run)]) if alarm.state == "NO KEY"]
@@ -146,6 +150,8 @@ def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(
     assert all(state.is_completed() and said in state.message for state in found)
     assert said in listed.stdout
     assert "bakery: small.mp4" in listed.stdout
+    assert "bakery: small.mp4" in week.stdout
+    assert "There is no block" in nobody.stderr
     assert [alarm.who for alarm in alarms] == ["bakery"]
     assert again.message.startswith("3 new outcomes (3 published), 0 still open.")
     assert "deleted" not in again.message
@@ -226,6 +232,48 @@ def test_doctor_says_whose_posts_nothing_finishes(clients: dict[str, TaislyAccou
     assert words not in of_all.stdout
 
 
+def test_a_block_that_was_given_another_clients_key_is_said(
+    clients: dict[str, TaislyAccount], two: SandboxWithClients
+) -> None:
+    """In the UI nothing keeps a person from that."""
+    _save(two, "bakery", key=two.key_of("cafe"))
+
+    found = reelflow("doctor", COLUMNS="400")
+
+    assert "bakery and cafe have the same API key, and so the same accounts." in found.stdout
+
+
+def test_accounts_on_hold_are_named_with_their_client(
+    clients: dict[str, TaislyAccount], ledger_url: str, checked: Callable[..., PostRequest]
+) -> None:
+    """And can be named so to release them."""
+    ledger = Ledger(ledger_url)
+    held = []
+    for name, block in clients.items():
+        with block.get_rate_limited(ledger) as taisly:
+            tiktok = next(account for account in taisly.ask_accounts() if account.platform == "TikTok")
+        held.append(tiktok)
+        _hold(ledger, checked(name, accounts=[tiktok]), block.service)
+
+    shown = reelflow("release")
+    wrong = reelflow("release", "cafe: YouTube")
+    done = reelflow("release", "cafe: TikTok")
+    left = [hold.account.id for hold in ledger.on_hold()]
+
+    assert "bakery: TikTok @bakery.daily" in shown.stdout
+    assert "cafe: TikTok @cafe.daily" in shown.stdout
+    assert "On hold: bakery: TikTok @bakery.daily, cafe: TikTok @cafe.daily." in wrong.stdout
+    assert "Released cafe: TikTok @cafe.daily." in done.stdout
+    assert left == [held[0].id]
+
+
+def _hold(ledger: Ledger, request: PostRequest, service: str) -> None:
+    for number in range(HOLD_AFTER):
+        again = request.model_copy(update={"repeat": number})
+        send_id = ledger.claim(again, service=service, owner="me").send_id or ""
+        ledger.settle(send_id, PostState.REFUSED, "session expired")
+
+
 def test_a_persons_own_deployment_is_not_given_to_the_client_that_is_left(
     clients: dict[str, TaislyAccount], client: SyncPrefectClient
 ) -> None:
@@ -281,12 +329,15 @@ def test_removing_a_client_turns_off_its_schedules_and_says_which_posts_are_open
     deployment = _deployed(client, clients)
     refresh_choices(client, [deployment], ChoiceReader(ask_taisly, None))
 
+    dry = _remove("bakery", "--dry-run")
     refused = _remove("bakery")
     kept = TaislyAccount.load("bakery")
     gone = _remove("bakery", "--yes")
     after = client.read_deployment(deployment.id)
 
+    assert "WARNING: 1 post of it has no outcome yet. Without its key, its outcome cannot be read." in dry.stdout
     assert "1 post of it has no outcome yet. Without its key, its outcome cannot be read." in refused.stderr
+    assert read_record(client) == []
     assert "To remove the client bakery without being asked, add --yes." in refused.stderr
     assert kept.client == "bakery"
     assert gone.returncode == 0, gone.stderr
