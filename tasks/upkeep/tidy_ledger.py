@@ -1,6 +1,7 @@
 """Tidy the ledger, and show what was removed and what is kept."""
 
-from reelflow.records.retention import LedgerSize, Leftover
+from reelflow.records.retention import LedgerSize, Leftover, kept_since
+from reelflow.time_zones import DAY
 from reelflow.upkeep.form import TidyForm
 from reelflow.wording import count
 from tasks.artifacts import show_markdown, table
@@ -66,11 +67,12 @@ def report(found: dict[Leftover, int], before: LedgerSize, after: LedgerSize, fo
     """What was removed from which table, and what is left in each."""
     shown = {what: rows for what, rows in found.items() if rows}
     said = ("would be shortened", "would be removed") if form.dry_run else ("shortened", "removed")
-    lines = [f"Not needed any more, and older than {form.keep_days} days:", ""]
+    lines = ["Not needed any more:", ""]
     if shown:
         lines += table({
             "Table": [f"`{_LEFTOVERS[what][0]}`" for what in shown],
             "What": [_LEFTOVERS[what][1] for what in shown],
+            "Older than": [_age(what, form.keep_days) for what in shown],
             "Rows": [f"{rows:,} {said[0] if what.is_emptied else said[1]}" for what, rows in shown.items()],
         })  # fmt: skip
     else:
@@ -83,6 +85,11 @@ def report(found: dict[Leftover, int], before: LedgerSize, after: LedgerSize, fo
     })] if kept else []  # fmt: skip
     size = f"The ledger has {_megabytes(after)}."
     return [*lines, "", size if form.dry_run else f"{size} Before: {_megabytes(before)}."]
+
+
+def _age(what: Leftover, days: int) -> str:
+    """From when on it is removed: some of it is kept for longer than the form says, or not as long."""
+    return count(round(-kept_since(what, days, 0.0) / DAY), "day")
 
 
 def _megabytes(size: LedgerSize) -> str:

@@ -34,6 +34,8 @@ def test_a_dry_run_shows_what_would_be_removed(old: dict[str, int]) -> None:
     assert state.message.endswith("Nothing was changed.")
     assert "would be removed" in report
     assert "no post is sent twice" in report
+    ages = {row.split(" | ")[0].strip("| `"): row.split(" | ")[2] for row in report.splitlines() if "would be" in row}
+    assert (ages["events"], ages["found_posts"]) == ("30 days", "367 days")
     assert open_ledger().size().rows == old
 
 
