@@ -195,8 +195,11 @@ def apply_ledger(changes: Changes, url: str | None) -> None:
         return
     with server_client() as client:
         stored = read_stored(client)
-    ledger = Ledger(url) if changes.dry_run else ledger_at(url)
-    same = stored is not None and stored.url.get_secret_value() == ledger.full_url
+    known = stored.url.get_secret_value() if stored else ""
+    ledger = Ledger(url) if changes.dry_run else ledger_at(url, known=known)
+    same = known == ledger.full_url
+    if changes.dry_run and known and not ledger.url.password:
+        same = ledger.is_same_but_for_password(Ledger(known))
     change = Change.CREATED if stored is None else Change.UNCHANGED if same else Change.UPDATED
     if not changes.dry_run:  # opening it would create its tables
         identity = ledger.identity()

@@ -129,18 +129,30 @@ class Database:
         """Its URL with another password."""
         return self.url.set(password=password).render_as_string(hide_password=False)
 
+    def is_same_but_for_password(self, other: Database) -> bool:
+        """Whether both URLs lead to the same, whatever password either has."""
+        return self.url.set(password="") == other.url.set(password="")
+
     def lacks_password(self) -> bool:
         """Whether it is a PostgreSQL that asks for a password, and neither the URL nor a password file has one."""
         if self.url.get_backend_name() != "postgresql" or self.url.password:
             return False
+        return PASSWORD_WORDS[1] in self._refusal()
+
+    def lets_in(self) -> bool:
+        """Whether a connection is made. Nothing is opened or migrated."""
+        return not self._refusal()
+
+    def _refusal(self) -> str:
+        """Why no connection is made; empty if one is."""
         engine = _create_engine(self.url)
         try:
             engine.connect().close()
-        except (sa.exc.SQLAlchemyError, ImportError) as error:  # anything else is reported by who uses it
-            return PASSWORD_WORDS[1] in str(error)
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            return str(error) or type(error).__name__
         finally:
             engine.dispose()
-        return False
+        return ""
 
     def was_moved(self) -> bool:
         """Whether another ledger is used in its place by now: it was moved or replaced since it was opened."""
@@ -261,12 +273,20 @@ def _insert(backend: str, table: sa.Table) -> Any:
 
 
 def _url(text: str) -> sa.URL:
+    """A URL whose password is where it is hidden from people; PostgreSQL's own programs take it as an option, too."""
     try:
-        return sa.make_url(text)
+        url = sa.make_url(text)
     except sa.exc.ArgumentError:
         raise InputError(
             f"The ledger's URL is not valid. Write it like sqlite:////path/ledger.db ({URL_VARIABLE})."
         ) from None
+    if "sslpassword" in url.query:
+        raise InputError(
+            "The ledger's URL has the option sslpassword, which people would see. Use a key file without a password "
+            f"that only its user may read ({URL_VARIABLE})."
+        )
+    given = url.normalized_query.get("password", ())
+    return url.set(password=given[-1]).difference_update_query(["password"]) if given else url
 
 
 def _is_away(error: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:

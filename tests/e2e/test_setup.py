@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_HOME
@@ -20,6 +21,7 @@ from support.api import ask
 from support.client import client_of
 from support.commands import Done, reelflow
 from support.deployments import SPECS
+from support.ledgers import forget_ledger
 from support.other_server import other_server
 from support.prefect_server import prefect_server
 from support.sink import Sink, save_notification
@@ -442,6 +444,26 @@ def test_the_ledger_is_stored_once_for_the_whole_server(own_server: Server, sand
     assert "cannot be used" in gone.stderr
     assert f"kept       {block}: it says which ledger knows what was posted" in down.stdout
     assert "reelflow-ledger" in [d["block_type"]["slug"] for d in own_server.all("block_documents")]
+    assert own_server.teardown().returncode == 0
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_the_stored_password_of_a_ledger_is_kept(own_server: Server, sandbox: Any, url: str) -> None:
+    """Setup is given the same URL again, without it: nothing changes, in a dry run neither, and nobody is asked."""
+    server, block = own_server.api.removesuffix("/api"), "block reelflow-ledger/main"
+    known = sa.make_url(url).set(password="secret1").render_as_string(hide_password=False)
+    forget_ledger(server)
+    first = own_server.setup("--sandbox", sandbox.url, "--ledger-url", known)
+
+    again = own_server.setup("--ledger-url", url)
+    dry = own_server.setup("--ledger-url", url, "--dry-run")
+    changed = own_server.setup("--ledger-url", known.replace("secret1", "secret2"), "--dry-run")
+
+    assert f"created    {block}" in first.stdout
+    assert f"unchanged  {block}" in again.stdout
+    assert f"unchanged  {block}" in " ".join(dry.stdout.split()).replace("unchanged ", "unchanged  ")
+    assert f"would update  {block}" in changed.stdout
+    forget_ledger(server)
     assert own_server.teardown().returncode == 0
 
 

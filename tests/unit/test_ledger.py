@@ -281,6 +281,14 @@ def test_another_kind_of_ledger_is_refused(url: str) -> None:
         Ledger(url).open_sends(SERVICE)
 
 
+def test_a_url_with_the_password_of_a_key_is_refused() -> None:
+    """There is no place in a URL where it would be hidden."""
+    with pytest.raises(InputError, match="sslpassword") as refused:
+        Ledger("postgresql://me@db/reelflow?sslpassword=secret")
+
+    assert "secret" not in str(refused.value)
+
+
 def test_a_read_only_ledger_is_said_in_one_line(tmp_path: Path) -> None:
     """As SQLite's own URL has it; nothing in it can be written, not even that it is read and written at once."""
     path = tmp_path / "ledger.db"
@@ -333,11 +341,18 @@ def test_a_ledger_from_the_future_is_not_touched(ledger_url: str, clock: Clock) 
     assert f"Nothing was sent. Update reelflow on this machine ({platform.node()})" in str(refused.value)
 
 
-def test_a_password_in_the_url_is_not_shown() -> None:
-    """Neither as the place nor in the repr."""
-    ledger = Ledger("postgresql://me:secret@db/reelflow")
+@pytest.mark.parametrize("url", [
+    "postgresql://me:secret@db/reelflow",
+    "postgresql://me@db/reelflow?password=secret&sslmode=prefer",
+    "postgresql://me:other@db/reelflow?password=other&password=secret",
+])  # fmt: skip
+def test_a_password_in_the_url_is_used_and_not_shown(url: str) -> None:
+    """Neither as the place nor in the repr, wherever the URL has it."""
+    ledger = Ledger(url)
 
     assert "secret" not in ledger.place + repr(ledger)
+    assert "other" not in ledger.place
+    assert ledger.full_url.startswith("postgresql://me:secret@db/reelflow")
 
 
 def test_the_default_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
