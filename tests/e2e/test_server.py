@@ -20,6 +20,7 @@ from support.waiting import until
 pytestmark = pytest.mark.slow
 KINDS = ("events", "message:messaging-cache:", ":seen:", ":lease:")
 """What Redis has by the document's settings: messages, which of them came before, their order, and slots."""
+ENV_FILES = {"server.env": 0o600, "client.env": 0o640}
 ENDED = ("COMPLETED", "FAILED", "CRASHED")
 
 
@@ -59,6 +60,17 @@ def _refuse_strangers(place: Installation) -> None:
     assert [c for c in own for secret in (*PASSWORDS.values(), LEDGER_PASSWORD) if secret in c] == []
 
 
+def _show_the_ui(place: Installation) -> None:
+    """Its pages come from a folder of the server's user; files with passwords are not for everybody."""
+    page = httpx.get(f"{place.api[:-4]}/", auth=ADMIN, trust_env=False, follow_redirects=True)
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<title>Prefect" in page.text
+    assert (place.folder / "home/server/ui").is_dir()
+    modes = {name: (place.folder / "etc/reelflow" / name).stat().st_mode & 0o777 for name in ENV_FILES}
+    assert modes == ENV_FILES
+
+
 def _name_the_way_out(place: Installation) -> None:
     """Of a ledger with a wrong password, and with none where nobody can type it."""
     at = f"127.0.0.1:{place.postgres_port}/reelflow"
@@ -87,6 +99,7 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     assert "Published to 1 of 1 account" in printed
     _refuse_strangers(place)
     _name_the_way_out(place)
+    _show_the_ui(place)
     assert httpx.get(f"{place.api[:-4]}/ui-settings", auth=ADMIN, trust_env=False).json()["api_url"] == place.api
     save_notification(place.api, sink.url, PREFECT_API_AUTH_STRING=":".join(ADMIN))
     place.in_terminal("reelflow setup --notify custom-webhook/sink")
