@@ -271,7 +271,8 @@ def _hold(ledger: Ledger, request: PostRequest, service: str) -> None:
     for number in range(HOLD_AFTER):
         again = request.model_copy(update={"repeat": number})
         send_id = ledger.claim(again, service=service, owner="me").send_id or ""
-        ledger.settle(send_id, PostState.REFUSED, "session expired")
+        ledger.accepted(send_id, f"{send_id} at Taisly")
+        ledger.settle(send_id, PostState.FAILED, "session expired")
 
 
 def test_a_persons_own_deployment_is_not_given_to_the_client_that_is_left(
