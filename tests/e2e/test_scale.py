@@ -66,7 +66,8 @@ class Agency:
         """Everything of the document; then the second client, both PCs, and their workers."""
         self.place.terminal.mkdir(parents=True)
         shutil.copy(example, self.place.terminal / "video.mp4")
-        self.place.install()
+        for _ in self.place.install():
+            pass
         first, second = CLIENTS
         setup = "reelflow setup --time-zone UTC --slots 'all: daily 00:00, 04:00, 08:00, 12:00, 16:00 and 20:00'"
         self.place.in_terminal(

@@ -106,6 +106,7 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
     sandbox.fail_next(platform="X", reason="Duplicate content")
     form = {"video": str(clip("good.mp4")), "accounts": ["x", "instagram"], "caption": "away", "watch_minutes": 5}
+    api.limit(api.deployment("publish-video"), 1)  # its run then has a slot, which has to be kept
     run, publish = _start(api, "publish-video", post=form), api.deployment("publish-video")
     until("the post, whose answer is held back", lambda: len(sandbox.posts) == 2)
     before = _keys(place, 0)

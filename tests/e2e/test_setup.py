@@ -289,11 +289,11 @@ def test_upkeep_has_a_queue_that_goes_first_and_a_person_may_order_it_otherwise(
 
     assert made == {"upkeep": 1, "default": 2}
     assert "created    work-queue reelflow/upkeep" in first.stdout
-    assert "Priority 1:" in first.stdout
+    assert "Priority 1." in first.stdout
     assert {name for name, queue in used.items() if queue == "upkeep"} == {
         "finish-open-posts", "watch-runs", "check-connections", "05-show-week",
     }  # fmt: skip
-    assert "Priority 7:" in again.stdout
+    assert "Priority 7." in again.stdout
     assert "updated" not in again.stdout, again.stdout
     assert _of(own_server, "check-connections")["work_queue_name"] == "mine"
     assert "removed    work-queue reelflow/upkeep" in own_server.teardown().stdout

@@ -21,6 +21,12 @@ class Api:
     def post(self, path: str, **body: Any) -> Any:
         return ask("POST", self.address + path, body, auth=ADMIN)
 
+    def limit(self, deployment: dict[str, Any], runs: int) -> None:
+        """Let a deployment have so many runs at once, as a person sets it in the UI."""
+        options = {"collision_strategy": "ENQUEUE"}
+        body = {"concurrency_limit": runs, "concurrency_options": options}
+        ask("PATCH", f"{self.address}/deployments/{deployment['id']}", body, auth=ADMIN)
+
     def log_of(self, run: str) -> str:
         """The log of a run."""
         return str(self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}))
