@@ -311,7 +311,7 @@ def test_what_is_served_leaves_room_for_upkeep(own_server: Server, sandbox: Any)
     _set_limit(own_server, "publish-video", SERVED_LIMIT)
     own_server.setup()
 
-    assert served == [(SERVED_LIMIT, 60), (1, 60)]
+    assert served == [(SERVED_LIMIT, None), (1, 60)]
     assert by_hand == 2
     assert _limit(own_server, "publish-video")[0] is None
     for name in ("publish-video", "finish-open-posts"):  # teardown leaves what serving made
