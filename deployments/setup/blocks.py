@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -197,21 +198,22 @@ def apply_ledger(changes: Changes, url: str | None) -> None:
         stored = read_stored(client)
     known = stored.url.get_secret_value() if stored else ""
     ledger = Ledger(url) if changes.dry_run else ledger_at(url, known=known)
-    same = known == ledger.full_url
-    if changes.dry_run and known and not ledger.url.password:
-        same = ledger.is_same_but_for_password(Ledger(known))
-    change = Change.CREATED if stored is None else Change.UNCHANGED if same else Change.UPDATED
-    if not changes.dry_run:  # opening it would create its tables
-        identity = ledger.identity()
-        if stored is None:
-            ledger.require_look_back()  # nobody knows what was sent before
-        elif stored.ledger_id != identity.id:
-            raise InputError(
-                f"This Prefect server uses the ledger {stored.place}, and {ledger.place} is another one. To move "
-                "everything there, run `reelflow ledger move URL`. To use that one without what the server's ledger "
-                "knows, run `reelflow ledger use URL`."
-            )
-    changes.make(change, LEDGER_BLOCK, store_ledger, ledger, is_recorded=False)
+    with contextlib.closing(ledger):
+        same = known == ledger.full_url
+        if changes.dry_run and known and not ledger.url.password:
+            same = ledger.is_same_but_for_password(Ledger(known))
+        change = Change.CREATED if stored is None else Change.UNCHANGED if same else Change.UPDATED
+        if not changes.dry_run:  # opening it would create its tables
+            identity = ledger.identity()
+            if stored is None:
+                ledger.require_look_back()  # nobody knows what was sent before
+            elif stored.ledger_id != identity.id:
+                raise InputError(
+                    f"This Prefect server uses the ledger {stored.place}, and {ledger.place} is another one. To move "
+                    "everything there, run `reelflow ledger move URL`. To use that one without what the server's "
+                    "ledger knows, run `reelflow ledger use URL`."
+                )
+        changes.make(change, LEDGER_BLOCK, store_ledger, ledger, is_recorded=False)
 
 
 def _leave_the_sandbox(desired: DesiredBlock, before: dict[str, Any]) -> dict[str, Any]:
