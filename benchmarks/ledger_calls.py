@@ -443,6 +443,18 @@ def finish_request(w: World) -> Iterator[None]:
     w.ledger.finish_request(ticket, succeeded=True)
 
 
+def may_still_use(w: World) -> Iterator[None]:
+    ticket = w.ledger.count_request("key-2")
+    yield
+    assert w.ledger.may_still_use(ticket, "key-2")
+
+
+def forget_request(w: World) -> Iterator[None]:
+    ticket = w.ledger.count_request("key-2")
+    yield
+    w.ledger.forget_request(ticket)
+
+
 def requests_in_last_hour(w: World) -> Iterator[None]:
     yield
     w.ledger.requests_in_last_hour("key-3")

@@ -333,7 +333,7 @@ def _phone_answers(ledger: Rehearsal, now: float) -> Iterator[tuple[str, Any]]:
             yield f"plan {run} {form}", (plan.parts, plan.left_out, plan.task_count, known)
     for each in requests:
         if not each.state.made_nothing:
-            yield f"around {each.id}", ledger.task_ids_around(each)
+            yield f"around {each.id}", ledger.task_ids_around(each, range(1, 400))
             yield f"tasks {each.id}", ledger.task_records([each.id])
             yield f"request {each.id}", dataclasses.replace(each, config={})
         if each.state in (RequestState.PLANNED, RequestState.SENDING, RequestState.UNCONFIRMED):
