@@ -17,6 +17,7 @@ from prefect.events.worker import EventsWorker
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running, Scheduled
+from support.heartbeats import send_heartbeat
 from support.scheduled import execute, scheduled_run
 from support.waiting import until
 
@@ -267,19 +268,23 @@ def test_dead_and_late_runs_ring(bell: Bell) -> None:
         dead = [client.create_flow_run(publish_video, tags=["reelflow"], state=Running()) for _ in range(2)]
         states = [Scheduled(name="Late", scheduled_time=due) for _ in range(2)]
         late = [client.create_flow_run(publish_video, tags=["reelflow"], state=state) for state in states]
+    for run in dead:
+        send_heartbeat(run.id)
     # Of this one the event was sent by a process that died right after it.
     emit_stuck(str(late[0].id), late[0].name, "late")
     EventsWorker.drain_all(timeout=20)
 
-    watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
-    before = bell.all()
-    for _ in range(2):
-        watch_runs(IMPATIENT, return_state=True)
-    alarms = bell.wait_for(2)
+    try:
+        watch_runs(IMPATIENT.model_copy(update={"dry_run": True}), return_state=True)
+        before = bell.all()
+        for _ in range(2):
+            watch_runs(IMPATIENT, return_state=True)
+        alarms = bell.wait_for(2)
+    finally:
+        with get_client(sync_client=True) as client:
+            for run in late:
+                client.delete_flow_run(run.id)
     crashed, stuck = sorted(alarms, key=lambda alarm: "crashed" not in alarm["subject"])
-    with get_client(sync_client=True) as client:
-        for run in late:
-            client.delete_flow_run(run.id)
 
     assert before == []
     assert {str(run.id) for run in dead} <= set(crashed["flow_run_ids"])  # beside those of the tests before

@@ -19,11 +19,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.events import emit_event
 from prefect.events.clients import AssertingEventsClient
-from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.events.worker import EventsWorker
 from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled
+from support.heartbeats import last_heartbeat, send_heartbeat
 from support.waiting import until
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -36,7 +35,7 @@ from reelflow.records.posts import PostRequest
 from reelflow.upkeep.form import WatchdogForm
 from tasks.alarms import ring_crashed
 from tasks.ledger import open_ledger
-from tasks.run_facts import HEARTBEAT, past_states
+from tasks.run_facts import past_states
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -57,23 +56,8 @@ def _running(*tags: str) -> UUID:
 
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(nobody, tags=tags, state=Running())
-    _heard(run.id)
+    send_heartbeat(run.id)
     return run.id
-
-
-def _heard(run: UUID) -> None:
-    """A heartbeat of a run, on record."""
-    sent = emit_event(HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{run}"})
-    assert sent is not None
-    until("the heartbeat", lambda: _last_heartbeat(run) >= sent.occurred)
-
-
-def _last_heartbeat(run: UUID | None = None) -> datetime:
-    """The last heartbeat of a run, or of any."""
-    resource = EventResourceFilter(id=[f"prefect.flow-run.{run}"]) if run else EventResourceFilter()
-    with get_client(sync_client=True) as client:
-        found = client.read_events(EventFilter(event=EventNameFilter(name=[HEARTBEAT]), resource=resource), limit=1)
-    return found.events[0].occurred if found.events else datetime.min.replace(tzinfo=UTC)
 
 
 def _rung(*runs: UUID) -> set[UUID]:
@@ -136,7 +120,7 @@ def _died(of: Any, *states: Any, schedule: bool = False, **parameters: Any) -> U
         for state in states:
             client.set_flow_run_state(run.id, state, force=True)
     if states[-1].is_running():
-        _heard(run.id)
+        send_heartbeat(run.id)
     return run.id
 
 
@@ -201,13 +185,13 @@ def test_a_run_that_is_heard_of_at_the_second_look_lives(server: str) -> None:
     """As after the Prefect server was away, or the machine asleep."""
     run = _died(publish_video, Running())
     patient = WatchdogForm.model_construct(dead_after_minutes=0.3, late_after_minutes=15, dry_run=False)
-    until("its silence", lambda: _last_heartbeat(run) < datetime.now(UTC) - timedelta(minutes=0.31))
+    until("its silence", lambda: last_heartbeat(run) < datetime.now(UTC) - timedelta(minutes=0.31))
     ended, looked = threading.Event(), datetime.now(UTC)
 
     def go_on() -> bool:
-        until("the first look", lambda: _last_heartbeat() > looked)
+        until("the first look", lambda: last_heartbeat() > looked)
         while not ended.wait(0.3):
-            _heard(run)
+            send_heartbeat(run)
         return True
 
     with ThreadPoolExecutor(1) as pool:
