@@ -90,6 +90,11 @@ def sends_of_flow_run(w: World) -> Iterator[None]:
     w.ledger.sends_of_flow_run(w.sent().flow_run)
 
 
+def has_sent_for(w: World) -> Iterator[None]:
+    yield
+    w.ledger.has_sent_for("a-client-of-before")
+
+
 def find__history_id(w: World) -> Iterator[None]:
     yield
     w.ledger.find(history_id=f"history-{w.sent().number}")

@@ -61,6 +61,11 @@ class PostLedger(Database):
         """What a flow run sent."""
         return self._sends(sends.c.flow_run == flow_run)
 
+    def has_sent_for(self, client: str) -> bool:
+        """Whether anything was sent for a client, by the name of its block."""
+        with self.reading() as connection:
+            return connection.scalar(sa.select(sends.c.id).where(sends.c.client == client).limit(1)) is not None
+
     def find(self, *, history_id: str | None = None, state: PostState | None = None) -> list[SendRecord]:
         """Sends by their history id, or those that have a destination in `state`."""
         if history_id is not None:

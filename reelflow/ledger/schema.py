@@ -64,6 +64,7 @@ sends = sa.Table(
     sa.Column("pictures", _T, nullable=False),
     sa.Column("client", _S(200), nullable=False, server_default=""),
     sa.UniqueConstraint("service", "history_id", name="one_send_owns_a_history_id"),
+    sa.Index("sends_by_client", "client"),
     sa.Index("sends_by_flow_run", "flow_run"),
     sa.Index("sends_by_history_id", "history_id"),
     sa.Index("sends_by_time_claimed", "claimed_at"),

@@ -11,6 +11,7 @@ down_revision = "0006"
 
 _HAS_LEASE = "lease_until > 0"
 _INDEXES = (
+    ("sends_by_client", "sends", ["client"], None),
     ("sends_by_flow_run", "sends", ["flow_run"], None),
     ("sends_by_history_id", "sends", ["history_id"], None),
     ("sends_by_time_claimed", "sends", ["claimed_at"], None),
