@@ -16,8 +16,9 @@ from deployments.in_terminal import print_json
 from deployments.options import AsJson
 from deployments.prefect_api import clock_ahead, connected_client, read_block_ids, read_version, version_problem
 from deployments.setup.clients import client_in, saved_clients
-from deployments.spec import block_slug, deployment_specs, spec_of
+from deployments.spec import deployment_specs, spec_of
 from deployments.workers import check_workers
+from reelflow.block_references import block_slug
 from reelflow.errors import ReelflowError
 from reelflow.form_schema import TAISLY
 from reelflow.ledger import Ledger

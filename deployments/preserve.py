@@ -16,7 +16,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.spec import DeploymentSpec, block_reference, saved_block
+from deployments.spec import DeploymentSpec
+from reelflow.block_references import block_reference, saved_block
 from reelflow.form_schema import TAISLY, asks_for_client, choices_of, for_people, is_client_needed
 from reelflow.time_zones import shown_zone
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from reelflow.block_references import block_slug
 from reelflow.errors import ReelflowError
 
 if TYPE_CHECKING:
@@ -117,25 +118,6 @@ def split_number(name: str) -> tuple[str, str]:
     """The number that sorts a deployment in the list, and the rest of its name: ("01-", "publish-video")."""
     rest = re.sub(r"^\d+-", "", name)
     return name[: len(name) - len(rest)], rest
-
-
-def block_reference(value: Any) -> dict[str, Any] | None:
-    """The reference to a block in a parameter's value: {"block_document_id": …} or {"block_document_slug": …}."""
-    reference = value.get("$ref") if isinstance(value, dict) else None
-    return reference if isinstance(reference, dict) else None
-
-
-def block_slug(value: Any) -> str | None:
-    """The slug in a parameter's value, such as "taisly-account/main", if it refers to a block by slug."""
-    reference = block_reference(value) or {}
-    return str(reference["block_document_slug"]) if "block_document_slug" in reference else None
-
-
-def saved_block(value: Any, block_ids: dict[str, str]) -> str | None:
-    """The slug of the saved block that a parameter's value refers to, by its id or by its slug; None if it is gone."""
-    reference = block_reference(value) or {}
-    id_, slug = reference.get("block_document_id"), reference.get("block_document_slug")
-    return next((each for each, its in block_ids.items() if its == id_ or each == slug), None)
 
 
 def with_block_names(parameters: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

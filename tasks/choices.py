@@ -19,6 +19,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks import TaislyAccount, TikMatrixHost
 from blocks.reference import load_referred, load_saved, saved_ids
+from reelflow.block_references import saved_block
 from reelflow.errors import ReelflowError
 from reelflow.fields import ALL
 from reelflow.form_schema import TAISLY, accounts_to_choose, asks_for_client, choices_of, for_people
@@ -83,7 +84,8 @@ class ChoiceReader:
         if self.clients is not None:
             mine = self.clients
             if only:
-                mine = {name: mine[name] for name in self._named(parameters.get(TAISLY)) if name in mine}
+                its = saved_block(parameters.get(TAISLY), self.ids or {})
+                mine = {name: accounts for name, accounts in mine.items() if name == its}
             found["accounts"] = accounts_to_choose(mine, before.get("accounts", []))
         found |= self._of_phone_pc(parameters.get("host"))
         if self._folder is not None and self._folder.is_dir():
@@ -118,13 +120,6 @@ class ChoiceReader:
         except (ReelflowError, RuntimeError, ValueError) as error:
             log.info("The accounts of %s in the forms stay as they are: %s", name, error)
             return None
-
-    def _named(self, value: Any) -> list[str]:
-        """The client that a parameter refers to."""
-        reference = value.get("$ref") if isinstance(value, dict) else None
-        named = reference if isinstance(reference, dict) else {}
-        slug = str(named.get("block_document_slug", "")).rpartition("/")[2]
-        return [name for name, id_ in (self.ids or {}).items() if name == slug or id_ == named.get("block_document_id")]
 
     def _of_phone_pc(self, value: Any) -> Choices:
         if not isinstance(value, dict) or "$ref" not in value:

@@ -1,8 +1,9 @@
 """Whether other runs wait for the room that this one takes, so that it leaves to others what they can do as well."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,13 +15,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
-    WorkPoolFilter,
-    WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 
-from tasks.run_facts import TAG, runs_by_itself
+from blocks import TaislyAccount
+from blocks.reference import saved_ids
+from reelflow.block_references import saved_block
+from reelflow.form_schema import TAISLY
+from tasks.run_facts import TAG
 
 TAKEN_WITHIN = timedelta(seconds=20)
 """A worker asks for runs every 10 s: a run that is due for less has perhaps not been offered to anybody."""
@@ -33,8 +36,8 @@ FINISHER = "finish-open-posts/finish-open-posts"
 def others_wait() -> Callable[[], bool]:
     """A question for a run that watches its posts: whether to end, so that a run which waits for room can begin.
 
-    Only a run of a deployment gives way, and only while finish-open-posts runs by itself, which then reports the
-    outcomes. Where Prefect does not answer, nobody waits.
+    Only a run of a deployment gives way, and only while finish-open-posts runs by itself for its client, and so reports
+    the outcomes. Where Prefect does not answer, nobody waits.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
@@ -44,7 +47,7 @@ def others_wait() -> Callable[[], bool]:
             return False
         try:
             with get_client(sync_client=True) as client:
-                return count_waiting(client, run) > 0 and runs_by_itself(client, FINISHER)
+                return count_waiting(client, run) > 0 and _is_finished_by_others(client, run)
         except Exception as error:  # noqa: BLE001 - a watch that goes on is what there was before
             get_run_logger().debug("Whether other runs wait cannot be read: %s", error)
             return False
@@ -55,16 +58,34 @@ def others_wait() -> Callable[[], bool]:
 def count_waiting(client: SyncPrefectClient, run: FlowRun) -> int:
     """How many runs are due and wait for the room of `run`.
 
-    In a work pool, those that no worker has taken, and those that wait for a slot of the same deployment, where a
-    person gave it a limit. Without a pool, all of ours.
+    In a work pool, those that no worker has taken, unless a person has paused their queue, or the pool. Without a pool,
+    all of ours. Besides those that wait for a slot of the same deployment, where it has a limit.
     """
-    due = datetime.now(UTC) - TAKEN_WITHIN
+    due, no_slot = datetime.now(UTC) - TAKEN_WITHIN, FlowRunFilterStateName(not_any_=[NO_SLOT])
+    own = FlowRunFilterDeploymentId(any_=[run.deployment_id] if run.deployment_id else [])
     if not run.work_pool_name:
-        return _count(client, due, tags=FlowRunFilterTags(all_=[TAG]))
-    pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[run.work_pool_name])).model_dump(mode="json")
-    no_slot = FlowRunFilterStateName(not_any_=[NO_SLOT])
-    return _count(client, due, no_slot, work_pools=pool) or _count(
-        client, due, deployment_id=FlowRunFilterDeploymentId(any_=[run.deployment_id] if run.deployment_id else [])
+        return _count(client, due, no_slot, tags=FlowRunFilterTags(all_=[TAG])) or _count(
+            client, due, deployment_id=own
+        )
+    if not (queues := _queues_at_work(client, run.work_pool_name)):
+        return 0
+    return _count(client, due, no_slot, queues=queues) or _count(client, due, queues=queues, deployment_id=own)
+
+
+def _queues_at_work(client: SyncPrefectClient, pool: str) -> list[UUID]:
+    """The work queues of a pool that nobody has paused; none if the pool is paused."""
+    if client.read_work_pool(pool).is_paused:
+        return []
+    return [queue.id for queue in client.read_work_queues(work_pool_name=pool) if not queue.is_paused]
+
+
+def _is_finished_by_others(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether a schedule of finish-open-posts is on that is for all clients, or for that of this run."""
+    finisher, ids = client.read_deployment_by_name(FINISHER), saved_ids(TaislyAccount)
+    mine = saved_block(run.parameters.get(TAISLY), ids)
+    chosen = [{**finisher.parameters, **each.parameters}.get(TAISLY) for each in finisher.schedules if each.active]
+    return not finisher.paused and any(
+        value is None or (mine is not None and saved_block(value, ids) == mine) for value in chosen
     )
 
 
@@ -73,7 +94,7 @@ def _count(
     due: datetime,
     name: FlowRunFilterStateName | None = None,
     *,
-    work_pools: dict[str, Any] | None = None,
+    queues: Sequence[UUID] = (),
     **more: Any,
 ) -> int:
     waiting = FlowRunFilter(
@@ -81,5 +102,7 @@ def _count(
         expected_start_time=FlowRunFilterExpectedStartTime(before_=due),
         **more,
     )
-    body = {"flow_runs": waiting.model_dump(mode="json"), "work_pools": work_pools}
+    body: dict[str, Any] = {"flow_runs": waiting.model_dump(mode="json")}
+    if queues:
+        body["work_pool_queues"] = {"id": {"any_": list(map(str, queues))}}
     return int(client.request("POST", "/flow_runs/count", json=body).json())

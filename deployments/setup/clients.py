@@ -16,7 +16,8 @@ from blocks.reference import load_saved
 from deployments.prefect_api import read_block_ids
 from deployments.setup.changes import Change, Changes
 from deployments.setup.confirm import confirm_client_removal
-from deployments.spec import MAIN, block_reference, saved_block
+from deployments.spec import MAIN
+from reelflow.block_references import saved_block
 from reelflow.errors import InputError, ReelflowError
 from reelflow.form_schema import TAISLY, is_client_needed
 from reelflow.posts.cleanup import open_sends_of_client
@@ -155,8 +156,7 @@ def _open_posts(client: SyncPrefectClient, name: str) -> str:
 
 
 def _refers_to(value: Any, name: str, id_: str) -> bool:
-    reference = block_reference(value) or {}
-    return reference.get("block_document_id") == id_ or reference.get("block_document_slug") == f"{TYPE}/{name}"
+    return saved_block(value, {name: id_}) is not None
 
 
 def _turn_off_schedules(client: SyncPrefectClient, changes: Changes, deployment: Any, name: str, id_: str) -> None:

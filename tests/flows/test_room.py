@@ -1,33 +1,42 @@
 """Whether a run that watches its posts makes room for others, against a real Prefect server."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running, Scheduled
 
+from blocks import TaislyAccount
+from flows.finish import finish_open_posts
 from flows.publish import publish_video
-from tasks.room import count_waiting
+from tasks.room import FINISHER, count_waiting, others_wait
 
 pytestmark = pytest.mark.usefixtures("server")
 
 
-def _waits(deployment: UUID, seconds: float, name: str) -> UUID:
+def _waits(deployment: UUID, seconds: float, name: str, *tags: str) -> UUID:
     """A run that was due some seconds ago, in a state of this name."""
     due = datetime.now(UTC) - timedelta(seconds=seconds)
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=due))
+        run = client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=due), tags=tags)
         client.set_flow_run_state(run.id, Scheduled(name=name, scheduled_time=datetime.now(UTC)), force=True)
     return run.id
 
 
 def test_a_run_sees_who_waits_for_its_room(server: str) -> None:
-    """Runs that are due in its work pool; not those that no worker was offered yet, or that wait for another limit."""
+    """Runs that are due in its work pool; not those that no worker is offered, or that wait for another limit."""
     with get_client(sync_client=True) as client:
         for name in ("rooms", "other-rooms"):
             client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        queue = client.create_work_queue("second", work_pool_name="rooms").id
         mine, theirs, limited = (
             client.create_deployment(client.create_flow(publish_video), name, work_pool_name=pool, tags=["reelflow"])
             for name, pool in (("mine", "rooms"), ("theirs", "other-rooms"), ("limited", "rooms"))
@@ -47,6 +56,96 @@ def test_a_run_sees_who_waits_for_its_room(server: str) -> None:
         assert counted(theirs, 60, "Late") == 0
         assert counted(limited, 60, "AwaitingConcurrencySlot") == 0
         assert counted(mine, 60, "AwaitingConcurrencySlot") == 1
+        client.update_work_queue(queue, is_paused=True)
+        paused = client.create_deployment(
+            client.create_flow(publish_video), "paused", work_pool_name="rooms", work_queue_name="second",
+            tags=["reelflow"],
+        )  # fmt: skip
+        assert counted(paused, 60, "Late") == 0
+        client.request("PATCH", "/work_pools/rooms", json={"is_paused": True})
+        assert counted(mine, 60, "Late") == 0
         client.delete_flow_run(run.id)
+        client.delete_deployment(paused)
         for deployment in (mine, theirs, limited):
             client.delete_deployment(deployment)
+
+
+def test_a_run_that_is_served_sees_who_waits_for_its_room(server: str) -> None:
+    """All of ours that are due, but not those that wait for a limit of another deployment."""
+    with get_client(sync_client=True) as client:
+        mine, other, foreign = (
+            client.create_deployment(client.create_flow(publish_video), name, tags=tags)
+            for name, tags in (("served", ["reelflow"]), ("served too", ["reelflow"]), ("theirs", ["theirs"]))
+        )
+        run = client.read_flow_run(client.create_flow_run_from_deployment(mine, state=Running()).id)
+
+        def counted(deployment: UUID, name: str, *tags: str) -> int:
+            waiting = _waits(deployment, 60, name, *tags)
+            found = count_waiting(client, run)
+            client.delete_flow_run(waiting)
+            return found
+
+        assert counted(other, "Late", "reelflow") == 1
+        assert counted(foreign, "Late", "theirs") == 0
+        assert counted(other, "AwaitingConcurrencySlot", "reelflow") == 0
+        assert counted(mine, "AwaitingConcurrencySlot", "reelflow") == 1
+        client.delete_flow_run(run.id)
+        for deployment in (mine, other, foreign):
+            client.delete_deployment(deployment)
+
+
+@pytest.fixture
+def watching(server: str) -> Iterator[FlowRun]:
+    """A run of a deployment for the client bakery, while another run waits for its room."""
+    for name in ("bakery", "cafe"):
+        block: Any = TaislyAccount(api_key=f"taisly_{name}")
+        block.save(name, overwrite=True)
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="room", type="process"), overwrite=True)
+        made = client.create_deployment(client.create_flow(publish_video), "watching", work_pool_name="room")
+        run = client.create_flow_run_from_deployment(made, parameters={"taisly": _ref("bakery")}, state=Running())
+        waiting = _waits(made, 60, "Late")
+        yield client.read_flow_run(run.id)
+        for each in (run.id, waiting):
+            client.delete_flow_run(each)
+        client.delete_deployment(made)
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": {"block_document_slug": f"taisly-account/{name}"}}
+
+
+def _gives_way(run: FlowRun | None) -> bool:
+    with FlowRunContext.model_construct(flow=publish_video, flow_run=run):
+        return others_wait()()
+
+
+def test_a_run_makes_room_only_while_another_one_reports_its_outcome(watching: FlowRun) -> None:
+    """A schedule of finish-open-posts that is on, for all clients or for its own."""
+    seen = {"missing": _gives_way(watching)}
+    every = IntervalSchedule(interval=timedelta(days=300))
+    for what, parameters, active in (
+        ("for all", {}, True),
+        ("its own", {"taisly": _ref("bakery")}, True),
+        ("another's", {"taisly": _ref("cafe")}, True),
+        ("off", {}, False),
+    ):
+        schedule = DeploymentScheduleCreate(schedule=every, parameters=parameters, active=active, slug="often")
+        with get_client(sync_client=True) as client:
+            flow = client.create_flow(finish_open_posts)
+            made = client.create_deployment(flow, FINISHER.partition("/")[2], schedules=[schedule])
+            seen[what] = _gives_way(watching)
+            if what == "for all":
+                client.update_deployment(made, DeploymentUpdate(paused=True))
+                seen["paused"] = _gives_way(watching)
+            client.delete_deployment(made)
+
+    assert {what for what, gives_way in seen.items() if gives_way} == {"for all", "its own"}
+
+
+def test_a_run_that_nobody_else_finishes_makes_no_room(watching: FlowRun) -> None:
+    """One without a deployment, as in a terminal; nor does any while Prefect does not answer."""
+    assert not _gives_way(watching.model_copy(update={"deployment_id": None}))
+    assert not _gives_way(None)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert not _gives_way(watching)

@@ -85,6 +85,7 @@ def test_a_run_whose_process_died_becomes_crashed(checked: Callable[..., PostReq
     assert _state(dead).type is StateType.CRASHED
     assert "Look at what it did, then retry it." in _state(dead).message
     assert {_state(foreign).type, _state(busy).type} == {StateType.RUNNING}
+    _delete(dead, foreign, busy)
 
 
 def test_a_run_that_crashed_before_it_began_is_started_again(server: str) -> None:

@@ -14,7 +14,8 @@ from blocks import TikMatrixHost
 from deployments.local.up import example_forms
 from deployments.preserve import GRACE_SECONDS
 from deployments.setup.desired import FIRST_QUEUE, SetupOptions, desired_automations, desired_deployments
-from deployments.spec import DEFAULT_QUEUE, DeploymentSpec, block_slug, deployment_specs, spec_of
+from deployments.spec import DEFAULT_QUEUE, DeploymentSpec, deployment_specs, spec_of
+from reelflow.block_references import block_slug
 from reelflow.errors import ReelflowError
 from reelflow.fields import ADVANCED
 from reelflow.phones.engagement import EngagementJob
