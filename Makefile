@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test test-needs soak coverage lint bench docs pictures lock clean
+.PHONY: help install install-dev demo up test test-needs scale soak coverage lint bench docs pictures lock clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test: install-dev test-needs lint ## run all tests and linters
 # A round is one test, and takes longer than a test usually may.
 soak: install-dev test-needs ## run the long random fault tests; with another seed: REELFLOW_SEED=7 make soak
 	@PREFECT_LOGGING_LEVEL=WARNING REELFLOW_SOAK=1 $(BIN)/python -m pytest -s -o faulthandler_timeout=7200 tests/e2e/test_faults.py tests/e2e/test_campaign_faults.py tests/e2e/test_phone_faults.py
+
+scale: install-dev test-needs ## run the topology of an agency under load and faults, and print what it costs
+	@PREFECT_LOGGING_LEVEL=WARNING REELFLOW_SCALE=1 $(BIN)/python -m pytest -s -o faulthandler_timeout=10800 tests/e2e/test_scale.py
 
 coverage: install-dev test-needs ## show the lines and branches of reelflow/ that no test reaches
 	@$(BIN)/coverage erase

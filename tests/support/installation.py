@@ -99,15 +99,17 @@ class Installation:
         assert (unit.pop("Restart"), unit.pop("RestartSec")) == ("always", "5")
         assert unit.pop("User") == "reelflow"
         how = signal.Signals[unit.pop("KillSignal", "SIGTERM")]
+        patience = float(unit.pop("TimeoutStopSec", "90"))
         assert unit.pop("KillMode", "process") == "process"  # the server's processes start no others
         settings = settings_of(Path(unit.pop("EnvironmentFile")).read_text("utf-8"))
         start = unit.pop("ExecStart").replace("%i", pool).replace("%H", "server1")
         command, cwd = shlex.split(start), Path(unit.pop("WorkingDirectory"))
         assert not unit, f"lines of {template}.service that this does not know: {unit}"
         is_up = answers(f"{self.api}/ready") if name == "prefect-server" else None
-        return self.topology.add(pool or name, command, settings, cwd=cwd, stop_signal=how, is_up=is_up).start(
-            wait=False
+        part = self.topology.add(
+            pool or name, command, settings, cwd=cwd, stop_signal=how, kill_after=patience, is_up=is_up
         )
+        return part.start(wait=False)
 
     def can_open(self, database: str, *, user: str, password: str) -> bool:
         """Whether PostgreSQL lets somebody in from this machine."""

@@ -46,14 +46,16 @@ class Part:
         is_up: Whether it can be used; None if it is as soon as it runs.
         cwd: Where it is started.
         stop_signal: How its service manager stops it: this signal to the program alone.
+        kill_after: Seconds that its service manager gives it to end; None if it has to end by itself.
     """
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, *,
         is_up: Callable[[], bool] | None = None, cwd: Path | None = None, stop_signal: signal.Signals = signal.SIGTERM,
+        kill_after: float | None = None,
     ) -> None:  # fmt: skip
         self.name, self.command, self.environment, self.log = name, list(command), dict(environment), log
-        self.is_up, self.cwd, self.stop_signal = is_up, cwd, stop_signal
+        self.is_up, self.cwd, self.stop_signal, self.kill_after = is_up, cwd, stop_signal, kill_after
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[int] = []
 
@@ -91,7 +93,12 @@ class Part:
 
     def stop(self) -> None:
         """Stop it as its service manager does."""
-        self._end(self.stop_signal)
+        try:
+            self._end(self.stop_signal, self.kill_after or STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            if self.kill_after is None:
+                raise
+            self.kill()
 
     def kill(self) -> None:
         """Kill it, and leave what it has started."""
@@ -117,11 +124,11 @@ class Part:
         """The last lines of its log."""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-25:])
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals, within: float = STOP_SECONDS) -> None:
         if self.running:
             os.kill(self.pid, how)
             assert self._process is not None
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(within)
 
 
 class Topology:
@@ -147,6 +154,7 @@ class Topology:
     def add(
         self, name: str, command: Sequence[str], settings: Mapping[str, str], *, machine: str = "",
         is_up: Callable[[], bool] | None = None, cwd: Path | None = None, stop_signal: signal.Signals = signal.SIGTERM,
+        kill_after: float | None = None,
     ) -> Part:  # fmt: skip
         """A part that is not started yet.
 
@@ -158,11 +166,13 @@ class Topology:
             is_up: As for `Part`, like the others.
             cwd: See there.
             stop_signal: See there.
+            kill_after: See there.
         """
         environment = environment_of(self.folder / "home" / (machine or name), settings)
         self.parts[name] = Part(
-            name, command, environment, self.folder / f"{name}.log", is_up=is_up, cwd=cwd, stop_signal=stop_signal
-        )
+            name, command, environment, self.folder / f"{name}.log", is_up=is_up, cwd=cwd, stop_signal=stop_signal,
+            kill_after=kill_after,
+        )  # fmt: skip
         return self.parts[name]
 
 

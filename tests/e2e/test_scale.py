@@ -1,0 +1,321 @@
+"""A whole agency on one machine: many posts and phone tasks of two clients at once, while its parts are killed.
+
+PostgreSQL, Redis, Prefect's server and its services apart, workers, two PCs with phones, two Taisly accounts, the
+ledger on PostgreSQL; all of them real processes, installed as docs/deployment.md says. Small in `make test`;
+`make scale` runs the large one and prints the table that stands in docs/reliability.md.
+"""
+
+import collections
+import contextlib
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import prefect
+import pytest
+import sqlalchemy as sa
+from support.installation import LEDGER_PASSWORD, Installation
+from support.installed_api import ADMIN, Api
+from support.prefect_server import turn_off_schedules
+from support.rounds import SEED
+from support.sandbox_process import SandboxProcess
+from support.scale import CLIENTS, Job, Load, make_videos, phone_tasks_of, wrong_posts
+from support.topology import Part, Topology
+from support.usage import Usage, kill_with_its_children
+from support.waiting import until
+
+from deployments.spec import deployment_specs
+from reelflow.ledger import Ledger
+from reelflow.posts.cleanup import unconfirmed_sends
+from reelflow.wording import count
+
+pytestmark = pytest.mark.slow
+LARGE = os.environ.get("REELFLOW_SCALE", "") not in ("", "0")
+FORMS, CAMPAIGN_POSTS, PHONE_TASKS = (140, 40, 150) if LARGE else (8, 4, 10)
+"""Posts by the form in all; posts of each campaign; phone tasks of each PC."""
+CAMPAIGNS = 2 if LARGE else 1
+"""Of each client."""
+ALONE = 30 if LARGE else 0
+"""Posts with 1, 2 and 3 workers, to measure that; none in the small run, whose figures would say nothing."""
+RUNS_AT_ONCE = 4
+"""Of each worker. This machine has two cores."""
+WORKERS = 3
+EXAMPLE = "Fresh bread"
+"""The caption of the post with which the document tries the installation."""
+ENDS_WITHIN = 5400 if LARGE else 900
+"""Seconds."""
+LOOK_SECONDS = 30
+"""Between two runs of watch-runs, in the small run."""
+ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+PARTS = ("prefect-server", "prefect-services", "redis", "postgresql")
+NAMES = {spec.name: spec for spec in deployment_specs()}
+
+
+Row = tuple[str, str]
+"""Of the table that is printed."""
+
+
+class Agency:
+    """The installation of the document with more workers, and the runs that are started there."""
+
+    def __init__(self, place: Installation, boxes: dict[str, SandboxProcess]) -> None:
+        self.place, self.boxes, self.topology = place, boxes, place.topology
+        self.api = Api(place.api)
+        self.runs: dict[str, Job] = {}
+        self.workers: list[Part] = []
+
+    def install(self, example: Path) -> None:
+        """Everything of the document; then the second client, both PCs, and their workers."""
+        self.place.terminal.mkdir(parents=True)
+        shutil.copy(example, self.place.terminal / "video.mp4")
+        for printed in self.place.install():
+            if "Next, start a worker" in printed:
+                self.turn_off_schedules()
+        first, second = CLIENTS
+        setup = "reelflow setup --time-zone UTC --slots 'all: daily 00:00, 04:00, 08:00, 12:00, 16:00 and 20:00'"
+        self.place.in_terminal(
+            f"{setup} --sandbox {self.boxes[first.name].url} --phone-pc {first.pc} --plan {first.plan}",
+            f"{setup} --client {second.name} --sandbox {self.boxes[second.name].url} --phone-pc {second.pc} "
+            f"--plan {second.plan} --yes",
+            f"reelflow setup --phone-pc {first.pc} --phone-pc {second.pc}",
+        )
+        self.turn_off_schedules()
+        self.topology["reelflow"].stop()  # those below have a number of runs at once
+        for client in CLIENTS:
+            self.worker(f"phones-{client.pc}")
+
+    def turn_off_schedules(self) -> None:
+        """All but one, in the small run: what they start would only take time."""
+        if not LARGE:
+            turn_off_schedules(self.place.api, but="finish-open-posts", auth=ADMIN)
+
+    def worker(self, pool: str = "reelflow", runs_at_once: int = RUNS_AT_ONCE) -> Part:
+        """One more worker of a pool."""
+        first, number = self.topology["reelflow"], len(self.topology.parts)
+        name = f"worker-{number}"
+        own = {"--pool": pool, "--name": name, "--limit": str(runs_at_once)}
+        before = ["", *first.command]
+        command = [own.get(option, word) for option, word in zip(before, first.command, strict=False)]
+        part = Part(name, command, first.environment, self.place.folder / f"{name}.log", cwd=first.cwd)
+        self.topology.parts[part.name] = part
+        if pool == "reelflow":
+            self.workers.append(part)
+        return part.start()
+
+    def submit(self, job: Job) -> None:
+        """What the button Submit does."""
+        spec = NAMES[job.flow]
+        name = f"{spec.number}{job.client.pc}" if spec.for_phones else spec.deployment
+        deployment = self.api.get(f"/deployments/name/{job.flow}/{name}")
+        block = {"$ref": {"block_document_slug": f"taisly-account/{job.client.name}"}}
+        own = {} if spec.for_phones else {"taisly": block}
+        run = self.api.post(
+            f"/deployments/{deployment['id']}/create_flow_run",
+            parameters={**deployment["parameters"], **own, **job.parameters}, state={"type": "SCHEDULED"},
+        )  # fmt: skip
+        self.runs[run["id"]] = job
+
+    def submit_all(self, jobs: list[Job]) -> None:
+        """All at once, as a script would."""
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.submit, jobs))
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """The state of each run that was submitted."""
+        ids, found = list(self.runs), {}
+        for at in range(0, len(ids), 100):
+            body = {"flow_runs": {"id": {"any_": ids[at : at + 100]}}, "limit": 200}
+            found |= {run["id"]: run["state"] for run in self.api.post("/flow_runs/filter", **body)}
+        return found
+
+    def have_ended(self) -> bool:
+        """Whether every run has ended, now that Prefect answers."""
+        with contextlib.suppress(AssertionError, httpx.HTTPError):
+            return {state["type"] for state in self.states().values()} <= ENDED
+        return False
+
+    def look_after(self) -> None:
+        """Start what its schedule starts every 5 minutes, and that takes a run for dead as early as it may."""
+        deployment = self.api.get("/deployments/name/watch-runs/watch-runs")
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        with contextlib.suppress(AssertionError, httpx.HTTPError):
+            self.api.post(
+                path,
+                parameters={"watchdog": {"dead_after_minutes": 2, "late_after_minutes": 2}},
+                state={"type": "SCHEDULED"},
+            )
+
+    def posted(self) -> int:
+        """How many posts Taisly has, of all clients."""
+        return sum(len(box.posts) for box in self.boxes.values())
+
+
+class Connections:
+    """How many connections each database of the PostgreSQL had at most, as it was asked."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.most: dict[str, int] = {}
+
+    def look(self) -> None:
+        """Count them now; nothing is counted while it is restarted."""
+        engine = sa.create_engine(self._url, poolclass=sa.NullPool)
+        query = "SELECT datname, count(*) FROM pg_stat_activity WHERE datname IS NOT NULL GROUP BY datname"
+        with contextlib.suppress(sa.exc.DBAPIError), engine.connect() as connection:
+            for name, number in connection.execute(sa.text(query)):
+                self.most[name] = max(self.most.get(name, 0), number)
+
+
+@pytest.fixture
+def boxes(tmp_path: Path) -> Iterator[dict[str, SandboxProcess]]:
+    """Both services of each client, with the quota of its plan."""
+    found = {}
+    with contextlib.ExitStack() as stack:
+        for client in CLIENTS:
+            box = SandboxProcess(tmp_path / client.name, plan=client.plan)
+            box.start()
+            stack.callback(box.stop)
+            found[client.name] = box
+        yield found
+
+
+@pytest.fixture
+def agency(boxes: dict[str, SandboxProcess], clip: Callable[[str], Path]) -> Iterator[Agency]:
+    folder = Path(tempfile.mkdtemp(prefix="reelflow-scale-"))  # a socket's path is short, and others may read it
+    folder.chmod(0o755)
+    with Topology(folder) as topology:
+        found = Agency(Installation(topology, boxes[CLIENTS[0].name].url), boxes)
+        found.install(clip("small.mp4"))
+        yield found
+    shutil.rmtree(folder)
+
+
+def _parts(agency: Agency) -> dict[str, Callable[[], list[int]]]:
+    """The processes of each part of the topology; flows are what the workers start."""
+
+    def of(*names: str) -> Callable[[], list[int]]:
+        return lambda: [agency.topology[name].pid for name in names if agency.topology[name].running]
+
+    def workers() -> list[int]:
+        return [part.pid for name, part in agency.topology.parts.items() if name.startswith("worker-") and part.running]
+
+    return {**{name: of(name) for name in PARTS}, "workers and their runs": workers}
+
+
+def _troubles(agency: Agency) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What happens in the middle, one after the other."""
+    chance = random.Random(SEED)
+    victim = chance.choice(agency.workers)
+
+    def kill_with_its_runs() -> None:
+        kill_with_its_children(victim.pid)
+        agency.workers.remove(victim)
+
+    yield f"{victim.name} and its runs killed", kill_with_its_runs
+    yield "a worker added", agency.worker
+    for name in chance.sample(PARTS, len(PARTS)):
+        yield f"{name} restarted", agency.topology[name].restart
+
+
+def _post_alone(agency: Agency, load: Load, usage: Usage, rows: list[Row]) -> None:
+    """Measure posts by the form with 1, 2 and 3 workers, and what each costs.
+
+    Each worker has one run at a time, since that is what it adds while the cores have room.
+    """
+    for number in range(1, WORKERS + 1):
+        agency.worker(runs_at_once=1)
+        before, cpu, start = agency.posted(), usage.cpu(), time.monotonic()
+        for job in load.forms(ALONE, CLIENTS[:1]):
+            agency.submit(job)
+        until(f"posts with {number} workers", lambda before=before: agency.posted() == before + ALONE, ENDS_WITHIN)  # type: ignore[misc]
+        minutes = (time.monotonic() - start) / 60
+        until("the end of their runs", agency.have_ended, ENDS_WITHIN)
+        used = {part: (seconds - cpu[part]) / ALONE for part, seconds in usage.cpu().items()}
+        each = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in used.items())
+        arrived = [post["caption"] for post in agency.boxes[CLIENTS[0].name].posts[before:]]
+        what = f"{ALONE} posts by the form, {count(number, 'worker')}, one run each"
+        rows.append((what, f"{ALONE / minutes:.1f} posts a minute; {_order(arrived)}; CPU for each post: {each}"))
+    for part in agency.workers:
+        part.end()
+    agency.workers.clear()
+
+
+def _order(arrived: list[str]) -> str:
+    """How far the order of arrival is from that of submission, by which captions sort."""
+    places = [abs(place - sorted(arrived).index(caption)) for place, caption in enumerate(arrived)]
+    return f"{sum(1 for each in places if each)} not in their place, by {max(places)} places at most"
+
+
+def _impatiently(agency: Agency) -> Callable[[], bool]:
+    """Whether every run has ended; the small run does not wait for schedules."""
+    looked = time.monotonic()
+
+    def ask() -> bool:
+        nonlocal looked
+        if not LARGE and time.monotonic() - looked > LOOK_SECONDS:
+            looked = time.monotonic()
+            agency.look_after()
+        return agency.have_ended()
+
+    return ask
+
+
+def test_an_agency(agency: Agency, boxes: dict[str, SandboxProcess], tmp_path: Path) -> None:
+    """Each post is out once, each phone task was made once, each run has ended, and nobody had to retry anything."""
+    of_a_client = FORMS // len(CLIENTS) + CAMPAIGNS * CAMPAIGN_POSTS
+    videos = make_videos(tmp_path / "videos", of_a_client + ALONE * WORKERS)
+    load, rows = Load(tmp_path, videos), list[Row]()
+    ledger_url = f"postgresql+psycopg://reelflow:{LEDGER_PASSWORD}@127.0.0.1:{agency.place.postgres_port}/reelflow"
+    connections = Connections(ledger_url)
+    with Usage(_parts(agency)) as usage:
+        if ALONE:
+            _post_alone(agency, load, usage, rows)
+        while len(agency.workers) < WORKERS:
+            agency.worker()
+        before, start = agency.posted(), time.monotonic()
+        jobs = [load.campaign(client, CAMPAIGN_POSTS) for client in CLIENTS for _ in range(CAMPAIGNS)]
+        jobs += [job for client in CLIENTS for job in load.phones(client, PHONE_TASKS)]
+        agency.submit_all([*jobs, *load.forms(FORMS)])
+        wanted = sum(len(captions) for captions in load.captions.values()) - ALONE * WORKERS
+        troubles = list(_troubles(agency))
+        for number, (what, happens) in enumerate(troubles, 1):
+            due = before + wanted * number // (len(troubles) + 2)
+            until(f"{due} posts, before: {what}", lambda due=due: agency.posted() >= due, ENDS_WITHIN)  # type: ignore[misc]
+            connections.look()
+            when = f"after {time.monotonic() - start:.0f} s and {agency.posted() - before} posts"
+            begun = time.monotonic()
+            happens()
+            rows.append((what, f"{when}; done in {time.monotonic() - begun:.0f} s"))
+        until("the end of every run", _impatiently(agency), ENDS_WITHIN)
+        connections.look()
+        minutes = (time.monotonic() - start) / 60
+    what = f"{wanted} posts and {sum(load.phone_tasks.values())} phone tasks in {len(agency.runs)} runs"
+    rows.append((what, f"{minutes:.1f} minutes until the last run had ended"))
+    for part, largest in usage.largest.items():
+        rows.append((part, f"{largest / 1e6:.0f} MB a process at most, {usage.together[part] / 1e6:.0f} MB together"))
+    rows += [(f"connections to the database {name}", str(number)) for name, number in connections.most.items()]
+    machine = f"{os.cpu_count()} cores, Linux {os.uname().release.partition('-')[0]}, Prefect {prefect.__version__}"
+    print(f"\n\n{datetime.now(UTC):%Y-%m-%d}, seed {SEED}, {machine}\n\n| what | figure |\n|---|---|")
+    print("\n".join(f"| {what} | {figure} |" for what, figure in rows), flush=True)
+
+    with contextlib.closing(Ledger(ledger_url)) as ledger:
+        unconfirmed = {send.caption for send, _ in unconfirmed_sends(ledger)}
+    for client in CLIENTS:
+        posts = [post for post in boxes[client.name].posts if post["caption"] != EXAMPLE]
+        missing, too_many = wrong_posts(load.captions[client.name], posts)
+        assert not too_many, client
+        assert set(missing) <= unconfirmed, client
+        made = collections.Counter(phone_tasks_of(boxes[client.name].phone_tasks))
+        assert sum(made.values()) == load.phone_tasks[client.pc], client
+        assert max(made.values()) == 1, client
+        assert boxes[client.name].state["quota"][""]["refused"] == 0, client
+    for run, state in agency.states().items():
+        assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), (agency.runs[run], state)
