@@ -12,7 +12,7 @@ from blocks.reference import load_saved, read_values, saved_names
 from reelflow.addresses import same_address
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger, key_fingerprint
-from reelflow.posts.clients import Client, Clients
+from reelflow.posts.clients import AccountsByClient, Client
 from reelflow.posts.history import GRACE
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.request_limit import Plan
@@ -154,7 +154,7 @@ class TaislyAccount(Block):
         return str(data["api_key"]) if data.get("api_key") else None
 
 
-def _other_clients(ledger: Ledger, name: str) -> Clients:
+def _other_clients(ledger: Ledger, name: str) -> AccountsByClient:
     """The other saved clients, with their accounts as the ledger knows them; none if the server does not tell."""
     found: dict[str, list[Account]] = {}
     with suppress(httpx.HTTPError, PrefectHTTPStatusError):

@@ -15,7 +15,7 @@ from deployments.alarms import HOW_TO_NAME, receivers
 from deployments.in_terminal import print_json
 from deployments.options import AsJson
 from deployments.prefect_api import clock_ahead, connected_client, read_block_ids, read_version, version_problem
-from deployments.setup.clients import client_in, saved_clients
+from deployments.setup.clients import client_in, client_names
 from deployments.spec import deployment_specs, spec_of
 from deployments.workers import check_workers
 from reelflow.block_references import block_slug
@@ -128,7 +128,7 @@ def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Findi
 def _check_finishers(deployed: Sequence[Any], block_ids: dict[str, str]) -> Iterator[Finding]:
     """Whether every client's posts are finished, where schedules name clients."""
     finished = list(_finished_clients(deployed, block_ids))
-    clients = saved_clients(block_ids)
+    clients = client_names(block_ids)
     if left := [client for client in clients if client not in finished] if finished and None not in finished else []:
         found = (
             f"{FINISHER} is only for {listed(sorted(set(filter(None, finished)))) or 'a client that is gone'}, so "

@@ -77,10 +77,10 @@ def posts(
 
 def _deleted_clients(ledger: Ledger) -> list[str]:
     """What is said of open posts whose client's block was deleted; nothing if the server does not answer."""
-    from tasks.posts.clients import describe_deleted_clients, saved_clients
+    from tasks.posts.clients import describe_deleted_clients, load_clients
 
     with contextlib.suppress(ReelflowError):
-        return describe_deleted_clients(ledger, saved_clients())
+        return describe_deleted_clients(ledger, load_clients())
     return []
 
 

@@ -57,10 +57,10 @@ def release(*accounts: str, as_json: AsJson = False) -> int:
 
 def _clients(ledger: Ledger) -> dict[str, str]:
     """The client of each account, by its id; none if there is one client only, or the server does not answer."""
-    from tasks.posts.clients import saved_clients
+    from tasks.posts.clients import load_clients
 
     with contextlib.suppress(ReelflowError, RuntimeError):
-        blocks = saved_clients().blocks
+        blocks = load_clients().blocks
         return {
             account.id: block.client
             for block in (blocks if len(blocks) > 1 else ())

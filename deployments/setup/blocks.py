@@ -13,7 +13,7 @@ import blocks
 from blocks.reference import load_saved, problems_of, register_block_type
 from deployments.ledger_password import ledger_at
 from deployments.setup.changes import Change, Changes
-from deployments.setup.clients import owners_of_key, saved_clients
+from deployments.setup.clients import client_names, owners_of_key
 from deployments.setup.confirm import confirm_removal, confirm_sandbox
 from deployments.setup.desired import DesiredBlock
 from deployments.setup.phones import PhoneChanges, change_phones
@@ -146,7 +146,7 @@ def _try_key(block: Any, before: dict[str, Any], name: str, block_ids: Iterable[
     """
     if (block.api_key, block.base_url) == (before.get("api_key"), before.get("base_url")):
         return ()
-    others = [other for other in saved_clients(block_ids) if other != name]
+    others = [other for other in client_names(block_ids) if other != name]
     same = owners_of_key(block.api_key.get_secret_value(), others)
     if same and block.api_key != before.get("api_key"):
         _refuse_key_of_another(same, name, exists=bool(before), yes=yes)

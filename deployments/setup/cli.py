@@ -9,6 +9,8 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
@@ -38,9 +40,9 @@ from deployments.setup.changes import Change, Changes
 from deployments.setup.clients import (
     TYPE,
     check_name,
+    client_names,
     client_to_change,
     default_client,
-    saved_clients,
 )
 from deployments.setup.clients import (
     remove_client as delete_client,
@@ -159,14 +161,21 @@ def setup(
     return _setup(options, notify=notify, test=test, serve=serve, yes=yes, dry_run=dry_run)
 
 
+@contextmanager
+def _recorded(changes: Changes, *, dry_run: bool) -> Iterator[None]:
+    """Store what was created and removed, also if the rest fails."""
+    try:
+        yield
+    finally:
+        if not dry_run:
+            save_record(changes.record)
+
+
 def _remove_client(name: str, *, yes: bool, dry_run: bool) -> int:
     with checked_client() as client:
         changes = Changes(read_record(client), dry_run=dry_run)
-        try:
+        with _recorded(changes, dry_run=dry_run):
             delete_client(client, changes, name, yes=yes)
-        finally:
-            if not dry_run:
-                save_record(changes.record)
         if not dry_run:
             fill_all_forms(client)
     print(changes.summary)
@@ -194,16 +203,13 @@ def _set_up_client(client: SyncPrefectClient, options: SetupOptions, *, yes: boo
             f"There is no API key for the client {desired.name}. Set {KEY_VARIABLE} to it, or run this in a terminal, "
             "which asks for it."
         )
-    try:
+    with _recorded(changes, dry_run=dry_run):
         apply_blocks(changes, [desired], block_ids, yes=yes)
-    finally:
-        if not dry_run:
-            save_record(changes.record)
     if not dry_run:
         fill_all_forms(client)
     print(changes.summary)
     if not dry_run:
-        clients = saved_clients(read_block_ids(client))
+        clients = client_names(read_block_ids(client))
         print(f"The forms offer the accounts of {count(len(clients), 'client')}: {listed(clients)}.")
     return 0
 
@@ -232,11 +238,8 @@ def _setup(options: SetupOptions, *, notify: str | None, test: bool, serve: bool
         serve |= is_served
         options = replace(options, phone_pcs=phone_pcs)
         automations = desired_automations(find_notification_block(client, notify), serve=serve) if notify else []
-        try:
+        with _recorded(changes, dry_run=dry_run):
             _apply(client, changes, options, automations, serve=serve, yes=yes)
-        finally:
-            if not dry_run:
-                save_record(changes.record)
         print(changes.summary)
         if test and not dry_run:
             print(ring_test(client))
@@ -329,13 +332,10 @@ def teardown(*, dry_run: Annotated[bool, Parameter(negative="")] = False) -> int
     """
     with checked_client() as client:
         changes = Changes(read_record(client), dry_run=dry_run)
-        try:
+        with _recorded(changes, dry_run=dry_run):
             for thing in reversed(list(changes.record)):
                 changes.make(Change.REMOVED, thing, remove, client, thing)
             if LEDGER_BLOCK.removeprefix("block ") in read_block_ids(client):
                 changes.keep(LEDGER_BLOCK, "it says which ledger knows what was posted")
-        finally:
-            if not dry_run:
-                save_record(changes.record)
     print(changes.summary)
     return 0

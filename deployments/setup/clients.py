@@ -29,7 +29,7 @@ from tasks.ledger import open_ledger, read_stored
 TYPE = TaislyAccount.get_block_type_slug()
 
 
-def saved_clients(block_ids: Iterable[str]) -> list[str]:
+def client_names(block_ids: Iterable[str]) -> list[str]:
     """The names of the saved clients, sorted."""
     return sorted(slug.partition("/")[2] for slug in block_ids if slug.startswith(f"{TYPE}/"))
 
@@ -48,7 +48,7 @@ def default_client(block_ids: Iterable[str], record: Iterable[str], named: str |
         record: What setup has created, in its order.
         named: The one that setup is about; only if no other is saved.
     """
-    saved = saved_clients(block_ids)
+    saved = client_names(block_ids)
     made = [thing.removeprefix(f"block {TYPE}/") for thing in record if thing.startswith(f"block {TYPE}/")]
     return next((name for name in (MAIN, *made, *saved) if name in saved), named or MAIN)
 
@@ -65,7 +65,7 @@ def client_to_change(named: str | None, block_ids: Iterable[str], *, key: str | 
     Raises:
         InputError: the name cannot be one, or it is not clear which client is meant.
     """
-    saved = saved_clients(block_ids)
+    saved = client_names(block_ids)
     if named is not None:
         check_name(named)
         return named
@@ -117,7 +117,7 @@ def remove_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes
         InputError: there is no such client, or a person does not agree.
     """
     ids = read_block_ids(client)
-    saved, slug = saved_clients(ids), f"{TYPE}/{name}"
+    saved, slug = client_names(ids), f"{TYPE}/{name}"
     if slug not in ids:
         raise InputError(f"There is no client {name!r}. Clients: {listed(saved) or 'none'}.")
     open_posts = _open_posts(client, name)

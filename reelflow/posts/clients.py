@@ -10,7 +10,7 @@ from reelflow.fields import ALL
 from reelflow.posts.accounts import account_names, accounts_named, choose_accounts, names_in
 from reelflow.records.posts import Account
 
-Clients = Mapping[str, Sequence[Account]]
+AccountsByClient = Mapping[str, Sequence[Account]]
 """The accounts of each client, as they are known."""
 
 
@@ -24,7 +24,7 @@ class Client:
     """
 
     name: str = ""
-    others: Callable[[], Clients] = dict
+    others: Callable[[], AccountsByClient] = dict
 
     def choose(self, rows: Sequence[str], connected: Sequence[Account]) -> list[Account]:
         """The accounts of this client that `rows` name, with or without the client in front of each.

@@ -18,7 +18,7 @@ from reelflow.records.posts import Outcome, Send
 from reelflow.wording import NAMED, count
 from tasks.artifacts import client_column, plain_text, show_markdown, table
 from tasks.ledger import open_ledger
-from tasks.posts.clients import Clients, record_deleted_clients, saved_clients
+from tasks.posts.clients import SavedClients, load_clients, record_deleted_clients
 from tasks.posts.watch import tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS, OUTCOME_WORDS, detail_of, explained_open_posts
 from tasks.step import Retry, step
@@ -40,8 +40,8 @@ def finish_posts(taisly: TaislyAccount | None, form: FinishForm) -> FinishReport
         ChecksFailed: the posts of a client cannot be read; what the others tell is on record.
         ReelflowError: the Prefect server or the ledger does not answer.
     """
-    ledger, clients = open_ledger(), saved_clients()
-    mine = clients if taisly is None else Clients(clients.names, [taisly])
+    ledger, clients = open_ledger(), load_clients()
+    mine = clients if taisly is None else SavedClients(clients.names, [taisly])
     news, troubles = _finish_all(mine.blocks, ledger, form.minutes * 60)
     troubles = [*mine.troubles, *troubles]
     if taisly is None and not clients.troubles:  # else a key that cannot be told now may read them

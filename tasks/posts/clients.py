@@ -18,7 +18,7 @@ from tasks.prefect_server import asking_prefect
 
 
 @dataclass(frozen=True)
-class Clients:
+class SavedClients:
     """Saved Taisly accounts.
 
     Attributes:
@@ -32,14 +32,14 @@ class Clients:
     troubles: list[str] = field(default_factory=list)
 
 
-def saved_clients() -> Clients:
+def load_clients() -> SavedClients:
     """Every saved client. One whose block is not valid keeps no other from being looked after.
 
     Raises:
         OutcomeUnknown: the Prefect server does not answer.
     """
     with asking_prefect():
-        found = Clients(saved_names(TaislyAccount))
+        found = SavedClients(saved_names(TaislyAccount))
     keys = set[str]()
     for name in found.names:
         try:
@@ -54,19 +54,19 @@ def saved_clients() -> Clients:
     return found
 
 
-def describe_deleted_clients(ledger: Ledger, clients: Clients) -> list[str]:
+def describe_deleted_clients(ledger: Ledger, clients: SavedClients) -> list[str]:
     """A sentence for each client whose posts are open and whose block is no longer saved."""
     return [_sentence(client, sends) for client, sends in _without_client(ledger, clients).items()]
 
 
-def record_deleted_clients(ledger: Ledger, clients: Clients) -> list[str]:
+def record_deleted_clients(ledger: Ledger, clients: SavedClients) -> list[str]:
     """The same; each post is recorded as an alarm, once."""
     found = _without_client(ledger, clients)
     ledger.add_alarms(_alarm_of(send) for sends in found.values() for send in sends)
     return [_sentence(client, sends) for client, sends in found.items()]
 
 
-def _without_client(ledger: Ledger, clients: Clients) -> dict[str, list[Send]]:
+def _without_client(ledger: Ledger, clients: SavedClients) -> dict[str, list[Send]]:
     """By client, the oldest first."""
     if clients.troubles:
         return {}  # they may be those of a block that cannot be read now

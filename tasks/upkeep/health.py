@@ -29,7 +29,7 @@ from reelflow.upkeep.key_file import KeyFile, key_folder
 from reelflow.wording import all_of, count, listed, one_line
 from tasks.ledger import current_ledger
 from tasks.phones.wording import waiting_posts
-from tasks.posts.clients import describe_deleted_clients, saved_clients
+from tasks.posts.clients import describe_deleted_clients, load_clients
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -89,7 +89,7 @@ def check_ledger(ledger: Ledger) -> Finding:
 def check_deleted_clients(ledger: Ledger) -> Iterator[Finding]:
     """A warning for each client whose block was deleted while posts of it are open."""
     try:
-        found = describe_deleted_clients(ledger, saved_clients())
+        found = describe_deleted_clients(ledger, load_clients())
     except ReelflowError as error:
         yield Finding("Open posts", False, str(error))
         return
