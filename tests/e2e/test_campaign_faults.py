@@ -100,15 +100,17 @@ def _answer_for_the_person(runs: Campaigners, box: SandboxProcess, ledger: Ledge
     return answers
 
 
-@pytest.mark.parametrize("round_number", range(ROUNDS))
+@pytest.mark.parametrize(
+    ("round_number", "url"), [(n, ("sqlite", "postgresql")[n % 2]) for n in range(ROUNDS)], indirect=["url"]
+)
 def test_each_video_is_scheduled_once_in_a_slot_of_its_own(
-    round_number: int, box: SandboxProcess, week: Path, tmp_path: Path, ledger_url: str
+    round_number: int, box: SandboxProcess, week: Path, tmp_path: Path, url: str
 ) -> None:
     """Two runs of one campaign at once, killed again and again, with faults of the service; then left alone."""
     chance = random.Random(f"{SEED} {round_number}")
-    environment = {**os.environ, "REELFLOW_LEDGER_URL": ledger_url, "REELFLOW_LEASE_SECONDS": "1.0"}
+    environment = {**os.environ, "REELFLOW_LEDGER_URL": url, "REELFLOW_LEASE_SECONDS": "1.0"}
     runs = Campaigners(
-        tmp_path, environment, url=box.url, ledger=ledger_url, folder=str(week), grace=3,
+        tmp_path, environment, url=box.url, ledger=url, folder=str(week), grace=3,
         accounts=["Instagram", "YouTube"],
         slots=[f"all: daily {', '.join(f'{hour}:00' for hour in HOURS)}"],
     )  # fmt: skip
@@ -133,7 +135,7 @@ def test_each_video_is_scheduled_once_in_a_slot_of_its_own(
         tries += 1
         assert tries < TRIES, runs.log
     last = runs.start().wait(120)
-    with contextlib.closing(Ledger(ledger_url)) as ledger:
+    with contextlib.closing(Ledger(url)) as ledger:
         answers = _answer_for_the_person(runs, box, ledger)
 
     posts = box.posts

@@ -46,7 +46,6 @@ TROUBLES = {"fault": rounds(30, 250), "kill": rounds(8, 60), "restart": rounds(2
             "style": rounds(6, 40), "outage": rounds(2, 12)}  # fmt: skip
 """What breaks, in an order of chance; an outage is the ledger's."""
 FLOW_KILLS = rounds(6, 30)
-FLOW_LEDGERS = ["sqlite", "postgresql"][: rounds(1, 2)]
 SETTLED = {PostState.SUCCESS, PostState.FAILED, PostState.REFUSED, PostState.UNCONFIRMED}
 
 
@@ -359,7 +358,6 @@ PHASES: dict[str, tuple[set[PostState], float]] = {
 """In what state a run is when the phase begins, and within how many seconds from then it is killed."""
 
 
-@pytest.mark.parametrize("url", FLOW_LEDGERS, indirect=True)
 def test_the_flows_process_killed_again_and_again(
     box: SandboxProcess, server: str, environment: dict[str, str], tmp_path: Path, url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -426,11 +424,13 @@ def test_the_flows_process_killed_again_and_again(
 
 
 def test_prefects_server_stops_and_starts_in_the_middle(
-    box: SandboxProcess, new_database: Path, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path]
-) -> None:
+    box: SandboxProcess, new_database: Path, tmp_path: Path, environment: dict[str, str], clip: Callable[[str], Path],
+    url: str,
+) -> None:  # fmt: skip
     """The run goes on without it and ends; started again, it reports."""
     from deployments.local.processes import start_prefect_server, wait_for_prefect_server
 
+    environment = {**environment, "REELFLOW_LEDGER_URL": url}
     home = tmp_path / "server" / "prefect"
     home.mkdir(parents=True)
     shutil.copy(new_database, home / "prefect.db")
