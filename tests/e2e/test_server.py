@@ -33,10 +33,15 @@ def place(sandbox: Any) -> Iterator[Installation]:
     shutil.rmtree(folder)
 
 
+def _redis(place: Installation, database: int = 0) -> Any:
+    """A client of a database of Redis."""
+    connection = {"port": place.redis_port, "db": database, "password": PASSWORDS["REDIS_PASSWORD"]}
+    return importlib.import_module("redis").Redis(**connection)
+
+
 def _keys(place: Installation, database: int) -> set[str]:
     """The names in a database of Redis."""
-    connection = {"port": place.redis_port, "db": database, "password": PASSWORDS["REDIS_PASSWORD"]}
-    with importlib.import_module("redis").Redis(**connection) as client:
+    with _redis(place, database) as client:
         return {key.decode() for key in client.scan_iter()}
 
 
@@ -81,6 +86,21 @@ def _name_the_way_out(place: Installation) -> None:
     assert "password authentication failed" in wrong
     assert "it asks for the password, and stores it for all machines" in wrong
     assert "asks for a password, and there is no terminal to ask in" in untyped
+
+
+def _publish_while_redis_is_full(place: Installation, api: Api, video: Path) -> None:
+    """It takes nothing new, as with a full disk: the post goes out all the same."""
+    post = {"video": str(video), "accounts": ["x"], "caption": "full", "watch_minutes": 5}
+    with _redis(place) as client:
+        client.config_set("maxmemory", 1)  # of which it uses more already
+        with pytest.raises(importlib.import_module("redis").exceptions.OutOfMemoryError):
+            client.set("anything", "more")
+    run = _start(api, "publish-video", post=post)
+    until("the run's end while Redis is full", lambda: api.get(f"/flow_runs/{run}")["state_type"] in ENDED)
+    with _redis(place) as client:
+        client.config_set("maxmemory", 0)
+
+    assert api.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED"
 
 
 def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Callable[[str], Path]) -> None:
@@ -132,9 +152,16 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     until("the run's last words", lambda: "Finished in state Failed" in api.log_of(run))
     again = _start(api, "check-connections")
     until("another run", lambda: api.get(f"/flow_runs/{again}")["state_type"] == "COMPLETED")
-    sink.close()
     assert [post["caption"] for post in sandbox.posts] == ["Fresh bread", "away"]
     assert sandbox.requests("POST /api/private/post") == 2
     assert "Traceback" not in api.log_of(run)
     assert "Duplicate content" in api.get(f"/flow_runs/{run}")["state"]["message"]
     assert "2 sends" in place.in_terminal("reelflow ledger show")
+
+    _publish_while_redis_is_full(place, api, clip("recommended.mp4"))
+
+    assert [post["caption"] for post in sandbox.posts][2:] == ["full"]
+    sandbox.fail_next(platform="X", reason="Too short")
+    _start(api, "publish-video", post=form | {"video": str(clip("small.mp4")), "send_again": 1, "accounts": ["x"]})
+    until("an alarm after Redis was full", lambda: any("Too short" in got for got in sink.got))
+    sink.close()
