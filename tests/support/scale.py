@@ -12,7 +12,7 @@ from support.clips import AAC, H264, ffmpeg, picture, tone
 
 PLATFORMS = [account["platform"] for account in ACCOUNTS if account["platform"] != "TikTok"]
 """Those with one account, so that the platform names it."""
-COMMENT_URL = "https://www.tiktok.com/@mara.bakes/video/7300000000000000001"
+COMMENT_URL = "https://www.tiktok.com/@mara.bakes/video/7300000000000000"
 USERNAMES = [name for names in DEVICES.values() for name in names]
 
 
@@ -90,9 +90,12 @@ class Load:
         return Job("publish-campaign", client, {"campaign": form})
 
     def phones(self, client: Client, number: int) -> Iterator[Job]:
-        """Runs with `number` tasks in all, of three kinds, one for each account that takes part."""
+        """Runs with `number` tasks in all, of three kinds, one for each account that takes part.
+
+        Both PCs have the same accounts, so each has users and posts of its own: an account does nothing twice.
+        """
         left = number
-        for turn in itertools.count():
+        for turn in itertools.count(100 * CLIENTS.index(client)):
             names = USERNAMES[: min(left, len(USERNAMES))]
             if not names:
                 return
@@ -103,7 +106,7 @@ class Load:
             if kind == "follow-users":
                 form["users"] = [f"mara.number.{turn}"]
             elif kind == "comment-on-posts":
-                form |= {"post_urls": [f"{COMMENT_URL[:-2]}{turn:02}"], "comments": ["Looks delicious", "Lovely"]}
+                form |= {"post_urls": [f"{COMMENT_URL}{turn:03}"], "comments": ["Looks delicious", "Lovely"]}
             else:
                 form["duration_seconds"] = 60
             field = {"follow-users": "follows", "comment-on-posts": "comments"}.get(kind, "warm_up")
