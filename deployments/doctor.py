@@ -14,7 +14,14 @@ from rich.table import Table
 from deployments.alarms import HOW_TO_NAME, receivers
 from deployments.in_terminal import print_json
 from deployments.options import AsJson
-from deployments.prefect_api import clock_ahead, connected_client, read_block_ids, read_version, version_problem
+from deployments.prefect_api import (
+    clock_ahead,
+    connected_client,
+    events_problem,
+    read_block_ids,
+    read_version,
+    version_problem,
+)
 from deployments.setup.clients import client_in, client_names
 from deployments.spec import deployment_specs, spec_of
 from deployments.workers import check_workers
@@ -79,6 +86,7 @@ def examine() -> Iterator[Finding]:
     try:
         with connected_client() as client:
             version, ahead = read_version(client), clock_ahead(client)
+            problem = version_problem(version) or (events_problem(client) if version else None)
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
@@ -87,7 +95,6 @@ def examine() -> Iterator[Finding]:
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
         return
-    problem = version_problem(version)
     shown = f"{PREFECT_API_URL.value()} {problem or f'runs Prefect {version}' if version else 'is Prefect Cloud'}"
     yield Finding("Prefect server", problem is None, shown)
     ledger, found = find_ledger()

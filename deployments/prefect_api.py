@@ -12,6 +12,7 @@ import httpx
 import prefect
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import DeploymentStatus
+from prefect.events import Event
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
@@ -102,6 +103,20 @@ def version_problem(version: str | None) -> str | None:
         f"runs Prefect {version}, but {prefect.__version__} is installed here. Use the same minor version for both: "
         "a server of another version accepts deployments that it cannot run."
     )
+
+
+def events_problem(client: SyncPrefectClient) -> str | None:
+    """Why a server starts no runs although it answers: it takes no events, as with a full Redis; None if it does."""
+    event = Event(event="reelflow.doctor.asked", resource={"prefect.resource.id": "reelflow.doctor"})
+    try:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except PrefectHTTPStatusError as error:
+        if error.response.is_server_error:
+            return (
+                f"answers, but takes no events ({error.response.status_code}): no run can start, or report its state. "
+                "What has been sent is on record. Look at its Redis: is it running, is its disk or memory full?"
+            )
+    return None
 
 
 def read_deployment(client: SyncPrefectClient, name: str) -> Any:
