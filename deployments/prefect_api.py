@@ -106,15 +106,15 @@ def version_problem(version: str | None) -> str | None:
 
 
 def events_problem(client: SyncPrefectClient) -> str | None:
-    """Why a server starts no runs although it answers: it takes no events, as with a full Redis; None if it does."""
+    """Why a server that answers starts no runs: it does not accept events, as with a full Redis; None if it does."""
     event = Event(event="reelflow.doctor.asked", resource={"prefect.resource.id": "reelflow.doctor"})
     try:
         client.request("POST", "/events", json=[event.model_dump(mode="json")])
     except PrefectHTTPStatusError as error:
         if error.response.is_server_error:
             return (
-                f"answers, but takes no events ({error.response.status_code}): no run can start, or report its state. "
-                "What has been sent is on record. Look at its Redis: is it running, is its disk or memory full?"
+                f"answers but does not accept events ({error.response.status_code}), so runs cannot start or report "
+                "their state. Posts already sent are on record. If the server uses Redis: is its disk or memory full?"
             )
     return None
 

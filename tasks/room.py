@@ -59,7 +59,7 @@ def count_waiting(client: SyncPrefectClient, run: FlowRun) -> int:
     """How many runs are due and wait for the room of `run`.
 
     In a work pool, those that no worker has taken, unless a person has paused their queue, or the pool. Without a pool,
-    all of ours. Besides those that wait for a slot of the same deployment, where it has a limit.
+    all of ours. In both cases also those that wait for a slot of the same deployment, where it has a limit.
     """
     due, no_slot = datetime.now(UTC) - TAKEN_WITHIN, FlowRunFilterStateName(not_any_=[NO_SLOT])
     own = FlowRunFilterDeploymentId(any_=[run.deployment_id] if run.deployment_id else [])
@@ -67,12 +67,12 @@ def count_waiting(client: SyncPrefectClient, run: FlowRun) -> int:
         return _count(client, due, no_slot, tags=FlowRunFilterTags(all_=[TAG])) or _count(
             client, due, deployment_id=own
         )
-    if not (queues := _queues_at_work(client, run.work_pool_name)):
+    if not (queues := _unpaused_queues(client, run.work_pool_name)):
         return 0
     return _count(client, due, no_slot, queues=queues) or _count(client, due, queues=queues, deployment_id=own)
 
 
-def _queues_at_work(client: SyncPrefectClient, pool: str) -> list[UUID]:
+def _unpaused_queues(client: SyncPrefectClient, pool: str) -> list[UUID]:
     """The work queues of a pool that nobody has paused; none if the pool is paused."""
     if client.read_work_pool(pool).is_paused:
         return []

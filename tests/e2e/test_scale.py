@@ -50,11 +50,11 @@ RUNS_AT_ONCE = 4
 WORKERS = 3
 EXAMPLE = "Fresh bread"
 """The caption of the post with which the document tries the installation."""
-ENDS_WITHIN = 5400 if LARGE else 900
-"""Seconds."""
-LOOK_EVERY = 1.0
+ENDS_WITHIN = 5400 if LARGE else 420
+"""Seconds; with the installation less than the limit of a test."""
+POLL_SECONDS = 1.0
 """Seconds between two looks of the test, which take time from what it measures."""
-LOOK_SECONDS = 30
+WATCH_RUNS_EVERY = 30
 """Between two runs of watch-runs, in the small run."""
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 PARTS = ("prefect-server", "prefect-services", "redis", "postgresql")
@@ -104,6 +104,7 @@ class Agency:
         first, number = self.topology["reelflow"], len(self.topology.parts)
         name = f"worker-{number}"
         own = {"--pool": pool, "--name": name, "--limit": str(runs_at_once)}
+        assert set(own) <= set(first.command)
         before = ["", *first.command]
         command = [own.get(option, word) for option, word in zip(before, first.command, strict=False)]
         part = Part(name, command, first.environment, self.place.folder / f"{name}.log", cwd=first.cwd)
@@ -136,17 +137,18 @@ class Agency:
         for at in range(0, len(ids), 100):
             body = {"flow_runs": {"id": {"any_": ids[at : at + 100]}}, "limit": 200}
             found |= {run["id"]: run["state"] for run in self.api.post("/flow_runs/filter", **body)}
+        assert len(found) == len(ids)
         return found
 
     def have_ended(self) -> bool:
-        """Whether every run has ended, now that Prefect answers."""
-        time.sleep(LOOK_EVERY)
+        """Whether every run has ended; False while Prefect does not answer. Asks once a second."""
+        time.sleep(POLL_SECONDS)
         with contextlib.suppress(AssertionError, httpx.HTTPError):
             return {state["type"] for state in self.states().values()} <= ENDED
         return False
 
-    def look_after(self) -> None:
-        """Start what its schedule starts every 5 minutes, and that takes a run for dead as early as it may."""
+    def start_watch_runs(self) -> None:
+        """Start a run of watch-runs that takes runs for dead as early as its form allows."""
         deployment = self.api.get("/deployments/name/watch-runs/watch-runs")
         path = f"/deployments/{deployment['id']}/create_flow_run"
         with contextlib.suppress(AssertionError, httpx.HTTPError):
@@ -157,13 +159,13 @@ class Agency:
             )
 
     def posted(self) -> int:
-        """How many posts Taisly has, of all clients."""
-        time.sleep(LOOK_EVERY)
+        """How many posts Taisly has, of all clients. Asks once a second."""
+        time.sleep(POLL_SECONDS)
         return sum(len(box.posts) for box in self.boxes.values())
 
 
 class Connections:
-    """How many connections each database of the PostgreSQL had at most, as it was asked."""
+    """The largest number of connections to each database of the PostgreSQL, of the moments at which it was asked."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -209,7 +211,8 @@ def _parts(agency: Agency) -> dict[str, Callable[[], list[int]]]:
         return lambda: [agency.topology[name].pid for name in names if agency.topology[name].running]
 
     def workers() -> list[int]:
-        return [part.pid for name, part in agency.topology.parts.items() if name.startswith("worker-") and part.running]
+        parts = list(agency.topology.parts.items())  # another thread adds some
+        return [part.pid for name, part in parts if name.startswith("worker-") and part.running]
 
     return {**{name: of(name) for name in PARTS}, "workers and their runs": workers}
 
@@ -258,15 +261,15 @@ def _order(arrived: list[str]) -> str:
     return f"{sum(1 for each in places if each)} not in their place, by {max(places)} places at most"
 
 
-def _impatiently(agency: Agency) -> Callable[[], bool]:
+def _all_ended(agency: Agency) -> Callable[[], bool]:
     """Whether every run has ended; the small run does not wait for schedules."""
     looked = time.monotonic()
 
     def ask() -> bool:
         nonlocal looked
-        if not LARGE and time.monotonic() - looked > LOOK_SECONDS:
+        if not LARGE and time.monotonic() - looked > WATCH_RUNS_EVERY:
             looked = time.monotonic()
-            agency.look_after()
+            agency.start_watch_runs()
         return agency.have_ended()
 
     return ask
@@ -298,7 +301,7 @@ def test_an_agency(agency: Agency, boxes: dict[str, SandboxProcess], tmp_path: P
             begun = time.monotonic()
             happens()
             rows.append((what, f"{when}; done in {time.monotonic() - begun:.0f} s"))
-        until("the end of every run", _impatiently(agency), ENDS_WITHIN)
+        until("the end of every run", _all_ended(agency), ENDS_WITHIN)
         connections.look()
         minutes = (time.monotonic() - start) / 60
     what = f"{wanted} posts and {sum(load.phone_tasks.values())} phone tasks in {len(agency.runs)} runs"

@@ -1,6 +1,7 @@
 """Whether a run that watches its posts makes room for others, against a real Prefect server."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -56,11 +57,12 @@ def test_a_run_sees_who_waits_for_its_room(server: str) -> None:
         assert counted(theirs, 60, "Late") == 0
         assert counted(limited, 60, "AwaitingConcurrencySlot") == 0
         assert counted(mine, 60, "AwaitingConcurrencySlot") == 1
-        client.update_work_queue(queue, is_paused=True)
         paused = client.create_deployment(
             client.create_flow(publish_video), "paused", work_pool_name="rooms", work_queue_name="second",
             tags=["reelflow"],
         )  # fmt: skip
+        assert counted(paused, 60, "Late") == 1
+        client.update_work_queue(queue, is_paused=True)
         assert counted(paused, 60, "Late") == 0
         client.request("PATCH", "/work_pools/rooms", json={"is_paused": True})
         assert counted(mine, 60, "Late") == 0
@@ -98,7 +100,7 @@ def test_a_run_that_is_served_sees_who_waits_for_its_room(server: str) -> None:
 def watching(server: str) -> Iterator[FlowRun]:
     """A run of a deployment for the client bakery, while another run waits for its room."""
     for name in ("bakery", "cafe"):
-        block: Any = TaislyAccount(api_key=f"taisly_{name}")
+        block: Any = TaislyAccount(api_key=f"taisly_{name}", base_url="http://127.0.0.1:9/api")
         block.save(name, overwrite=True)
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="room", type="process"), overwrite=True)
@@ -109,6 +111,8 @@ def watching(server: str) -> Iterator[FlowRun]:
         for each in (run.id, waiting):
             client.delete_flow_run(each)
         client.delete_deployment(made)
+    for name in ("bakery", "cafe"):
+        TaislyAccount.delete(name)
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -120,32 +124,41 @@ def _gives_way(run: FlowRun | None) -> bool:
         return others_wait()()
 
 
+@contextmanager
+def _finisher(parameters: dict[str, Any] | None = None, *, active: bool = True) -> Iterator[UUID]:
+    """The deployment of finish-open-posts with one schedule."""
+    every = IntervalSchedule(interval=timedelta(days=300))
+    schedule = DeploymentScheduleCreate(schedule=every, parameters=parameters or {}, active=active, slug="often")
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow(finish_open_posts)
+        made = client.create_deployment(flow, FINISHER.partition("/")[2], schedules=[schedule])
+        yield made
+        client.delete_deployment(made)
+
+
 def test_a_run_makes_room_only_while_another_one_reports_its_outcome(watching: FlowRun) -> None:
     """A schedule of finish-open-posts that is on, for all clients or for its own."""
     seen = {"missing": _gives_way(watching)}
-    every = IntervalSchedule(interval=timedelta(days=300))
+    with _finisher() as made, get_client(sync_client=True) as client:
+        seen["for all"] = _gives_way(watching)
+        client.update_deployment(made, DeploymentUpdate(paused=True))
+        seen["paused"] = _gives_way(watching)
     for what, parameters, active in (
-        ("for all", {}, True),
         ("its own", {"taisly": _ref("bakery")}, True),
         ("another's", {"taisly": _ref("cafe")}, True),
         ("off", {}, False),
     ):
-        schedule = DeploymentScheduleCreate(schedule=every, parameters=parameters, active=active, slug="often")
-        with get_client(sync_client=True) as client:
-            flow = client.create_flow(finish_open_posts)
-            made = client.create_deployment(flow, FINISHER.partition("/")[2], schedules=[schedule])
+        with _finisher(parameters, active=active):
             seen[what] = _gives_way(watching)
-            if what == "for all":
-                client.update_deployment(made, DeploymentUpdate(paused=True))
-                seen["paused"] = _gives_way(watching)
-            client.delete_deployment(made)
 
     assert {what for what, gives_way in seen.items() if gives_way} == {"for all", "its own"}
 
 
 def test_a_run_that_nobody_else_finishes_makes_no_room(watching: FlowRun) -> None:
     """One without a deployment, as in a terminal; nor does any while Prefect does not answer."""
-    assert not _gives_way(watching.model_copy(update={"deployment_id": None}))
-    assert not _gives_way(None)
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        assert not _gives_way(watching)
+    with _finisher():
+        assert _gives_way(watching)
+        assert not _gives_way(watching.model_copy(update={"deployment_id": None}))
+        assert not _gives_way(None)
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+            assert not _gives_way(watching)

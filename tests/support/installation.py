@@ -99,7 +99,7 @@ class Installation:
         assert (unit.pop("Restart"), unit.pop("RestartSec")) == ("always", "5")
         assert unit.pop("User") == "reelflow"
         how = signal.Signals[unit.pop("KillSignal", "SIGTERM")]
-        patience = float(unit.pop("TimeoutStopSec", "90"))
+        patience = float(unit.pop("TimeoutStopSec", "0")) or None
         assert unit.pop("KillMode", "process") == "process"  # the server's processes start no others
         settings = settings_of(Path(unit.pop("EnvironmentFile")).read_text("utf-8"))
         start = unit.pop("ExecStart").replace("%i", pool).replace("%H", "server1")

@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 
 def make_videos(folder: Path, number: int) -> list[Path]:
-    """So many videos, no two of which look alike or are as long as another."""
+    """`number` videos, each of another length, so that no two count as the same."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for index in range(number):
@@ -70,7 +70,7 @@ class Load:
         """How many tasks each PC gets."""
 
     def forms(self, number: int, clients: list[Client] = CLIENTS) -> Iterator[Job]:
-        """So many posts by the form, in turns for each client."""
+        """Jobs that publish `number` posts by the form, the clients taking turns."""
         for client, index in zip(itertools.cycle(clients), range(number), strict=False):
             video, caption = self._post(client, "form")
             account = PLATFORMS[index // len(clients) % len(PLATFORMS)]

@@ -15,7 +15,7 @@ EVERY = 1.0
 """Seconds between two looks."""
 
 _PARENT, _OWN, _REAPED, _STARTED, _RESIDENT = 1, slice(11, 13), slice(13, 15), 19, 21
-"""Fields of /proc/PID/stat after the name of the program; man 5 proc counts from 1, and two more."""
+"""Fields of /proc/PID/stat after the name of the program; the number in man 5 proc, minus 3."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _processes() -> Iterable[tuple[Key, Process]]:
         if not entry.name.isdigit():
             continue
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
         cpu = sum(int(field) for field in [*fields[_OWN], *fields[_REAPED]]) / ticks
