@@ -156,7 +156,7 @@ def _open_posts(client: SyncPrefectClient, name: str) -> str:
 
 
 def _refers_to(value: Any, name: str, id_: str) -> bool:
-    return saved_block(value, {name: id_}) is not None
+    return saved_block(value, {f"{TYPE}/{name}": id_}) is not None
 
 
 def _turn_off_schedules(client: SyncPrefectClient, changes: Changes, deployment: Any, name: str, id_: str) -> None:

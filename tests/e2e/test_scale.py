@@ -10,7 +10,6 @@ import contextlib
 import os
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from support.prefect_server import turn_off_schedules
 from support.rounds import SEED
 from support.sandbox_process import SandboxProcess
 from support.scale import CLIENTS, Job, Load, make_videos, phone_tasks_of, wrong_posts
-from support.topology import Part, Topology
+from support.topology import Part, new_topology
 from support.usage import Usage, kill_with_its_children
 from support.waiting import until
 
@@ -121,11 +120,7 @@ class Agency:
         deployment = self.api.get(f"/deployments/name/{job.flow}/{name}")
         block = {"$ref": {"block_document_slug": f"taisly-account/{job.client.name}"}}
         own = {} if spec.for_phones else {"taisly": block}
-        run = self.api.post(
-            f"/deployments/{deployment['id']}/create_flow_run",
-            parameters={**deployment["parameters"], **own, **job.parameters}, state={"type": "SCHEDULED"},
-        )  # fmt: skip
-        self.runs[run["id"]] = job
+        self.runs[self.api.start(deployment, **own, **job.parameters)] = job
 
     def submit_all(self, jobs: list[Job]) -> None:
         """All at once, as a script would."""
@@ -150,14 +145,9 @@ class Agency:
 
     def start_watch_runs(self) -> None:
         """Start a run of watch-runs that takes runs for dead as early as its form allows."""
-        deployment = self.api.get("/deployments/name/watch-runs/watch-runs")
-        path = f"/deployments/{deployment['id']}/create_flow_run"
         with contextlib.suppress(AssertionError, httpx.HTTPError):
-            self.api.post(
-                path,
-                parameters={"watchdog": {"dead_after_minutes": 2, "late_after_minutes": 2}},
-                state={"type": "SCHEDULED"},
-            )
+            shortest = {"dead_after_minutes": 2, "late_after_minutes": 2}
+            self.api.start(self.api.deployment("watch-runs"), watchdog=shortest)
 
     def posted(self) -> int:
         """How many posts Taisly has, of all clients. Asks once a second."""
@@ -196,13 +186,10 @@ def boxes(tmp_path: Path) -> Iterator[dict[str, SandboxProcess]]:
 
 @pytest.fixture
 def agency(boxes: dict[str, SandboxProcess], clip: Callable[[str], Path]) -> Iterator[Agency]:
-    folder = Path(tempfile.mkdtemp(prefix="reelflow-scale-"))  # a socket's path is short, and others may read it
-    folder.chmod(0o755)
-    with Topology(folder) as topology:
+    with new_topology() as topology:
         found = Agency(Installation(topology, boxes[CLIENTS[0].name].url), boxes)
         found.install(clip("small.mp4"))
         yield found
-    shutil.rmtree(folder)
 
 
 def _parts(agency: Agency) -> dict[str, Callable[[], list[int]]]:

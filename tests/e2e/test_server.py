@@ -3,7 +3,6 @@
 import importlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from support.installed_api import ADMIN, Api
 from support.prefect_server import turn_off_schedules
 from support.processes import commands_of
 from support.sink import Sink, save_notification
-from support.topology import Topology
+from support.topology import new_topology
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -27,11 +26,8 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED")
 
 @pytest.fixture
 def place(sandbox: Any) -> Iterator[Installation]:
-    folder = Path(tempfile.mkdtemp(prefix="reelflow-server-"))  # a socket's path is short, and others may read it
-    folder.chmod(0o755)
-    with Topology(folder) as topology:
+    with new_topology() as topology:
         yield Installation(topology, sandbox.url)
-    shutil.rmtree(folder)
 
 
 def _redis(place: Installation, database: int = 0) -> Any:
@@ -48,10 +44,7 @@ def _keys(place: Installation, database: int) -> set[str]:
 
 def _start(api: Api, name: str, **parameters: Any) -> str:
     """Start a run of a flow's deployment."""
-    deployment = api.deployment(name)
-    values = {**deployment["parameters"], **parameters}
-    path = f"/deployments/{deployment['id']}/create_flow_run"
-    return str(api.post(path, parameters=values, state={"type": "SCHEDULED"})["id"])
+    return api.start(api.deployment(name), **parameters)
 
 
 def _refuse_strangers(place: Installation) -> None:

@@ -10,8 +10,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -174,6 +175,18 @@ class Topology:
             kill_after=kill_after,
         )  # fmt: skip
         return self.parts[name]
+
+
+@contextlib.contextmanager
+def new_topology() -> Iterator[Topology]:
+    """A topology with a folder of its own, which goes with it."""
+    folder = Path(tempfile.mkdtemp(prefix="reelflow-"))  # a socket's path is short, and others may read it
+    try:
+        folder.chmod(0o755)
+        with Topology(folder) as topology:
+            yield topology
+    finally:
+        shutil.rmtree(folder)
 
 
 def answers(url: str) -> Callable[[], bool]:
