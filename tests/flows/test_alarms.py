@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.flow_engine import run_flow
@@ -37,6 +38,8 @@ from reelflow.upkeep.form import WatchdogForm
 from tasks.alarms import ring
 from tasks.events import emit_stuck
 from tasks.ledger import open_ledger
+from tasks.run_facts import heartbeat_beside
+from tasks.upkeep.watchdog import BUSY_WITHIN
 
 pytestmark = pytest.mark.usefixtures("server")
 Clip = Callable[[str], Path]
@@ -251,8 +254,8 @@ def test_a_phone_task_that_failed_rings(sandbox: Any, bell: Bell) -> None:
 
 def test_a_run_that_is_too_late_rings(taisly: TaislyAccount, clip: Clip, bell: Bell) -> None:
     """Nobody else says that it was skipped; however many were, that is one cause."""
-    for hours in (1, 2):
-        run = scheduled_run(publish_video, datetime.now(UTC) - timedelta(hours=hours))
+    for days in (1, 2):  # before any heartbeat of the runs of other tests
+        run = scheduled_run(publish_video, datetime.now(UTC) - timedelta(days=days))
         post = PostForm(video=str(clip("small.mp4")), accounts=["x"])
         execute(publish_video, run, {"taisly": taisly, "post": post})
     (alarm,) = bell.wait_for(1)
@@ -261,11 +264,18 @@ def test_a_run_that_is_too_late_rings(taisly: TaislyAccount, clip: Clip, bell: B
     assert "Skipped: nothing was sent. This run was due" in alarm["body"]
 
 
+def _are_others_at_work(run: FlowRun) -> bool:
+    """Whether runs have sent heartbeats of late, so that those that have not begun wait for room and are not late."""
+    with get_client(sync_client=True) as client:
+        return heartbeat_beside(client, run, datetime.now(UTC) - BUSY_WITHIN) is not None
+
+
 def test_dead_and_late_runs_ring(bell: Bell) -> None:
     """The watchdog's findings: one message for the dead, one for the late ones of a work pool."""
-    due = datetime.now(UTC) - timedelta(hours=1)
     with get_client(sync_client=True) as client:
         dead = [client.create_flow_run(publish_video, tags=["reelflow"], state=Running()) for _ in range(2)]
+        until("the end of what tests before did", lambda: not _are_others_at_work(dead[0]), 150)
+        due = datetime.now(UTC) - timedelta(hours=1)
         states = [Scheduled(name="Late", scheduled_time=due) for _ in range(2)]
         late = [client.create_flow_run(publish_video, tags=["reelflow"], state=state) for state in states]
     for run in dead:

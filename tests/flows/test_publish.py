@@ -361,40 +361,49 @@ def _execute(run: Any, taisly: TaislyAccount, video: Path, **form: Any) -> Any:
     return execute(publish_video, run, {"taisly": taisly, "post": post})
 
 
-def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
-    """Late is not now: after a weekend of downtime Prefect starts every missed run at once. Such a run is not green."""
-    hour_ago = datetime.now(UTC) - timedelta(hours=1)
-
-    skipped = _execute(scheduled_run(publish_video, hour_ago), taisly, clip("small.mp4"))
-    patient = _execute(scheduled_run(publish_video, hour_ago), taisly, clip("small.mp4"), max_lateness_minutes=90)
-
-    assert (skipped.name, skipped.is_failed()) == ("Skipped", True)
-    assert skipped.message.startswith(f"Skipped: nothing was sent. This run was due {shown(hour_ago)}, and for ")
-    assert "for 60 minutes nothing was there to start it; 30 minutes are allowed" in skipped.message
-    assert "Traceback" not in logs_of(skipped)
-    assert patient.name == "Completed"
-    assert len(sandbox.posts) == 1
-
-
 def _has_event(resource: str) -> bool:
     """Whether the server has stored an event about a resource: it does so in batches."""
     with get_client(sync_client=True) as client:
         return bool(client.read_events(EventFilter(resource=EventResourceFilter(id=[resource])), limit=1).events)
 
 
+def _store_heartbeats(times: list[datetime]) -> None:
+    """Let other runs have sent heartbeats then, which show that something was there to start runs."""
+    for time in times:
+        emit_event(
+            "prefect.flow-run.heartbeat",
+            {"prefect.resource.id": f"prefect.flow-run.{time.timestamp()}"},
+            related=[{"prefect.resource.id": "prefect.tag.reelflow", "prefect.resource.role": "tag"}],
+            occurred=time,
+        )
+    EventsWorker.instance().drain()
+    until("the heartbeats", lambda: all(_has_event(f"prefect.flow-run.{time.timestamp()}") for time in times))
+
+
+def test_a_run_that_is_too_late_sends_nothing(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
+    """Late is not now: after a weekend of downtime Prefect starts every missed run at once. Such a run is not green."""
+    due = datetime.now(UTC) - timedelta(days=3)  # before any heartbeat of the runs of other tests
+    _store_heartbeats([due + timedelta(minutes=60)])
+
+    skipped = _execute(scheduled_run(publish_video, due), taisly, clip("small.mp4"))
+    patient = _execute(scheduled_run(publish_video, due), taisly, clip("small.mp4"), max_lateness_minutes=4 * 24 * 60)
+
+    assert (skipped.name, skipped.is_failed()) == ("Skipped", True)
+    assert skipped.message.startswith(f"Skipped: nothing was sent. This run was due {shown(due)}, and for ")
+    assert "for 60 minutes nothing was there to start it; 30 minutes are allowed" in skipped.message
+    assert "Traceback" not in logs_of(skipped)
+    assert patient.name == "Completed"
+    assert len(sandbox.posts) == 1
+
+
 def test_a_run_that_waited_for_others_is_not_late(taisly: TaislyAccount, sandbox: Any, clip: Clip) -> None:
     """It waited for a slot, or its worker was busy, which heartbeats show. A machine that was off is no wait."""
     now = datetime.now(UTC)
-    busy, off, waited = (scheduled_run(publish_video, now - timedelta(minutes=minutes)) for minutes in (6, 16, 2))
-    for minutes in (15.5, 6.5, 5, 3.5, 2, 0.5):  # nothing for 9 minutes: the machine was off
-        emit_event(
-            "prefect.flow-run.heartbeat",
-            {"prefect.resource.id": f"prefect.flow-run.{minutes}"},
-            related=[{"prefect.resource.id": "prefect.tag.reelflow", "prefect.resource.role": "tag"}],
-            occurred=now - timedelta(minutes=minutes),
-        )
-    EventsWorker.instance().drain()
-    until("the heartbeats", lambda: _has_event("prefect.flow-run.0.5"))
+    off_since = now - timedelta(days=5)  # before any heartbeat of the runs of other tests
+    busy, waited = (scheduled_run(publish_video, now - timedelta(minutes=minutes)) for minutes in (6, 2))
+    off = scheduled_run(publish_video, off_since)
+    _store_heartbeats([now - timedelta(minutes=minutes) for minutes in (6.5, 5, 3.5, 2, 0.5)])
+    _store_heartbeats([off_since + timedelta(minutes=minutes) for minutes in (0.5, 9.5)])  # nothing for 9 minutes
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(waited.id, Scheduled(name="AwaitingConcurrencySlot"), force=True)
     allowed = datetime.now(UTC) - waited.expected_start_time + timedelta(seconds=1)
