@@ -18,20 +18,19 @@ from deployments.prefect_api import (
     clock_ahead,
     connected_client,
     events_problem,
-    read_block_ids,
     read_version,
     version_problem,
 )
-from deployments.setup.clients import client_in, client_names
-from deployments.spec import deployment_specs, spec_of
+from deployments.setup.clients import TYPE
+from deployments.spec import deployment_specs
 from deployments.workers import check_workers
 from reelflow.block_references import block_slug
 from reelflow.errors import ReelflowError
-from reelflow.form_schema import TAISLY
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count, listed
 from tasks.choices import our_deployments
+from tasks.finishers import FINISHER, finished_clients
 from tasks.upkeep.health import (
     Finding,
     check_blocks,
@@ -41,9 +40,6 @@ from tasks.upkeep.health import (
     our_blocks,
 )
 from tasks.zone import use_server_zone
-
-FINISHER = "finish-open-posts"
-"""The deployment that finds the outcome of posts that no run watches."""
 
 
 def doctor(*, as_json: AsJson = False) -> int:
@@ -90,7 +86,7 @@ def examine() -> Iterator[Finding]:
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
-            deployed, block_ids = our_deployments(client), read_block_ids(client)
+            deployed, finished = our_deployments(client), finished_clients(client)
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
@@ -105,8 +101,7 @@ def examine() -> Iterator[Finding]:
         yield from check_own_clock(ledger, ahead)
         yield from check_blocks(ledger, names)
         yield from check_deleted_clients(ledger)
-        yield from _check_open_posts(ledger, deployed)
-        yield from _check_finishers(deployed, block_ids)
+        yield from _check_open_posts(ledger, finished, [name for slug, name in names if slug == TYPE])
     if not alarmed:
         words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"
         yield Finding("Alarms", True, words, is_warning=True)
@@ -115,9 +110,25 @@ def examine() -> Iterator[Finding]:
     yield from workers
 
 
-def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Finding]:
-    """Whether a schedule finds the outcome of the posts that are open."""
-    if any(s.active for d in deployed if d.name == FINISHER for s in d.schedules):
+def _check_open_posts(ledger: Ledger, finished: list[str | None], clients: list[str]) -> Iterator[Finding]:
+    """Whether schedules find the outcome of every client's open posts.
+
+    Args:
+        ledger: Where the posts are.
+        finished: The client that each schedule works for, as `finished_clients` tells.
+        clients: The names of all that are saved.
+    """
+    if None in finished:
+        return
+    if finished:
+        if left := sorted(set(clients) - set(finished)):
+            named = listed(sorted(set(filter(None, finished)))) or "a client that is gone"
+            found = (
+                f"{FINISHER} is only for {named}, so nothing finishes the posts of {listed(left)}. Open {FINISHER} in "
+                "the UI, and clear 'Taisly account' in its parameters and in those of its schedule: it then looks "
+                "after all clients."
+            )
+            yield Finding("Open posts", True, found, is_warning=True)
         return
     try:
         number = len(open_sends(ledger))
@@ -130,29 +141,6 @@ def _check_open_posts(ledger: Ledger, deployed: Sequence[Any]) -> Iterator[Findi
             "its schedule."
         )
         yield Finding("Open posts", True, found, is_warning=True)
-
-
-def _check_finishers(deployed: Sequence[Any], block_ids: dict[str, str]) -> Iterator[Finding]:
-    """Whether every client's posts are finished, where schedules name clients."""
-    finished = list(_finished_clients(deployed, block_ids))
-    clients = client_names(block_ids)
-    if left := [client for client in clients if client not in finished] if finished and None not in finished else []:
-        found = (
-            f"{FINISHER} is only for {listed(sorted(set(filter(None, finished)))) or 'a client that is gone'}, so "
-            f"nothing finishes the posts of {listed(left)}. Open {FINISHER} in the UI, and clear 'Taisly account' in "
-            "its parameters and in those of its schedule: it then looks after all clients."
-        )
-        yield Finding("Open posts", True, found, is_warning=True)
-
-
-def _finished_clients(deployed: Sequence[Any], block_ids: dict[str, str]) -> Iterator[str | None]:
-    """The client of each schedule that finishes posts: None for all of them, and empty for one that is gone."""
-    entrypoint = spec_of(FINISHER).entrypoint
-    for deployment in deployed:
-        for schedule in deployment.schedules if deployment.entrypoint == entrypoint else ():
-            if schedule.active:
-                chosen = schedule.parameters.get(TAISLY, deployment.parameters.get(TAISLY))
-                yield None if chosen is None else client_in(chosen, block_ids) or ""
 
 
 def _check_flows() -> Iterator[Finding]:

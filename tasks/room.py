@@ -23,14 +23,13 @@ from blocks import TaislyAccount
 from blocks.reference import saved_ids
 from reelflow.block_references import saved_block
 from reelflow.form_schema import TAISLY
+from tasks.finishers import finished_clients
 from tasks.run_facts import TAG
 
 TAKEN_WITHIN = timedelta(seconds=20)
 """A worker asks for runs every 10 s: a run that is due for less has perhaps not been offered to anybody."""
 NO_SLOT = "AwaitingConcurrencySlot"
 """The state of a run whose deployment has a limit that is reached."""
-FINISHER = "finish-open-posts/finish-open-posts"
-"""The deployment that reports the outcomes of posts which no run watches."""
 
 
 def others_wait() -> Callable[[], bool]:
@@ -81,12 +80,8 @@ def _unpaused_queues(client: SyncPrefectClient, pool: str) -> list[UUID]:
 
 def _is_finished_by_others(client: SyncPrefectClient, run: FlowRun) -> bool:
     """Whether a schedule of finish-open-posts is on that is for all clients, or for that of this run."""
-    finisher, ids = client.read_deployment_by_name(FINISHER), saved_ids(TaislyAccount)
-    mine = saved_block(run.parameters.get(TAISLY), ids)
-    chosen = [{**finisher.parameters, **each.parameters}.get(TAISLY) for each in finisher.schedules if each.active]
-    return not finisher.paused and any(
-        value is None or (mine is not None and saved_block(value, ids) == mine) for value in chosen
-    )
+    mine = saved_block(run.parameters.get(TAISLY), saved_ids(TaislyAccount))
+    return any(name is None or (mine is not None and name == mine) for name in finished_clients(client))
 
 
 def _count(

@@ -34,12 +34,6 @@ def client_names(block_ids: Iterable[str]) -> list[str]:
     return sorted(slug.partition("/")[2] for slug in block_ids if slug.startswith(f"{TYPE}/"))
 
 
-def client_in(value: Any, block_ids: dict[str, str]) -> str | None:
-    """The name of the saved client that a parameter's value refers to; None if it is gone."""
-    slug = saved_block(value, block_ids)
-    return slug.partition("/")[2] if slug else None
-
-
 def default_client(block_ids: Iterable[str], record: Iterable[str], named: str | None = None) -> str:
     """The client of deployments that have none yet: `main`, else the first that setup made, else any that is saved.
 

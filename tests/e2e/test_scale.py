@@ -9,29 +9,21 @@ import collections
 import contextlib
 import os
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import httpx
 import prefect
 import pytest
-import sqlalchemy as sa
+from support.agency import Agency, Connections
 from support.installation import LEDGER_PASSWORD, Installation
-from support.installed_api import ADMIN, Api
-from support.prefect_server import turn_off_schedules
 from support.rounds import SEED
 from support.sandbox_process import SandboxProcess
-from support.scale import CLIENTS, Job, Load, make_videos, phone_tasks_of, wrong_posts
-from support.topology import Part, new_topology
+from support.scale import CLIENTS, Load, make_videos, phone_tasks_of, wrong_posts
+from support.topology import new_topology
 from support.usage import Usage, kill_with_its_children
-from support.waiting import until
 
-from deployments.spec import deployment_specs
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
 from reelflow.records.post_states import PostState
@@ -52,123 +44,10 @@ EXAMPLE = "Fresh bread"
 """The caption of the post with which the document tries the installation."""
 ENDS_WITHIN = 5400 if LARGE else 420
 """Seconds; with the installation less than the limit of a test."""
-POLL_SECONDS = 1.0
-"""Seconds between two looks of the test, which take time from what it measures."""
-WATCH_RUNS_EVERY = 30
-"""Between two runs of watch-runs, in the small run."""
-ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 PARTS = ("prefect-server", "prefect-services", "redis", "postgresql")
-NAMES = {spec.name: spec for spec in deployment_specs()}
-
 
 Row = tuple[str, str]
 """Of the table that is printed."""
-
-
-class Agency:
-    """The installation of the document with more workers, and the runs that are started there."""
-
-    def __init__(self, place: Installation, boxes: dict[str, SandboxProcess]) -> None:
-        self.place, self.boxes, self.topology = place, boxes, place.topology
-        self.api = Api(place.api)
-        self.runs: dict[str, Job] = {}
-        self.workers: list[Part] = []
-
-    def install(self, example: Path) -> None:
-        """Everything of the document; then the second client, both PCs, and their workers."""
-        self.place.terminal.mkdir(parents=True)
-        shutil.copy(example, self.place.terminal / "video.mp4")
-        for printed in self.place.install():
-            if "Next, start a worker" in printed:
-                self.turn_off_schedules()
-        first, second = CLIENTS
-        setup = "reelflow setup --time-zone UTC --slots 'all: daily 00:00, 04:00, 08:00, 12:00, 16:00 and 20:00'"
-        self.place.in_terminal(
-            f"{setup} --sandbox {self.boxes[first.name].url} --phone-pc {first.pc} --plan {first.plan}",
-            f"{setup} --client {second.name} --sandbox {self.boxes[second.name].url} --phone-pc {second.pc} "
-            f"--plan {second.plan} --yes",
-            f"reelflow setup --phone-pc {first.pc} --phone-pc {second.pc}",
-        )
-        self.turn_off_schedules()
-        self.topology["reelflow"].stop()  # those below have a number of runs at once
-        for client in CLIENTS:
-            self.worker(f"phones-{client.pc}")
-
-    def turn_off_schedules(self) -> None:
-        """All but one, in the small run: what they start would only take time."""
-        if not LARGE:
-            turn_off_schedules(self.place.api, but="finish-open-posts", auth=ADMIN)
-
-    def worker(self, pool: str = "reelflow", runs_at_once: int = RUNS_AT_ONCE) -> Part:
-        """One more worker of a pool."""
-        first, number = self.topology["reelflow"], len(self.topology.parts)
-        name = f"worker-{number}"
-        own = {"--pool": pool, "--name": name, "--limit": str(runs_at_once)}
-        assert set(own) <= set(first.command)
-        before = ["", *first.command]
-        command = [own.get(option, word) for option, word in zip(before, first.command, strict=False)]
-        part = Part(name, command, first.environment, self.place.folder / f"{name}.log", cwd=first.cwd)
-        self.topology.parts[part.name] = part
-        if pool == "reelflow":
-            self.workers.append(part)
-        return part.start()
-
-    def submit(self, job: Job) -> None:
-        """What the button Submit does."""
-        spec = NAMES[job.flow]
-        name = f"{spec.number}{job.client.pc}" if spec.for_phones else spec.deployment
-        deployment = self.api.get(f"/deployments/name/{job.flow}/{name}")
-        block = {"$ref": {"block_document_slug": f"taisly-account/{job.client.name}"}}
-        own = {} if spec.for_phones else {"taisly": block}
-        self.runs[self.api.start(deployment, **own, **job.parameters)] = job
-
-    def submit_all(self, jobs: list[Job]) -> None:
-        """All at once, as a script would."""
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(self.submit, jobs))
-
-    def states(self) -> dict[str, dict[str, Any]]:
-        """The state of each run that was submitted."""
-        ids, found = list(self.runs), {}
-        for at in range(0, len(ids), 100):
-            body = {"flow_runs": {"id": {"any_": ids[at : at + 100]}}, "limit": 200}
-            found |= {run["id"]: run["state"] for run in self.api.post("/flow_runs/filter", **body)}
-        assert len(found) == len(ids)
-        return found
-
-    def have_ended(self) -> bool:
-        """Whether every run has ended; False while Prefect does not answer. Asks once a second."""
-        time.sleep(POLL_SECONDS)
-        with contextlib.suppress(AssertionError, httpx.HTTPError):
-            return {state["type"] for state in self.states().values()} <= ENDED
-        return False
-
-    def start_watch_runs(self) -> None:
-        """Start a run of watch-runs that takes runs for dead as early as its form allows."""
-        with contextlib.suppress(AssertionError, httpx.HTTPError):
-            shortest = {"dead_after_minutes": 2, "late_after_minutes": 2}
-            self.api.start(self.api.deployment("watch-runs"), watchdog=shortest)
-
-    def posted(self) -> int:
-        """How many posts Taisly has, of all clients. Asks once a second."""
-        time.sleep(POLL_SECONDS)
-        return sum(len(box.posts) for box in self.boxes.values())
-
-
-class Connections:
-    """The largest number of connections to each database of the PostgreSQL, of the moments at which it was asked."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.most: dict[str, int] = {}
-
-    def look(self) -> None:
-        """Count them now; nothing is counted while it is restarted."""
-        engine = sa.create_engine(self._url, poolclass=sa.NullPool)
-        query = "SELECT datname, count(*) FROM pg_stat_activity WHERE datname IS NOT NULL GROUP BY datname"
-        with contextlib.suppress(sa.exc.DBAPIError), engine.connect() as connection:
-            for name, number in connection.execute(sa.text(query)):
-                self.most[name] = max(self.most.get(name, 0), number)
 
 
 @pytest.fixture
@@ -187,8 +66,8 @@ def boxes(tmp_path: Path) -> Iterator[dict[str, SandboxProcess]]:
 @pytest.fixture
 def agency(boxes: dict[str, SandboxProcess], clip: Callable[[str], Path]) -> Iterator[Agency]:
     with new_topology() as topology:
-        found = Agency(Installation(topology, boxes[CLIENTS[0].name].url), boxes)
-        found.install(clip("small.mp4"))
+        found = Agency(Installation(topology, boxes[CLIENTS[0].name].url), boxes, schedules=LARGE)
+        found.install(clip("small.mp4"), RUNS_AT_ONCE)
         yield found
 
 
@@ -215,7 +94,7 @@ def _troubles(agency: Agency) -> Iterator[tuple[str, Callable[[], object]]]:
         agency.workers.remove(victim)
 
     yield f"{victim.name} and its runs killed", kill_with_its_runs
-    yield "a worker added", agency.worker
+    yield "a worker added", lambda: agency.worker(runs_at_once=RUNS_AT_ONCE)
     for name in chance.sample(PARTS, len(PARTS)):
         yield f"{name} restarted", agency.topology[name].restart
 
@@ -230,9 +109,9 @@ def _post_alone(agency: Agency, load: Load, usage: Usage, rows: list[Row]) -> No
         before, cpu, start = agency.posted(), usage.cpu(), time.monotonic()
         for job in load.forms(ALONE, CLIENTS[:1]):
             agency.submit(job)
-        until(f"posts with {number} workers", lambda before=before: agency.posted() == before + ALONE, ENDS_WITHIN)  # type: ignore[misc]
+        agency.wait_for_posts(before + ALONE, ENDS_WITHIN)
         minutes = (time.monotonic() - start) / 60
-        until("the end of their runs", agency.have_ended, ENDS_WITHIN)
+        agency.wait_for_the_end(ENDS_WITHIN)
         used = {part: (seconds - cpu[part]) / ALONE for part, seconds in usage.cpu().items()}
         each = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in used.items())
         arrived = [post["caption"] for post in agency.boxes[CLIENTS[0].name].posts[before:]]
@@ -249,20 +128,6 @@ def _order(arrived: list[str]) -> str:
     return f"{sum(1 for each in places if each)} not in their place, by {max(places)} places at most"
 
 
-def _all_ended(agency: Agency) -> Callable[[], bool]:
-    """Whether every run has ended; the small run does not wait for schedules."""
-    looked = time.monotonic()
-
-    def ask() -> bool:
-        nonlocal looked
-        if not LARGE and time.monotonic() - looked > WATCH_RUNS_EVERY:
-            looked = time.monotonic()
-            agency.start_watch_runs()
-        return agency.have_ended()
-
-    return ask
-
-
 def test_an_agency(agency: Agency, tmp_path: Path) -> None:
     """Each post is out once, each phone task was made once, each run has ended, and nobody had to retry anything."""
     of_a_client = FORMS // len(CLIENTS) + CAMPAIGNS * CAMPAIGN_POSTS
@@ -274,7 +139,7 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
         if ALONE:
             _post_alone(agency, load, usage, rows)
         while len(agency.workers) < WORKERS:
-            agency.worker()
+            agency.worker(runs_at_once=RUNS_AT_ONCE)
         before, start = agency.posted(), time.monotonic()
         jobs = [load.campaign(client, CAMPAIGN_POSTS) for client in CLIENTS for _ in range(CAMPAIGNS)]
         jobs += [job for client in CLIENTS for job in load.phones(client, PHONE_TASKS)]
@@ -283,13 +148,13 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
         troubles = list(_troubles(agency))
         for number, (what, happens) in enumerate(troubles, 1):
             due = before + wanted * number // (len(troubles) + 2)
-            until(f"{due} posts, before: {what}", lambda due=due: agency.posted() >= due, ENDS_WITHIN)  # type: ignore[misc]
+            agency.wait_for_posts(due, ENDS_WITHIN)
             connections.look()
             when = f"after {time.monotonic() - start:.0f} s and {agency.posted() - before} posts"
             begun = time.monotonic()
             happens()
             rows.append((what, f"{when}; done in {time.monotonic() - begun:.0f} s"))
-        until("the end of every run", _all_ended(agency), ENDS_WITHIN)
+        agency.wait_for_the_end(ENDS_WITHIN)
         connections.look()
         minutes = (time.monotonic() - start) / 60
     what = f"{wanted} posts and {sum(load.phone_tasks.values())} phone tasks in {len(agency.runs)} runs"

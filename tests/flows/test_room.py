@@ -18,7 +18,8 @@ from prefect.states import Running, Scheduled
 from blocks import TaislyAccount
 from flows.finish import finish_open_posts
 from flows.publish import publish_video
-from tasks.room import FINISHER, count_waiting, others_wait
+from tasks.finishers import FINISHER
+from tasks.room import count_waiting, others_wait
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -125,13 +126,13 @@ def _gives_way(run: FlowRun | None) -> bool:
 
 
 @contextmanager
-def _finisher(parameters: dict[str, Any] | None = None, *, active: bool = True) -> Iterator[UUID]:
-    """The deployment of finish-open-posts with one schedule."""
+def _finisher(parameters: dict[str, Any] | None = None, *, active: bool = True, name: str = FINISHER) -> Iterator[UUID]:
+    """A deployment of finish-open-posts with one schedule."""
     every = IntervalSchedule(interval=timedelta(days=300))
     schedule = DeploymentScheduleCreate(schedule=every, parameters=parameters or {}, active=active, slug="often")
     with get_client(sync_client=True) as client:
         flow = client.create_flow(finish_open_posts)
-        made = client.create_deployment(flow, FINISHER.partition("/")[2], schedules=[schedule])
+        made = client.create_deployment(flow, name, schedules=[schedule])
         yield made
         client.delete_deployment(made)
 
@@ -143,15 +144,16 @@ def test_a_run_makes_room_only_while_another_one_reports_its_outcome(watching: F
         seen["for all"] = _gives_way(watching)
         client.update_deployment(made, DeploymentUpdate(paused=True))
         seen["paused"] = _gives_way(watching)
-    for what, parameters, active in (
-        ("its own", {"taisly": _ref("bakery")}, True),
-        ("another's", {"taisly": _ref("cafe")}, True),
-        ("off", {}, False),
+    for what, parameters, active, name in (
+        ("its own", {"taisly": _ref("bakery")}, True, FINISHER),
+        ("another's", {"taisly": _ref("cafe")}, True, FINISHER),
+        ("off", {}, False, FINISHER),
+        ("of a person", {}, True, "every-hour"),
     ):
-        with _finisher(parameters, active=active):
+        with _finisher(parameters, active=active, name=name):
             seen[what] = _gives_way(watching)
 
-    assert {what for what, gives_way in seen.items() if gives_way} == {"for all", "its own"}
+    assert {what for what, gives_way in seen.items() if gives_way} == {"for all", "its own", "of a person"}
 
 
 def test_a_run_that_nobody_else_finishes_makes_no_room(watching: FlowRun) -> None:

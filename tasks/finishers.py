@@ -1,0 +1,31 @@
+"""Whose open posts are finished by themselves: those of the clients that a schedule of finish-open-posts works for."""
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+
+from blocks import TaislyAccount
+from blocks.reference import saved_ids
+from reelflow.block_references import saved_block
+from reelflow.form_schema import TAISLY
+
+FINISHER = "finish-open-posts"
+"""The flow that reports the outcomes of posts which no run watches, and its deployment."""
+
+
+def finished_clients(client: SyncPrefectClient) -> list[str | None]:
+    """The client that each schedule of finish-open-posts works for, of every deployment of it: those that are on.
+
+    Returns:
+        The names of Taisly accounts; None for a schedule that works for all of them, empty for one whose account is
+        no longer saved.
+    """
+    ids = saved_ids(TaislyAccount)
+    finishers = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[FINISHER])))
+    chosen = [
+        {**deployment.parameters, **schedule.parameters}.get(TAISLY)
+        for deployment in finishers
+        if not deployment.paused
+        for schedule in deployment.schedules
+        if schedule.active
+    ]
+    return [None if value is None else saved_block(value, ids) or "" for value in chosen]
