@@ -53,18 +53,22 @@ def _delete_block(up: Any, name: str) -> None:
             ask("DELETE", f"{up.ui}/api/block_documents/{block['id']}")
 
 
-def _submit(page: Any) -> None:
+def _submit(page: Any, is_taken: Callable[[], bool] | None = None) -> None:
+    """Click on Submit until the form is taken: a click that comes while the form still settles goes nowhere.
+
+    Args:
+        page: With the form.
+        is_taken: Whether it was taken; by default, whether the page has moved on to the runs.
+    """
     answers: list[str] = []
     page.on("response", lambda r: answers.append(f"{r.status} {r.url}") if r.request.method == "POST" else None)
     page.on("requestfailed", lambda r: answers.append(f"{r.failure} {r.url}"))
-    page.wait_for_timeout(1000)  # a click that comes while the form still settles goes nowhere
+    page.wait_for_timeout(1000)
     for _ in range(4):
         page.get_by_role("button", name="Submit").click()
-        try:
-            page.wait_for_url("**tab=Runs**", timeout=15_000)
-        except sync_api.TimeoutError:
-            continue
-        return
+        with contextlib.suppress(AssertionError):
+            until("the form is taken", is_taken or (lambda: "tab=Runs" in page.evaluate("location.href")), seconds=15)
+            return
     raise AssertionError(f"the form was not taken: {answers[-10:]}\n{page.locator('body').inner_text()}")
 
 
@@ -323,13 +327,7 @@ def test_a_row_that_is_left_empty_is_ignored(up: Any, page: Any, ui: str) -> Non
         page.get_by_role("button", name="Add item").nth(place).click()
     sync_api.expect(page.locator("input[type=number]")).to_have_count(1)
     sync_api.expect(page.locator("textarea")).to_have_count(1)
-    page.wait_for_timeout(1000)
-    for _ in range(4):  # a click that comes while the form still settles goes nowhere
-        page.get_by_role("button", name="Submit").click()
-        with contextlib.suppress(AssertionError):
-            until("the run", lambda: len(up.runs("manage-phone-tasks")) > before, seconds=15)
-            break
-    assert len(up.runs("manage-phone-tasks")) > before
+    _submit(page, lambda: len(up.runs("manage-phone-tasks")) > before)
     until("its end", lambda: up.runs("manage-phone-tasks")[0]["state_type"] == "COMPLETED", seconds=120)
     tasks = up.runs("manage-phone-tasks")[0]["parameters"]["tasks"]
     assert (tasks["task_ids"], tasks["request_ids"]) == ([None], [None])

@@ -92,8 +92,10 @@ class Load:
     def phones(self, client: Client, number: int) -> Iterator[Job]:
         """Runs with `number` tasks in all, of three kinds, one for each account that takes part.
 
-        Both PCs have the same accounts, so each has users and posts of its own: an account does nothing twice.
+        Both PCs have the same accounts, so each has users and posts of its own: an account does nothing twice. With
+        more tasks some would warm up twice, and nothing tells one warm-up from the other.
         """
+        assert number <= 4 * len(USERNAMES), number
         left = number
         for turn in itertools.count(100 * CLIENTS.index(client)):
             names = USERNAMES[: min(left, len(USERNAMES))]
