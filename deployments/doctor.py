@@ -21,7 +21,7 @@ from deployments.prefect_api import (
     read_version,
     version_problem,
 )
-from deployments.setup.clients import TYPE
+from deployments.setup.clients import CLIENT_BLOCK_TYPE
 from deployments.spec import deployment_specs
 from deployments.workers import check_workers
 from reelflow.block_references import block_slug
@@ -91,7 +91,7 @@ def examine() -> Iterator[Finding]:
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
         return
-    shown = f"{PREFECT_API_URL.value()} {problem or f'runs Prefect {version}' if version else 'is Prefect Cloud'}"
+    shown = f"{PREFECT_API_URL.value()} {(problem or f'runs Prefect {version}') if version else 'is Prefect Cloud'}"
     yield Finding("Prefect server", problem is None, shown)
     ledger, found = find_ledger()
     yield found
@@ -101,7 +101,7 @@ def examine() -> Iterator[Finding]:
         yield from check_own_clock(ledger, ahead)
         yield from check_blocks(ledger, names)
         yield from check_deleted_clients(ledger)
-        yield from _check_open_posts(ledger, finished, [name for slug, name in names if slug == TYPE])
+        yield from _check_open_posts(ledger, finished, [name for slug, name in names if slug == CLIENT_BLOCK_TYPE])
     if not alarmed:
         words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"
         yield Finding("Alarms", True, words, is_warning=True)

@@ -27,7 +27,7 @@ from deployments.preserve import (
     with_client,
 )
 from deployments.setup.actual import read_record
-from deployments.setup.clients import TYPE, default_client
+from deployments.setup.clients import CLIENT_BLOCK_TYPE, default_client
 from deployments.spec import MAIN, DeploymentSpec, deployment_specs, with_block_ids, with_block_names
 from reelflow.errors import ReelflowError
 from reelflow.form_schema import choices_of, for_people
@@ -109,7 +109,7 @@ def _blocks_to_preselect(named: str | None, block_ids: dict[str, str], record: l
     """The name of the block of each type: that of the client where there is one, else "main"."""
     client = named or default_client(block_ids, record)
     others = ("tikmatrix-host", "posting-slots")
-    return {TYPE: client} | {kind: client if f"{kind}/{client}" in block_ids else MAIN for kind in others}
+    return {CLIENT_BLOCK_TYPE: client} | {kind: client if f"{kind}/{client}" in block_ids else MAIN for kind in others}
 
 
 def _form(

@@ -29,4 +29,4 @@ def saved_block(value: Any, ids: Mapping[str, str]) -> str | None:
         The slug or the name, as in `ids`.
     """
     id_, slug = (block_reference(value) or {}).get("block_document_id"), block_slug(value) or ""
-    return next((each for each, its in ids.items() if its == id_ or each in (slug, slug.rpartition("/")[2])), None)
+    return next((name for name, saved in ids.items() if saved == id_ or name in (slug, slug.rpartition("/")[2])), None)

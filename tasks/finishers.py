@@ -1,4 +1,4 @@
-"""Whose open posts are finished by themselves: those of the clients that a schedule of finish-open-posts works for."""
+"""Which clients' open posts a schedule of finish-open-posts finishes."""
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName

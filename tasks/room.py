@@ -1,4 +1,4 @@
-"""Whether other runs wait for the room that this one takes, so that it leaves to others what they can do as well."""
+"""Whether a run that only watches should end, so that a waiting run can begin."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def others_wait() -> Callable[[], bool]:
             return False
         try:
             with get_client(sync_client=True) as client:
-                return count_waiting(client, run) > 0 and _is_finished_by_others(client, run)
+                return is_waited_for(client, run) and _is_finished_by_others(client, run)
         except Exception as error:  # noqa: BLE001 - a watch that goes on is what there was before
             get_run_logger().debug("Whether other runs wait cannot be read: %s", error)
             return False
@@ -54,8 +54,8 @@ def others_wait() -> Callable[[], bool]:
     return ask
 
 
-def count_waiting(client: SyncPrefectClient, run: FlowRun) -> int:
-    """How many runs are due and wait for the room of `run`.
+def is_waited_for(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether runs are due and wait for the room of `run`.
 
     In a work pool, those that no worker has taken, unless a person has paused their queue, or the pool. Without a pool,
     all of ours. In both cases also those that wait for a slot of the same deployment, where it has a limit.
@@ -63,12 +63,10 @@ def count_waiting(client: SyncPrefectClient, run: FlowRun) -> int:
     due, no_slot = datetime.now(UTC) - TAKEN_WITHIN, FlowRunFilterStateName(not_any_=[NO_SLOT])
     own = FlowRunFilterDeploymentId(any_=[run.deployment_id] if run.deployment_id else [])
     if not run.work_pool_name:
-        return _count(client, due, no_slot, tags=FlowRunFilterTags(all_=[TAG])) or _count(
-            client, due, deployment_id=own
-        )
+        return _any(client, due, no_slot, tags=FlowRunFilterTags(all_=[TAG])) or _any(client, due, deployment_id=own)
     if not (queues := _unpaused_queues(client, run.work_pool_name)):
-        return 0
-    return _count(client, due, no_slot, queues=queues) or _count(client, due, queues=queues, deployment_id=own)
+        return False
+    return _any(client, due, no_slot, queues=queues) or _any(client, due, queues=queues, deployment_id=own)
 
 
 def _unpaused_queues(client: SyncPrefectClient, pool: str) -> list[UUID]:
@@ -84,14 +82,14 @@ def _is_finished_by_others(client: SyncPrefectClient, run: FlowRun) -> bool:
     return any(name is None or (mine is not None and name == mine) for name in finished_clients(client))
 
 
-def _count(
+def _any(
     client: SyncPrefectClient,
     due: datetime,
     name: FlowRunFilterStateName | None = None,
     *,
     queues: Sequence[UUID] = (),
     **more: Any,
-) -> int:
+) -> bool:
     waiting = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]), name=name),
         expected_start_time=FlowRunFilterExpectedStartTime(before_=due),
@@ -100,4 +98,4 @@ def _count(
     body: dict[str, Any] = {"flow_runs": waiting.model_dump(mode="json")}
     if queues:
         body["work_pool_queues"] = {"id": {"any_": list(map(str, queues))}}
-    return int(client.request("POST", "/flow_runs/count", json=body).json())
+    return bool(client.request("POST", "/flow_runs/count", json=body).json())

@@ -38,14 +38,12 @@ from deployments.setup.apply import (
 from deployments.setup.blocks import KEY_VARIABLE, LEDGER_BLOCK, apply_blocks, apply_ledger, register_block_types
 from deployments.setup.changes import Change, Changes
 from deployments.setup.clients import (
-    TYPE,
+    CLIENT_BLOCK_TYPE,
     check_name,
     client_names,
     client_to_change,
     default_client,
-)
-from deployments.setup.clients import (
-    remove_client as delete_client,
+    delete_client,
 )
 from deployments.setup.desired import (
     SetupOptions,
@@ -99,11 +97,12 @@ def setup(
         The address of a sandbox, such as http://127.0.0.1:8099, for the blocks to use instead of the real services.
         Asks before it replaces your own API key or phones.
     client
-        Add a client, or change its API key or plan: the name of its block "Taisly Account", such as bakery. Nothing
-        else changes but the lists of the forms. Without it, the key and the plan are for the one client that there is,
-        or for "main".
+        Add a client, or change its API key or plan: the name of its block "Taisly Account", such as bakery. On a
+        server that has been set up, only the block and the forms change. Without it, the key and the plan are for the
+        one client that there is, or for "main".
     remove_client
-        Delete this client's block, and turn off the schedules that are for it. Asks first. Nothing else is done.
+        Delete this client's block, and turn off the schedules that are for it. The forms no longer
+        offer its accounts. Asks first.
     plan
         The Taisly plan of the client.
     phone
@@ -195,7 +194,7 @@ def _set_up_client(client: SyncPrefectClient, options: SetupOptions, *, yes: boo
     """Make the client's block, and offer its accounts in the forms."""
     changes = Changes(read_record(client), dry_run=dry_run)
     block_ids = read_block_ids(client)
-    register_block_types(changes, only=TYPE)
+    register_block_types(changes, only=CLIENT_BLOCK_TYPE)
     options = replace(options, api_key=_taisly_key(options, block_ids, ask=not dry_run))
     (desired, *_) = desired_blocks(options)
     if desired.slug not in block_ids and not options.api_key and not options.sandbox:
@@ -304,7 +303,7 @@ def _taisly_key(options: SetupOptions, block_ids: dict[str, str], *, ask: bool) 
     """The key in the environment; or one that a person types, if there is no block yet but a terminal."""
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         return key
-    exists = f"{TYPE}/{options.client or MAIN}" in block_ids
+    exists = f"{CLIENT_BLOCK_TYPE}/{options.client or MAIN}" in block_ids
     if options.sandbox or exists or not ask or not sys.stdin.isatty():
         return None
     whose = f" of {options.client}" if shown_client(options.client or "") else ""

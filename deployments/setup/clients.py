@@ -26,12 +26,12 @@ from reelflow.wording import count, listed
 from tasks.choices import is_persons_own, our_deployments
 from tasks.ledger import open_ledger, read_stored
 
-TYPE = TaislyAccount.get_block_type_slug()
+CLIENT_BLOCK_TYPE = TaislyAccount.get_block_type_slug()
 
 
 def client_names(block_ids: Iterable[str]) -> list[str]:
     """The names of the saved clients, sorted."""
-    return sorted(slug.partition("/")[2] for slug in block_ids if slug.startswith(f"{TYPE}/"))
+    return sorted(slug.partition("/")[2] for slug in block_ids if slug.startswith(f"{CLIENT_BLOCK_TYPE}/"))
 
 
 def default_client(block_ids: Iterable[str], record: Iterable[str], named: str | None = None) -> str:
@@ -43,7 +43,8 @@ def default_client(block_ids: Iterable[str], record: Iterable[str], named: str |
         named: The one that setup is about; only if no other is saved.
     """
     saved = client_names(block_ids)
-    made = [thing.removeprefix(f"block {TYPE}/") for thing in record if thing.startswith(f"block {TYPE}/")]
+    recorded = f"block {CLIENT_BLOCK_TYPE}/"
+    made = [thing.removeprefix(recorded) for thing in record if thing.startswith(recorded)]
     return next((name for name in (MAIN, *made, *saved) if name in saved), named or MAIN)
 
 
@@ -70,7 +71,7 @@ def client_to_change(named: str | None, block_ids: Iterable[str], *, key: str | 
     elif key or has_more:
         raise InputError(f"There are several clients: {listed(saved)}. Name the one that is meant with --client.")
     else:
-        return saved[0]
+        return saved[0]  # any: nothing of a client is to change
     if key and name in saved and (owners := [owner for owner in owners_of_key(key, saved) if owner != name]):
         raise InputError(
             f"The API key in the environment is that of the client {owners[0]}, so it was not saved for {name}. To "
@@ -101,7 +102,7 @@ def owners_of_key(key: str, clients: Iterable[str]) -> list[str]:
     return found
 
 
-def remove_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes: bool) -> None:
+def delete_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes: bool) -> None:
     """Delete a client's block, and what setup recorded for it. What was sent for it stays in the ledger.
 
     Deployments of ours that preselect it preselect the one that is left, or none; one that a person made for it stays
@@ -111,7 +112,7 @@ def remove_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes
         InputError: there is no such client, or a person does not agree.
     """
     ids = read_block_ids(client)
-    saved, slug = client_names(ids), f"{TYPE}/{name}"
+    saved, slug = client_names(ids), f"{CLIENT_BLOCK_TYPE}/{name}"
     if slug not in ids:
         raise InputError(f"There is no client {name!r}. Clients: {listed(saved) or 'none'}.")
     open_posts = _open_posts(client, name)
@@ -119,7 +120,7 @@ def remove_client(client: SyncPrefectClient, changes: Changes, name: str, *, yes
         confirm_client_removal(name, open_posts, yes=yes)
     elif open_posts:
         print(f"  WARNING: {open_posts}")
-    left = {ids[f"{TYPE}/{other}"]: other for other in saved if other != name}
+    left = {ids[f"{CLIENT_BLOCK_TYPE}/{other}"]: other for other in saved if other != name}
     for deployment in our_deployments(client):
         _turn_off_schedules(client, changes, deployment, name, ids[slug])
         _preselect_another(client, changes, deployment, name, ids[slug], left)
@@ -137,20 +138,20 @@ def _open_posts(client: SyncPrefectClient, name: str) -> str:
         sends = open_sends_of_client(ledger, name, key)
         now = ledger.now()
     except ReelflowError as error:
-        return f"Whether posts of it have no outcome yet cannot be told: {error}"
+        return f"Cannot check whether {name} has open posts: {error}"
     if not sends:
         return ""
     later = sum(send.status(now) is SendStatus.SCHEDULED for send in sends)
-    waits = f", {later} of them scheduled: Taisly publishes those all the same" if later else ""
-    posts = "its outcome" if len(sends) == 1 else "their outcomes"
+    waits = f"; {later} {'is' if later == 1 else 'are'} scheduled, and will still be published" if later else ""
     return (
-        f"{count(len(sends), 'post')} of it {'has' if len(sends) == 1 else 'have'} no outcome yet{waits}. Without its "
-        f"key, {posts} cannot be read. To see or cancel them first: reelflow posts --block {name}"
+        f"{count(len(sends), 'post')} of {name} {'has' if len(sends) == 1 else 'have'} no outcome yet{waits}. Without "
+        f"the API key, outcomes cannot be read. List them with `reelflow posts --block {name}`, cancel scheduled ones "
+        "with `reelflow cancel`."
     )
 
 
 def _refers_to(value: Any, name: str, id_: str) -> bool:
-    return saved_block(value, {f"{TYPE}/{name}": id_}) is not None
+    return saved_block(value, {f"{CLIENT_BLOCK_TYPE}/{name}": id_}) is not None
 
 
 def _turn_off_schedules(client: SyncPrefectClient, changes: Changes, deployment: Any, name: str, id_: str) -> None:
@@ -178,11 +179,11 @@ def _preselect_another(
     if is_persons_own(deployment) or not _refers_to(deployment.parameters.get(TAISLY), name, id_):
         return
     parameters = {key: value for key, value in deployment.parameters.items() if key != TAISLY}
-    after = "none"
+    after = ""
     if len(left) == 1 and is_client_needed(deployment.parameter_openapi_schema or {}):
         ((other, after),) = left.items()
         parameters[TAISLY] = {"$ref": {"block_document_id": other}}
-    thing = f"deployment {deployment.name}: preselects {after if after != 'none' else 'no client'}"
+    thing = f"deployment {deployment.name}: preselects {after or 'no client'}"
     changes.make(
         Change.UPDATED, thing, client.update_deployment, deployment.id, DeploymentUpdate(parameters=parameters)
     )

@@ -58,13 +58,11 @@ def confirm_client_removal(client: str, open_posts: str, *, yes: bool) -> None:
         if open_posts:
             print(f"  WARNING: {open_posts}")
         return
-    what = " ".join(
-        filter(None, [f"{open_posts}." if open_posts else "", f"Remove the client {client} and its API key?"])
-    )
+    first = f"{open_posts} " if open_posts else ""
     _ask(
-        what,
-        no_terminal=f"There is no terminal to ask in. {open_posts + '. ' if open_posts else ''}To remove the client "
-        f"{client} without being asked, add --yes.",
+        f"{first}Remove the client {client} and its API key?",
+        no_terminal=f"There is no terminal to ask in. {first}To remove the client {client} without being asked, add "
+        "--yes.",
         declined="No client was removed.",
     )
 

@@ -18,11 +18,12 @@ import prefect
 import pytest
 from support.agency import Agency, Connections
 from support.installation import LEDGER_PASSWORD, Installation
+from support.processes import kill_with_its_children
 from support.rounds import SEED
 from support.sandbox_process import SandboxProcess
 from support.scale import CLIENTS, Load, make_videos, phone_tasks_of, wrong_posts
 from support.topology import new_topology
-from support.usage import Usage, kill_with_its_children
+from support.usage import Usage
 
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
@@ -129,7 +130,10 @@ def _order(arrived: list[str]) -> str:
 
 
 def test_an_agency(agency: Agency, tmp_path: Path) -> None:
-    """Each post is out once, each phone task was made once, each run has ended, and nobody had to retry anything."""
+    """No post and no phone task twice, none lost, and every run ended without a person.
+
+    What the killed worker was sending may be unconfirmed.
+    """
     of_a_client = FORMS // len(CLIENTS) + CAMPAIGNS * CAMPAIGN_POSTS
     videos = make_videos(tmp_path / "videos", of_a_client + ALONE * WORKERS)
     load, rows = Load(tmp_path, videos), list[Row]()
@@ -170,7 +174,7 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
 
 
 def _check(agency: Agency, load: Load, ledger_url: str) -> None:
-    """Nothing is out twice, or missing but what the killed worker was sending, which is reported as unconfirmed."""
+    """Nothing is out twice. Only what the killed worker was sending may be missing, and is reported as unconfirmed."""
     with contextlib.closing(Ledger(ledger_url)) as ledger:
         unconfirmed = {send.caption for send, _ in unconfirmed_sends(ledger)}
         assert [*ledger.find(state=PostState.FAILED), *ledger.find(state=PostState.REFUSED)] == []

@@ -1,20 +1,12 @@
 """The lists of the forms on a real Prefect server."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate
 from support.deployments import SPECS
 
 from tasks.choices import ChoiceReader, refresh_choices
-
-
-@pytest.fixture
-def client(server: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as found:
-        yield found
 
 
 def _deployed(client: SyncPrefectClient, **parameters: Any) -> Any:

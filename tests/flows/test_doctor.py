@@ -81,16 +81,25 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "empty", "expected"),
+    ("version", "other", "expected"),
     [
-        ("3.4.1", True, ("FAILED  Prefect server", "runs Prefect 3.4.1, but 3.", "none on this server")),
-        (prefect.__version__, False, ("FAILED  Prefect server", "does not allow this (403 at ")),
+        ("3.4.1", {"empty": True}, ("FAILED  Prefect server", "runs Prefect 3.4.1, but 3.", "none on this server")),
+        (prefect.__version__, {}, ("FAILED  Prefect server", "does not allow this (403 at ")),
+        (
+            prefect.__version__,
+            {"empty": True, "events": 500},
+            (
+                "FAILED  Prefect server",
+                "answers but does not accept events (500), so runs cannot",
+                "none on this server",
+            ),
+        ),
     ],
-    ids=["another version", "forbidden"],
+    ids=["another version", "forbidden", "no events"],
 )
-def test_a_server_that_is_not_right_is_one_line(version: str, empty: bool, expected: tuple[str, ...]) -> None:
-    """One of another version does not stop the other checks."""
-    with other_server(version, empty=empty) as api, client_of(api):
+def test_a_server_that_is_not_right_is_one_line(version: str, other: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """Unless it forbids everything, the other checks are made."""
+    with other_server(version, **other) as api, client_of(api):
         done = reelflow("doctor", COLUMNS="300")
 
     assert done.returncode == 1
@@ -142,14 +151,19 @@ def _pool_finding(done: Any, pool: str) -> str:
 def test_two_workers_for_one_pc_with_phones_are_a_warning(server: str, tmp_path: Path) -> None:
     """They may be on two PCs, whose TikMatrix programs number their tasks alike; for posts, two are as good as one."""
     pools = [Pool(server, tmp_path, name) for name in ("phones-twice", "posts-twice")]
+    deployed = []
     for pool in pools:
-        identity = pool.deploy(check_connections, "flows/connections.py:check_connections", f"{pool.name}-check")
+        deployed.append(pool.deploy(check_connections, "flows/connections.py:check_connections", f"{pool.name}-check"))
         with get_client(sync_client=True) as client:
-            client.update_deployment(identity, DeploymentUpdate(tags=["reelflow"]))
+            client.update_deployment(deployed[-1], DeploymentUpdate(tags=["reelflow"]))
         for name in ("attic", "cellar"):
             ask("POST", f"{server}/api/work_pools/{pool.name}/workers/heartbeat", name=name)
 
     done = reelflow("doctor", COLUMNS="300")
+    with get_client(sync_client=True) as client:
+        for identity, pool in zip(deployed, pools, strict=True):
+            client.delete_deployment(identity)
+            client.delete_work_pool(pool.name)
 
     said = {pool.name: _pool_finding(done, pool.name) for pool in pools}
     assert said["phones-twice"].startswith("WARNING")

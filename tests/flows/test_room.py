@@ -19,7 +19,7 @@ from blocks import TaislyAccount
 from flows.finish import finish_open_posts
 from flows.publish import publish_video
 from tasks.finishers import FINISHER
-from tasks.room import count_waiting, others_wait
+from tasks.room import is_waited_for, others_wait
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -46,27 +46,27 @@ def test_a_run_sees_who_waits_for_its_room(server: str) -> None:
         run = client.create_flow_run_from_deployment(mine, tags=["reelflow"], state=Running())
         run = client.read_flow_run(run.id)
 
-        def counted(deployment: UUID, seconds: float, name: str) -> int:
+        def seen(deployment: UUID, seconds: float, name: str) -> bool:
             waiting = _waits(deployment, seconds, name)
-            found = count_waiting(client, run)
+            found = is_waited_for(client, run)
             client.delete_flow_run(waiting)
             return found
 
-        assert counted(mine, 60, "Late") == 1
-        assert counted(limited, 60, "Late") == 1
-        assert counted(mine, 5, "Scheduled") == 0
-        assert counted(theirs, 60, "Late") == 0
-        assert counted(limited, 60, "AwaitingConcurrencySlot") == 0
-        assert counted(mine, 60, "AwaitingConcurrencySlot") == 1
+        assert seen(mine, 60, "Late")
+        assert seen(limited, 60, "Late")
+        assert not seen(mine, 5, "Scheduled")
+        assert not seen(theirs, 60, "Late")
+        assert not seen(limited, 60, "AwaitingConcurrencySlot")
+        assert seen(mine, 60, "AwaitingConcurrencySlot")
         paused = client.create_deployment(
             client.create_flow(publish_video), "paused", work_pool_name="rooms", work_queue_name="second",
             tags=["reelflow"],
         )  # fmt: skip
-        assert counted(paused, 60, "Late") == 1
+        assert seen(paused, 60, "Late")
         client.update_work_queue(queue, is_paused=True)
-        assert counted(paused, 60, "Late") == 0
+        assert not seen(paused, 60, "Late")
         client.request("PATCH", "/work_pools/rooms", json={"is_paused": True})
-        assert counted(mine, 60, "Late") == 0
+        assert not seen(mine, 60, "Late")
         client.delete_flow_run(run.id)
         client.delete_deployment(paused)
         for deployment in (mine, theirs, limited):
@@ -82,16 +82,16 @@ def test_a_run_that_is_served_sees_who_waits_for_its_room(server: str) -> None:
         )
         run = client.read_flow_run(client.create_flow_run_from_deployment(mine, state=Running()).id)
 
-        def counted(deployment: UUID, name: str, *tags: str) -> int:
+        def seen(deployment: UUID, name: str, *tags: str) -> bool:
             waiting = _waits(deployment, 60, name, *tags)
-            found = count_waiting(client, run)
+            found = is_waited_for(client, run)
             client.delete_flow_run(waiting)
             return found
 
-        assert counted(other, "Late", "reelflow") == 1
-        assert counted(foreign, "Late", "theirs") == 0
-        assert counted(other, "AwaitingConcurrencySlot", "reelflow") == 0
-        assert counted(mine, "AwaitingConcurrencySlot", "reelflow") == 1
+        assert seen(other, "Late", "reelflow")
+        assert not seen(foreign, "Late", "theirs")
+        assert not seen(other, "AwaitingConcurrencySlot", "reelflow")
+        assert seen(mine, "AwaitingConcurrencySlot", "reelflow")
         client.delete_flow_run(run.id)
         for deployment in (mine, other, foreign):
             client.delete_deployment(deployment)

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from support.prefect_server import turn_off_schedules
 from support.sandbox_process import SandboxProcess
 from support.scale import CLIENTS, Job
 from support.topology import Part
-from support.waiting import until
 
 POLL_SECONDS = 1.0
 """Seconds between two looks, which take time from what is measured."""
 WATCH_RUNS_EVERY = 30
 """Seconds between two runs of watch-runs where its schedule is off."""
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+"""Without CRASHED: watch-runs starts such a run again."""
 NAMES = {spec.name: spec for spec in deployment_specs()}
 
 
@@ -109,24 +110,26 @@ class Agency:
 
     def wait_for_posts(self, number: int, seconds: float) -> None:
         """Wait until Taisly has so many posts, or fail with what the runs that are open say."""
-        end = time.monotonic() + seconds
-        while (posted := self.posted()) < number:
-            if time.monotonic() > end:
-                states = collections.Counter((s["name"], s["message"]) for s in self.states().values())
-                pytest.fail(f"waited {seconds:.0f} s for {number} posts; there are {posted}. Runs: {states}")
-            self._pause()
+        self._wait(f"{number} posts", lambda: self.posted() >= number, seconds)
 
     def wait_for_the_end(self, seconds: float) -> None:
-        """Wait until every run has ended."""
-        until("the end of every run", self._have_ended, seconds)
+        """The same until every run has ended."""
+        self._wait("the end of every run", self._have_ended, seconds)
 
     def posted(self) -> int:
         """How many posts Taisly has, of all clients."""
         return sum(len(box.posts) for box in self.boxes.values())
 
+    def _wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                states = collections.Counter((s["name"], s["message"]) for s in self.states().values())
+                pytest.fail(f"waited {seconds:.0f} s for {what}. Posts: {self.posted()}. Runs: {states}")
+            self._pause()
+
     def _have_ended(self) -> bool:
         """Whether every run has; False while Prefect does not answer."""
-        self._pause()
         with contextlib.suppress(AssertionError, httpx.HTTPError):
             return {state["type"] for state in self.states().values()} <= ENDED
         return False

@@ -1,4 +1,4 @@
-"""A server that is not the one that reelflow expects: of another version, or one that forbids everything."""
+"""A server that is not what reelflow expects: of another version, out of order, or one that forbids everything."""
 
 import contextlib
 import http.server
@@ -9,10 +9,16 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def other_server(version: str, *, empty: bool = False) -> Iterator[str]:
-    """The address of its API. If `empty`, it has nothing to list; otherwise it answers 403, as Prefect Cloud may."""
+def other_server(version: str, *, empty: bool = False, events: int = 204) -> Iterator[str]:
+    """The address of its API.
+
+    Args:
+        version: Of its Prefect.
+        empty: It has nothing to list; otherwise it answers 403, as Prefect Cloud may.
+        events: The status of its answer to an event.
+    """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Other)
-    server.version, server.empty = version, empty  # type: ignore[attr-defined]
+    server.version, server.empty, server.events = version, empty, events  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/api"
@@ -38,7 +44,8 @@ class _Other(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.empty:  # type: ignore[attr-defined]
-            self._answer(200, [])
+            status = self.server.events if self.path.endswith("/events") else 200  # type: ignore[attr-defined]
+            self._answer(status, [])
         else:
             self._answer(403, {"detail": "forbidden"})
 

@@ -1,36 +1,13 @@
 """What processes use: CPU time and memory of each part of a topology, read from /proc while it works."""
 
-import contextlib
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-Key = tuple[int, int]
-"""The number of a process and the time of its start, since numbers are used again."""
+from support.processes import Key, Process, all_processes, with_what_they_started
+
 EVERY = 1.0
 """Seconds between two looks."""
-
-_PARENT, _OWN, _REAPED, _STARTED, _RESIDENT = 1, slice(11, 13), slice(13, 15), 19, 21
-"""Fields of /proc/PID/stat after the name of the program; the number in man 5 proc, minus 3."""
-
-
-@dataclass
-class Process:
-    """One process as it was seen last.
-
-    Attributes:
-        parent: The process that started it, and gets its CPU time once it has ended.
-        cpu: Seconds of its own, and of those of its children that have ended.
-        resident: Its memory in bytes.
-    """
-
-    parent: int
-    cpu: float
-    resident: int
 
 
 class Usage:
@@ -72,9 +49,9 @@ class Usage:
 
     def look(self) -> None:
         """Look at every process once."""
-        everything = dict(_processes())
+        everything = dict(all_processes())
         for part, first in self._parts.items():
-            found = _with_what_they_started(everything, first())
+            found = with_what_they_started(everything, first())
             living = {pid for pid, _ in found}
             for key, process in self._seen[part].items():
                 if key not in found and process.parent not in living:  # else its parent's time has its own by now
@@ -83,33 +60,3 @@ class Usage:
             sizes = [process.resident for process in found.values()]
             self.largest[part] = max([self.largest[part], *sizes])
             self.together[part] = max(self.together[part], sum(sizes))
-
-
-def kill_with_its_children(pid: int) -> None:
-    """Kill a process and all that it has started, wherever these put themselves."""
-    for each, _ in _with_what_they_started(dict(_processes()), [pid]):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
-
-
-def _with_what_they_started(everything: dict[Key, Process], first: Iterable[int]) -> dict[Key, Process]:
-    found, wanted = dict[Key, Process](), set(first)
-    while wanted:
-        found |= {key: process for key, process in everything.items() if key[0] in wanted}
-        wanted = {key[0] for key, process in everything.items() if process.parent in wanted}
-    return found
-
-
-def _processes() -> Iterable[tuple[Key, Process]]:
-    """Every process of this machine."""
-    ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        cpu = sum(int(field) for field in [*fields[_OWN], *fields[_REAPED]]) / ticks
-        process = Process(int(fields[_PARENT]), cpu, int(fields[_RESIDENT]) * page)
-        yield (int(entry.name), int(fields[_STARTED])), process
