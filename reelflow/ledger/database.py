@@ -308,7 +308,9 @@ def _create_engine(url: sa.URL) -> Engine:
         raise InputError(f"The ledger can be SQLite or PostgreSQL, not {url.get_backend_name()!r} ({URL_VARIABLE}).")
     if url.get_backend_name() == "postgresql":
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
-        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=limit)
+        # Nothing is prepared: PostgreSQL would keep one plan for all values, with the index that is best on average.
+        args = {**limit, "prepare_threshold": None}
+        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=args)
     if url.database in (None, "", ":memory:"):
         raise InputError(
             f"The ledger cannot be in memory: it would forget what was sent. Name a file ({URL_VARIABLE})."

@@ -2,7 +2,7 @@
 
 PostgreSQL, Redis, Prefect's server and its services apart, workers, two PCs with phones, two Taisly accounts, the
 ledger on PostgreSQL; all of them real processes, installed as docs/deployment.md says. Small in `make test`;
-`make scale` runs the large one and prints a table.
+`make scale` runs the large one and prints the table that docs/reliability.md has.
 """
 
 import collections

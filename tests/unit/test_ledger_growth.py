@@ -55,6 +55,18 @@ def test_no_call_reads_a_whole_table_and_each_index_is_there_for_one(world: Worl
     assert unneeded == FOR_PEOPLE
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_postgresql_plans_each_statement_for_its_values(world: World) -> None:
+    """One plan for any values searches whatever is best on average: for a destination, all posts of its account."""
+    post = world.old_post()
+    for _ in range(20):
+        assert world.ledger.claim(post, service=SERVICE, owner="me").send_id is None
+    with world.ledger.engine().connect() as connection:
+        kept = connection.execute(sa.text("SELECT statement FROM pg_prepared_statements")).scalars().all()
+
+    assert kept == []
+
+
 def test_each_public_method_of_the_ledger_is_tried() -> None:
     """A new one needs a call in benchmarks/ledger_calls.py or ledger_phone_calls.py, or a reason in NOT_MEASURED."""
     assert without_a_call() == []
