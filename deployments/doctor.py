@@ -82,7 +82,7 @@ def examine() -> Iterator[Finding]:
     try:
         with connected_client() as client:
             version, ahead = read_version(client), clock_ahead(client)
-            problem = version_problem(version) or (events_problem(client) if version else None)
+            problem = version_problem(version) or (events_problem() if version else None)
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))

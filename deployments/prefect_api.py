@@ -14,9 +14,17 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import DeploymentStatus
 from prefect.events import Event
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
 
 from reelflow.errors import ReelflowError
+
+EVENT_SECONDS = 10.0
+"""For which an answer to an event is awaited, twice."""
 
 
 @contextmanager
@@ -105,18 +113,29 @@ def version_problem(version: str | None) -> str | None:
     )
 
 
-def events_problem(client: SyncPrefectClient) -> str | None:
-    """Why a server that answers starts no runs: it does not accept events, as with a full Redis; None if it does."""
+def events_problem() -> str | None:
+    """Why a server that answers starts no runs: it does not accept events; None if it does.
+
+    Without its Redis, or with one that is full, it answers with an error; with one that it cannot reach, not at all.
+    """
     event = Event(event="reelflow.doctor.asked", resource={"prefect.resource.id": "reelflow.doctor"})
-    try:
-        client.request("POST", "/events", json=[event.model_dump(mode="json")])
-    except PrefectHTTPStatusError as error:
-        if error.response.is_server_error:
-            return (
-                f"answers but does not accept events ({error.response.status_code}), so runs cannot start or report "
-                "their state. Posts already sent are on record. If the server uses Redis: is its disk or memory full?"
-            )
-    return None
+    soon = {PREFECT_API_REQUEST_TIMEOUT: EVENT_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 1}  # else it takes seven minutes
+    with temporary_settings(soon), get_client(sync_client=True) as client:
+        try:
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+        except httpx.TimeoutException:
+            why = f"no answer within {EVENT_SECONDS:g} s"
+        except PrefectHTTPStatusError as error:
+            if not error.response.is_server_error:
+                return None
+            why = str(error.response.status_code)
+        else:
+            return None
+    return (
+        f"answers but does not accept events ({why}), so runs cannot start or report their state. Posts already sent "
+        "are on record. If the server uses Redis, check that Redis runs, that the server reaches it, and that its disk "
+        "and memory are not full."
+    )
 
 
 def read_deployment(client: SyncPrefectClient, name: str) -> Any:

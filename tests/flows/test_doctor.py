@@ -88,14 +88,15 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
         (
             prefect.__version__,
             {"empty": True, "events": 500},
-            (
-                "FAILED  Prefect server",
-                "answers but does not accept events (500), so runs cannot",
-                "none on this server",
-            ),
+            ("FAILED  Prefect server", "answers but does not accept events (500)", "none on this server"),
+        ),
+        (
+            prefect.__version__,
+            {"empty": True, "events": 0},
+            ("FAILED  Prefect server", "does not accept events (no answer within 10 s)", "none on this server"),
         ),
     ],
-    ids=["another version", "forbidden", "no events"],
+    ids=["another version", "forbidden", "no events", "no answer to events"],
 )
 def test_a_server_that_is_not_right_is_one_line(version: str, other: dict[str, Any], expected: tuple[str, ...]) -> None:
     """Unless it forbids everything, the other checks are made."""

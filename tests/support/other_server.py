@@ -4,8 +4,12 @@ import contextlib
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
+
+SILENT_SECONDS = 30.0
+"""For which it gives no answer: longer than anybody should wait."""
 
 
 @contextlib.contextmanager
@@ -15,7 +19,7 @@ def other_server(version: str, *, empty: bool = False, events: int = 204) -> Ite
     Args:
         version: Of its Prefect.
         empty: It has nothing to list; otherwise it answers 403, as Prefect Cloud may.
-        events: The status of its answer to an event.
+        events: The status of its answer to an event; 0 if it gives none.
     """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Other)
     server.version, server.empty, server.events = version, empty, events  # type: ignore[attr-defined]
@@ -45,7 +49,10 @@ class _Other(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.empty:  # type: ignore[attr-defined]
             status = self.server.events if self.path.endswith("/events") else 200  # type: ignore[attr-defined]
-            self._answer(status, [])
+            if status:
+                self._answer(status, [])
+            else:
+                time.sleep(SILENT_SECONDS)
         else:
             self._answer(403, {"detail": "forbidden"})
 
