@@ -18,13 +18,14 @@ from deployments.prefect_api import (
     clock_ahead,
     connected_client,
     events_problem,
+    read_block_ids,
     read_version,
     version_problem,
 )
 from deployments.setup.clients import CLIENT_BLOCK_TYPE
 from deployments.spec import deployment_specs
 from deployments.workers import check_workers
-from reelflow.block_references import block_slug
+from reelflow.block_references import block_reference, block_slug, saved_block
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
@@ -86,7 +87,7 @@ def examine() -> Iterator[Finding]:
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
-            deployed, finished = our_deployments(client), finished_clients(client)
+            deployed, finished, block_ids = our_deployments(client), finished_clients(client), read_block_ids(client)
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
@@ -106,7 +107,7 @@ def examine() -> Iterator[Finding]:
         words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"
         yield Finding("Alarms", True, words, is_warning=True)
     yield from _check_flows()
-    yield from _check_deployments(deployed, {f"{slug}/{name}" for slug, name in names})
+    yield from _check_deployments(deployed, block_ids)
     yield from workers
 
 
@@ -152,15 +153,24 @@ def _check_flows() -> Iterator[Finding]:
             yield Finding(f"Flow {spec.name}", False, str(error))
 
 
-def _check_deployments(deployed: Sequence[Any], blocks: set[str]) -> Iterator[Finding]:
-    """Whether every deployment finds the blocks that it refers to."""
+def _check_deployments(deployed: Sequence[Any], block_ids: dict[str, str]) -> Iterator[Finding]:
+    """Whether every deployment, and each of its schedules that is on, finds the blocks that it refers to."""
     if not deployed:
         yield Finding("Deployments", True, "none on this server. reelflow setup creates them.")
         return
     for deployment in deployed:
         slugs = filter(None, map(block_slug, deployment.parameters.values()))
-        if missing := sorted(set(slugs) - blocks):
+        if missing := sorted(set(slugs) - set(block_ids)):
             found = f"refers to the block {', '.join(missing)}, which is not saved. Save it, or run reelflow setup."
             yield Finding(f"Deployment {deployment.name}", False, found)
+        for schedule in deployment.schedules:
+            gone = [name for name, value in schedule.parameters.items()
+                    if block_reference(value) and saved_block(value, block_ids) is None]  # fmt: skip
+            if schedule.active and gone:
+                found = (
+                    f"its schedule {schedule.slug or schedule.id} refers to a deleted block, so its runs fail. Choose "
+                    f"another block in the parameters of the schedule ({', '.join(gone)}), or turn it off."
+                )
+                yield Finding(f"Deployment {deployment.name}", False, found)
     active = sum(any(s.active for s in d.schedules) for d in deployed)
     yield Finding("Deployments", True, f"{len(deployed)}, {active} of them with an active schedule")

@@ -153,16 +153,19 @@ def _saved_blocks(ledger: Ledger) -> list[_SavedBlock]:
     return found
 
 
-def _block_of(send: Send, blocks: Sequence[_SavedBlock]) -> str:
-    """The name of the block that can cancel a send; where no key is known to have its accounts, one of its service.
+def _block_of(send: Send, blocks: Sequence[_SavedBlock]) -> str | None:
+    """The name of the block that can cancel a send; None if the key that it was sent with is saved no more.
 
     One account in common is enough, as in `open_sends_of`: another may have been disconnected since. Of several, it is
-    the one that it was sent with.
+    the one that it was sent with. A key that is not known to have any accounts may be the right one.
     """
+    if not blocks:
+        return MAIN  # perhaps they cannot be read
     blocks = sorted(blocks, key=lambda block: block.name != send.client)
     of_service = [block for block in blocks if block.service == send.service]
     with_account = [block for block in of_service if block.is_known_to_have(send)]
-    return next((block.name for block in (*with_account, *of_service)), MAIN)
+    unknown = [block for block in of_service if block.name == send.client or not block.account_ids]
+    return next((block.name for block in (*with_account, *unknown)), None)
 
 
 def _in_states(records: Sequence[SendRecord], wanted: list[State] | None, now: float) -> Iterator[SendRecord]:
@@ -198,6 +201,9 @@ def _next_step(send: Send, states: set[str], blocks: Sequence[_SavedBlock]) -> s
         return f"Check the account, then: reelflow resolve {send.id} --published, or --not-published"
     if "scheduled" in states:
         block = _block_of(send, blocks)
+        if block is None:
+            again = f"add the client {send.client} again" if send.client else "save its API key again"
+            return f"To cancel it, {again}: the block of the Taisly account was deleted."
         return f"To cancel it: reelflow cancel {send.history_id}" + ("" if block == MAIN else f" --block {block}")
     return FINISH_OPEN_POSTS if "open" in states else ""
 

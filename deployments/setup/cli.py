@@ -177,10 +177,18 @@ def _remove_client(name: str, *, yes: bool, dry_run: bool) -> int:
             delete_client(client, changes, name, yes=yes)
         if not dry_run:
             fill_all_forms(client)
-    print(changes.summary)
-    if not dry_run:
-        print(f"What was sent for {name} stays in the ledger, so that it is not sent again.")
+        print(changes.summary)
+        if not dry_run:
+            _print_clients(client)
+            print(f"What was sent for {name} stays in the ledger, so that it is not sent again.")
     return 0
+
+
+def _print_clients(client: SyncPrefectClient) -> None:
+    clients = client_names(read_block_ids(client))
+    print(f"The forms offer the accounts of {count(len(clients), 'client')}: {listed(clients) or 'none'}.")
+    if len(clients) == 1:
+        print(f"They preselect {clients[0]}.")
 
 
 def _is_one_more_client(client: SyncPrefectClient, options: SetupOptions) -> bool:
@@ -208,8 +216,7 @@ def _set_up_client(client: SyncPrefectClient, options: SetupOptions, *, yes: boo
         fill_all_forms(client)
     print(changes.summary)
     if not dry_run:
-        clients = client_names(read_block_ids(client))
-        print(f"The forms offer the accounts of {count(len(clients), 'client')}: {listed(clients)}.")
+        _print_clients(client)
     return 0
 
 

@@ -58,10 +58,10 @@ def confirm_client_removal(client: str, open_posts: str, *, yes: bool) -> None:
         if open_posts:
             print(f"  WARNING: {open_posts}")
         return
-    first = f"{open_posts} " if open_posts else ""
+    first = f"{open_posts}\n" if open_posts else ""
     _ask(
         f"{first}Remove the client {client} and its API key?",
-        no_terminal=f"There is no terminal to ask in. {first}To remove the client {client} without being asked, add "
+        no_terminal=f"{first}There is no terminal to ask in. To remove the client {client} without being asked, add "
         "--yes.",
         declined="No client was removed.",
     )

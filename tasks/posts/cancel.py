@@ -20,14 +20,15 @@ from tasks.cancelled import conclude, nobody_cancelled
 from tasks.ledger import open_ledger
 from tasks.posts.wording import cancelled_message
 from tasks.prefect_server import asking_prefect
+from tasks.run_names import name_for_client
 from tasks.step import Retry, step
 
 
 def cancel_run_name() -> str:
-    """A name for runs whose form is a post to cancel."""
+    """A name for runs whose form is a post to cancel: "cancel HISTORY_ID"."""
     post = flow_run.parameters["post"]
     form = post if isinstance(post, CancelPostForm) else CancelPostForm.model_construct(**post)
-    return one_line(f"{'dry run: ' if form.dry_run else ''}cancel {form.history_id}")
+    return one_line(name_for_client(f"{'dry run: ' if form.dry_run else ''}cancel {form.history_id}"))
 
 
 @step("cancel {history_id}", retry=Retry.UNSENT)

@@ -1,5 +1,6 @@
 """How setup adds and removes clients, and what doctor says of them, on a real Prefect server."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
 from reelflow.time_zones import shown_zone, use_zone
 from tasks.choices import MOST_DEPLOYMENTS, ChoiceReader, ask_taisly, our_deployments, refresh_choices
+from tasks.ledger import open_ledger
 from tasks.zone import TIME_ZONE_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -105,6 +107,51 @@ def test_a_block_that_was_given_another_clients_key_is_said(
     found = reelflow("doctor", COLUMNS="400")
 
     assert "bakery and cafe have the same API key, and so the same accounts." in found.stdout
+
+
+def test_doctor_says_which_schedule_has_lost_its_client(
+    clients: dict[str, TaislyAccount], client: SyncPrefectClient, two: SandboxWithClients
+) -> None:
+    """Also if the client was added again: its block is another one. One that is off waits for a person anyway."""
+    deployment = _deployed(client, clients)
+    (schedule,) = deployment.schedules
+    removed = _remove("bakery", "--yes")
+    save_client(two, "bakery")
+    off = reelflow("doctor", COLUMNS="400")
+    lost = {"taisly": {"$ref": {"block_document_id": str(clients["bakery"]._block_document_id)}}}
+    client.update_deployment_schedule(deployment.id, schedule.id, active=True, slug="yearly", parameters=lost)
+    on = reelflow("doctor", COLUMNS="400")
+    found = {"taisly": {"$ref": {"block_document_id": str(TaislyAccount.load("bakery")._block_document_id)}}}
+    client.update_deployment_schedule(deployment.id, schedule.id, active=True, slug="yearly", parameters=found)
+    again = reelflow("doctor", COLUMNS="400")
+    client.delete_deployment(deployment.id)
+
+    words = "its schedule yearly refers to a deleted block, so its runs fail."
+    assert "The forms offer the accounts of 1 client: cafe.\nThey preselect cafe.\n" in removed.stdout
+    assert words in on.stdout
+    assert words not in off.stdout + again.stdout
+
+
+def test_a_scheduled_post_of_a_client_that_was_removed_is_not_cancelled_with_anothers_key(
+    clients: dict[str, TaislyAccount], client: SyncPrefectClient, two: SandboxWithClients, clip: Any
+) -> None:
+    """Nor is that suggested: what helps is to add the client again."""
+    for block in clients.values():
+        with block.get_rate_limited(open_ledger()) as taisly:
+            taisly.ledger.remember_accounts(taisly.key, taisly.choose_accounts(["all"]))
+    later = datetime.now(UTC) + timedelta(hours=3)
+    post = PostForm(video=str(clip("small.mp4")), accounts=["youtube"], watch_minutes=0, scheduled_for=later)
+    publish_video(clients["bakery"], post, return_state=True)
+    with_it = reelflow("posts")
+    _remove("bakery", "--yes")
+    without = reelflow("posts")
+    ((send, _),) = open_ledger().recent_sends(0)
+    refused = reelflow("cancel", str(send.history_id), "--block", "cafe")
+
+    assert f"To cancel it: reelflow cancel {send.history_id} --block bakery\n" in with_it.stdout
+    assert "To cancel it, add the client bakery again: the block of the Taisly account was deleted." in without.stdout
+    assert "--block cafe" not in without.stdout
+    assert "Choose bakery as 'Taisly account' (in a terminal: --block bakery); if it was removed, add" in refused.stderr
 
 
 def test_a_persons_own_deployment_is_not_given_to_the_client_that_is_left(
