@@ -21,6 +21,8 @@ from reelflow.fields import TIME_OF_DAY
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON and nothing else.")]
 """The option of every command that a program may want to read."""
+TAISLY_LABEL = {"Taisly account": "--block"}
+"""The client of a run, and the option for it."""
 TaislyBlock = Annotated[str, Parameter(help='Name of the saved block "Taisly Account".')]
 HostBlock = Annotated[str, Parameter(help='Name of the saved block "TikMatrix Host".')]
 ChatGPTBlock = Annotated[
@@ -90,7 +92,8 @@ def with_options_of(
     labels = {label: next(iter(options)) for label, options in options_of.items() if len(options) == 1}
 
     def decorate(given_command: Command) -> Command:
-        command = with_labels({**labels, **blocks})(given_command)
+        of_client = TAISLY_LABEL if "block" in inspect.signature(given_command).parameters else {}
+        command = with_labels({**labels, **blocks, **of_client})(given_command)
         given = inspect.signature(command)
         hints = typing.get_type_hints(command, include_extras=True)
         own = [p.replace(annotation=hints[p.name]) for p in given.parameters.values() if p.kind is not p.VAR_KEYWORD]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from cyclopts import Parameter, validators
 
 from deployments.in_terminal import load_block, nothing_more, print_json, quieten_run_logs, run_flow
-from deployments.options import AsJson, TaislyBlock, read_form
+from deployments.options import TAISLY_LABEL, AsJson, TaislyBlock, read_form, with_labels
 from deployments.outcomes import send_facts, state_of
 from deployments.spec import MAIN
 from reelflow.errors import InputError, ReelflowError
@@ -241,6 +241,7 @@ def resolve(
     return run_flow(resolve_post, as_json=as_json, lines=nothing_more, facts=nothing_more, post=form)
 
 
+@with_labels(TAISLY_LABEL)
 def cancel(history_id: str, /, *, block: TaislyBlock = "main", dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Cancel a scheduled post before it is published. Taisly deletes it permanently.
 

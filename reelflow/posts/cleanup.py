@@ -205,8 +205,7 @@ def check_client(taisly: RateLimitedTaisly, send: Send) -> None:
         return
     raise WrongClient(
         f"{send.file_name} was sent for the client {send.client}, but this run is for {mine or 'another one'}. Nothing "
-        f"was cancelled. Choose {send.client} as 'Taisly account' (in a terminal: --block {send.client}); if it was "
-        "removed, add it again first."
+        f"was cancelled. Choose {send.client} as 'Taisly account'; if it was removed, add it again first."
     )
 
 

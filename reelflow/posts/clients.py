@@ -63,8 +63,8 @@ class Client:
         if named == owner.casefold() and name.partition(":")[2].strip().casefold() == ALL:
             whose = f"{name!r} means the accounts of the client {owner}"
         wrong = WrongClient(
-            f"{whose}, but this run is for {mine}. Choose {owner} as 'Taisly account' (in a terminal: --block "
-            f"{owner}), or accounts of {mine}: {', '.join(account_names(connected)) or 'none is connected'}."
+            f"{whose}, but this run is for {mine}. Choose {owner} as 'Taisly account', or accounts of {mine}: "
+            f"{', '.join(account_names(connected)) or 'none is connected'}."
         )
         wrong.is_named = named == owner.casefold()
         raise wrong

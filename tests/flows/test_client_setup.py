@@ -151,7 +151,7 @@ def test_a_scheduled_post_of_a_client_that_was_removed_is_not_cancelled_with_ano
     assert f"To cancel it: reelflow cancel {send.history_id} --block bakery\n" in with_it.stdout
     assert "To cancel it, add the client bakery again: the block of the Taisly account was deleted." in without.stdout
     assert "--block cafe" not in without.stdout
-    assert "Choose bakery as 'Taisly account' (in a terminal: --block bakery); if it was removed, add" in refused.stderr
+    assert "Choose bakery as 'Taisly account' (--block); if it was removed, add it again first." in refused.stderr
 
 
 def test_a_persons_own_deployment_is_not_given_to_the_client_that_is_left(

@@ -57,9 +57,7 @@ def test_an_account_of_another_client_is_refused(name: str, words: str) -> None:
         BAKERY.choose([name], MINE)
 
     assert words in str(refused.value)
-    assert ", or accounts of bakery: TikTok @bread, Instagram rolls, and more." in str(refused.value)
-    owner = "kiosk" if name.startswith("kiosk") else "cafe"
-    assert f"Choose {owner} as 'Taisly account' (in a terminal: --block {owner})" in str(refused.value)
+    assert "as 'Taisly account', or accounts of bakery: TikTok @bread, Instagram rolls, and more." in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["bakkery: TikTok @bread", "gone: all", "bakery: YouTube"])
