@@ -101,8 +101,8 @@ def setup(
         server that has been set up, only the block and the forms change. Without it, the key and the plan are for the
         one client that there is, or for "main".
     remove_client
-        Delete this client's block, and turn off the schedules that are for it. The forms no longer
-        offer its accounts. Asks first.
+        Delete this client's block, and turn off the schedules that are for it. The forms no longer offer its accounts.
+        Asks first.
     plan
         The Taisly plan of the client.
     phone
