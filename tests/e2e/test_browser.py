@@ -53,19 +53,20 @@ def _delete_block(up: Any, name: str) -> None:
             ask("DELETE", f"{up.ui}/api/block_documents/{block['id']}")
 
 
-def _submit(page: Any, is_taken: Callable[[], bool] | None = None) -> None:
+def _submit(page: Any, is_taken: Callable[[], bool] | None = None, *, button: str = "Submit") -> None:
     """Click on Submit until the form is taken: a click that comes while the form still settles goes nowhere.
 
     Args:
         page: With the form.
         is_taken: Whether it was taken; by default, whether the page has moved on to the runs.
+        button: The words on it.
     """
     answers: list[str] = []
     page.on("response", lambda r: answers.append(f"{r.status} {r.url}") if r.request.method == "POST" else None)
     page.on("requestfailed", lambda r: answers.append(f"{r.failure} {r.url}"))
     page.wait_for_timeout(1000)
     for _ in range(4):
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name=button).click()
         with contextlib.suppress(AssertionError):
             until("the form is taken", is_taken or (lambda: "tab=Runs" in page.evaluate("location.href")), seconds=15)
             return
@@ -119,9 +120,7 @@ def test_a_person_saves_a_block_and_publishes_with_it(up: Any, page: Any) -> Non
     address = page.locator("textarea").first
     expect(address).to_have_value("https://app.taisly.com/api/private")
     address.fill(f"{up.address('Sandbox')}/api/private")
-    page.wait_for_timeout(1000)  # a click that comes while the form still settles goes nowhere
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("mine").first).to_be_visible()
+    _submit(page, lambda: page.get_by_text("mine").count() > 0, button="Save")
     expect(page.get_by_text("taisly_sandbox", exact=True)).to_have_count(0)
 
     _form(page, up, "publish-video")
@@ -277,7 +276,7 @@ def test_a_time_zone_of_a_block_is_chosen_from_a_list(up: Any, page: Any) -> Non
     page.get_by_text("Select", exact=True).first.click()
     page.keyboard.type("berlin")
     page.get_by_role("option", name="Europe/Berlin").click()
-    page.get_by_role("button", name="Save").click()
+    _submit(page, lambda: page.get_by_text("zoned").count() > 0, button="Save")
 
     sync_api.expect(page.get_by_text("zoned").first).to_be_visible()
     body = {"block_documents": {"name": {"any_": ["zoned"]}}}

@@ -175,6 +175,8 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
 
 def _check(agency: Agency, load: Load, ledger_url: str) -> None:
     """Nothing is out twice. Only what the killed worker was sending may be missing, and is reported as unconfirmed."""
+    for run, state in agency.states().items():
+        assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), (agency.runs[run], state)
     with contextlib.closing(Ledger(ledger_url)) as ledger:
         unconfirmed = {send.caption for send, _ in unconfirmed_sends(ledger)}
         assert [*ledger.find(state=PostState.FAILED), *ledger.find(state=PostState.REFUSED)] == []
@@ -191,5 +193,3 @@ def _check(agency: Agency, load: Load, ledger_url: str) -> None:
         assert box.state["quota"][""]["refused"] == 0, client
     assert missing <= unconfirmed
     assert len(missing) <= RUNS_AT_ONCE
-    for run, state in agency.states().items():
-        assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), (agency.runs[run], state)
