@@ -175,8 +175,9 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
 
 def _check(agency: Agency, load: Load, ledger_url: str) -> None:
     """Nothing is out twice. Only what the killed worker was sending may be missing, and is reported as unconfirmed."""
+    ended = {run: f"{agency.runs[run]}: {state['name']} {state['message']}" for run, state in agency.states().items()}
     for run, state in agency.states().items():
-        assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), (agency.runs[run], state)
+        assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), ended[run]
     with contextlib.closing(Ledger(ledger_url)) as ledger:
         unconfirmed = {send.caption for send, _ in unconfirmed_sends(ledger)}
         assert [*ledger.find(state=PostState.FAILED), *ledger.find(state=PostState.REFUSED)] == []
@@ -191,5 +192,5 @@ def _check(agency: Agency, load: Load, ledger_url: str) -> None:
         assert sum(made.values()) == load.phone_tasks[client.pc], client
         assert max(made.values()) == 1, client
         assert box.state["quota"][""]["refused"] == 0, client
-    assert missing <= unconfirmed
+    assert missing <= unconfirmed, "\n".join(ended.values())
     assert len(missing) <= RUNS_AT_ONCE
