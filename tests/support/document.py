@@ -31,13 +31,16 @@ def section_of(path: Path, title: str) -> str:
 
 
 def blocks_of(section: str, substitutes: Mapping[str, str]) -> list[Shell | File]:
-    """The blocks `sh` and `ini`, with each word of `substitutes` replaced; each of them has to be there."""
+    """The blocks `sh` and `ini`, with each word of `substitutes` replaced; each of them has to be there.
+
+    What is put in is not searched again: one port may have the digits of another in it.
+    """
     for word in substitutes:
         assert word in section, f"the document does not have {word!r} any more"
     found: list[Shell | File] = []
-    for kind, text in FENCE.findall(section):
-        for word, other in substitutes.items():
-            text = text.replace(word, other)
+    words = re.compile("|".join(map(re.escape, substitutes)))
+    for kind, original in FENCE.findall(section):
+        text = words.sub(lambda match: substitutes[match[0]], original)
         if kind == "sh":
             found.append(Shell(text.strip().splitlines()))
         else:
