@@ -17,7 +17,7 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PICTURES = ROOT / "docs" / "pictures"
 OF_PREFECT = (
     "Unknown error while creating flow run", "Select a block", "Scheduled", "Late", "is a required property",
-    "missing a required argument",
+    "missing a required argument", "Unable to connect to Prefect server",
 )  # fmt: skip
 """What Prefect says, not we."""
 COMPOSED = (
