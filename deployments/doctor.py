@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from blocks import TaislyAccount
+from blocks.reference import saved_ids
 from deployments.alarms import HOW_TO_NAME, receivers
 from deployments.in_terminal import print_json
 from deployments.options import AsJson
@@ -22,7 +24,7 @@ from deployments.prefect_api import (
     read_version,
     version_problem,
 )
-from deployments.setup.clients import CLIENT_BLOCK_TYPE
+from deployments.setup.clients import client_names
 from deployments.spec import deployment_specs
 from deployments.workers import check_workers
 from reelflow.block_references import block_reference, block_slug, saved_block
@@ -87,7 +89,8 @@ def examine() -> Iterator[Finding]:
             names = our_blocks(client)
             use_server_zone(client)
             alarmed = bool(receivers(client))
-            deployed, finished, block_ids = our_deployments(client), finished_clients(client), read_block_ids(client)
+            deployed, block_ids = our_deployments(client), read_block_ids(client)
+            finished = finished_clients(client, saved_ids(TaislyAccount))
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
@@ -102,7 +105,7 @@ def examine() -> Iterator[Finding]:
         yield from check_own_clock(ledger, ahead)
         yield from check_blocks(ledger, names)
         yield from check_deleted_clients(ledger)
-        yield from _check_open_posts(ledger, finished, [name for slug, name in names if slug == CLIENT_BLOCK_TYPE])
+        yield from _check_open_posts(ledger, finished, client_names(block_ids))
     if not alarmed:
         words = f"no receiver: nobody is told when a post or a run fails. {HOW_TO_NAME}"
         yield Finding("Alarms", True, words, is_warning=True)

@@ -1,10 +1,10 @@
 """Which clients' open posts a schedule of finish-open-posts finishes."""
 
+from collections.abc import Mapping
+
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
-from blocks import TaislyAccount
-from blocks.reference import saved_ids
 from reelflow.block_references import saved_block
 from reelflow.form_schema import TAISLY
 
@@ -12,14 +12,17 @@ FINISHER = "finish-open-posts"
 """The flow that reports the outcomes of posts which no run watches, and its deployment."""
 
 
-def finished_clients(client: SyncPrefectClient) -> list[str | None]:
+def finished_clients(client: SyncPrefectClient, ids: Mapping[str, str]) -> list[str | None]:
     """The client that each schedule of finish-open-posts works for, of every deployment of it: those that are on.
+
+    Args:
+        client: Of the Prefect server.
+        ids: The ids of the saved Taisly accounts, by name.
 
     Returns:
         The names of Taisly accounts; None for a schedule that works for all of them, empty for one whose account is
         no longer saved.
     """
-    ids = saved_ids(TaislyAccount)
     finishers = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[FINISHER])))
     chosen = [
         {**deployment.parameters, **schedule.parameters}.get(TAISLY)

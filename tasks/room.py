@@ -78,8 +78,9 @@ def _unpaused_queues(client: SyncPrefectClient, pool: str) -> list[UUID]:
 
 def _is_finished_by_others(client: SyncPrefectClient, run: FlowRun) -> bool:
     """Whether a schedule of finish-open-posts is on that is for all clients, or for that of this run."""
-    mine = saved_block(run.parameters.get(TAISLY), saved_ids(TaislyAccount))
-    return any(name is None or (mine is not None and name == mine) for name in finished_clients(client))
+    ids = saved_ids(TaislyAccount)
+    mine = saved_block(run.parameters.get(TAISLY), ids)
+    return any(name in (None, mine) for name in finished_clients(client, ids))
 
 
 def _any(

@@ -175,8 +175,9 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
 
 def _check(agency: Agency, load: Load, ledger_url: str) -> None:
     """Nothing is out twice. Only what the killed worker was sending may be missing, and is reported as unconfirmed."""
-    ended = {run: f"{agency.runs[run]}: {state['name']} {state['message']}" for run, state in agency.states().items()}
-    for run, state in agency.states().items():
+    states = agency.states()
+    ended = {run: f"{agency.runs[run]}: {state['name']} {state['message']}" for run, state in states.items()}
+    for run, state in states.items():
         assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), ended[run]
     with contextlib.closing(Ledger(ledger_url)) as ledger:
         unconfirmed = {send.caption for send, _ in unconfirmed_sends(ledger)}

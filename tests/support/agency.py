@@ -13,7 +13,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from deployments.spec import deployment_specs
+from support.deployments import SPECS
 from support.installation import Installation
 from support.installed_api import ADMIN, Api
 from support.prefect_server import turn_off_schedules
@@ -27,7 +27,6 @@ WATCH_RUNS_EVERY = 30
 """Seconds between two runs of watch-runs where its schedule is off."""
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 """Without CRASHED: watch-runs starts such a run again."""
-NAMES = {spec.name: spec for spec in deployment_specs()}
 
 
 class Agency:
@@ -87,7 +86,7 @@ class Agency:
 
     def submit(self, job: Job) -> None:
         """What the button Submit does."""
-        spec = NAMES[job.flow]
+        spec = SPECS[job.flow]
         name = f"{spec.number}{job.client.pc}" if spec.for_phones else spec.deployment
         deployment = self.api.get(f"/deployments/name/{job.flow}/{name}")
         block = {"$ref": {"block_document_slug": f"taisly-account/{job.client.name}"}}
