@@ -11,6 +11,7 @@
     │   ├── NoRoom             a file cannot be kept where it has to be: free up room there
     │   └── NoSlot             no posting slot is free for the post: change the slots, or give it a time
     ├── LedgerUnavailable      the ledger cannot be used; nothing is sent without it
+    │   └── LedgerReplaced     another one is used by now: waiting for this one helps nobody
     ├── ClaimLost              another run has taken over the work; this one sends nothing
     │   └── TurnLost           another run has taken the turn on a PC with phones
     ├── KeyNotSaved            a new API key is kept on this machine, and its block does not have it yet
@@ -182,6 +183,10 @@ class NoRoom(InputError):
 
 class LedgerUnavailable(ReelflowError):
     """The ledger cannot be read or written. Nothing is sent without it."""
+
+
+class LedgerReplaced(LedgerUnavailable):
+    """Another ledger, or another copy of it, is used in its place. It stays so: only a new run can send something."""
 
 
 class ClaimLost(ReelflowError):

@@ -1,6 +1,7 @@
 """Skip a run that starts too late: after downtime, Prefect starts all missed runs at once."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -13,7 +14,7 @@ from prefect.states import Failed
 from reelflow.errors import RunSkipped
 from reelflow.time_zones import shown
 from reelflow.wording import duration
-from tasks.prefect_server import asking_prefect
+from tasks.prefect_server import reading_prefect
 from tasks.run_facts import due_of, heartbeat_beside, past_states
 
 SHORTEST = timedelta(minutes=1)
@@ -33,10 +34,7 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
     allowed, now = timedelta(minutes=max_minutes), datetime.now(UTC)
     if now - due <= allowed:
         return None
-    with asking_prefect(), get_client(sync_client=True) as client:
-        if any(state.type is StateType.PAUSED for state in past_states(client, run)):
-            return None  # it has waited for a person, and goes on
-        gap = _gap(client, run, due, now, max(allowed, SHORTEST))
+    gap = reading_prefect(partial(_waited, run, due, now, max(allowed, SHORTEST)))
     if gap is None:
         return None
     message = (
@@ -44,6 +42,14 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
         f"it; {max_minutes:g} minutes are allowed. To run it now, press Retry, or start a new run."
     )
     return Failed(name="Skipped", message=message, data=RunSkipped(message))
+
+
+def _waited(run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:
+    """How long nothing was there to execute the run; None if that is allowed, or it goes on after a person's answer."""
+    with get_client(sync_client=True) as client:
+        if any(state.type is StateType.PAUSED for state in past_states(client, run)):
+            return None
+        return _gap(client, run, due, now, allowed)
 
 
 def _gap(client: SyncPrefectClient, run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:

@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from blocks import ReelflowLedger
 from blocks.reference import register_block_type
-from reelflow.errors import LedgerUnavailable, ReelflowError
+from reelflow.errors import LedgerReplaced, LedgerUnavailable, ReelflowError
 from reelflow.ledger import URL_VARIABLE, Ledger, default_url
 from tasks.remembered import read_remembered, recognize, remember, write_remembered
 
@@ -80,7 +80,8 @@ def confirm_ledger(ledger: Ledger) -> None:
     backup, nobody would miss the send.
 
     Raises:
-        LedgerUnavailable: the server cannot be read or written, or uses another ledger by now. Nothing may be sent.
+        LedgerUnavailable: the server cannot be read or written. Nothing may be sent.
+        LedgerReplaced: it uses another ledger by now.
     """
     with server_client() as client:
         _confirm_block(client, ledger)
@@ -90,7 +91,7 @@ def confirm_ledger(ledger: Ledger) -> None:
 def _confirm_block(client: SyncPrefectClient, ledger: Ledger) -> None:
     stored = read_stored(client)
     if stored is None or stored.ledger_id != ledger.identity().id:
-        raise LedgerUnavailable(
+        raise LedgerReplaced(
             f"This Prefect server now uses another ledger than {ledger.place}: it was changed after this run "
             "began. Nothing was sent. Start the run again: it uses the new one."
         )
@@ -114,7 +115,7 @@ class SharedConfirmation:
         self._block_read_at = float("-inf")
         self._changed = threading.Condition()
         self._asked = self._confirmed = self._refused = 0
-        self._is_asking, self._reason = False, ""
+        self._is_asking, self._refusal = False, LedgerUnavailable("")
 
     def __enter__(self) -> Self:
         with server_errors():
@@ -134,7 +135,7 @@ class SharedConfirmation:
             if self._confirmed >= mine:
                 return
             if self._refused >= mine:
-                raise LedgerUnavailable(self._reason)
+                raise type(self._refusal)(str(self._refusal))  # an error of each thread's own
             self._is_asking = True
             before = max(self._confirmed, self._refused)
             self._changed.wait_for(lambda: self._asked - before >= self._enough, GATHER_SECONDS)
@@ -146,7 +147,7 @@ class SharedConfirmation:
                 self._confirmed = newest
         except LedgerUnavailable as error:
             with self._changed:
-                self._refused, self._reason = newest, str(error)
+                self._refused, self._refusal = newest, error
             raise
         finally:
             with self._changed:

@@ -1,15 +1,26 @@
 """Requests to the Prefect server from within a step or a hook: its errors become ours, so a step can be retried."""
 
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
+from reelflow.countdown import Countdown
 from reelflow.errors import NotFound, OutcomeUnknown, Refused
-from reelflow.wording import one_line
+from reelflow.wording import duration, one_line
+
+log = logging.getLogger("reelflow.prefect")
+T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds for which a read waits for a server that is away or fails: it, or its PostgreSQL, may be restarting."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
+"""Seconds between two tries; doubled each time."""
 
 
 def read_variable(name: str) -> Any:
@@ -21,6 +32,29 @@ def read_variable(name: str) -> Any:
     with asking_prefect(), get_client(sync_client=True) as client:
         variable = client.read_variable_by_name(name)
     return variable.value if variable else None
+
+
+def reading_prefect(read: Callable[[], T]) -> T:
+    """What `read` reads from the server, tried again while that is away or fails; for what no step tries again.
+
+    Prefect's own client waits for a server that it has reached before, but takes its answer 500 for final.
+
+    Raises:
+        OutcomeUnknown: the server did not answer in time.
+        NotFound, Refused: as `asking_prefect`.
+    """
+    waiting, pause = Countdown(PATIENCE, time.sleep), FIRST_PAUSE
+    while True:
+        try:
+            with asking_prefect():
+                return read()
+        except OutcomeUnknown as error:
+            if not waiting.left:
+                raise
+            if pause == FIRST_PAUSE:
+                log.warning("%s It is tried again for up to %s.", error, duration(waiting.left))
+        waiting.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 
-from reelflow.errors import LedgerUnavailable
+from reelflow.errors import LedgerReplaced
 from reelflow.ledger import Identity, Ledger
 from reelflow.wording import count
 
@@ -72,7 +72,7 @@ def recognize(client: SyncPrefectClient, ledger: Ledger) -> None:
     """Compare the ledger with what the server remembers. One that lacks sends looks back before its next.
 
     Raises:
-        LedgerUnavailable: another copy of it is in use.
+        LedgerReplaced: another copy of it is in use.
     """
     found = ledger.identity()
     remembered = read_remembered(client, found.id)
@@ -96,14 +96,14 @@ def remember(client: SyncPrefectClient, ledger: Ledger) -> None:
     Compared again after each writing: whoever writes last has read the ledger after all others recorded theirs.
 
     Raises:
-        LedgerUnavailable: the server knows of sends that this ledger does not have, or of another copy.
+        LedgerReplaced: the server knows of sends that this ledger does not have, or of another copy.
     """
     for _ in range(TRIES):
         found = ledger.identity()
         remembered = read_remembered(client, found.id)
         _refuse_other_copy(ledger, found, remembered)
         if not _has_last(ledger, remembered):
-            raise LedgerUnavailable(
+            raise LedgerReplaced(
                 f"The ledger at {ledger.place} lacks the last send that this Prefect server remembers: another copy of "
                 "it is in use. Nothing was sent. The next try looks into Taisly's history first."
             )
@@ -118,7 +118,7 @@ def _has_last(ledger: Ledger, remembered: Remembered) -> bool:
 
 def _refuse_other_copy(ledger: Ledger, found: Identity, remembered: Remembered) -> None:
     if remembered.copy not in ("", found.copy_id):
-        raise LedgerUnavailable(
+        raise LedgerReplaced(
             f"The ledger at {ledger.place} is one of several copies, and this Prefect server now uses another one, "
             "on another machine or restored from a backup. Nothing was sent: this copy does not know "
             "what the other has posted. Run this where that one is; or move it to PostgreSQL with `reelflow ledger "

@@ -1,6 +1,7 @@
 """What Prefect knows of a run: its states, its heartbeats, when it was due, and whether it may be started again."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -18,7 +19,7 @@ from prefect.runtime import flow_run
 
 from reelflow.posts.form import PostForm
 from reelflow.upkeep.watchdog import Restart
-from tasks.prefect_server import asking_prefect
+from tasks.prefect_server import reading_prefect
 
 TAG = "reelflow"
 """The tag of all reelflow deployments; other runs are ignored."""
@@ -65,9 +66,13 @@ def is_restart() -> bool:
     run = context.flow_run if context else None
     if run is None or (flow_run.run_count or 0) <= 1:
         return False
-    with asking_prefect(), get_client(sync_client=True) as client:
-        started = [s for s in past_states(client, run) if s.name in ("Scheduled", "AwaitingRetry")]
+    started = [s for s in reading_prefect(partial(_own_states, run)) if s.name in ("Scheduled", "AwaitingRetry")]
     return bool(started) and STARTED_AGAIN in (max(started, key=lambda s: s.timestamp).message or "")
+
+
+def _own_states(run: FlowRun) -> list[State[Any]]:
+    with get_client(sync_client=True) as client:
+        return past_states(client, run)
 
 
 GIVEN_UP = StateDetails(retriable=False)

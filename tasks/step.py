@@ -22,6 +22,7 @@ from prefect.utilities.annotations import opaque
 from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, PartFailed, ReelflowError
 from tasks.alarms import record_failed, ring_after, ring_crashed, ring_failed
+from tasks.prefect_server import reading_prefect
 from tasks.slot import short_slot
 from tasks.zone import use_server_zone
 
@@ -103,12 +104,12 @@ def _fail_with_message(run: Callable[P, R]) -> Callable[P, R | State[Any]]:
 
 
 class _Flow(Flow[P, R]):
-    """A flow whose run says which field of its block is wrong."""
+    """A flow whose run waits for a server that fails, and says which field of its block is wrong."""
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """As Prefect's; "Failed to resolve block references" alone tells nobody what to do."""
+        """As Prefect's, which ends a run whose blocks cannot be read now, and says of a wrong one only that."""
         try:
-            return super().validate_parameters(parameters)
+            return reading_prefect(functools.partial(super().validate_parameters, parameters))
         except ParameterTypeError as error:
             if reason := unusable_parameters(error):
                 raise ParameterTypeError(reason) from None

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 
 from reelflow.campaigns.holds import hold_sentence
+from reelflow.campaigns.ledger_wait import LedgerWait
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import Held, PlannedPost
 from reelflow.campaigns.upload_queue import UploadPlace, UploadQueue
@@ -110,13 +112,14 @@ class Carrier:
         self._outage_left = OUTAGE_SECONDS
         self._lock = threading.Lock()
         self._uploads = UploadQueue(SENDERS)
+        self._ledger_wait = LedgerWait(self.taisly.sleep, self._check_stopped)
         self._told = set[str]()
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
         """Send posts, the first ones first; the result of each, in the same order.
 
         A post has several results if its accounts got different slots once the one that they had in common passed.
-        Never raises for what one post meets. If the ledger cannot be used, the key is refused, or Taisly cannot be
+        Never raises for what one post meets. If the key is refused, the ledger is replaced, or it or Taisly cannot be
         reached for long, the rest is left unsent; if an account gets on hold, the rest is sent to the others only.
         """
         found: dict[int, list[Carried]] = {}
@@ -145,8 +148,8 @@ class Carrier:
                 return [replace(first, held=(*first.held, *held)), *parts]
             except OnHold as error:
                 try:
-                    wanted = {a.id for a in self.taisly.ledger.claimable(post.request, service=self.taisly.service)}
-                except LedgerUnavailable as gone:
+                    wanted = self._ledger_wait.during(partial(self._claimable, post.request))
+                except (LedgerUnavailable, Stopped) as gone:
                     first, *parts = self._failed(post, gone, stops=True)
                     return [replace(first, held=tuple(held)), *parts]
                 held += [hold for hold in error.holds if hold.account.id in wanted]
@@ -158,7 +161,7 @@ class Carrier:
         moves = MOVES
         while not self._stopped:
             try:
-                return [self._send(place, post, settled)]
+                return [self._ledger_wait.during(partial(self._send, place, post, settled))]
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
@@ -166,7 +169,7 @@ class Carrier:
                     break
                 moves -= 1
                 try:
-                    parts = self.placer.move(post)
+                    parts = self._ledger_wait.during(partial(self.placer.move, post))
                 except ReelflowError as gone:
                     return self._failed(post, gone)
                 if len(parts) > 1:
@@ -229,8 +232,12 @@ class Carrier:
         try:
             check_time(request.scheduled_for, self.taisly.ledger.now(), MARGIN_SECONDS)
         except TimePassed:
-            if self.taisly.ledger.claimable(request, service=self.taisly.service):
+            if self._claimable(request):
                 raise
+
+    def _claimable(self, request: PostRequest) -> set[str]:
+        """The ids of the accounts that the post may still be sent to."""
+        return {account.id for account in self.taisly.ledger.claimable(request, service=self.taisly.service)}
 
     def _check_holds(self, request: PostRequest, settled: frozenset[str]) -> None:
         """Raise OnHold if an account is on hold that the post may still be sent to."""

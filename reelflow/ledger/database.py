@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from reelflow.countdown import Countdown
-from reelflow.errors import InputError, LedgerUnavailable
+from reelflow.errors import InputError, LedgerReplaced, LedgerUnavailable
 from reelflow.ledger.locks import MIGRATION_LOCK, lock_advisory, lock_everything
 from reelflow.ledger.schema import ledger
 from reelflow.ledger.unavailable import PASSWORD_WORDS, unavailable
@@ -362,14 +362,14 @@ def in_parts(values: Collection[Value]) -> Iterator[list[Value]]:
 
 
 def refuse_if_moved(connection: Connection, place: str) -> None:
-    """Raise LedgerUnavailable if another ledger is used in place of this one.
+    """Raise LedgerReplaced if another ledger is used in place of this one.
 
     Read in the transactions that lead to a request which sends something, once nobody can replace it before they end:
     a program may have opened the ledger, and even claimed a post, before.
     """
     moved_to = connection.scalar(MOVED_TO)
     if moved_to is not None:
-        raise LedgerUnavailable(
+        raise LedgerReplaced(
             f"The ledger at {place} was replaced by {moved_to} and is not used any more. Nothing more is sent from it. "
             f"Remove the variable {URL_VARIABLE} if it is set, then start the run again: it uses the new one."
         )

@@ -7,6 +7,7 @@ content of each post: a post that was changed meanwhile is asked about again, an
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from prefect import get_run_logger
@@ -39,7 +40,7 @@ from tasks.artifacts import show_live
 from tasks.campaigns.check import get_placer
 from tasks.campaigns.question import PhonesOf, question_of
 from tasks.ledger import open_ledger
-from tasks.prefect_server import asking_prefect
+from tasks.prefect_server import reading_prefect
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
 
@@ -146,8 +147,8 @@ def _stored_answer(question: int) -> GivenAnswer | None:
     """
     if not deployment.id:
         return None
-    with asking_prefect():
-        value = read_flow_run_input(keyset_from_base_key(f"suspended-{_key_of(question)}")["response"])
+    key = keyset_from_base_key(f"suspended-{_key_of(question)}")["response"]
+    value: Any = reading_prefect(partial(read_flow_run_input, key))
     return _given(CampaignApproval.model_validate(value)) if value else None
 
 

@@ -137,18 +137,17 @@ def test_what_a_killed_worker_was_publishing_is_started_again(
     run = publish(pools[0], caption="killed with its worker", accounts=["x"], tags=["reelflow"])
     worker = pools[0].worker()
     until("the post, whose answer is held back", lambda: sandbox.posts)
+    until("its heartbeat", lambda: pools[0].was_heard(run))
     pools[0].kill(run)
     worker.wait(60)
     sandbox.clear_faults()
     until("the end of its lease", lambda: str(run) not in ledger.runs_alive())
 
-    said = watch_runs(
-        WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=60, dry_run=False), return_state=True
-    )
+    form = WatchdogForm.model_construct(dead_after_minutes=0, late_after_minutes=60, dry_run=False)
+    until("its restart", lambda: "1 started again" in str(watch_runs(form, return_state=True).message))
     pools[0].worker()
 
     until("the run's end", lambda: pools[0].state(run) == "COMPLETED")
-    assert "1 started again" in str(said.message)
     assert [post["caption"] for post in sandbox.posts] == ["killed with its worker"]
 
 

@@ -1,6 +1,7 @@
 """A Prefect server of which one route fails, or loses an answer; all else is passed on to the real one."""
 
 import http.server
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,21 @@ import httpx
 
 
 @contextmanager
-def failing_server(server: str, route: str, *, lost: int | None = None, seen: list[str] | None = None) -> Iterator[str]:
-    """The address of its API; a path that ends with `route` is answered with 500.
+def failing_server(
+    server: str,
+    route: str,
+    *,
+    method: str = "",
+    times: float = math.inf,
+    lost: int | None = None,
+    seen: list[str] | None = None,
+) -> Iterator[str]:
+    """The address of its API; a path that ends with `route` is answered with 500, `times` times.
 
-    With `lost`, nothing fails but that so many POSTs there, which reach the server, are answered with 503.
-    `seen` gets every request there, like "GET /api/…".
+    With `method`, only those requests fail. With `lost`, nothing fails but that so many POSTs there, which reach the
+    server, are answered with 503. `seen` gets every request there, like "GET /api/…".
     """
+    failed: list[str] = []
     answers_lost: list[str] = []
 
     class _Handler(http.server.BaseHTTPRequestHandler):
@@ -24,7 +34,10 @@ def failing_server(server: str, route: str, *, lost: int | None = None, seen: li
             failing = self.path.endswith(route)
             if failing and seen is not None:
                 seen.append(f"{self.command} {self.path}")
-            if lost is not None or not failing:
+            is_broken = failing and lost is None and method in ("", self.command) and len(failed) < times
+            if is_broken:
+                failed.append(self.path)
+            else:
                 headers = {"Content-Type": "application/json"}
                 with httpx.Client(trust_env=False, timeout=30) as client:
                     answer = client.request(self.command, server + self.path, content=body, headers=headers)

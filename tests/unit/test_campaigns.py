@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,12 +22,13 @@ from support.race import at_once
 from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
+from reelflow.campaigns.ledger_wait import WAIT_SECONDS
 from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.rows import NOW, Plan, RowProblem
 from reelflow.campaigns.slot_rules import read_rules
 from reelflow.campaigns.slots import SlotBook, rules_of_nobody
-from reelflow.errors import LedgerUnavailable, NothingSent
+from reelflow.errors import LedgerReplaced, LedgerUnavailable, NothingSent
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.watching import watch_posts
@@ -205,18 +208,53 @@ def test_posts_wait_for_their_upload_with_their_claims_and_are_confirmed_when_cl
     assert min(confirmed) >= 1  # each once it is on record
 
 
-def test_a_ledger_that_cannot_be_used_stops_the_rest(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
-    """Nothing is sent without it: the remaining rows say so, and none is tried."""
+def test_a_ledger_that_was_replaced_stops_the_rest(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
+    """Waiting helps nobody: the remaining rows say so, and none is tried."""
     campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 15))), list[int]()
 
     def confirm() -> None:
         calls.append(1)
-        raise LedgerUnavailable("Another ledger is used now.")
+        raise LedgerReplaced("Another ledger is used now.")
 
     carried = campaign.send(confirm=confirm)
 
     assert {each.failure for each in carried} == {"Another ledger is used now."}
     assert (len(calls) <= CLAIMED_AT_ONCE, sandbox.posts) == (True, [])
+
+
+def test_posts_wait_for_a_ledger_that_is_away_for_a_moment(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever of the posts meets it: each is sent once, and the log says once what they wait for."""
+    campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 7))), itertools.count()
+
+    def confirm() -> None:
+        if next(calls) < 20:
+            raise LedgerUnavailable("PostgreSQL is restarting.")
+
+    with caplog.at_level(logging.WARNING, logger="reelflow"):
+        carried = campaign.send(confirm=confirm)
+
+    assert {each.failure for each in carried} == {""}
+    assert sorted(post["caption"] for post in sandbox.posts) == [f"caption {n}" for n in range(1, 7)]
+    assert [text for text in caplog.messages if "restarting" in text] == [
+        "PostgreSQL is restarting. It is tried again for up to 3 minutes."
+    ]
+
+
+def test_a_ledger_that_stays_away_stops_the_rest(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    campaign = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 30)))
+
+    def confirm() -> None:
+        raise LedgerUnavailable("PostgreSQL is away.")
+
+    begun = clock.now
+    carried = campaign.send(confirm=confirm)
+
+    assert {each.failure for each in carried} == {"PostgreSQL is away."}
+    assert (sandbox.posts, clock.now - begun >= WAIT_SECONDS) == ([], True)
 
 
 @pytest.mark.parametrize(

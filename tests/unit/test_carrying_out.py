@@ -14,7 +14,7 @@ from support.clock import Clock
 
 from reelflow.campaigns.carrying_out import OUTAGE_PAUSE, Carried, Carrier
 from reelflow.campaigns.placing import PostOptions
-from reelflow.errors import LedgerUnavailable
+from reelflow.errors import LedgerReplaced
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
@@ -42,7 +42,7 @@ def test_nothing_is_uploaded_once_the_run_was_stopped(
         confirmed.append(1)
         if len(confirmed) > 1:
             assert rests.wait(30)
-            raise LedgerUnavailable("Another ledger is used now.")
+            raise LedgerReplaced("Another ledger is used now.")
 
     def tell(place: int, parts: Sequence[Carried]) -> None:
         told.set()
