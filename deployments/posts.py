@@ -49,6 +49,7 @@ def posts(
     quieten_run_logs()
     from tasks.ledger import open_ledger
     from tasks.phones.waiting import all_waiting_phones
+    from tasks.posts.clients import tell_deleted_clients
     from tasks.zone import use_server_zone
 
     use_server_zone()
@@ -70,18 +71,9 @@ def posts(
     if not listed:
         print("No posts.")
     if any(o.state.in_flight for _, found in listed for o in found):
-        for sentence in _deleted_clients(ledger):
+        for sentence in tell_deleted_clients(ledger):
             print(sentence)
     return 0
-
-
-def _deleted_clients(ledger: Ledger) -> list[str]:
-    """What is said of open posts whose client's block was deleted; nothing if the server does not answer."""
-    from tasks.posts.clients import describe_deleted_clients, load_clients
-
-    with contextlib.suppress(ReelflowError):
-        return describe_deleted_clients(ledger, load_clients())
-    return []
 
 
 def _of_client(name: str, records: list[SendRecord], ledger: Ledger) -> list[SendRecord]:

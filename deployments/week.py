@@ -74,6 +74,8 @@ def _lines(week: Week, phones: Sequence[WaitingPhones]) -> Iterator[str]:
             yield f"  {_when(entry.at)}  {entry.name}  {', '.join(o.account.label for o in entry.outcomes)}"
             yield f"    reelflow resolve {entry.send.id}"
         yield ""
+    for sentence in week.without_client:
+        yield from (sentence, "")
     if phones:
         yield f"Waiting for the phones. {HOW_TO_CANCEL}"
         for each in phones:

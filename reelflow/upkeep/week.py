@@ -119,6 +119,7 @@ class Week:
             first.
         later: How many posts are scheduled after the last day.
         questions: Runs that wait for a person's approval, the most urgent first.
+        without_client: A sentence for each client whose block was deleted while posts of it are open.
     """
 
     now: float
@@ -130,6 +131,7 @@ class Week:
     failed: tuple[Entry, ...]
     later: int
     questions: tuple[OpenQuestion, ...] = ()
+    without_client: tuple[str, ...] = ()
 
     @property
     def entries(self) -> Iterator[Entry]:
@@ -175,7 +177,11 @@ def records_since(form: WeekForm, now: float) -> float:
 
 
 def make_week(
-    records: Sequence[SendRecord], form: WeekForm, now: float, questions: Sequence[OpenQuestion] = ()
+    records: Sequence[SendRecord],
+    form: WeekForm,
+    now: float,
+    questions: Sequence[OpenQuestion] = (),
+    without_client: Sequence[str] = (),
 ) -> Week:
     """The week around now.
 
@@ -184,6 +190,7 @@ def make_week(
         form: How many days.
         now: Unix seconds.
         questions: Runs that wait for a person's approval.
+        without_client: A sentence for each deleted client with open posts.
     """
     entries = sorted((_entry(send, outcomes, now) for send, outcomes in records), key=lambda e: (e.at, e.send.id))
     today = _date_of(now)
@@ -203,6 +210,7 @@ def make_week(
         failed=_with(sorted(shown, key=lambda e: abs(e.at - now)), "failed", "refused", "not sent"),
         later=sum(len(found) for day, found in by_date.items() if day > last),
         questions=tuple(questions),
+        without_client=tuple(without_client),
     )
 
 

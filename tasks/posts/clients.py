@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from blocks import TaislyAccount
 from blocks.reference import load_saved, saved_names
 from reelflow.errors import ReelflowError
 from reelflow.ledger import Ledger
-from reelflow.posts.cleanup import sends_without_client
+from reelflow.posts.cleanup import open_sends, sends_without_client
 from reelflow.posts.watching import KEY_UNUSED
 from reelflow.records.alarms import Alarm, cause_of
 from reelflow.records.posts import Send
@@ -57,6 +58,14 @@ def load_clients() -> SavedClients:
 def describe_deleted_clients(ledger: Ledger, clients: SavedClients) -> list[str]:
     """A sentence for each client whose posts are open and whose block is no longer saved."""
     return [_sentence(client, sends) for client, sends in _without_client(ledger, clients).items()]
+
+
+def tell_deleted_clients(ledger: Ledger) -> list[str]:
+    """The same for the clients that are saved now; nothing if the server does not tell them."""
+    with suppress(ReelflowError):
+        if open_sends(ledger):
+            return describe_deleted_clients(ledger, load_clients())
+    return []
 
 
 def record_deleted_clients(ledger: Ledger, clients: SavedClients) -> list[str]:

@@ -43,7 +43,8 @@ def watch_post(taisly: TaislyAccount, request: PostRequest, sent: SendResult, *,
             tell_progress(AWAITED, len(told), total)
         tell_outcome(send, outcome)
 
-    tell_progress(AWAITED, 0, total)
+    if request.scheduled_for is None:
+        tell_progress(AWAITED, 0, total)
     try:
         ledger = open_ledger()
         with taisly.get_rate_limited(ledger) as client:

@@ -236,7 +236,7 @@ def _check_tikmatrix(block: TikMatrixHost) -> str:
     line = f"{block.base_url}: licence {licence.plan_name}, {licence.device_limit or 'several'} phones at once"
     if not known:
         raise ChecksFailed(f"{line}; the block lists no phones, so none can be used. List them in the block.")
-    line += f"; {count(len(known), 'phone')} listed: {', '.join(phone.name for phone in phones)}"
+    line += f"; {count(len(known), 'phone')} listed: {listed([phone.name for phone in phones])}"
     if devices is not None:
         online = {name for device in devices for name in device.names}
         line += f"; {len(known & online)} of them online"

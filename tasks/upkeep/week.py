@@ -24,6 +24,7 @@ from reelflow.video.kept_poster import forget_old_posters
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
 from tasks.phones.waiting import WaitingPhones, all_waiting_phones
+from tasks.posts.clients import tell_deleted_clients
 from tasks.step import Retry, step
 from tasks.upkeep.questions import waiting_questions
 from tasks.upkeep.week_page import summarize_week, week_page
@@ -91,13 +92,14 @@ def read_week(ledger: Ledger, form: WeekForm, mine: PostsOfClient | None = None)
     Args:
         ledger: With the posts.
         form: How many days.
-        mine: The one client whose posts are shown; questions, which name none, are then omitted.
+        mine: The one client whose posts are shown; questions, which name none, and what waits for deleted clients are
+            then omitted.
     """
     questions, now = waiting_questions(ledger), ledger.now()
     records = ledger.recent_sends(records_since(form, now))
     if mine is not None:
-        records, questions = [record for record in records if mine.has(record[0])], []
-    return make_week(records, form, now, questions)
+        return make_week([record for record in records if mine.has(record[0])], form, now)
+    return make_week(records, form, now, questions, tell_deleted_clients(ledger))
 
 
 def _lines(ledger: Ledger, form: WeekForm, week: Week, phones: list[WaitingPhones]) -> list[str]:

@@ -67,6 +67,8 @@ def summarize_week(week: Week, phones: Sequence[WaitingPhones] = ()) -> str:
     told_waits = [describe_counts(waits)] if waits.total() else []
     if week.questions:
         told_waits.insert(0, f"{count(sum(q.posts for q in week.questions), 'post')} to approve")
+    if week.without_client:
+        told_waits.append(f"open posts of {count(len(week.without_client), 'deleted client')}")
     waiting = f"Waiting for you: {', '.join(told_waits)}." if told_waits else "Nothing waits for you."
     acting = f" {count(len(phones), 'post')} waiting for the phones' part." if phones else ""
     return f"{days}: {told}. {waiting}{acting}"
@@ -99,7 +101,7 @@ def _page(week: Week, tasks: TaskCounts, phones: Sequence[WaitingPhones], most: 
 
 def _waiting(week: Week, most: int) -> list[str]:
     """What a person must decide or fix, and how."""
-    if not (week.questions or week.unconfirmed or week.failed):
+    if not (week.questions or week.unconfirmed or week.failed or week.without_client):
         return []
     lines = ["## Waiting for you", ""]
     if week.questions:
@@ -107,6 +109,9 @@ def _waiting(week: Week, most: int) -> list[str]:
     if week.unconfirmed:
         lines += ["### Unconfirmed", "", ADVICE["post", "UNCONFIRMED"], ""]
         lines += _waiting_table(week.unconfirmed, min(most, MOST_UNCONFIRMED), with_ids=True)
+    if week.without_client:
+        lines += ["### Posts of deleted clients", ""]
+        lines += [line for sentence in week.without_client for line in (plain_text(sentence), "")]
     failed = [e.only(o for o in e.outcomes if e.word(o) == "failed") for e in week.failed]
     unsent = [e.only(o for o in e.outcomes if e.word(o) != "failed") for e in week.failed]
     for title, advice, entries in (

@@ -14,6 +14,7 @@ from blocks import TaislyAccount
 from flows.finish import finish_open_posts
 from flows.list_accounts import list_accounts
 from flows.publish import publish_video
+from flows.week import show_week
 from reelflow.ledger import Ledger
 from reelflow.posts.form import FinishForm, PostForm
 from reelflow.records.holds import HOLD_AFTER
@@ -92,6 +93,7 @@ def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(
     found = [finish_open_posts(finish=BRIEFLY, return_state=True) for _ in range(2)]
     listed = reelflow("posts")
     week, nobody = reelflow("week", "--block", "bakery"), reelflow("week", "--block", "bakkery")
+    all_of_them, page = reelflow("week"), show_week(return_state=True)
     ledger = Ledger(ledger_url)
     (send, _), *_ = ledger.recent_sends(0)
     alarms = [alarm for alarm in ledger.alarms_of_runs([str(send.flow_run)]) if alarm.state == "NO KEY"]
@@ -102,6 +104,10 @@ def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(
     assert said in listed.stdout
     assert "bakery: small.mp4" in listed.stdout
     assert "bakery: small.mp4" in week.stdout
+    assert f"{said} again in a block" in all_of_them.stdout
+    assert "Waiting for you: open posts of 1 deleted client." in all_of_them.stdout
+    assert "Waiting for you: open posts of 1 deleted client." in page.message
+    assert "deleted client" not in week.stdout
     assert "There is no block" in nobody.stderr
     assert [alarm.who for alarm in alarms] == ["bakery"]
     assert again.message.startswith("3 new outcomes (3 published), 0 still open.")

@@ -94,6 +94,17 @@ def test_a_person_sees_how_far_it_is(server: str, taisly: TaislyAccount, clip: C
     assert "%" not in done.stdout
 
 
+def test_nobody_waits_for_the_outcomes_of_a_scheduled_post(server: str, taisly: TaislyAccount, clip: Clip) -> None:
+    """So it shows no "0 %" of them."""
+    at = f"{datetime.now(UTC) + timedelta(hours=3):%Y-%m-%dT%H:%M:00Z}"
+
+    done = _process(server, "publish", str(clip("small.mp4")), "--to", "x", "--at", at, "--block", "commands")
+
+    assert done.returncode == 0
+    assert "Upload of small.mp4: 100 %\n" in done.stderr
+    assert "Outcomes" not in done.stderr
+
+
 def test_a_similar_video_is_warned_of_before_it_is_sent(
     taisly: TaislyAccount, sandbox: Any, clip: Clip, tmp_path: Path
 ) -> None:
