@@ -33,7 +33,7 @@ from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count, listed
 from tasks.choices import our_deployments
-from tasks.finishers import FINISHER, finished_clients
+from tasks.finishers import FINISHER, clients_of_finishers
 from tasks.upkeep.health import (
     Finding,
     check_blocks,
@@ -90,7 +90,7 @@ def examine() -> Iterator[Finding]:
             use_server_zone(client)
             alarmed = bool(receivers(client))
             deployed, block_ids = our_deployments(client), read_block_ids(client)
-            finished = finished_clients(client, saved_ids(TaislyAccount))
+            finished = clients_of_finishers(client, saved_ids(TaislyAccount))
             workers = list(check_workers(client, deployed))
     except ReelflowError as error:
         yield Finding("Prefect server", False, str(error))
@@ -119,7 +119,7 @@ def _check_open_posts(ledger: Ledger, finished: list[str | None], clients: list[
 
     Args:
         ledger: Where the posts are.
-        finished: The client that each schedule works for, as `finished_clients` tells.
+        finished: The client that each schedule works for, as `clients_of_finishers` tells.
         clients: The names of all that are saved.
     """
     if None in finished:
@@ -172,7 +172,8 @@ def _check_deployments(deployed: Sequence[Any], block_ids: dict[str, str]) -> It
             if schedule.active and gone:
                 found = (
                     f"its schedule {schedule.slug or schedule.id} refers to a deleted block, so its runs fail. Choose "
-                    f"another block in the parameters of the schedule ({', '.join(gone)}), or turn it off."
+                    f"another block as {', '.join(map(repr, gone))} in the parameters of the schedule, or turn the "
+                    "schedule off."
                 )
                 yield Finding(f"Deployment {deployment.name}", False, found)
     active = sum(any(s.active for s in d.schedules) for d in deployed)

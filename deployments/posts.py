@@ -49,7 +49,7 @@ def posts(
     quieten_run_logs()
     from tasks.ledger import open_ledger
     from tasks.phones.waiting import all_waiting_phones
-    from tasks.posts.clients import tell_deleted_clients
+    from tasks.posts.clients import deleted_clients
     from tasks.zone import use_server_zone
 
     use_server_zone()
@@ -71,7 +71,7 @@ def posts(
     if not listed:
         print("No posts.")
     if any(o.state.in_flight for _, found in listed for o in found):
-        for sentence in tell_deleted_clients(ledger):
+        for sentence in deleted_clients(ledger):
             print(sentence)
     return 0
 
@@ -195,7 +195,7 @@ def _next_step(send: Send, states: set[str], blocks: Sequence[_SavedBlock]) -> s
         block = _block_of(send, blocks)
         if block is None:
             again = f"add the client {send.client} again" if send.client else "save its API key again"
-            return f"To cancel it, {again}: the block of the Taisly account was deleted."
+            return f"The block of its Taisly account was deleted. To cancel it, {again}."
         return f"To cancel it: reelflow cancel {send.history_id}" + ("" if block == MAIN else f" --block {block}")
     return FINISH_OPEN_POSTS if "open" in states else ""
 

@@ -24,7 +24,7 @@ from prefect.settings import (
 from reelflow.errors import ReelflowError
 
 EVENT_SECONDS = 10.0
-"""For which an answer to an event is awaited, twice."""
+"""Seconds to wait for the answer to a test event, which is sent twice at most."""
 
 
 @contextmanager

@@ -186,7 +186,7 @@ class LedgerUnavailable(ReelflowError):
 
 
 class LedgerReplaced(LedgerUnavailable):
-    """Another ledger, or another copy of it, is used in its place. It stays so: only a new run can send something."""
+    """Another ledger, or another copy of it, is used in its place: a step that is retried, or a new run, opens that."""
 
 
 class ClaimLost(ReelflowError):

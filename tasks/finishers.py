@@ -12,15 +12,15 @@ FINISHER = "finish-open-posts"
 """The flow that reports the outcomes of posts which no run watches, and its deployment."""
 
 
-def finished_clients(client: SyncPrefectClient, ids: Mapping[str, str]) -> list[str | None]:
-    """The client that each schedule of finish-open-posts works for, of every deployment of it: those that are on.
+def clients_of_finishers(client: SyncPrefectClient, ids: Mapping[str, str]) -> list[str | None]:
+    """For each active schedule of finish-open-posts, in any of its deployments: the client whose posts it finishes.
 
     Args:
         client: Of the Prefect server.
         ids: The ids of the saved Taisly accounts, by name.
 
     Returns:
-        The names of Taisly accounts; None for a schedule that works for all of them, empty for one whose account is
+        The names of Taisly accounts; None for a schedule that finishes the posts of all, empty for one whose account is
         no longer saved.
     """
     finishers = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[FINISHER])))

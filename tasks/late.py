@@ -14,7 +14,7 @@ from prefect.states import Failed
 from reelflow.errors import RunSkipped
 from reelflow.time_zones import shown
 from reelflow.wording import duration
-from tasks.prefect_server import reading_prefect
+from tasks.prefect_server import read_patiently
 from tasks.run_facts import due_of, heartbeat_beside, past_states
 
 SHORTEST = timedelta(minutes=1)
@@ -34,7 +34,7 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
     allowed, now = timedelta(minutes=max_minutes), datetime.now(UTC)
     if now - due <= allowed:
         return None
-    gap = reading_prefect(partial(_waited, run, due, now, max(allowed, SHORTEST)))
+    gap = read_patiently(partial(_unattended, run, due, now, max(allowed, SHORTEST)))
     if gap is None:
         return None
     message = (
@@ -44,32 +44,28 @@ def skip_if_late(max_minutes: float) -> State[Any] | None:
     return Failed(name="Skipped", message=message, data=RunSkipped(message))
 
 
-def _waited(run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:
-    """How long nothing was there to execute the run; None if that is allowed, or it goes on after a person's answer."""
-    with get_client(sync_client=True) as client:
-        if any(state.type is StateType.PAUSED for state in past_states(client, run)):
-            return None
-        return _gap(client, run, due, now, allowed)
-
-
-def _gap(client: SyncPrefectClient, run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:
+def _unattended(run: FlowRun, due: datetime, now: datetime, allowed: timedelta) -> timedelta | None:
     """How long nothing was there to execute the run, if that was at one time longer than allowed.
 
-    Something was there when a worker took the run up (Pending) or was told to wait for a slot, and at each heartbeat of
-    another run: a worker that has no room leaves no trace on the run, but those that it is busy with do.
+    None also for a run that goes on after it has waited for a person. Something was there when a worker took the run
+    up (Pending) or was told to wait for a slot, and at each heartbeat of another run: a worker that has no room leaves
+    no trace on the run, but those that it is busy with do.
     """
-    own = [s.timestamp for s in past_states(client, run)
-           if s.type is StateType.PENDING or s.name == "AwaitingConcurrencySlot"]  # fmt: skip
-    alive = due
-    while now - alive > allowed:
-        later = [t for t in own if alive < t <= alive + allowed]
-        found = _heartbeat(client, run, alive, alive + allowed, EventOrder.DESC)
-        if seen := [*later, *([found] if found else [])]:
-            alive = max(seen)
-            continue
-        after = _heartbeat(client, run, alive, now, EventOrder.ASC)
-        return min([now, *(t for t in own if t > alive), *([after] if after else [])]) - alive
-    return None
+    with get_client(sync_client=True) as client:
+        past = past_states(client, run)
+        if any(state.type is StateType.PAUSED for state in past):
+            return None
+        own = [s.timestamp for s in past if s.type is StateType.PENDING or s.name == "AwaitingConcurrencySlot"]
+        alive = due
+        while now - alive > allowed:
+            later = [t for t in own if alive < t <= alive + allowed]
+            found = _heartbeat(client, run, alive, alive + allowed, EventOrder.DESC)
+            if seen := [*later, *([found] if found else [])]:
+                alive = max(seen)
+                continue
+            after = _heartbeat(client, run, alive, now, EventOrder.ASC)
+            return min([now, *(t for t in own if t > alive), *([after] if after else [])]) - alive
+        return None
 
 
 def _heartbeat(

@@ -34,25 +34,32 @@ def read_variable(name: str) -> Any:
     return variable.value if variable else None
 
 
-def reading_prefect(read: Callable[[], T]) -> T:
-    """What `read` reads from the server, tried again while that is away or fails; for what no step tries again.
+def read_patiently(
+    read: Callable[[], T], *, patience: float = PATIENCE, sleep: Callable[[float], None] = time.sleep
+) -> T:
+    """Call `read`, again and again while the server is away or fails. For reads outside of steps that are retried.
 
     Prefect's own client waits for a server that it has reached before, but takes its answer 500 for final.
+
+    Args:
+        read: What only reads.
+        patience: Seconds.
+        sleep: For tests.
 
     Raises:
         OutcomeUnknown: the server did not answer in time.
         NotFound, Refused: as `asking_prefect`.
     """
-    waiting, pause = Countdown(PATIENCE, time.sleep), FIRST_PAUSE
+    waiting, pause = Countdown(patience, sleep), FIRST_PAUSE
     while True:
         try:
             with asking_prefect():
                 return read()
         except OutcomeUnknown as error:
             if not waiting.left:
-                raise
+                raise OutcomeUnknown(f"{error} Start the run again once it answers.", service=error.service) from None
             if pause == FIRST_PAUSE:
-                log.warning("%s It is tried again for up to %s.", error, duration(waiting.left))
+                log.warning("%s Trying again for up to %s.", error, duration(waiting.left))
         waiting.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
 

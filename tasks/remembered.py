@@ -105,7 +105,7 @@ def remember(client: SyncPrefectClient, ledger: Ledger) -> None:
         if not _has_last(ledger, remembered):
             raise LedgerReplaced(
                 f"The ledger at {ledger.place} lacks the last send that this Prefect server remembers: another copy of "
-                "it is in use. Nothing was sent. The next try looks into Taisly's history first."
+                "it is in use. Nothing was sent. The next try, or else the next run, looks into Taisly's history first."
             )
         if found.sends <= remembered.sends:
             return

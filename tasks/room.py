@@ -23,7 +23,7 @@ from blocks import TaislyAccount
 from blocks.reference import saved_ids
 from reelflow.block_references import saved_block
 from reelflow.form_schema import TAISLY
-from tasks.finishers import finished_clients
+from tasks.finishers import clients_of_finishers
 from tasks.run_facts import TAG
 
 TAKEN_WITHIN = timedelta(seconds=20)
@@ -80,7 +80,7 @@ def _is_finished_by_others(client: SyncPrefectClient, run: FlowRun) -> bool:
     """Whether a schedule of finish-open-posts is on that is for all clients, or for that of this run."""
     ids = saved_ids(TaislyAccount)
     mine = saved_block(run.parameters.get(TAISLY), ids)
-    return any(name in (None, mine) for name in finished_clients(client, ids))
+    return any(name in (None, mine) for name in clients_of_finishers(client, ids))
 
 
 def _any(

@@ -19,7 +19,7 @@ from prefect.runtime import flow_run
 
 from reelflow.posts.form import PostForm
 from reelflow.upkeep.watchdog import Restart
-from tasks.prefect_server import reading_prefect
+from tasks.prefect_server import read_patiently
 
 TAG = "reelflow"
 """The tag of all reelflow deployments; other runs are ignored."""
@@ -66,7 +66,7 @@ def is_restart() -> bool:
     run = context.flow_run if context else None
     if run is None or (flow_run.run_count or 0) <= 1:
         return False
-    started = [s for s in reading_prefect(partial(_own_states, run)) if s.name in ("Scheduled", "AwaitingRetry")]
+    started = [s for s in read_patiently(partial(_own_states, run)) if s.name in ("Scheduled", "AwaitingRetry")]
     return bool(started) and STARTED_AGAIN in (max(started, key=lambda s: s.timestamp).message or "")
 
 

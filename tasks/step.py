@@ -22,9 +22,9 @@ from prefect.utilities.annotations import opaque
 from blocks.reference import unusable_parameters
 from reelflow.errors import LedgerUnavailable, NothingSent, OutcomeUnknown, PartFailed, ReelflowError
 from tasks.alarms import record_failed, ring_after, ring_crashed, ring_failed
-from tasks.prefect_server import reading_prefect
+from tasks.prefect_server import read_patiently
 from tasks.slot import short_slot
-from tasks.zone import use_server_zone
+from tasks.zone import use_zone_for_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,9 +107,16 @@ class _Flow(Flow[P, R]):
     """A flow whose run waits for a server that fails, and says which field of its block is wrong."""
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """As Prefect's, which ends a run whose blocks cannot be read now, and says of a wrong one only that."""
+        """As Prefect's, but waits for a server that fails, and names the field of a block that is wrong.
+
+        Prefect would fail the run at once: of a block with "Failed to resolve block references", whatever is wrong.
+        """
         try:
-            return reading_prefect(functools.partial(super().validate_parameters, parameters))
+            return read_patiently(functools.partial(super().validate_parameters, parameters))
+        except OutcomeUnknown as error:
+            raise ParameterTypeError(
+                f"The blocks of this run could not be read, so nothing was sent. {error}"
+            ) from None
         except ParameterTypeError as error:
             if reason := unusable_parameters(error):
                 raise ParameterTypeError(reason) from None
@@ -129,12 +136,16 @@ def flow(*, alarms: bool = True, upkeep: bool = False, **options: Any) -> Callab
             options[hook] = [*(options.get(hook) or ()), ring]
 
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
-        guarded = _fail_with_message(run)
+        @functools.wraps(run)
+        def run_in_zone(*args: P.args, **kwargs: P.kwargs) -> R:
+            use_zone_for_run()
+            return run(*args, **kwargs)
+
+        guarded = _fail_with_message(run_in_zone)
 
         @functools.wraps(run)
         def run_with_alarms(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
             _set_up_logs()
-            use_server_zone()
             with short_slot() if upkeep else nullcontext():
                 result = guarded(*args, **kwargs)
             context = FlowRunContext.get()
@@ -171,7 +182,8 @@ RETRY_JITTER = 0.3
 """The part of a delay that is left to chance, so that runs which failed together do not come back together."""
 
 
-def _retry_seconds() -> float:
+def retry_seconds() -> float:
+    """How long a step is retried in all, as this machine's environment has it."""
     return float(os.environ.get(RETRY_VARIABLE) or RETRY_SECONDS)
 
 
@@ -183,7 +195,7 @@ def _options(retry: Retry) -> dict[str, Any]:
     """
     if retry is Retry.NEVER:
         return {"retries": 1, "retry_condition_fn": lambda task, run, state: False}
-    first = _retry_seconds() / (2**RETRIES - 1)
+    first = retry_seconds() / (2**RETRIES - 1)
     delays = [first * 2**n for n in range(RETRIES)]
 
     def may_be_retried(task: Any, run: Any, state: State[Any]) -> bool:
@@ -191,7 +203,7 @@ def _options(retry: Retry) -> dict[str, Any]:
         if not isinstance(error, retry.value):
             return False
         if (wait := getattr(error, "retry_after", None)) is not None:
-            if wait > _retry_seconds():
+            if wait > retry_seconds():
                 return False
             # Prefect reads the delay after this; the task object is this call's own.
             task.retry_delay_seconds = wait

@@ -186,7 +186,10 @@ def _remove_client(name: str, *, yes: bool, dry_run: bool) -> int:
 
 def _print_clients(client: SyncPrefectClient) -> None:
     clients = client_names(read_block_ids(client))
-    print(f"The forms offer the accounts of {count(len(clients), 'client')}: {listed(clients) or 'none'}.")
+    if not clients:
+        print("No client is left, so the forms offer no accounts.")
+        return
+    print(f"The forms offer the accounts of {count(len(clients), 'client')}: {listed(clients)}.")
     if len(clients) == 1:
         print(f"They preselect {clients[0]}.")
 

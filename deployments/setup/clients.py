@@ -145,8 +145,8 @@ def _open_posts(client: SyncPrefectClient, name: str) -> str:
     waits = f"; {later} {'is' if later == 1 else 'are'} scheduled, and will still be published" if later else ""
     return (
         f"{count(len(sends), 'post')} of {name} {'has' if len(sends) == 1 else 'have'} no outcome yet{waits}. Without "
-        f"the API key, outcomes cannot be read. `reelflow posts --block {name}` lists them, and how to cancel "
-        "scheduled ones."
+        f"the API key, outcomes cannot be read. `reelflow posts --block {name}` lists them, and says how "
+        "to cancel those that are scheduled."
     )
 
 

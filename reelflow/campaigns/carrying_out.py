@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from reelflow.campaigns.holds import hold_sentence
-from reelflow.campaigns.ledger_wait import LedgerWait
+from reelflow.campaigns.ledger_wait import WAIT_SECONDS, LedgerWait
 from reelflow.campaigns.placing import MARGIN_SECONDS, Placer
 from reelflow.campaigns.posts import Held, PlannedPost
 from reelflow.campaigns.upload_queue import UploadPlace, UploadQueue
@@ -93,6 +94,7 @@ class Carrier:
         progress: Called with how many of how many posts are done, whatever came of them.
         around: What is done around each attempt to send a post, as it is sent then.
         turn: As for `send_post`: the turn of an upload among those of this machine.
+        ledger_seconds: As for `LedgerWait`.
         on_carried: Called with the place of each post in the order given, and what became of it, or of its parts.
     """
 
@@ -105,6 +107,7 @@ class Carrier:
     on_carried: Callable[[int, Sequence[Carried]], None] = lambda place, parts: None
     around: Callable[[PlannedPost], AbstractContextManager[None]] = lambda post: nullcontext()
     turn: Callable[[], AbstractContextManager[None]] = nullcontext
+    ledger_seconds: float = WAIT_SECONDS
 
     def __post_init__(self) -> None:
         self._stopped = ""
@@ -112,7 +115,7 @@ class Carrier:
         self._outage_left = OUTAGE_SECONDS
         self._lock = threading.Lock()
         self._uploads = UploadQueue(SENDERS)
-        self._ledger_wait = LedgerWait(self.taisly.sleep, self._check_stopped)
+        self._ledger_wait = LedgerWait(self.taisly.sleep, self._check_stopped, self.ledger_seconds)
         self._told = set[str]()
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
@@ -161,7 +164,7 @@ class Carrier:
         moves = MOVES
         while not self._stopped:
             try:
-                return [self._ledger_wait.during(partial(self._send, place, post, settled))]
+                return [self._ledger_wait.during(self._sending(place, post, settled))]
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
@@ -170,8 +173,10 @@ class Carrier:
                 moves -= 1
                 try:
                     parts = self._ledger_wait.during(partial(self.placer.move, post))
+                except Stopped:
+                    break
                 except ReelflowError as gone:
-                    return self._failed(post, gone)
+                    return self._failed(post, gone, stops=isinstance(gone, LedgerUnavailable))
                 if len(parts) > 1:
                     return [each for part, why in parts for each in self._carry_part(place, part, why)]
                 [(post, no_slot)] = parts
@@ -193,6 +198,19 @@ class Carrier:
 
     def _carry_part(self, place: int, part: PlannedPost, no_slot: ReelflowError | None) -> list[Carried]:
         return self._failed(part, no_slot) if no_slot else self._carry(place, part)
+
+    def _sending(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Callable[[], Carried]:
+        """What sends a post, as often as it is called; a try that could not record its answer counts as this run's."""
+        tries = itertools.count()
+
+        def send() -> Carried:
+            is_first, carried = next(tries) == 0, self._send(place, post, settled)
+            if is_first or carried.sent_now:
+                return carried
+            records = self.taisly.ledger.sends(carried.send_ids)
+            return replace(carried, sent_now=any(send.flow_run == self.flow_run for send, _ in records))
+
+        return send
 
     def _send(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
         def wait_for_turn() -> None:

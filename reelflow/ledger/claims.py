@@ -41,7 +41,7 @@ class ClaimLedger(PostLedger, SendLedger):
 
         Raises:
             DuplicateFound: the same post, with something changed, has been sent to one of them. Nothing is claimed.
-            LedgerUnavailable: the ledger has been moved since it was opened.
+            LedgerReplaced: the ledger has been moved since it was opened.
         """
         now = self.now()
         accounts = sorted(request.accounts, key=lambda a: a.id)  # one order everywhere: no two claims can deadlock

@@ -102,7 +102,7 @@ class RequestLedger(TurnLedger, AlarmLedger):
         Raises:
             ClaimLost: another attempt has it now; nothing may be sent.
             TurnLost: another attempt has the turn on its host now; nothing may be sent.
-            LedgerUnavailable: another ledger is used in place of this one.
+            LedgerReplaced: another ledger is used in place of this one.
         """
         now = self.now()
         values = {"begun_at": now, "highest_before": highest_before, "lease_until": now + self.lease_seconds}

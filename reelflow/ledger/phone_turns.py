@@ -22,7 +22,7 @@ class TurnLedger(Database):
         """Whether it is now this attempt's turn to create tasks on a host; it is for one lease from now.
 
         Raises:
-            LedgerUnavailable: another ledger is used in place of this one.
+            LedgerReplaced: another ledger is used in place of this one.
         """
         now, c = self.now(), phone_hosts.c
         with self.transaction() as connection:

@@ -53,7 +53,7 @@ class ReservationLedger(SendLedger):
             For each post its moment in Unix seconds, or why it has none.
 
         Raises:
-            LedgerUnavailable: the ledger was replaced.
+            LedgerReplaced: the ledger was replaced.
         """
         if not requests and not fixed:
             return []

@@ -69,8 +69,8 @@ class RetentionLedger(Database):
             dry_run: Whether to count only.
 
         Raises:
-            LedgerUnavailable: another ledger is used in place of this one, or it cannot be used. What was removed until
-                then stays removed.
+            LedgerUnavailable: it cannot be used, or another one is used in its place. What was removed until then stays
+                removed.
         """
         now, found = self.now(), dict[Leftover, int]()
         for what, rule in _RULES.items():

@@ -50,7 +50,7 @@ class SendLedger(HoldLedger):
 
         Raises:
             ClaimLost: another run has it now, or has settled it.
-            LedgerUnavailable: the ledger was replaced; the same for the steps below.
+            LedgerReplaced: the ledger was replaced; the same for the steps below.
         """
         with self.transaction() as connection:
             self._own(connection, send_id, owner, BEING_SENT, lease_until=self.now() + self.lease_seconds)

@@ -40,7 +40,7 @@ from tasks.artifacts import show_live
 from tasks.campaigns.check import get_placer
 from tasks.campaigns.question import PhonesOf, question_of
 from tasks.ledger import open_ledger
-from tasks.prefect_server import reading_prefect
+from tasks.prefect_server import read_patiently
 from tasks.step import Retry, step
 from tasks.upkeep.week import refresh_week
 
@@ -148,7 +148,7 @@ def _stored_answer(question: int) -> GivenAnswer | None:
     if not deployment.id:
         return None
     key = keyset_from_base_key(f"suspended-{_key_of(question)}")["response"]
-    value: Any = reading_prefect(partial(read_flow_run_input, key))
+    value: Any = read_patiently(partial(read_flow_run_input, key))
     return _given(CampaignApproval.model_validate(value)) if value else None
 
 

@@ -27,7 +27,7 @@ from tasks.posts.watch import AWAITED, HANDED_OVER, tell_outcome
 from tasks.posts.wording import FINISH_OPEN_POSTS
 from tasks.progress import tell_progress
 from tasks.room import others_wait
-from tasks.step import Retry, step
+from tasks.step import Retry, retry_seconds, step
 
 
 @step("send {form.name}", retry=Retry.UNSENT)
@@ -68,6 +68,7 @@ def send_campaign(
             progress=live.progress,
             on_carried=live.on_carried,
             turn=UploadLine().turn,
+            ledger_seconds=retry_seconds(),
             around=asking(ledger, taisly.service, phones or CampaignPhones(), checked, flow_run.id),
         ).carry_out(posts)
     if failed := [reason for each in carried if (reason := each.failure or " ".join(map(hold_sentence, each.held)))]:

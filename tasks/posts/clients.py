@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from blocks import TaislyAccount
@@ -60,12 +59,19 @@ def describe_deleted_clients(ledger: Ledger, clients: SavedClients) -> list[str]
     return [_sentence(client, sends) for client, sends in _without_client(ledger, clients).items()]
 
 
-def tell_deleted_clients(ledger: Ledger) -> list[str]:
-    """The same for the clients that are saved now; nothing if the server does not tell them."""
-    with suppress(ReelflowError):
-        if open_sends(ledger):
-            return describe_deleted_clients(ledger, load_clients())
-    return []
+def deleted_clients(ledger: Ledger) -> list[str]:
+    """A sentence for each deleted client with open posts; none if the server does not tell which clients are saved.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be read.
+    """
+    if not open_sends(ledger):
+        return []
+    try:
+        clients = load_clients()
+    except ReelflowError:
+        return []
+    return describe_deleted_clients(ledger, clients)
 
 
 def record_deleted_clients(ledger: Ledger, clients: SavedClients) -> list[str]:

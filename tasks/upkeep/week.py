@@ -24,7 +24,7 @@ from reelflow.video.kept_poster import forget_old_posters
 from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
 from tasks.phones.waiting import WaitingPhones, all_waiting_phones
-from tasks.posts.clients import tell_deleted_clients
+from tasks.posts.clients import deleted_clients
 from tasks.step import Retry, step
 from tasks.upkeep.questions import waiting_questions
 from tasks.upkeep.week_page import summarize_week, week_page
@@ -99,7 +99,7 @@ def read_week(ledger: Ledger, form: WeekForm, mine: PostsOfClient | None = None)
     records = ledger.recent_sends(records_since(form, now))
     if mine is not None:
         return make_week([record for record in records if mine.has(record[0])], form, now)
-    return make_week(records, form, now, questions, tell_deleted_clients(ledger))
+    return make_week(records, form, now, questions, deleted_clients(ledger))
 
 
 def _lines(ledger: Ledger, form: WeekForm, week: Week, phones: list[WaitingPhones]) -> list[str]:

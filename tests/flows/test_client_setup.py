@@ -149,7 +149,7 @@ def test_a_scheduled_post_of_a_client_that_was_removed_is_not_cancelled_with_ano
     refused = reelflow("cancel", str(send.history_id), "--block", "cafe")
 
     assert f"To cancel it: reelflow cancel {send.history_id} --block bakery\n" in with_it.stdout
-    assert "To cancel it, add the client bakery again: the block of the Taisly account was deleted." in without.stdout
+    assert "The block of its Taisly account was deleted. To cancel it, add the client bakery again." in without.stdout
     assert "--block cafe" not in without.stdout
     assert "Choose bakery as 'Taisly account' (--block); if it was removed, add it again first." in refused.stderr
 

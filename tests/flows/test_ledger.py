@@ -25,7 +25,7 @@ from support.seen import logs_of
 from blocks import ReelflowLedger, TaislyAccount
 from flows.connections import check_connections
 from flows.publish import publish_video
-from reelflow.errors import LedgerUnavailable
+from reelflow.errors import LedgerReplaced, LedgerUnavailable
 from reelflow.ledger import Ledger
 from reelflow.posts.form import PostForm
 from reelflow.posts.sending import send_post as engine_send
@@ -499,7 +499,7 @@ def test_a_confirmation_that_fails_fails_for_all_that_wait_for_it(server: str) -
 
 
 def _error_of(call: Callable[[], None]) -> str:
-    with pytest.raises(LedgerUnavailable) as caught:
+    with pytest.raises(LedgerReplaced) as caught:  # for which nobody waits
         call()
     return str(caught.value)
 

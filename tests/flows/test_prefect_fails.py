@@ -1,116 +1,147 @@
 """Runs whose Prefect server fails for a moment, as it does while the PostgreSQL behind it restarts."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Variable as StoredVariable
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Running, Scheduled
+from prefect.variables import Variable
 from support.failing_server import failing_server
+from support.seen import logs_of
 
 from blocks import TaislyAccount
 from flows.campaign import publish_campaign
 from flows.publish import publish_video
-from reelflow.campaigns import ledger_wait
 from reelflow.campaigns.form import CampaignForm
 from reelflow.errors import OutcomeUnknown
 from reelflow.posts.form import PostForm
-from tasks import prefect_server
-from tasks.prefect_server import reading_prefect
+from tasks.prefect_server import PATIENCE, read_patiently
 from tasks.remembered import VARIABLE
-from tasks.run_facts import is_restart
+from tasks.run_facts import STARTED_AGAIN, is_restart
+from tasks.zone import TIME_ZONE_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("server")
 
 
+@contextmanager
+def _failing(server: str, route: str, **how: Any) -> Iterator[list[str]]:
+    """Use the server through one of which a route fails; what was asked there."""
+    asked: list[str] = []
+    with failing_server(server, route, seen=asked, **how) as api, temporary_settings({PREFECT_API_URL: api}):
+        yield asked
+
+
+@pytest.fixture
+def taisly(server: str, sandbox: Any) -> TaislyAccount:
+    return TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.1)
+
+
 def test_a_campaign_sends_every_post_although_the_server_fails_when_they_are_claimed(
-    server: str, sandbox: Any, videos: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str, taisly: TaislyAccount, sandbox: Any, videos: Callable[[int], Path], tmp_path: Path
 ) -> None:
     """The server has to remember each claim before its upload; it is told again, and no row is left to a person."""
-    monkeypatch.setattr(ledger_wait, "PAUSE", 0.1)
     for number in range(3):
         shutil.copy(videos(number), tmp_path / f"{number}.mp4")
-    taisly = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.1)
     when = datetime.now(UTC) + timedelta(days=7)
     rows = [f"{n}.mp4,caption {n},Instagram,{when + timedelta(hours=n):%Y-%m-%dT%H:%M:00Z}" for n in range(3)]
     plan = tmp_path / "plan.csv"
     plan.write_text("\n".join(["video,caption,accounts,when", *rows]) + "\n", "utf-8")
 
-    failing = failing_server(server, f"/{VARIABLE}", method="PATCH", times=4)
-    with failing as api, temporary_settings({PREFECT_API_URL: api}):
+    with _failing(server, f"/{VARIABLE}", method="PATCH", times=4) as asked:
         state: Any = publish_campaign(taisly, CampaignForm(plan=str(plan)), return_state=True)
+        log = logs_of(state)
 
     assert state.name == "Scheduled", state.message
     assert sorted(post["caption"] for post in sandbox.posts) == ["caption 0", "caption 1", "caption 2"]
+    assert sum(request.startswith("PATCH") for request in asked) > 4
+    assert log.count("The posts wait for the ledger, and are tried again without you.") == 1
 
 
-def test_a_read_waits_for_a_server_that_fails_for_a_moment(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefect_server, "FIRST_PAUSE", 0.1)
-
-    def read() -> str:
-        with get_client(sync_client=True) as client:
-            return str(client.api_url) if client.read_variable_by_name("no-such") is None else "found"
-
-    with failing_server(server, "/no-such", times=3) as api, temporary_settings({PREFECT_API_URL: api}):
-        assert reading_prefect(read).startswith(api)
-
-
-def test_a_read_gives_up_on_a_server_that_fails_for_long(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefect_server, "PATIENCE", 1.0)
-    monkeypatch.setattr(prefect_server, "FIRST_PAUSE", 0.1)
-
-    def read() -> object:
-        with get_client(sync_client=True) as client:
-            return client.read_variable_by_name("no-such")
-
-    with (
-        failing_server(server, "/no-such") as api,
-        temporary_settings({PREFECT_API_URL: api}),
-        pytest.raises(OutcomeUnknown, match="failed \\(500\\)"),
-    ):
-        reading_prefect(read)
-
-
-def test_a_run_waits_for_its_blocks(
-    server: str, sandbox: Any, clip: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_waits_for_its_blocks(server: str, taisly: Any, sandbox: Any, clip: Callable[[str], Path]) -> None:
     """Prefect itself calls a run failed whose blocks cannot be read as it begins."""
-    monkeypatch.setattr(prefect_server, "FIRST_PAUSE", 0.1)
-    taisly: Any = TaislyAccount(
-        api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.1
-    )
-    taisly.save("read-later", overwrite=True)
-    block: Any = {"$ref": {"block_document_slug": "taisly-account/read-later"}}
+    saved = taisly.save("read-later", overwrite=True)
+    block: Any = {"$ref": {"block_document_id": str(saved)}}
     post = PostForm(video=str(clip("small.mp4")), accounts=["x"], watch_minutes=0.5)
 
-    failing = failing_server(server, "/read-later?include_secrets=true", times=2, seen=(asked := []))
-    with failing as api, temporary_settings({PREFECT_API_URL: api}):
+    with _failing(server, f"/{saved}?include_secrets=true", times=1) as asked:
         state: Any = publish_video(block, post, return_state=True)
 
     assert (state.name, len(sandbox.posts)) == ("Completed", 1), state.message
-    assert len(asked) >= 3
+    assert len(asked) > 1
 
 
-def test_a_second_attempt_asks_a_failing_server_again_who_started_it(
-    server: str, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def in_kolkata(server: str) -> Iterator[ZoneInfo]:
+    """The time zone of the server, which is that of no machine that runs these tests."""
+    Variable.set(TIME_ZONE_VARIABLE, "Asia/Kolkata", overwrite=True)
+    yield ZoneInfo("Asia/Kolkata")
+    Variable.unset(TIME_ZONE_VARIABLE)
+
+
+def test_a_time_of_the_form_is_that_of_the_servers_zone_although_that_is_not_told_at_once(
+    server: str, taisly: TaislyAccount, sandbox: Any, clip: Callable[[str], Path], in_kolkata: ZoneInfo
 ) -> None:
+    """Read in this machine's zone, the post would be published hours too early or too late."""
+    at = (datetime.now(in_kolkata) + timedelta(days=2)).replace(hour=18, minute=0, second=0, microsecond=0)
+    post = PostForm(video=str(clip("small.mp4")), accounts=["x"], scheduled_for=f"{at:%Y-%m-%d %H:%M}")
+
+    with _failing(server, f"/{TIME_ZONE_VARIABLE}", times=1) as asked:
+        state: Any = publish_video(taisly, post, return_state=True)
+
+    assert state.name == "Scheduled", state.message
+    assert [post["scheduled"] for post in sandbox.posts] == [at.timestamp() * 1000]
+    assert len(asked) > 1
+
+
+def _read() -> StoredVariable | None:
+    with get_client(sync_client=True) as client:
+        return client.read_variable_by_name("no-such")
+
+
+def test_a_read_waits_for_a_server_that_fails_for_a_moment(server: str) -> None:
+    """A minute is enough for a server, or its PostgreSQL, that restarts."""
+    slept = list[float]()
+
+    with _failing(server, "/no-such", times=3) as asked:
+        found = read_patiently(_read, sleep=slept.append)
+
+    assert (found, len(asked), slept) == (None, 4, [1, 2, 4])
+
+
+def test_a_read_gives_up_on_a_server_that_fails_for_long(server: str) -> None:
+    """With one sentence that says what to do."""
+    slept = list[float]()
+
+    with _failing(server, "/no-such"), pytest.raises(OutcomeUnknown, match=r"failed \(500\)\. Start the run again"):
+        read_patiently(_read, sleep=slept.append)
+
+    assert PATIENCE - 1 <= sum(slept) <= PATIENCE
+
+
+def test_a_run_that_is_started_again_asks_a_failing_server_again_who_did_it(server: str) -> None:
     """A campaign asks that before its first post, and would end without it."""
-    monkeypatch.setattr(prefect_server, "FIRST_PAUSE", 0.1)
     found = list[bool]()
 
     @flow(retries=1)
     def dies_once() -> None:
         if flow_run.run_count == 1:
             raise ConnectionError("The first attempt dies.")
-        own = failing_server(server, f"flow_run_id={flow_run.id}", times=3)
-        with own as api, temporary_settings({PREFECT_API_URL: api}):
-            found.append(is_restart())
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, Scheduled(message=f"{STARTED_AGAIN}: …"), force=True)
+            client.set_flow_run_state(flow_run.id, Running(), force=True)
+        found.append(is_restart())
 
-    dies_once()
+    with _failing(server, "/flow_run_states/", times=1) as asked:
+        dies_once()
 
-    assert found == [False]
+    assert (found, len(asked)) == ([True], 2)

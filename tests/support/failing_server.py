@@ -19,10 +19,10 @@ def failing_server(
     lost: int | None = None,
     seen: list[str] | None = None,
 ) -> Iterator[str]:
-    """The address of its API; a path that ends with `route` is answered with 500, `times` times.
+    """The address of its API; a path that ends with `route`, with or without its query, is answered with 500.
 
-    With `method`, only those requests fail. With `lost`, nothing fails but that so many POSTs there, which reach the
-    server, are answered with 503. `seen` gets every request there, like "GET /api/…".
+    With `method`, only those requests fail; with `times`, only so many. With `lost`, nothing fails but that so many
+    POSTs there, which reach the server, are answered with 503. `seen` gets every request there, like "GET /api/…".
     """
     failed: list[str] = []
     answers_lost: list[str] = []
@@ -31,7 +31,7 @@ def failing_server(
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, content = 500, b"{}"
-            failing = self.path.endswith(route)
+            failing = self.path.endswith(route) or self.path.partition("?")[0].endswith(route)
             if failing and seen is not None:
                 seen.append(f"{self.command} {self.path}")
             is_broken = failing and lost is None and method in ("", self.command) and len(failed) < times

@@ -22,7 +22,7 @@ from support.race import at_once
 from reelflow.campaigns.carrying_out import CLAIMED_AT_ONCE, OUTAGE_PAUSE, OUTAGE_SECONDS, SENDERS, Carrier
 from reelflow.campaigns.check import check_alone
 from reelflow.campaigns.form import CampaignForm
-from reelflow.campaigns.ledger_wait import WAIT_SECONDS
+from reelflow.campaigns.ledger_wait import PAUSES, WAIT_SECONDS
 from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
 from reelflow.campaigns.rows import NOW, Plan, RowProblem
@@ -210,7 +210,7 @@ def test_posts_wait_for_their_upload_with_their_claims_and_are_confirmed_when_cl
 
 def test_a_ledger_that_was_replaced_stops_the_rest(taisly: RateLimitedTaisly, videos: Videos, sandbox: Any) -> None:
     """Waiting helps nobody: the remaining rows say so, and none is tried."""
-    campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 15))), list[int]()
+    campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 40))), list[int]()
 
     def confirm() -> None:
         calls.append(1)
@@ -238,23 +238,58 @@ def test_posts_wait_for_a_ledger_that_is_away_for_a_moment(
     assert {each.failure for each in carried} == {""}
     assert sorted(post["caption"] for post in sandbox.posts) == [f"caption {n}" for n in range(1, 7)]
     assert [text for text in caplog.messages if "restarting" in text] == [
-        "PostgreSQL is restarting. It is tried again for up to 3 minutes."
+        "The posts wait for the ledger, and are tried again without you. The reason: PostgreSQL is restarting."
     ]
 
 
 def test_a_ledger_that_stays_away_stops_the_rest(
     taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
 ) -> None:
-    campaign = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 30)))
+    """Each post that has been claimed waits for three minutes, and the others are not tried."""
+    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(days=1)
+    rows = [row(n, videos(n), when=at + timedelta(hours=n)) for n in range(1, 40)]
+    campaign, calls = Campaign(taisly, *rows), list[int]()
+
+    def confirm() -> None:
+        calls.append(1)
+        raise LedgerUnavailable("PostgreSQL is away.")
+
+    carried = campaign.send(confirm=confirm)
+
+    assert {each.failure for each in carried} == {"PostgreSQL is away."}
+    assert sandbox.posts == []
+    assert PAUSES < len(calls) <= CLAIMED_AT_ONCE * (PAUSES + 1)
+    assert sum(each for each in clock.slept if each == WAIT_SECONDS / PAUSES) >= WAIT_SECONDS
+
+
+def test_a_post_waits_three_minutes_for_its_ledger(taisly: RateLimitedTaisly, videos: Videos, clock: Clock) -> None:
+    campaign = Campaign(taisly, row(1, videos(1)))
 
     def confirm() -> None:
         raise LedgerUnavailable("PostgreSQL is away.")
 
-    begun = clock.now
-    carried = campaign.send(confirm=confirm)
+    campaign.send(confirm=confirm)
 
-    assert {each.failure for each in carried} == {"PostgreSQL is away."}
-    assert (sandbox.posts, clock.now - begun >= WAIT_SECONDS) == ([], True)
+    assert sum(clock.slept) == WAIT_SECONDS
+
+
+def test_a_post_that_waited_to_record_its_lost_answer_counts_as_sent_by_this_run(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, ledger: Ledger
+) -> None:
+    """The second try finds it on record, and would take it for that of an earlier run."""
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+    campaign, lost = Campaign(taisly, row(1, videos(1))), ledger.answer_lost
+    failures = iter([LedgerUnavailable("PostgreSQL is restarting.")])
+
+    def answer_lost(send_id: str, reason: str) -> None:
+        lost(send_id, reason)
+        for failure in failures:
+            raise failure
+
+    taisly.ledger.answer_lost = answer_lost  # type: ignore[method-assign]
+    (carried,) = campaign.send(flow_run="this run")
+
+    assert (carried.failure, carried.sent_now, len(sandbox.posts)) == ("", True, 1)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from support.campaigns import AwayForSomeTime, Campaign, row
 from support.clock import Clock
 
 from reelflow.campaigns.carrying_out import OUTAGE_PAUSE, Carried, Carrier
+from reelflow.campaigns.ledger_wait import PAUSES, WAIT_SECONDS
 from reelflow.campaigns.placing import PostOptions
-from reelflow.errors import LedgerReplaced
+from reelflow.errors import LedgerReplaced, LedgerUnavailable
 from reelflow.ledger import Ledger
 from reelflow.posts.rate_limited import RateLimitedTaisly
 from reelflow.posts.sending import send_post
@@ -100,6 +101,26 @@ def test_a_post_that_another_run_has_sent_in_its_slot_is_reported(
 
     assert (carried.failure, carried.send_ids, carried.sent_now) == ("", sent.send_ids, False)
     assert len(sandbox.posts) == 1
+
+
+def test_a_post_waits_for_the_ledger_that_gives_it_its_next_slot(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
+) -> None:
+    """Its own slot passed, and PostgreSQL restarts just when it is to take another one."""
+    campaign = Campaign(taisly, row(1, videos(1)))
+    posts, _ = campaign.placer.place(campaign.check().right_drafts(), dry_run=False)
+    reserve, failures = taisly.ledger.reserve, iter([LedgerUnavailable("PostgreSQL is restarting.")])
+    clock.now += 4 * 3600
+
+    def restarting(*args: Any, **options: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return reserve(*args, **options)
+
+    taisly.ledger.reserve = restarting  # type: ignore[method-assign]
+    (carried,) = Carrier(taisly, campaign.placer).carry_out(posts)
+
+    assert (carried.failure, len(sandbox.posts), clock.slept[0]) == ("", 1, WAIT_SECONDS / PAUSES)
 
 
 def test_a_row_without_accounts_asks_nobody(ledger: Ledger, clock: Clock, videos: Videos, sandbox: Any) -> None:
