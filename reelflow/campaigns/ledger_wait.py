@@ -18,6 +18,7 @@ WAIT_SECONDS = 180.0
 With the waits of each try itself, for a database that does not answer at all, that is twenty minutes.
 """
 PAUSES = 18
+"""How many, all of the same length."""
 
 
 class LedgerWait:
