@@ -87,7 +87,7 @@ def _fill_redis(place: Installation, api: Api, sandbox: Any, video: Path) -> Non
     sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
     post = {"video": str(video), "accounts": ["x"], "caption": "full", "watch_minutes": 5}
     before = len(sandbox.posts)
-    _start(api, "publish-video", post=post)
+    mine = _start(api, "publish-video", post=post)
     until("the post, whose answer is held back", lambda: len(sandbox.posts) == before + 1)
     with _redis(place) as client:
         client.config_set("maxmemory", 1)  # of which it uses more already
@@ -98,7 +98,11 @@ def _fill_redis(place: Installation, api: Api, sandbox: Any, video: Path) -> Non
         _start(api, "publish-video", post=post | {"caption": "refused"})
     told = " ".join(place.in_terminal("reelflow doctor || true").split())
     sandbox.clear_faults()
-    until("its outcome", lambda: _outcome(place, "full") == "published")
+    try:
+        until("its outcome", lambda: _outcome(place, "full") == "published")
+    except AssertionError as error:
+        error.add_note(api.log_of(mine))
+        raise
     with _redis(place) as client:
         client.config_set("maxmemory", 0)
     assert "FAILED Prefect server" in told
