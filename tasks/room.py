@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks import TaislyAccount
 from blocks.reference import saved_ids
@@ -36,7 +37,7 @@ def others_wait() -> Callable[[], bool]:
     """A question for a run that watches its posts: whether to end, so that a run which waits for room can begin.
 
     Only a run of a deployment gives way, and only while finish-open-posts runs by itself for its client, and so reports
-    the outcomes. Where Prefect does not answer, nobody waits.
+    the outcomes. Where Prefect does not answer, nobody waits: it is not asked again before the next look at the posts.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
@@ -45,7 +46,7 @@ def others_wait() -> Callable[[], bool]:
         if run is None or run.deployment_id is None:
             return False
         try:
-            with get_client(sync_client=True) as client:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
                 return is_waited_for(client, run) and _is_finished_by_others(client, run)
         except Exception as error:  # noqa: BLE001 - a watch that goes on is what there was before
             get_run_logger().debug("Whether other runs wait cannot be read: %s", error)

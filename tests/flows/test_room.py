@@ -1,7 +1,8 @@
 """Whether a run that watches its posts makes room for others, against a real Prefect server."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,9 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, SyncClientContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running, Scheduled
+from support.failing_server import failing_server
 
 from blocks import TaislyAccount
 from flows.finish import finish_open_posts
@@ -164,3 +166,16 @@ def test_a_run_that_nobody_else_finishes_makes_no_room(watching: FlowRun) -> Non
         assert not _gives_way(None)
         with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
             assert not _gives_way(watching)
+
+
+def test_a_watch_goes_on_at_once_while_the_server_is_away(server: str, watching: FlowRun) -> None:
+    """Prefect's client, which a run has in common with its engine, would be asking it for a minute before each look."""
+    with ExitStack() as stack:
+        api = stack.enter_context(failing_server(server, "/nothing"))
+        with temporary_settings({PREFECT_API_URL: api}), SyncClientContext() as engine:
+            engine.client.hello()
+            stack.close()
+            begun = time.monotonic()
+
+            assert not _gives_way(watching)
+            assert time.monotonic() - begun < 15
