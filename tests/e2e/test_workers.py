@@ -15,6 +15,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from support.clips import numbered
+from support.heartbeats import last_heartbeat
 from support.journal import journal_of
 from support.pools import ROOT, Pool
 from support.processes import processes_of
@@ -133,11 +134,12 @@ def test_what_a_killed_worker_was_publishing_is_started_again(
     pools: list[Pool], publish: Callable[..., UUID], ledger: Ledger, sandbox: Any
 ) -> None:
     """By watch-runs, once nothing shows that it lives; it looks for the post, and sends it no second time."""
+    begun = datetime.now(UTC)
     sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
     run = publish(pools[0], caption="killed with its worker", accounts=["x"], tags=["reelflow"])
     worker = pools[0].worker()
     until("the post, whose answer is held back", lambda: sandbox.posts)
-    until("its heartbeat", lambda: pools[0].was_heard(run))
+    until("its heartbeat, without which nothing tells that it died", lambda: last_heartbeat(run) > begun)
     pools[0].kill(run)
     worker.wait(60)
     sandbox.clear_faults()

@@ -13,13 +13,11 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.states import Cancelling, Scheduled
 from prefect.workers.process import ProcessWorker
 
 from support.waiting import until
 from tasks.ledger import open_ledger
-from tasks.run_facts import HEARTBEAT
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = "2"
@@ -107,13 +105,6 @@ class Pool:
         with get_client(sync_client=True) as client:
             found = client.read_flow_run(run).state
         return (found.message if found else None) or ""
-
-    def was_heard(self, run: UUID) -> bool:
-        """Whether the server has a heartbeat of a run, without which nothing tells when its process died."""
-        mine = EventResourceFilter(id=[f"prefect.flow-run.{run}"])
-        with get_client(sync_client=True) as client:
-            found = client.read_events(EventFilter(event=EventNameFilter(name=[HEARTBEAT]), resource=mine), limit=1)
-        return bool(found.events)
 
     def kill(self, run: UUID) -> None:
         """SIGKILL to the worker and to the process of a run, as when their machine loses its power."""

@@ -25,7 +25,7 @@ from reelflow.campaigns.form import CampaignForm
 from reelflow.campaigns.ledger_wait import PAUSES, WAIT_SECONDS
 from reelflow.campaigns.placing import LEAD_SECONDS, MARGIN_SECONDS, posts_elsewhere
 from reelflow.campaigns.posts import CheckedPlan
-from reelflow.campaigns.rows import NOW, Plan, RowProblem
+from reelflow.campaigns.rows import NOW, Plan, PlanRow, RowProblem
 from reelflow.campaigns.slot_rules import read_rules
 from reelflow.campaigns.slots import SlotBook, rules_of_nobody
 from reelflow.errors import LedgerReplaced, LedgerUnavailable, NothingSent
@@ -166,13 +166,17 @@ def test_two_runs_of_one_plan_at_once_send_each_post_once(
     assert len({post["scheduled"] for post in sandbox.posts}) == 5
 
 
+def _tomorrow(number: int, videos: Videos, clock: Clock) -> list[PlanRow]:
+    """Rows whose times do not pass while they wait."""
+    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(days=1)
+    return [row(n, videos(n), when=at + timedelta(hours=n)) for n in range(1, number + 1)]
+
+
 def test_an_outage_that_lasts_is_what_every_row_says(
     taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
 ) -> None:
     """However often it was waited for: no row says that its slot has passed, and nothing is tried for ever."""
-    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(days=1)
-    rows = [row(n, videos(n), when=at + timedelta(hours=n)) for n in range(1, 15)]
-    campaign, pauses = Campaign(taisly, *rows), list[float]()
+    campaign, pauses = Campaign(taisly, *_tomorrow(14, videos, clock)), list[float]()
     taisly.sleep = pauses.append
 
     def away() -> None:
@@ -246,9 +250,7 @@ def test_a_ledger_that_stays_away_stops_the_rest(
     taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, clock: Clock
 ) -> None:
     """Each post that has been claimed waits for three minutes, and the others are not tried."""
-    at = datetime.fromtimestamp(clock.now, UTC) + timedelta(days=1)
-    rows = [row(n, videos(n), when=at + timedelta(hours=n)) for n in range(1, 40)]
-    campaign, calls = Campaign(taisly, *rows), list[int]()
+    campaign, calls = Campaign(taisly, *_tomorrow(39, videos, clock)), list[int]()
 
     def confirm() -> None:
         calls.append(1)
@@ -263,6 +265,7 @@ def test_a_ledger_that_stays_away_stops_the_rest(
 
 
 def test_a_post_waits_three_minutes_for_its_ledger(taisly: RateLimitedTaisly, videos: Videos, clock: Clock) -> None:
+    """Of pauses, and no longer."""
     campaign = Campaign(taisly, row(1, videos(1)))
 
     def confirm() -> None:
