@@ -1,4 +1,4 @@
-"""Requests to the Prefect server from within a step or a hook: its errors become ours, so a step can be retried."""
+"""Requests to the Prefect server: its errors become ours, and reads outside of steps wait for a server that is away."""
 
 import logging
 import time
@@ -37,7 +37,7 @@ def read_variable(name: str) -> Any:
 def read_patiently(
     read: Callable[[], T], *, patience: float = PATIENCE, sleep: Callable[[float], None] = time.sleep
 ) -> T:
-    """Call `read`, again and again while the server is away or fails. For reads outside of steps that are retried.
+    """Call `read`, again and again while the server is away or fails. In a step, leave that to Prefect's retries.
 
     Prefect's own client waits for a server that it has reached before, but takes its answer 500 for final.
 

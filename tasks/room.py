@@ -37,7 +37,8 @@ def others_wait() -> Callable[[], bool]:
     """A question for a run that watches its posts: whether to end, so that a run which waits for room can begin.
 
     Only a run of a deployment gives way, and only while finish-open-posts runs by itself for its client, and so reports
-    the outcomes. Where Prefect does not answer, nobody waits: it is not asked again before the next look at the posts.
+    the outcomes. If Prefect does not answer, the answer is no, at once: with the retries of its client, each look at
+    the posts would begin a minute late.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None

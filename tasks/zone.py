@@ -22,25 +22,37 @@ TIME_ZONE_VARIABLE = "reelflow_time_zone"
 def use_zone_for_run() -> None:
     """Read and show times in the server's time zone from now on; in this machine's if setup was told none.
 
+    A time of the form or the plan would be another one in another zone.
+
     Raises:
-        OutcomeUnknown: the server does not tell it. A time of the form or the plan would be another one without it.
+        InputError: the server's is not valid.
+        OutcomeUnknown, Refused: the server does not tell it.
     """
-    _use(read_patiently(partial(read_variable, TIME_ZONE_VARIABLE)))
+    try:
+        _use(read_patiently(partial(read_variable, TIME_ZONE_VARIABLE)))
+    except InputError as error:
+        raise InputError(
+            f"{_invalid(error)} Nothing was sent. Run `reelflow setup --time-zone NAME`, then start the run again."
+        ) from None
 
 
 def use_server_zone(client: SyncPrefectClient | None = None) -> None:
-    """The same for what only shows times: if the server does not tell its zone, they are shown in this machine's."""
+    """Show times in the server's time zone from now on, if it can be read. For what reads no times."""
     try:
         with nullcontext(client) if client else get_client(sync_client=True) as asked:
             variable = asked.read_variable_by_name(TIME_ZONE_VARIABLE)
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
         log.debug("The time zone could not be read: %s", error)
-    else:
+        return
+    try:
         _use(variable.value if variable else None)
+    except InputError as error:
+        log.warning("%s Times are shown in another zone.", _invalid(error))
 
 
 def _use(zone: Any) -> None:
-    try:
-        use_zone(str(zone) if zone else None)
-    except InputError as error:
-        log.warning("The variable %s is not valid. %s Times are shown in another zone.", TIME_ZONE_VARIABLE, error)
+    use_zone(str(zone) if zone else None)
+
+
+def _invalid(error: InputError) -> str:
+    return f"The variable {TIME_ZONE_VARIABLE} is not valid. {error}"

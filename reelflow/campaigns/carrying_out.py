@@ -147,7 +147,7 @@ class Carrier:
         held, settled = list[Hold](), frozenset[str]()
         while post.request.accounts:
             try:
-                first, *parts = self._try(place, post, settled)
+                first, *parts = self._try(place, post, settled, is_begun=bool(held or settled))
                 return [replace(first, held=(*first.held, *held)), *parts]
             except OnHold as error:
                 try:
@@ -160,9 +160,10 @@ class Carrier:
                 post = self._without(post, error.holds, wanted)
         return [Carried(post, held=tuple(held))]
 
-    def _try(self, place: int, post: PlannedPost, settled: frozenset[str]) -> list[Carried]:
+    def _try(self, place: int, post: PlannedPost, settled: frozenset[str], *, is_begun: bool) -> list[Carried]:
         moves = MOVES
         while not self._stopped:
+            is_begun = True
             try:
                 return [self._ledger_wait.during(self._sending(place, post, settled))]
             except TimePassed as error:
@@ -193,22 +194,23 @@ class Carrier:
                 break
             except ReelflowError as error:
                 return self._failed(post, error)
-        passed = f"It missed {MOVES + 1} slots before it could be sent. Start the run again."
-        return [Carried(post, failure=self._stopped or passed)]
+        if self._stopped:
+            return self._failed(post, Stopped(self._stopped)) if is_begun else [Carried(post, failure=self._stopped)]
+        return [Carried(post, failure=f"It missed {MOVES + 1} slots before it could be sent. Start the run again.")]
 
     def _carry_part(self, place: int, part: PlannedPost, no_slot: ReelflowError | None) -> list[Carried]:
         return self._failed(part, no_slot) if no_slot else self._carry(place, part)
 
     def _sending(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Callable[[], Carried]:
         """What sends a post, as often as it is called; a try that could not record its answer counts as this run's."""
-        tries = itertools.count()
+        tries, begun = itertools.count(), self.taisly.ledger.now()
 
         def send() -> Carried:
             is_first, carried = next(tries) == 0, self._send(place, post, settled)
             if is_first or carried.sent_now:
                 return carried
-            records = self.taisly.ledger.sends(carried.send_ids)
-            return replace(carried, sent_now=any(send.flow_run == self.flow_run for send, _ in records))
+            sends = [send for send, _ in self.taisly.ledger.sends(carried.send_ids) if send.claimed_at >= begun]
+            return replace(carried, sent_now=any(send.flow_run == self.flow_run for send in sends))
 
         return send
 
@@ -275,32 +277,38 @@ class Carrier:
         return _part(post, accounts)
 
     def _failed(self, post: PlannedPost, error: ReelflowError, *, stops: bool = False) -> list[Carried]:
-        """A post that was not sent; with the part of it that was, if only some of its accounts did not get it."""
+        """A post that was not sent; with what of it was, if some of its accounts got it, or may have."""
         if stops:
             self._stopped = str(error)
-        sent = self._sent_of(post)
-        left = _part(post, [account for account in post.request.accounts if account.id not in sent])
-        log.warning("Row %d, %s, was not sent: %s", post.number, _name(left), error)
-        failed = Carried(left, failure=str(error))
-        if not sent:
-            return [failed]
-        out = _part(post, [account for account in post.request.accounts if account.id in sent])
-        is_own = any(send.flow_run == self.flow_run for send in sent.values())
-        return [Carried(out, frozenset(send.id for send in sent.values()), is_own), failed]
+        is_unclear = isinstance(error, LedgerUnavailable | Stopped)  # an answer may have come, and not been recorded
+        sent = self._sent_of(post) if is_unclear or len(post.request.accounts) > 1 else {}
+        results = []
+        if sent:
+            out = _part(post, [account for account in post.request.accounts if account.id in sent])
+            is_own = any(send.flow_run == self.flow_run for send in sent.values())
+            results.append(Carried(out, frozenset(send.id for send in sent.values()), is_own))
+        if accounts := [account for account in post.request.accounts if account.id not in sent]:
+            left = _part(post, accounts)
+            log.warning("Row %d, %s, was not sent: %s", post.number, _name(left), error)
+            results.append(Carried(left, failure=str(error)))
+        return results
 
     def _sent_of(self, post: PlannedPost) -> dict[str, Send]:
         """By account id, the sends of a post that have reached some of its accounts, or may have, or were refused."""
         ledger, now = self.taisly.ledger, self.taisly.ledger.now()
         try:
-            found = ledger.outcomes(post.request, service=self.taisly.service) if len(post.request.accounts) > 1 else []
+            found = ledger.outcomes(post.request, service=self.taisly.service)
         except LedgerUnavailable:
             return {}
         return {outcome.account.id: send for outcome, send in found if self._is_told(outcome, send, now)}
 
     def _is_told(self, outcome: Outcome, send: Send, now: float) -> bool:
         """Whether the record of an account says what became of the post there, and no other run is at it."""
+        is_own = send.flow_run == self.flow_run
         if outcome.state is PostState.REFUSED:
-            return send.flow_run == self.flow_run
+            return is_own
+        if is_own and outcome.state is PostState.SENDING and send.sealed_at is not None:
+            return True  # its answer could not be recorded: whoever watches it finds out
         return not may_be_sent(outcome.state, lease_until=send.lease_until, sealed_at=send.sealed_at, now=now)
 
     def _wait_for_service(self) -> bool:

@@ -18,11 +18,13 @@ WAIT_SECONDS = 180.0
 With the waits of each try itself, for a database that does not answer at all, that is twenty minutes.
 """
 PAUSES = 18
-"""How many, all of the same length."""
+"""Pauses between tries, all of the same length."""
 
 
 class LedgerWait:
     """Tries again what could not use the ledger; nothing is sent without it, and it knows what was sent.
+
+    Used by many threads at once.
 
     Args:
         sleep: How to wait.
@@ -35,34 +37,54 @@ class LedgerWait:
     ) -> None:
         self._sleep, self._check, self._pause = sleep, check, seconds / PAUSES
         self._lock = threading.Lock()
-        self._is_told = False
+        self._waiting = 0
 
-    def during(self, act: Callable[[], T]) -> T:
-        """What `act` returns, tried again while the ledger cannot be used.
+    def during(self, use_ledger: Callable[[], T]) -> T:
+        """What `use_ledger` returns, tried again while the ledger cannot be used.
 
         Raises:
             LedgerReplaced: another ledger is used by now.
             LedgerUnavailable: it could not be used for long.
+            ReelflowError: whatever else `use_ledger` or the check raises.
         """
+        try:
+            return use_ledger()
+        except LedgerUnavailable as error:
+            self._check_worth_waiting(error)
+            first = error
+        self._begin(first)
+        try:
+            return self._wait(use_ledger)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _wait(self, use_ledger: Callable[[], T]) -> T:
         left = PAUSES
         while True:
-            try:
-                result = act()
-            except LedgerUnavailable as error:
-                if isinstance(error, LedgerReplaced) or not left:
-                    raise
-                self._check()
-                self._tell(error)
-            else:
-                self._is_told = False
-                return result
-            left -= 1
             self._sleep(self._pause)
             self._check()
+            left -= 1
+            try:
+                return use_ledger()
+            except LedgerUnavailable as error:
+                if not left:
+                    raise
+                self._check_worth_waiting(error)
 
-    def _tell(self, error: LedgerUnavailable) -> None:
-        """Say once for all posts that they wait."""
+    def _check_worth_waiting(self, error: LedgerUnavailable) -> None:
+        if isinstance(error, LedgerReplaced):
+            raise error
+        self._check()
+
+    def _begin(self, error: LedgerUnavailable) -> None:
+        """Say that posts wait, if no other one does so far."""
         with self._lock:
-            is_told, self._is_told = self._is_told, True
-        if not is_told:
-            log.warning("The posts wait for the ledger, and are tried again without you. The reason: %s", error)
+            self._waiting += 1
+            is_first = self._waiting == 1
+        if is_first:
+            log.warning(
+                "The posts wait for the ledger, and this run tries them again by itself. Start another run only if "
+                "this one ends without them. The reason: %s",
+                error,
+            )

@@ -25,6 +25,7 @@ from flows.publish import publish_video
 from reelflow.campaigns.form import CampaignForm
 from reelflow.errors import OutcomeUnknown
 from reelflow.posts.form import PostForm
+from reelflow.time_zones import use_zone
 from tasks.prefect_server import PATIENCE, read_patiently
 from tasks.remembered import VARIABLE
 from tasks.run_facts import STARTED_AGAIN, is_restart
@@ -64,7 +65,7 @@ def test_a_campaign_sends_every_post_although_the_server_fails_when_they_are_cla
     assert state.name == "Scheduled", state.message
     assert sorted(post["caption"] for post in sandbox.posts) == ["caption 0", "caption 1", "caption 2"]
     assert sum(request.startswith("PATCH") for request in asked) > 4
-    assert log.count("The posts wait for the ledger, and are tried again without you.") == 1
+    assert "The posts wait for the ledger, and this run tries them again by itself." in log
 
 
 def test_a_run_waits_for_its_blocks(server: str, taisly: Any, sandbox: Any, clip: Callable[[str], Path]) -> None:
@@ -86,6 +87,7 @@ def in_kolkata(server: str) -> Iterator[ZoneInfo]:
     Variable.set(TIME_ZONE_VARIABLE, "Asia/Kolkata", overwrite=True)
     yield ZoneInfo("Asia/Kolkata")
     Variable.unset(TIME_ZONE_VARIABLE)
+    use_zone(None)
 
 
 def test_a_time_of_the_form_is_that_of_the_servers_zone_although_that_is_not_told_at_once(
@@ -101,6 +103,20 @@ def test_a_time_of_the_form_is_that_of_the_servers_zone_although_that_is_not_tol
     assert state.name == "Scheduled", state.message
     assert [post["scheduled"] for post in sandbox.posts] == [at.timestamp() * 1000]
     assert len(asked) > 1
+
+
+def test_a_time_zone_that_is_not_valid_is_refused(
+    server: str, taisly: TaislyAccount, sandbox: Any, clip: Callable[[str], Path], in_kolkata: ZoneInfo
+) -> None:
+    """Typed in the UI; a time of the form would be another one in this machine's zone."""
+    Variable.set(TIME_ZONE_VARIABLE, "Kolkata", overwrite=True)
+    post = PostForm(video=str(clip("small.mp4")), accounts=["x"], scheduled_for="2030-01-01 18:00")
+
+    state: Any = publish_video(taisly, post, return_state=True)
+
+    assert (state.is_failed(), sandbox.posts) == (True, [])
+    assert "The variable reelflow_time_zone is not valid." in state.message
+    assert "Run `reelflow setup --time-zone NAME`, then start the run again." in state.message
 
 
 def _read() -> StoredVariable | None:

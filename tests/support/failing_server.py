@@ -26,6 +26,7 @@ def failing_server(
     """
     failed: list[str] = []
     answers_lost: list[str] = []
+    lock = threading.Lock()
 
     class _Handler(http.server.BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -34,16 +35,18 @@ def failing_server(
             failing = self.path.endswith(route) or self.path.partition("?")[0].endswith(route)
             if failing and seen is not None:
                 seen.append(f"{self.command} {self.path}")
-            is_broken = failing and lost is None and method in ("", self.command) and len(failed) < times
-            if is_broken:
-                failed.append(self.path)
-            else:
+            with lock:
+                is_broken = failing and lost is None and method in ("", self.command) and len(failed) < times
+                failed.extend([self.path] * is_broken)
+            if not is_broken:
                 headers = {"Content-Type": "application/json"}
                 with httpx.Client(trust_env=False, timeout=30) as client:
                     answer = client.request(self.command, server + self.path, content=body, headers=headers)
                 status, content = answer.status_code, answer.content
-            if failing and self.command == "POST" and len(answers_lost) < (lost or 0):
-                answers_lost.append(self.path)
+            with lock:
+                is_lost = failing and self.command == "POST" and len(answers_lost) < (lost or 0)
+                answers_lost.extend([self.path] * is_lost)
+            if is_lost:
                 status, content = 503, b"{}"
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

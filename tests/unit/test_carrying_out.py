@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -121,6 +122,54 @@ def test_a_post_waits_for_the_ledger_that_gives_it_its_next_slot(
     (carried,) = Carrier(taisly, campaign.placer).carry_out(posts)
 
     assert (carried.failure, len(sandbox.posts), clock.slept[0]) == ("", 1, WAIT_SECONDS / PAUSES)
+
+
+def _never(*_: Any) -> None:
+    raise LedgerUnavailable("PostgreSQL is restarting.")
+
+
+def test_a_post_whose_lost_answer_cannot_be_recorded_is_not_said_to_be_unsent(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """It is out; its run watches it, and nobody is told to start it again."""
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+    taisly.ledger.answer_lost = _never  # type: ignore[method-assign]
+
+    carried = Campaign(taisly, row(1, videos(1))).send(flow_run="this run")
+
+    assert [(each.failure, len(each.send_ids), each.sent_now) for each in carried] == [("", 1, True)]
+    assert len(sandbox.posts) == 1
+
+
+def test_a_post_that_may_be_out_is_not_said_to_be_unsent_if_the_run_ends_as_it_waits(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """Only the other one is, which ended the run."""
+    waits, told, confirmed = threading.Event(), threading.Event(), itertools.count()
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+    taisly.ledger.answer_lost = _never  # type: ignore[method-assign]
+
+    def sleep(seconds: float) -> None:
+        waits.set()
+        assert told.wait(30)
+
+    def confirm() -> None:
+        if next(confirmed):
+            assert waits.wait(30)
+            raise LedgerReplaced("Another ledger is used now.")
+
+    def tell(place: int, parts: Sequence[Carried]) -> None:
+        told.set()
+
+    taisly.sleep = sleep
+    campaign = Campaign(taisly, row(1, videos(1)), row(2, videos(2)))
+    carried = campaign.send(flow_run="this run", confirm=confirm, on_carried=tell)
+
+    assert sorted((each.failure, len(each.send_ids)) for each in carried) == [
+        ("", 1),
+        ("Another ledger is used now.", 0),
+    ]
+    assert len(sandbox.posts) == 1
 
 
 def test_a_row_without_accounts_asks_nobody(ledger: Ledger, clock: Clock, videos: Videos, sandbox: Any) -> None:
