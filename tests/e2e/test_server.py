@@ -83,7 +83,14 @@ def _name_the_way_out(place: Installation) -> None:
 
 
 def _fill_redis(place: Installation, api: Api, sandbox: Any, video: Path) -> None:
-    """Redis accepts nothing new, as with a full disk, while a run waits for its answer: the post's outcome is found."""
+    """Redis accepts nothing new, as with a full disk, while a run waits for its answer: the post's outcome is found.
+
+    The worker asks as seldom as Prefect has it. As often as in tests, it would give up within half a minute, and end
+    its run.
+    """
+    worker = place.topology["reelflow"]
+    worker.environment.pop("PREFECT_WORKER_QUERY_SECONDS")
+    worker.restart()
     sandbox.order_fault("slow", "POST", "/api/private/post", seconds=300)
     post = {"video": str(video), "accounts": ["x"], "caption": "full", "watch_minutes": 5}
     before = len(sandbox.posts)
