@@ -21,13 +21,21 @@ from support.installation import LEDGER_PASSWORD, Installation
 from support.processes import kill_with_its_children
 from support.rounds import SEED
 from support.sandbox_process import SandboxProcess
-from support.scale import CLIENTS, Load, make_videos, phone_tasks_of, wrong_posts
+from support.scale import (
+    CLIENTS,
+    WARM_UP_OF_LIMITED,
+    WARM_UPS_A_DAY,
+    Load,
+    make_videos,
+    phone_tasks_of,
+    wrong_posts,
+)
 from support.topology import new_topology
 from support.usage import Usage
 
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import unconfirmed_sends
-from reelflow.records.post_states import PostState
+from reelflow.records.post_states import BEING_SENT, IN_FLIGHT, PostState
 from reelflow.wording import count
 
 pytestmark = pytest.mark.slow
@@ -45,6 +53,8 @@ EXAMPLE = "Fresh bread"
 """The caption of the post with which the document tries the installation."""
 ENDS_WITHIN = 5400 if LARGE else 420
 """Seconds; with the installation less than the limit of a test."""
+FINISHED_WITHIN = 300
+"""Seconds until *finish-open-posts* has read the outcomes that runs which made room have left to it."""
 PARTS = ("prefect-server", "prefect-services", "redis", "postgresql")
 
 Row = tuple[str, str]
@@ -147,6 +157,7 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
         before, start = agency.posted(), time.monotonic()
         jobs = [load.campaign(client, CAMPAIGN_POSTS) for client in CLIENTS for _ in range(CAMPAIGNS)]
         jobs += [job for client in CLIENTS for job in load.phones(client, PHONE_TASKS)]
+        jobs += [job for client in CLIENTS for job in load.over_the_limit(client)]
         agency.submit_all([*jobs, *load.forms(FORMS)])
         wanted = sum(len(captions) for captions in load.captions.values()) - ALONE * WORKERS
         troubles = list(_troubles(agency))
@@ -161,6 +172,9 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
         agency.wait_for_the_end(ENDS_WITHIN)
         connections.look()
         minutes = (time.monotonic() - start) / 60
+    for client in CLIENTS:
+        quota = agency.boxes[client.name].state["quota"][""]
+        rows.append((f"requests of {client.name} in an hour", f"{quota['most']} at most, of {quota['per_hour']}"))
     what = f"{wanted} posts and {sum(load.phone_tasks.values())} phone tasks in {len(agency.runs)} runs"
     rows.append((what, f"{minutes:.1f} minutes until the last run had ended"))
     for part, largest in usage.largest.items():
@@ -170,19 +184,29 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
     print(f"\n\n{datetime.now(UTC):%Y-%m-%d}, seed {SEED}, {machine}\n\n| what | figure |\n|---|---|")
     print("\n".join(f"| {what} | {figure} |" for what, figure in rows), flush=True)
 
+    with contextlib.closing(Ledger(ledger_url)) as ledger:
+        agency.wait_for_outcomes(lambda: _open(ledger) & load.at_once, FINISHED_WITHIN)
     _check(agency, load, ledger_url)
+
+
+def _open(ledger: Ledger) -> set[str]:
+    """The captions of posts whose outcome is to come."""
+    return {send.caption for state in BEING_SENT | IN_FLIGHT for send, _ in ledger.find(state=state)}
 
 
 def _check(agency: Agency, load: Load, ledger_url: str) -> None:
     """Nothing is out twice. Only what the killed worker was sending may be missing, and is reported as unconfirmed."""
     states = agency.states()
     ended = {run: f"{agency.runs[run]}: {state['name']} {state['message']}" for run, state in states.items()}
-    for run, state in states.items():
-        assert state["type"] == "COMPLETED" or "nconfirmed" in (state["message"] or ""), ended[run]
+    doubtful = [told for run, told in ended.items() if states[run]["type"] != "COMPLETED"]
+    assert [told for told in doubtful if "nconfirmed" not in told] == []
+    assert len(doubtful) <= RUNS_AT_ONCE, doubtful
     with contextlib.closing(Ledger(ledger_url)) as ledger:
         unconfirmed = {send.caption for send, _ in unconfirmed_sends(ledger)}
+        published = {send.caption for send, _ in ledger.find(state=PostState.SUCCESS)}
         assert [*ledger.find(state=PostState.FAILED), *ledger.find(state=PostState.REFUSED)] == []
-    missing = set[str]()
+    assert len(unconfirmed) <= RUNS_AT_ONCE
+    missing, limited = set[str](), 0
     for client in CLIENTS:
         box = agency.boxes[client.name]
         posts = [post for post in box.posts if post["caption"] != EXAMPLE]
@@ -190,8 +214,12 @@ def _check(agency: Agency, load: Load, ledger_url: str) -> None:
         assert not too_many, client
         missing |= set(lost)
         made = collections.Counter(phone_tasks_of(box.phone_tasks))
+        limited += made.pop(WARM_UP_OF_LIMITED, 0)
         assert sum(made.values()) == load.phone_tasks[client.pc], client
         assert max(made.values()) == 1, client
-        assert box.state["quota"][""]["refused"] == 0, client
+        quota = box.state["quota"][""]
+        assert (quota["refused"], quota["most"] <= quota["per_hour"]) == (0, True), client
+    assert load.at_once <= published | unconfirmed
+    assert limited == WARM_UPS_A_DAY
     assert missing <= unconfirmed, "\n".join(ended.values())
     assert len(missing) <= RUNS_AT_ONCE

@@ -35,8 +35,9 @@ class Agency:
     Args:
         place: Where it is installed.
         boxes: Both services of each client, by its name.
-        schedules: Whether the deployments' schedules are on. What they start takes time, so a small run has none but
-            that of finish-open-posts, which is needed, and starts watch-runs itself while it waits.
+        schedules: Whether the deployments' schedules are on, and workers ask for runs as seldom as Prefect has it. What
+            schedules start takes time, so a small run has none but that of finish-open-posts, which is needed, and
+            starts watch-runs itself while it waits.
     """
 
     def __init__(self, place: Installation, boxes: dict[str, SandboxProcess], *, schedules: bool) -> None:
@@ -78,7 +79,10 @@ class Agency:
         assert set(own) <= set(first.command)
         before = ["", *first.command]
         command = [own.get(option, word) for option, word in zip(before, first.command, strict=False)]
-        part = Part(name, command, first.environment, self.place.folder / f"{name}.log", cwd=first.cwd)
+        environment = dict(first.environment)
+        if self._schedules:
+            environment.pop("PREFECT_WORKER_QUERY_SECONDS")  # as users have it, whose figures these are
+        part = Part(name, command, environment, self.place.folder / f"{name}.log", cwd=first.cwd)
         self.topology.parts[part.name] = part
         if pool == "reelflow":
             self.workers.append(part)
@@ -114,6 +118,12 @@ class Agency:
     def wait_for_the_end(self, seconds: float) -> None:
         """The same until every run has ended."""
         self._wait("the end of every run", self._have_ended, seconds)
+
+    def wait_for_outcomes(self, captions: Callable[[], set[str]], seconds: float) -> None:
+        """Wait until no post has its outcome to come; *finish-open-posts* does what runs that made room have left."""
+        with contextlib.suppress(AssertionError, httpx.HTTPError):
+            self.api.start(self.api.deployment("finish-open-posts"))
+        self._wait("the outcome of every post", lambda: not captions(), seconds)
 
     def posted(self) -> int:
         """How many posts Taisly has, of all clients."""

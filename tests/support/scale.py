@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from blocks import TikMatrixHost
 from reelflow.sandbox.catalog import ACCOUNTS, DEVICES
 from support.clips import AAC, H264, ffmpeg, picture, tone
 
 PLATFORMS = [account["platform"] for account in ACCOUNTS if account["platform"] != "TikTok"]
 """Those with one account, so that the platform names it."""
 COMMENT_URL = "https://www.tiktok.com/@mara.bakes/video/7300000000000000"
-USERNAMES = [name for names in DEVICES.values() for name in names]
+LIMITED, *USERNAMES = [name for names in DEVICES.values() for name in names]
+"""The first account of the phones is asked for more than its daily limit; the others share the rest of the load."""
+WARM_UP_OF_LIMITED = ("account_warmup", LIMITED, "")
+"""As `phone_tasks_of` tells it."""
+WARM_UPS_A_DAY = TikMatrixHost.model_fields["warm_ups_per_day"].default
+"""Of each account, on whichever PC."""
 
 
 class Client(NamedTuple):
@@ -66,6 +72,8 @@ class Load:
         self._numbers = itertools.count()
         self.captions: dict[str, list[str]] = {client.name: [] for client in CLIENTS}
         """The captions of all posts by client; each is sent to one account."""
+        self.at_once = set[str]()
+        """Those of posts without a time."""
         self.phone_tasks: dict[str, int] = {client.pc: 0 for client in CLIENTS}
         """How many tasks each PC gets."""
 
@@ -73,6 +81,7 @@ class Load:
         """Jobs that publish `number` posts by the form, the clients taking turns."""
         for client, index in zip(itertools.cycle(clients), range(number), strict=False):
             video, caption = self._post(client, "form")
+            self.at_once.add(caption)
             account = PLATFORMS[index // len(clients) % len(PLATFORMS)]
             post = {"video": str(video), "accounts": [account], "caption": caption, "watch_minutes": 5}
             yield Job("publish-video", client, {"post": post})
@@ -85,7 +94,9 @@ class Load:
             rows.writerow(["video", "caption", "when", "accounts"])
             for index in range(number):
                 video, caption = self._post(client, "campaign")
-                rows.writerow([video, caption, "" if index % 3 else "now", PLATFORMS[index % len(PLATFORMS)]])
+                when = "" if index % 3 else "now"
+                self.at_once.update([caption] if when else [])
+                rows.writerow([video, caption, when, PLATFORMS[index % len(PLATFORMS)]])
         form = {"plan": str(plan), "minutes_apart": 0, "watch_minutes": 5}
         return Job("publish-campaign", client, {"campaign": form})
 
@@ -113,6 +124,12 @@ class Load:
                 form["duration_seconds"] = 60
             field = {"follow-users": "follows", "comment-on-posts": "comments"}.get(kind, "warm_up")
             yield Job(kind, client, {field: form})
+
+    def over_the_limit(self, client: Client) -> Iterator[Job]:
+        """As many runs as an account may warm up in a day, and as many again; each asks for one more warm-up of it."""
+        for _ in range(2 * WARM_UPS_A_DAY):
+            form = {"usernames": [LIMITED], "duration_seconds": 60, "watch_minutes": 60}
+            yield Job("warm-up-accounts", client, {"warm_up": form})
 
     def _post(self, client: Client, way: str) -> tuple[Path, str]:
         caption = f"{client.name} {way} {len(self.captions[client.name]):03}"
