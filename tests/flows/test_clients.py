@@ -1,5 +1,6 @@
 """Several clients on a real Prefect server, each with a Taisly account of its own in the sandbox."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from support.sandbox import SandboxWithClients
 from support.seen import artifacts_of
 
 from blocks import TaislyAccount
+from flows.connections import check_connections
 from flows.finish import finish_open_posts
 from flows.list_accounts import list_accounts
 from flows.publish import publish_video
@@ -85,12 +87,13 @@ def test_a_client_that_is_chosen_is_the_only_one_that_is_finished(
 def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(
     clients: dict[str, TaislyAccount], two: SandboxWithClients, clip: Any, ledger_url: str
 ) -> None:
-    """By finish-open-posts and in a terminal; under another name with the same key they are found again."""
+    """By finish-open-posts, checks and in a terminal; under another name with the same key they are found again."""
     publish_video(clients["bakery"], _post(clip, "all"), return_state=True)
     TaislyAccount.delete("bakery")
     said = "1 open post of the client bakery, whose block was deleted: its outcome cannot be read. Save its API key"
 
     found = [finish_open_posts(finish=BRIEFLY, return_state=True) for _ in range(2)]
+    doctor, connections = reelflow("doctor", COLUMNS="500"), check_connections(return_state=True)
     listed = reelflow("posts")
     week, nobody = reelflow("week", "--block", "bakery"), reelflow("week", "--block", "bakkery")
     all_of_them, page = reelflow("week"), show_week(return_state=True)
@@ -101,6 +104,9 @@ def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(
     again = finish_open_posts(finish=BRIEFLY, return_state=True)
 
     assert all(state.is_completed() and said in state.message for state in found)
+    assert re.search(rf"^WARNING +Open posts +{re.escape(said)}", doctor.stdout, re.MULTILINE)
+    assert connections.is_completed()
+    assert f"Open posts: {said}" in connections.message
     assert said in listed.stdout
     assert "bakery: small.mp4" in listed.stdout
     assert "bakery: small.mp4" in week.stdout

@@ -15,6 +15,7 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from support.api import ask
 from support.client import client_of
 from support.commands import reelflow
+from support.failing_server import failing_server
 from support.other_server import other_server
 from support.pools import Pool
 
@@ -108,6 +109,19 @@ def test_a_server_that_is_not_right_is_one_line(version: str, other: dict[str, A
     for words in expected:
         assert " ".join(words.split()) in shown
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_clock_that_is_not_that_of_the_server_is_said(server: str) -> None:
+    """With by how much, and what to do; a clock that is right passes the check."""
+    right = reelflow("doctor", COLUMNS="300")
+    with failing_server(server, "/no-such", ahead=90) as api, client_of(api):
+        wrong = reelflow("doctor", COLUMNS="300")
+
+    assert re.search(r"^ok +Clock +as that of the Prefect server *$", right.stdout, re.MULTILINE)
+    assert re.search(
+        r"^FAILED +Clock +this machine's is (8|9)\d s behind that of the Prefect server\. Synchronise the clocks",
+        wrong.stdout, re.MULTILINE,
+    )  # fmt: skip
 
 
 def test_a_deployment_that_names_a_block_which_is_not_saved_is_said(server: str) -> None:

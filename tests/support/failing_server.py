@@ -1,8 +1,9 @@
-"""A Prefect server of which one route fails, or loses an answer; all else is passed on to the real one."""
+"""A Prefect server of which one route fails or loses an answer, or whose clock is wrong; the rest is the real one's."""
 
 import http.server
 import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,11 +19,13 @@ def failing_server(
     times: float = math.inf,
     lost: int | None = None,
     seen: list[str] | None = None,
+    ahead: float = 0.0,
 ) -> Iterator[str]:
     """The address of its API; a path that ends with `route`, with or without its query, is answered with 500.
 
     With `method`, only those requests fail; with `times`, only so many. With `lost`, nothing fails but that so many
     POSTs there, which reach the server, are answered with 503. `seen` gets every request there, like "GET /api/…".
+    Its clock is so many seconds `ahead`.
     """
     failed: list[str] = []
     answers_lost: list[str] = []
@@ -55,6 +58,10 @@ def failing_server(
             self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_PUT = _answer  # noqa: N815 - the base class looks for these names
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """For the header that tells its time."""
+            return super().date_time_string(time.time() + ahead if timestamp is None else timestamp)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
             """Nothing: pytest shows what fails."""
