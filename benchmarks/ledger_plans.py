@@ -17,6 +17,7 @@ from reelflow.ledger import Ledger
 from reelflow.ledger.schema import metadata
 
 NOT_MEASURED = {
+    "check_disk": "asks whether the database's disk has room",
     "clock_ahead": "asks for the database's time",
     "close": "no statement",
     "connect": "no statement",

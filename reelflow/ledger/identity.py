@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +14,17 @@ import sqlalchemy as sa
 
 from reelflow.ledger.rotations import RotationLedger
 from reelflow.ledger.schema import api_keys, found_posts, ledger, sends
+from reelflow.ledger.unavailable import unavailable
 from reelflow.records.posts import FoundPost
 
+DISK_MEGABYTES = 16
+"""Room that a disk which is not full has: PostgreSQL stops if there is none for its next 16 MB of write-ahead log."""
+_LITTLE_MEMORY = sa.text("SET LOCAL work_mem = '64kB'")
+_TEMPORARY_FILE = sa.text(
+    "WITH filling AS MATERIALIZED (SELECT repeat('x', 1048576) AS megabyte "
+    "FROM generate_series(1, :megabytes)) SELECT sum(length(megabyte)) FROM filling"
+)
+"""Too much for so little memory: PostgreSQL keeps it in a file meanwhile."""
 IDENTITY = sa.select(
     ledger,
     sa.exists().where(api_keys.c.looked_back == ledger.c.look_back).label("has_looked"),
@@ -68,6 +80,24 @@ class IdentityLedger(RotationLedger):
             before = self.now()
             theirs = float(connection.scalar(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))) or 0)
             return theirs - (before + self.now()) / 2
+
+    def check_disk(self) -> None:
+        """Make sure that the database's disk is not full.
+
+        A small write would not tell: PostgreSQL puts it into pages and a log file that are there. A large one might
+        stop PostgreSQL, as it does if its log has no room. So it is asked for something that takes a temporary file:
+        if there is no room for that, nothing but this query fails.
+
+        Raises:
+            LedgerUnavailable: it is full, or the database cannot be used.
+        """
+        if self.url.get_backend_name() == "postgresql":
+            with self.reading() as connection:
+                connection.execute(_LITTLE_MEMORY)
+                connection.execute(_TEMPORARY_FILE, {"megabytes": DISK_MEGABYTES})
+        elif (file := self._file) and shutil.disk_usage(file.parent).free < DISK_MEGABYTES << 20:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise unavailable(full, self.url, self.place)
 
     def has_send(self, send_id: str) -> bool:
         """Whether a send is on record."""

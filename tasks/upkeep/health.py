@@ -56,6 +56,7 @@ def check_ledger(ledger: Ledger) -> Finding:
     """Check whether the ledger can be used. Lost sends, and what waits for a person, are a warning: they rang once."""
     try:
         identity = ledger.identity()
+        ledger.check_disk()
         unconfirmed = unconfirmed_sends(ledger)
         held = ledger.on_hold()
         sending = ledger.task_requests(states=[RequestState.SENDING])

@@ -1,6 +1,7 @@
 """A PostgreSQL whose disk gets full while posts are sent, and which has room again later."""
 
 import contextlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.commands import Done, reelflow
 from support.topology import Cluster, Topology
 
 from reelflow.errors import LedgerUnavailable
@@ -20,6 +22,7 @@ from reelflow.posts.sending import send_post
 from reelflow.posts.watching import watch_posts
 from reelflow.records.post_states import PostState
 from reelflow.records.posts import PostRequest
+from tasks.ledger import close_ledgers
 
 pytestmark = pytest.mark.slow
 Post = Callable[..., PostRequest]
@@ -108,3 +111,31 @@ def test_each_post_is_out_once_although_the_disk_was_full(
     assert Counter(post["caption"] for post in sandbox.posts) == Counter(post.caption for post in posts)
     for post in posts:
         assert {o.state for o, _ in full_ledger.outcomes(post, service=taisly.service)} == {PostState.SUCCESS}
+
+
+def _doctor(url: str) -> Done:
+    """It opens the ledger each time, as a process of its own would."""
+    try:
+        return reelflow("doctor", COLUMNS="600", REELFLOW_LEDGER_URL=url)
+    finally:
+        close_ledgers()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_doctor_says_that_the_disk_is_full(server: str, disk: Disk, kind: str, request: pytest.FixtureRequest) -> None:
+    """Although all that it asks the ledger can still be read, as while a worker has it open."""
+    sqlite = f"sqlite:///{disk.folder / 'ledger.db'}"
+    url = sqlite if kind == "sqlite" else request.getfixturevalue("full_ledger").full_url
+
+    with contextlib.closing(Ledger(url)) as of_a_worker:
+        of_a_worker.identity()
+        before = _doctor(url)
+        disk.fill()
+        full = _doctor(url)
+        disk.free()
+        after = _doctor(url)
+
+    assert re.search(r"^FAILED +Ledger .*No space left on device", full.stdout, re.MULTILINE), full.stdout
+    assert "Its disk is full: free some space on the machine of the database. Then try again." in full.stdout
+    for done in (before, after):
+        assert re.search(r"^ok +Ledger ", done.stdout, re.MULTILINE), done.stdout
