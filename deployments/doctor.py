@@ -97,7 +97,7 @@ def examine() -> Iterator[Finding]:
         return
     shown = f"{PREFECT_API_URL.value()} {(problem or f'runs Prefect {version}') if version else 'is Prefect Cloud'}"
     yield Finding("Prefect server", problem is None, shown)
-    ledger, found = find_ledger()
+    ledger, found = find_ledger(patience=0)  # a person wants to see what is wrong now
     yield found
     if not names:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")

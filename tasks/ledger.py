@@ -39,11 +39,14 @@ PATIENCE = 60.0
 """Seconds for which a run waits for a PostgreSQL that is away: it may be restarting."""
 
 
-def open_ledger() -> Ledger:
+def open_ledger(patience: float = PATIENCE) -> Ledger:
     """The server's ledger; one read of the server, and one connection pool, for each process.
 
     Where the server has none yet, it is the one at REELFLOW_LEDGER_URL, or the user's own, and is the server's from now
     on. If it was replaced since this process opened it, the new one.
+
+    Args:
+        patience: Seconds for which a PostgreSQL that is away is waited for, by whoever opens it first.
 
     Raises:
         LedgerUnavailable: the server, or its ledger, cannot be read; or REELFLOW_LEDGER_URL leads to another ledger.
@@ -55,22 +58,22 @@ def open_ledger() -> Ledger:
                 if not opened[0].was_moved():
                     return opened[0]
             close_ledgers()
-        _opened[key] = _open(key[-1])
+        _opened[key] = _open(key[-1], patience)
         return _opened[key][0]
 
 
-def current_ledger() -> Ledger:
+def current_ledger(patience: float = PATIENCE) -> Ledger:
     """The same for a step that sends something: the server is read again, as this process may have waited for hours.
 
     Raises:
         LedgerUnavailable: as before; or another copy of the ledger is in use.
     """
-    ledger = open_ledger()
+    ledger = open_ledger(patience)
     with server_client() as client:
         if _opened.get(_key()) == (ledger, _content_of(read_stored(client))):
             recognize(client, ledger)
             return ledger
-    return reopen_ledger()
+    return reopen_ledger(patience)
 
 
 def confirm_ledger(ledger: Ledger) -> None:
@@ -161,10 +164,10 @@ class SharedConfirmation:
         remember(self._client, self._ledger)
 
 
-def reopen_ledger() -> Ledger:
+def reopen_ledger(patience: float = PATIENCE) -> Ledger:
     """The server's ledger as it is now, for a hook: its process may be a worker that has run for months."""
     close_ledgers()
-    return open_ledger()
+    return open_ledger(patience)
 
 
 def close_ledgers() -> None:
@@ -188,17 +191,17 @@ def own_url() -> str:
     return os.environ.get(URL_VARIABLE, "").strip()
 
 
-def _open(own: str) -> tuple[Ledger, tuple[str, str]]:
+def _open(own: str, patience: float) -> tuple[Ledger, tuple[str, str]]:
     with server_client() as client:
-        stored = read_stored(client) or _save_first(client, own or default_url())
-        ledger = _same_ledger(stored, own)
+        stored = read_stored(client) or _save_first(client, own or default_url(), patience)
+        ledger = _same_ledger(stored, own, patience)
         recognize(client, ledger)
     return ledger, _content_of(stored)
 
 
-def _same_ledger(stored: ReelflowLedger, own: str) -> Ledger:
+def _same_ledger(stored: ReelflowLedger, own: str, patience: float) -> Ledger:
     """The ledger to use, once it is certain that it is the server's."""
-    ledger = Ledger(own or stored.url.get_secret_value(), patience=PATIENCE)
+    ledger = Ledger(own or stored.url.get_secret_value(), patience=patience)
     named = f"{URL_VARIABLE} leads to {ledger.place}" if own else f"This Prefect server's ledger is {ledger.place}"
     if ledger.is_missing_file and own:
         raise LedgerUnavailable(
@@ -314,12 +317,12 @@ def choose_ledger(ledger: Ledger) -> None:
     ledger.reinstate()
 
 
-def _save_first(client: SyncPrefectClient, url: str) -> ReelflowLedger:
+def _save_first(client: SyncPrefectClient, url: str, patience: float) -> ReelflowLedger:
     """Make this ledger the server's, unless another program does so at the same moment; the block that is there then.
 
     It looks back, as nobody knows what was sent before.
     """
-    with closing(Ledger(url, patience=PATIENCE)) as ledger:
+    with closing(Ledger(url, patience=patience)) as ledger:
         block = ReelflowLedger.of(ledger)
         ledger.require_look_back()
     for _ in range(SAVE_TRIES):

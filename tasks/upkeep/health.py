@@ -27,7 +27,7 @@ from reelflow.tikmatrix.client import SERVICE as TIKMATRIX
 from reelflow.time_zones import shown
 from reelflow.upkeep.key_file import KeyFile, key_folder
 from reelflow.wording import all_of, count, listed, one_line
-from tasks.ledger import current_ledger
+from tasks.ledger import PATIENCE, current_ledger
 from tasks.phones.wording import waiting_posts
 from tasks.posts.clients import describe_deleted_clients, load_clients
 
@@ -125,10 +125,14 @@ def check_own_clock(ledger: Ledger, server: float | None = None) -> Iterator[Fin
     yield Finding("Clock", ok, found, is_warning=ok)
 
 
-def find_ledger() -> tuple[Ledger | None, Finding]:
-    """The server's ledger, if this program uses the same and can use it, with what was found."""
+def find_ledger(patience: float = PATIENCE) -> tuple[Ledger | None, Finding]:
+    """The server's ledger, if this program uses the same and can use it, with what was found.
+
+    Args:
+        patience: Seconds for which a PostgreSQL that is away is waited for.
+    """
     try:
-        ledger = current_ledger()
+        ledger = current_ledger(patience)
     except ReelflowError as error:
         return None, Finding("Ledger", False, str(error))
     return ledger, check_ledger(ledger)

@@ -1,5 +1,6 @@
 """A PostgreSQL that does not let the ledger in, or not do what it has to: one sentence that says what to do."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,12 +9,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from support.commands import reelflow
 from support.old_schema import open_as_of
 
+from blocks import ReelflowLedger
 from reelflow.errors import LedgerUnavailable
 from reelflow.ledger import Ledger
 from reelflow.ports import free_port
 from reelflow.records.posts import PostRequest
+from tasks.ledger import close_ledgers
 
 Run = Callable[..., None]
 Post = Callable[..., PostRequest]
@@ -51,6 +55,18 @@ def _as_guest(postgres: str) -> str:
 
 def _as_administrator(postgres: str) -> str:
     return sa.make_url(postgres).set(database="guests").render_as_string(hide_password=False)
+
+
+def _doctor(url: str) -> str:
+    """What `reelflow doctor` says of a ledger that is not the server's yet."""
+    done = reelflow("doctor", COLUMNS="1000", REELFLOW_LEDGER_URL=url)
+    assert done.returncode == 1
+    return _of_ledger(done.stdout)
+
+
+def _of_ledger(doctor: str) -> str:
+    (found,) = re.findall(r"^FAILED +Ledger +(.*?) *$", doctor, re.MULTILINE)
+    return str(found)
 
 
 def _statement(said: str) -> str:
@@ -138,19 +154,64 @@ def test_a_database_that_cannot_be_reached() -> None:
     assert "secret1" not in said
 
 
-def test_a_machine_without_the_driver(tmp_path: Path) -> None:
-    """A worker on which the extra `postgres` was not installed."""
-    code = (
-        "import sys; sys.modules['psycopg'] = None\n"
+def _without_driver(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What a program does on a machine on which the extra `postgres` was not installed."""
+    code = f"import sys; sys.modules['psycopg'] = None\n{code}"
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_machine_without_the_driver() -> None:
+    """A worker, for example."""
+    done = _without_driver(
         "from reelflow.ledger import Ledger\n"
         "try: Ledger('postgresql://reelflow@db.example/reelflow').identity()\n"
         "except Exception as error: print(type(error).__name__, error)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
 
     assert done.stdout.startswith("LedgerUnavailable ")
     assert f'Install its driver on this machine: "{sys.executable}" -m ' in done.stdout
     assert 'pip install "psycopg[binary]" Then try again.' in done.stdout
     assert done.stderr == ""
+
+
+def test_doctor_says_which_right_is_missing(server: str, postgres: str, run: Run) -> None:
+    """In the same words, with the statement; once that was run, the ledger passes the check."""
+    url = _as_guest(postgres)
+
+    said = _doctor(url)
+
+    assert said == _refusal(url)
+    run(_statement(said), database="guests")
+    granted = reelflow("doctor", COLUMNS="300", REELFLOW_LEDGER_URL=url)
+    close_ledgers()  # else the role cannot be removed
+    assert re.search(r"^ok +Ledger ", granted.stdout, re.MULTILINE), granted.stdout
+
+
+def test_doctor_says_that_the_database_cannot_be_reached(server: str, engine_log: pytest.LogCaptureFixture) -> None:
+    """At once, unlike a run, which waits for it; without the password."""
+    said = _doctor(f"postgresql://reelflow:secret1@127.0.0.1:{free_port()}/reelflow")
+
+    assert "Connection refused" in said
+    assert "Nothing is sent without it. Check that it runs and can be reached, that pg_hba.conf lets" in said
+    assert "secret1" not in said
+    assert "Waiting for up to" not in engine_log.text
+
+
+def test_doctor_says_that_the_driver_is_missing(server: str) -> None:
+    """On a worker without it, of a server whose ledger is on PostgreSQL."""
+    url = "postgresql://reelflow:secret1@db.example/reelflow"
+    ReelflowLedger(url=url, ledger_id="1", place="db.example").save("main", overwrite=True)  # type: ignore[arg-type]
+
+    done = _without_driver(
+        "from deployments.cli import main; main(['doctor'])",
+        PREFECT_API_URL=f"{server}/api", REELFLOW_LEDGER_URL="", COLUMNS="1000",
+    )  # fmt: skip
+
+    said = _of_ledger(done.stdout)
+    assert done.returncode == 1
+    assert "psycopg" in said.partition("Nothing is sent without it.")[0]
+    assert f'Install its driver on this machine: "{sys.executable}" -m ' in said
+    assert "secret1" not in said
