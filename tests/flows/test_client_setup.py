@@ -126,7 +126,7 @@ def test_doctor_says_which_schedule_has_lost_its_client(
     again = reelflow("doctor", COLUMNS="400")
     client.delete_deployment(deployment.id)
 
-    words = "its schedule yearly refers to a deleted block, so its runs fail."
+    words = "its schedule yearly refers to a deleted block, so its runs fail. Choose another block as 'Taisly account'"
     assert "The forms offer the accounts of 1 client: cafe.\nThey preselect cafe.\n" in removed.stdout
     assert words in on.stdout
     assert words not in off.stdout + again.stdout
