@@ -12,15 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
-from support.api import ask
-from support.deployments import SPECS
+from support.browser import Deployed
 from support.prefect_server import UNSCHEDULED
 from support.processes import REELFLOW, processes_of
 
 START_SECONDS = 150
 
 
-class Up:
+class Up(Deployed):
     """A running `reelflow up`."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
@@ -33,41 +32,6 @@ class Up:
     @property
     def ui(self) -> str:
         return self.address("Prefect UI")
-
-    def deployment(self, name: str) -> str:
-        """The id of a flow's deployment."""
-        body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}}
-        return str(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["id"])
-
-    def set_defaults(self, name: str, **parameters: Any) -> None:
-        """Set the default values of a form, as a person does it with Edit in the UI."""
-        path = f"{self.ui}/api/deployments/{self.deployment(name)}"
-        ask("PATCH", path, parameters={**ask("GET", path)["parameters"], **parameters})
-
-    def tags(self, name: str) -> list[str]:
-        """The tags of a flow's deployment."""
-        body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}}
-        return list(ask("POST", f"{self.ui}/api/deployments/filter", **body)[0]["tags"])
-
-    def runs(self, name: str) -> list[dict[str, Any]]:
-        """The runs of a deployment that were not made by its schedule, the newest first."""
-        body = {"deployments": {"name": {"any_": [SPECS[name].deployment]}}, "sort": "START_TIME_DESC"}
-        found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/flow_runs/filter", **body)
-        return [run for run in found if not run["auto_scheduled"]]
-
-    def start(self, name: str) -> None:
-        """Start a run of a deployment."""
-        ask("POST", f"{self.ui}/api/deployments/{self.deployment(name)}/create_flow_run", state={"type": "SCHEDULED"})
-
-    def artifacts(self) -> list[dict[str, Any]]:
-        """Everything that runs have left to be looked at."""
-        found: list[dict[str, Any]] = ask("POST", f"{self.ui}/api/artifacts/filter")
-        return found
-
-    def log_of(self, run: str) -> str:
-        """The log of a run."""
-        body = {"logs": {"flow_run_id": {"any_": [run]}}}
-        return str(ask("POST", f"{self.ui}/api/logs/filter", **body))
 
     def sandbox(self) -> dict[str, Any]:
         """What the sandbox has."""

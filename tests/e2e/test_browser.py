@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.api import ask
+from support.browser import submit
 from support.processes import REELFLOW
 from support.waiting import until
 
@@ -47,32 +48,6 @@ def _form(page: Any, up: Any, deployment: str) -> None:
     sync_api.expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()  # the block is preselected
 
 
-def _delete_block(up: Any, name: str) -> None:
-    for block in ask("POST", f"{up.ui}/api/block_documents/filter"):
-        if block["name"] == name:
-            ask("DELETE", f"{up.ui}/api/block_documents/{block['id']}")
-
-
-def _submit(page: Any, is_taken: Callable[[], bool] | None = None, *, button: str = "Submit") -> None:
-    """Click on Submit until the form is taken: a click that comes while the form still settles goes nowhere.
-
-    Args:
-        page: With the form.
-        is_taken: Whether it was taken; by default, whether the page has moved on to the runs.
-        button: The words on it.
-    """
-    answers: list[str] = []
-    page.on("response", lambda r: answers.append(f"{r.status} {r.url}") if r.request.method == "POST" else None)
-    page.on("requestfailed", lambda r: answers.append(f"{r.failure} {r.url}"))
-    page.wait_for_timeout(1000)
-    for _ in range(4):
-        page.get_by_role("button", name=button).click()
-        with contextlib.suppress(AssertionError):
-            until("the form is taken", is_taken or (lambda: "tab=Runs" in page.evaluate("location.href")), seconds=15)
-            return
-    raise AssertionError(f"the form was not taken: {answers[-10:]}\n{page.locator('body').inner_text()}")
-
-
 def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any) -> None:
     """Deployments, Custom run, Submit; then the run with its report, and the post on the sandbox's page."""
     expect = sync_api.expect
@@ -91,7 +66,7 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     for title in ("Video", "Accounts", "Caption", "Publish at", "Dry run", "Advanced"):
         expect(page.get_by_text(title, exact=False).first).to_be_visible()
     expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()
-    _submit(page)
+    submit(page)
 
     until("the run's end", lambda: up.runs("publish-video")[0]["state_type"] == "COMPLETED", seconds=120)
     run = up.runs("publish-video")[0]
@@ -120,7 +95,7 @@ def test_a_person_saves_a_block_and_publishes_with_it(up: Any, page: Any) -> Non
     address = page.locator("textarea").first
     expect(address).to_have_value("https://app.taisly.com/api/private")
     address.fill(f"{up.address('Sandbox')}/api/private")
-    _submit(page, lambda: page.get_by_text("mine").count() > 0, button="Save")
+    submit(page, lambda: page.get_by_text("mine").count() > 0, button="Save")
     expect(page.get_by_text("taisly_sandbox", exact=True)).to_have_count(0)
 
     _form(page, up, "publish-video")
@@ -129,11 +104,11 @@ def test_a_person_saves_a_block_and_publishes_with_it(up: Any, page: Any) -> Non
     page.locator("textarea").first.fill("with a block of my own")
     page.get_by_text("Change", exact=True).click()
     page.get_by_label("Send again on purpose").fill("1")
-    _submit(page)
+    submit(page)
 
     until("the post", lambda: [p for p in up.sandbox()["posts"] if p["caption"] == "with a block of my own"])
     until("the run's end", lambda: up.runs("publish-video")[0]["state_type"] == "COMPLETED")
-    _delete_block(up, "mine")  # with two clients, no form preselects one
+    up.delete_block("mine")  # with two clients, no form preselects one
 
 
 def test_a_person_schedules_a_post_from_lists(up: Any, page: Any) -> None:
@@ -156,7 +131,7 @@ def test_a_person_schedules_a_post_from_lists(up: Any, page: Any) -> None:
     hand.click(page.locator("textarea").nth(1))
     hand.type(f"{day.day} {day:%b} 18:00")
     page.get_by_label("Dry run").click()  # the video was published by a test before
-    _submit(page)
+    submit(page)
 
     assert (hand.clicks + 1, hand.keys) <= (8, 30)
     until("the run's end", lambda: up.runs("publish-video")[0]["state"]["name"] == "Dry run")
@@ -212,7 +187,7 @@ def test_ten_videos_from_a_folder_take_few_clicks_and_keystrokes(
     page.get_by_text("Select", exact=True).first.click()
     page.get_by_role("option", name="Instagram").first.click()
     page.keyboard.press("Escape")
-    _submit(page)
+    submit(page)
     clicks, keys = (int(page.evaluate(f"localStorage.getItem('{key}')")) for key in ("clicks", "keys"))
 
     until("the run's end", lambda: up.runs("publish-campaign")[0]["state_type"] == "COMPLETED")
@@ -243,7 +218,7 @@ def test_wrong_input_is_refused_at_the_field(up: Any, page: Any) -> None:
 def test_a_person_cancels_a_run_on_phones(up: Any, page: Any) -> None:
     """Menu, Cancel: the run ends as Cancelled, its tasks are cancelled, and its log says so."""
     _form(page, up, "follow-users")
-    _submit(page)
+    submit(page)
     until("the tasks", lambda: len(up.sandbox()["phone_tasks"]) >= 3)
     (run,) = up.runs("follow-users")
 
@@ -276,7 +251,7 @@ def test_a_time_zone_of_a_block_is_chosen_from_a_list(up: Any, page: Any) -> Non
     page.get_by_text("Select", exact=True).first.click()
     page.keyboard.type("berlin")
     page.get_by_role("option", name="Europe/Berlin").click()
-    _submit(page, lambda: page.get_by_text("zoned").count() > 0, button="Save")
+    submit(page, lambda: page.get_by_text("zoned").count() > 0, button="Save")
 
     sync_api.expect(page.get_by_text("zoned").first).to_be_visible()
     body = {"block_documents": {"name": {"any_": ["zoned"]}}}
@@ -326,7 +301,7 @@ def test_a_row_that_is_left_empty_is_ignored(up: Any, page: Any, ui: str) -> Non
         page.get_by_role("button", name="Add item").nth(place).click()
     sync_api.expect(page.locator("input[type=number]")).to_have_count(1)
     sync_api.expect(page.locator("textarea")).to_have_count(1)
-    _submit(page, lambda: len(up.runs("manage-phone-tasks")) > before)
+    submit(page, lambda: len(up.runs("manage-phone-tasks")) > before)
     until("its end", lambda: up.runs("manage-phone-tasks")[0]["state_type"] == "COMPLETED", seconds=120)
     tasks = up.runs("manage-phone-tasks")[0]["parameters"]["tasks"]
     assert (tasks["task_ids"], tasks["request_ids"]) == ([None], [None])
