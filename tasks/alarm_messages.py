@@ -40,7 +40,7 @@ ADVICE = {
     ),
     ("post", "NO KEY"): (
         'Save the API key again in a block "Taisly Account", under the same or another name. Otherwise the post counts '
-        "as unconfirmed after 7 days, and you resolve it."
+        "as unconfirmed after 7 days; then run resolve-post."
     ),
     ("hold", "ON HOLD"): (
         "Campaigns send nothing more there, and what they have for it waits. Fix the cause: if its session expired, "

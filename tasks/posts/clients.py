@@ -110,10 +110,9 @@ def _alarm_of(send: Send) -> Alarm:
 
 def _sentence(client: str, sends: Sequence[Send]) -> str:
     posts, whose = count(len(sends), "open post"), f"of the client {client}" if client else "of a Taisly account"
+    outcome, counts = ("its outcome", "post counts") if len(sends) == 1 else ("their outcomes", "posts count")
     return (
-        f"{posts} {whose}, whose block was deleted: {'its outcome' if len(sends) == 1 else 'their outcomes'} cannot be "
-        'read. Save its API key again in a block "Taisly Account", under this or another name; or check the accounts '
-        f"yourself: after {KEY_UNUSED / DAY:g} days the {'post counts' if len(sends) == 1 else 'posts count'} as "
-        "unconfirmed, and you resolve "
-        f"{'it' if len(sends) == 1 else 'them'}."
+        f"{posts} {whose}, whose block was deleted: {outcome} cannot be read. Save its API key again in a block "
+        '"Taisly Account", under this or another name; or check the accounts yourself: after '
+        f"{KEY_UNUSED / DAY:g} days the {counts} as unconfirmed; then run resolve-post."
     )
