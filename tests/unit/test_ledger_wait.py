@@ -92,6 +92,6 @@ def test_many_posts_wait_at_once(clock: Clock) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
     assert (found, len(clock.slept)) == (["done"] * 8, 8 * PAUSES)
