@@ -119,11 +119,26 @@ class Agency:
         """The same until every run has ended."""
         self._wait("the end of every run", self._have_ended, seconds)
 
-    def wait_for_outcomes(self, captions: Callable[[], set[str]], seconds: float) -> None:
-        """Wait until no post has its outcome to come; *finish-open-posts* does what runs that made room have left."""
-        with contextlib.suppress(AssertionError, httpx.HTTPError):
-            self.api.start(self.api.deployment("finish-open-posts"))
-        self._wait("the outcome of every post", lambda: not captions(), seconds)
+    def wait_for_outcomes(self, open_posts: Callable[[], dict[str, str]], seconds: float) -> None:
+        """Wait until no post has its outcome to come; *finish-open-posts* does what runs that made room have left.
+
+        Args:
+            open_posts: By caption, what is known of each.
+            seconds: For how long.
+        """
+        finisher = self.api.deployment("finish-open-posts")
+        self.api.start(finisher)
+        end = time.monotonic() + seconds
+        while left := open_posts():
+            if time.monotonic() > end:
+                found = self.api.post("/flow_runs/filter", deployments={"id": {"any_": [finisher["id"]]}}, limit=200)
+                told = [
+                    f"{run['start_time']} to {run['end_time']}: {run['state']}" for run in found if run["start_time"]
+                ]
+                pytest.fail(
+                    "\n".join([f"{len(left)} posts are open after {seconds:.0f} s:", *left.values(), *sorted(told)])
+                )
+            self._pause()
 
     def posted(self) -> int:
         """How many posts Taisly has, of all clients."""
