@@ -138,7 +138,7 @@ def flow(*, alarms: bool = True, upkeep: bool = False, **options: Any) -> Callab
     def decorate(run: Callable[P, R]) -> Flow[P, R]:
         @functools.wraps(run)
         def run_in_zone(*args: P.args, **kwargs: P.kwargs) -> R:
-            use_zone_for_run()
+            use_zone_for_run(upkeep=upkeep)
             return run(*args, **kwargs)
 
         guarded = _fail_with_message(run_in_zone)

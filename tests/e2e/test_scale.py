@@ -54,8 +54,8 @@ EXAMPLE = "Fresh bread"
 """The caption of the post with which the document tries the installation."""
 ENDS_WITHIN = 5400 if LARGE else 420
 """Seconds; with the installation less than the limit of a test."""
-FINISHED_WITHIN = 600
-"""Seconds until *finish-open-posts*, every five minutes, has read the outcomes that runs which made room left to it."""
+FINISHED_WITHIN = 600 if LARGE else 180
+"""Seconds until *finish-open-posts* has read the outcomes that runs which made room left to it."""
 PARTS = ("prefect-server", "prefect-services", "redis", "postgresql")
 
 Row = tuple[str, str]

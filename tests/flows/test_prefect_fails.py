@@ -21,6 +21,7 @@ from support.seen import logs_of
 
 from blocks import TaislyAccount
 from flows.campaign import publish_campaign
+from flows.finish import finish_open_posts
 from flows.publish import publish_video
 from reelflow.campaigns.form import CampaignForm
 from reelflow.errors import OutcomeUnknown
@@ -108,13 +109,15 @@ def test_a_time_of_the_form_is_that_of_the_servers_zone_although_that_is_not_tol
 def test_a_time_zone_that_is_not_valid_is_refused(
     server: str, taisly: TaislyAccount, sandbox: Any, clip: Callable[[str], Path], in_kolkata: ZoneInfo
 ) -> None:
-    """Typed in the UI; a time of the form would be another one in this machine's zone."""
+    """Typed in the UI; a time of the form would be another one in this machine's zone. Upkeep only shows times."""
     Variable.set(TIME_ZONE_VARIABLE, "Kolkata", overwrite=True)
     post = PostForm(video=str(clip("small.mp4")), accounts=["x"], scheduled_for="2030-01-01 18:00")
 
     state: Any = publish_video(taisly, post, return_state=True)
+    finished: Any = finish_open_posts(taisly, return_state=True)
 
     assert (state.is_failed(), sandbox.posts) == (True, [])
+    assert finished.is_completed(), finished.message
     assert "The variable reelflow_time_zone is not valid." in state.message
     assert "Run `reelflow setup --time-zone NAME`, then start the run again." in state.message
 
