@@ -29,7 +29,7 @@ from deployments.spec import deployment_specs
 from deployments.workers import check_workers
 from reelflow.block_references import block_reference, block_slug, saved_block
 from reelflow.errors import ReelflowError
-from reelflow.form_schema import TITLES
+from reelflow.form_schema import title_of
 from reelflow.ledger import Ledger
 from reelflow.posts.cleanup import open_sends
 from reelflow.wording import count, listed
@@ -168,7 +168,7 @@ def _check_deployments(deployed: Sequence[Any], block_ids: dict[str, str]) -> It
             found = f"refers to the block {', '.join(missing)}, which is not saved. Save it, or run reelflow setup."
             yield Finding(f"Deployment {deployment.name}", False, found)
         for schedule in deployment.schedules:
-            gone = [TITLES.get(name, name) for name, value in schedule.parameters.items()
+            gone = [title_of(name) for name, value in schedule.parameters.items()
                     if block_reference(value) and saved_block(value, block_ids) is None]  # fmt: skip
             if schedule.active and gone:
                 found = (

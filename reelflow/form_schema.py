@@ -20,6 +20,7 @@ NULLABLE = "~1null"
 """What follows the type in the reference to the schema of one row of a list, see `_allow_empty_rows`."""
 TITLES = {"taisly": "Taisly account", "host": "Phone PC", "slots": "Posting slots", "chatgpt": "ChatGPT"}
 """Parameters whose title is not simply their name."""
+
 FOLDED = {"engage": ("Nothing", "Warm up, comment")}
 """Forms that few people fill in, where they need not be: the tabs for none and for the form."""
 
@@ -28,6 +29,11 @@ TAISLY = "taisly"
 """The parameter that chooses the client."""
 ASKS = "asksForClient"
 """The mark of that parameter where no client is preselected, since there are several."""
+
+
+def title_of(parameter: str) -> str:
+    """What forms call a parameter of a flow."""
+    return TITLES.get(parameter) or parameter.replace("_", " ").capitalize()
 
 
 def for_people(
@@ -49,7 +55,7 @@ def for_people(
     """
     made = copy.deepcopy(dict(schema))
     for name, parameter in made.get("properties", {}).items():
-        parameter["title"] = TITLES.get(name) or name.replace("_", " ").capitalize()
+        parameter["title"] = title_of(name)
         parameter.pop("description", None)  # the title says it, and each line makes the form longer
         if name == TAISLY and not is_client_needed(made):
             parameter["description"] = "Leave it empty for all clients."

@@ -128,29 +128,32 @@ class Agency:
         """
         finisher = self.api.deployment("finish-open-posts")
         self.api.start(finisher)
-        end = time.monotonic() + seconds
-        while left := open_posts():
-            if time.monotonic() > end:
-                found = self.api.post("/flow_runs/filter", deployments={"id": {"any_": [finisher["id"]]}}, limit=200)
-                told = [
-                    f"{run['start_time']} to {run['end_time']}: {run['state']}" for run in found if run["start_time"]
-                ]
-                pytest.fail(
-                    "\n".join([f"{len(left)} posts are open after {seconds:.0f} s:", *left.values(), *sorted(told)])
-                )
-            self._pause()
+
+        def told() -> str:
+            found = self.api.post("/flow_runs/filter", deployments={"id": {"any_": [finisher["id"]]}}, limit=200)
+            runs = sorted(
+                f"{run['start_time']} to {run['end_time']}: {run['state']}" for run in found if run["start_time"]
+            )
+            return "\n".join([*open_posts().values(), *runs])
+
+        self._wait("the outcome of every post", lambda: not open_posts(), seconds, told)
 
     def posted(self) -> int:
         """How many posts Taisly has, of all clients."""
         return sum(len(box.posts) for box in self.boxes.values())
 
-    def _wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:
+    def _wait(
+        self, what: str, condition: Callable[[], bool], seconds: float, told: Callable[[], str] | None = None
+    ) -> None:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                states = collections.Counter((s["name"], s["message"]) for s in self.states().values())
-                pytest.fail(f"waited {seconds:.0f} s for {what}. Posts: {self.posted()}. Runs: {states}")
+                pytest.fail(f"waited {seconds:.0f} s for {what}. {(told or self._told)()}")
             self._pause()
+
+    def _told(self) -> str:
+        states = collections.Counter((s["name"], s["message"]) for s in self.states().values())
+        return f"Posts: {self.posted()}. Runs: {states}"
 
     def _have_ended(self) -> bool:
         """Whether every run has; False while Prefect does not answer."""
