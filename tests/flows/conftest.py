@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from support.clients import delete_clients, save_client
+from support.clients import save_client
 from support.sandbox import SandboxWithClients
+from support.saved_blocks import delete_blocks
 
 from blocks import TaislyAccount
 
@@ -23,10 +24,10 @@ def two() -> Iterator[SandboxWithClients]:
 
 
 @pytest.fixture
-def clients(two: SandboxWithClients, client: SyncPrefectClient) -> Iterator[dict[str, TaislyAccount]]:
-    """The blocks of two clients, and of nobody else."""
-    delete_clients(client)
+def clients(two: SandboxWithClients, server: str) -> Iterator[dict[str, TaislyAccount]]:
+    """The blocks of two clients, and no others."""
+    delete_blocks()
     for name in ("bakery", "cafe"):
         save_client(two, name)
     yield {name: TaislyAccount.load(name) for name in ("bakery", "cafe")}
-    delete_clients(client)
+    delete_blocks()

@@ -1,6 +1,7 @@
 """Saved blocks that cannot be used: what is wrong with them is said with the field and the row."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import date, time
 from typing import Any
 
@@ -26,25 +27,27 @@ ROWS = ["A1: ada", "A2 ben"]
 
 
 @pytest.fixture
-def mistyped(server: str) -> str:
+def mistyped(server: str) -> Iterator[str]:
     """The name of posting slots that somebody has saved in the UI, whose form checks nothing."""
     name = f"mistyped-{uuid.uuid4().hex[:8]}"
     identity = PostingSlots(slots=["all: 18:00"]).save(name)
     with get_client(sync_client=True) as client:
         data = {"slots": ["all: 18:00", "TikTok Mon 12:00"], "closed_dates": ["24/12/2026"], "time_zone": "Berlin"}
         client.update_block_document(identity, BlockDocumentUpdate(data=data, merge_existing_data=False))
-    return name
+        yield name
+        client.delete_block_document(identity)  # other tests' checks look at all blocks
 
 
 @pytest.fixture
-def broken(server: str, sandbox: Any) -> str:
+def broken(server: str, sandbox: Any) -> Iterator[str]:
     """The name of a TikMatrix block that somebody has saved in the UI, whose form checks nothing."""
     name = f"broken-{uuid.uuid4().hex[:8]}"
     identity = TikMatrixHost(phones=["A1"], base_url=sandbox.tikmatrix_url).save(name)
     with get_client(sync_client=True) as client:
         data = {"phones": ROWS, "time_zone": "Berlin", "base_url": sandbox.tikmatrix_url}
         client.update_block_document(identity, BlockDocumentUpdate(data=data, merge_existing_data=False))
-    return name
+        yield name
+        client.delete_block_document(identity)
 
 
 def test_a_block_type_whose_registration_lost_its_answer_is_registered(server: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
 from prefect.variables import Variable
+from support.saved_blocks import delete_blocks
 from support.seen import artifacts_of, logs_of
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -23,9 +23,7 @@ NOBODY = "http://127.0.0.1:9/api/v1"
 @pytest.fixture(autouse=True)
 def taisly(server: str, sandbox: Any) -> Iterator[TaislyAccount]:
     """The only block that is saved."""
-    with get_client(sync_client=True) as client:
-        for block in client.read_block_documents():
-            client.delete_block_document(block.id)
+    delete_blocks()
     block = TaislyAccount(api_key="taisly_sandbox", base_url=sandbox.taisly_url, plan="PRO")
     block.save("checked", overwrite=True)
     yield block

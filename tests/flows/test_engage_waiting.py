@@ -198,7 +198,7 @@ def test_a_run_that_is_begun_after_its_time_does_nothing(taisly: TaislyAccount, 
         def work() -> None:
             until("the run on the other PC", lambda: runs_of(deployment))
             (run,) = runs_of(deployment)
-            due = Late(scheduled_time=datetime.now(UTC) - timedelta(minutes=10))
+            due = Late(scheduled_time=datetime.now(UTC) - timedelta(days=1))
             same = client.create_flow_run_from_deployment(
                 deployment, state=due, parameters=run.parameters, parent_task_run_id=run.parent_task_run_id
             )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
+from support.saved_blocks import delete_blocks
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import TaislyAccount, TikMatrixHost
@@ -16,9 +16,7 @@ pytestmark = pytest.mark.usefixtures("server")
 
 @pytest.fixture(autouse=True)
 def taisly(server: str, sandbox: Any) -> Iterator[TaislyAccount]:
-    with get_client(sync_client=True) as client:
-        for block in client.read_block_documents():
-            client.delete_block_document(block.id)
+    delete_blocks()
     TaislyAccount(api_key=API_KEY, base_url=sandbox.taisly_url, plan="PRO").save("listed")
     yield TaislyAccount.load("listed")
     TaislyAccount.delete("listed")

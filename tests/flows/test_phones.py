@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from pydantic import ValidationError
+from support.saved_blocks import delete_blocks
 from support.seen import artifacts_of, logs_of, steps_of
 
 from blocks import ChatGPTSettings, TaislyAccount, TikMatrixHost
@@ -413,9 +414,7 @@ def test_a_dry_run_of_both_sends_nothing(taisly: TaislyAccount, host: TikMatrixH
 
 def test_check_connections_says_what_is_well_and_what_is_not(taisly: Any, host: Any, sandbox: Any) -> None:
     """A table for people; the run fails when something needs a look, and says what."""
-    with get_client(sync_client=True) as client:
-        for block in client.read_block_documents():  # what other tests have saved
-            client.delete_block_document(block.id)
+    delete_blocks()
     none = check_connections(return_state=True)
     taisly.save("health", overwrite=True)
     host.save("health", overwrite=True)

@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 from prefect.states import Running
 from support.commands import reelflow
+from support.saved_blocks import delete_blocks
 from support.seen import artifacts_of, logs_of, steps_of
 from support.waiting import until
 
@@ -40,9 +41,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def taisly(server: str, sandbox: Any) -> Iterator[TaislyAccount]:
     """A saved block, loaded as a run gets it, and no other."""
-    with get_client(sync_client=True) as client:
-        for block in client.read_block_documents():
-            client.delete_block_document(block.id)
+    delete_blocks()
     TaislyAccount(
         api_key=API_KEY, base_url=sandbox.taisly_url, plan="PRO", first_look_seconds=0.01, duplicate_hours=7
     ).save("rotated")
