@@ -40,6 +40,7 @@ from tasks.upkeep.health import (
     check_blocks,
     check_deleted_clients,
     check_own_clock,
+    check_time_zone,
     find_ledger,
     our_blocks,
 )
@@ -88,7 +89,9 @@ def examine() -> Iterator[Finding]:
             version, ahead = read_version(client), clock_ahead(client)
             problem = version_problem(version) or (events_problem() if version else None)
             names = our_blocks(client)
-            use_server_zone(client)
+            zone = list(check_time_zone(client))
+            if not zone:
+                use_server_zone(client)
             alarmed = bool(receivers(client))
             deployed, block_ids = our_deployments(client), read_block_ids(client)
             finished = clients_of_finishers(client, saved_ids(TaislyAccount))
@@ -100,6 +103,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("Prefect server", problem is None, shown)
     ledger, found = find_ledger(patience=0)  # a person wants to see what is wrong now
     yield found
+    yield from zone
     if not names:
         yield Finding("Blocks", False, "none saved. Run reelflow setup, or create a Taisly Account in the UI (Blocks).")
     if ledger is not None:

@@ -128,7 +128,8 @@ def flow(*, alarms: bool = True, upkeep: bool = False, **options: Any) -> Callab
 
     Args:
         alarms: Whether its own failure is an alarm; not for what a person starts and reads.
-        upkeep: Whether a run that dies keeps the next one waiting for a minute only; see `short_slot`.
+        upkeep: Whether it is upkeep: if its run dies, the next one waits for a minute only (see `short_slot`); and a
+            time zone that is not valid is a warning, not a failure.
         **options: As for `prefect.flow`.
     """
     if alarms:

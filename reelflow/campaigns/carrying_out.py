@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -117,6 +116,8 @@ class Carrier:
         self._uploads = UploadQueue(SENDERS)
         self._ledger_wait = LedgerWait(self.taisly.sleep, self._check_stopped, self.ledger_seconds)
         self._told = set[str]()
+        self._claimed = set[str]()  # the sends that this run has made
+        self._sealed = dict[tuple[int, str], str]()  # by row and account ID, those of them that may be out
 
     def carry_out(self, posts: Sequence[PlannedPost]) -> list[Carried]:
         """Send posts, the first ones first; the result of each, in the same order.
@@ -165,7 +166,7 @@ class Carrier:
         while not self._stopped:
             is_begun = True
             try:
-                return [self._ledger_wait.during(self._sending(place, post, settled))]
+                return [self._ledger_wait.during(partial(self._send, place, post, settled))]
             except TimePassed as error:
                 if not post.slots:
                     return self._failed(post, error)
@@ -201,21 +202,11 @@ class Carrier:
     def _carry_part(self, place: int, part: PlannedPost, no_slot: ReelflowError | None) -> list[Carried]:
         return self._failed(part, no_slot) if no_slot else self._carry(place, part)
 
-    def _sending(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Callable[[], Carried]:
-        """What sends a post, as often as it is called; a try that could not record its answer counts as this run's."""
-        tries, begun = itertools.count(), self.taisly.ledger.now()
-
-        def send() -> Carried:
-            is_first, carried = next(tries) == 0, self._send(place, post, settled)
-            if is_first or carried.sent_now:
-                return carried
-            sends = [send for send, _ in self.taisly.ledger.sends(carried.send_ids) if send.claimed_at >= begun]
-            return replace(carried, sent_now=any(send.flow_run == self.flow_run for send in sends))
-
-        return send
-
     def _send(self, place: int, post: PlannedPost, settled: frozenset[str]) -> Carried:
-        def wait_for_turn() -> None:
+        """Send a post. What an earlier try sent, whose answer could not be recorded, counts as this run's."""
+
+        def wait_for_turn(send_id: str) -> None:
+            self._claimed.add(send_id)
             upload.wait()
             self._check_stopped()
 
@@ -225,6 +216,9 @@ class Carrier:
             check_time(post.request.scheduled_for, self.taisly.ledger.now(), MARGIN_SECONDS)
             check_rules_of_now(self.taisly, part)
             upload.confirm_again()
+
+        def note(part: PostRequest, send_id: str) -> None:
+            self._sealed.update({(post.number, account.id): send_id for account in part.accounts})
 
         self._check_holds(post.request, settled)
         self._check_time_to_send(post.request)
@@ -237,11 +231,12 @@ class Carrier:
                 grace=self.grace,
                 on_claimed=wait_for_turn,
                 before_upload=look_again,
+                on_sealed=note,
                 turn=self.turn,
             )
         with self._lock:
             self._outage_left = OUTAGE_SECONDS
-        return Carried(post, frozenset(result.send_ids), result.sent_now)
+        return Carried(post, frozenset(result.send_ids), not self._claimed.isdisjoint(result.send_ids))
 
     def _check_stopped(self) -> None:
         if self._stopped:
@@ -285,22 +280,25 @@ class Carrier:
         results = []
         if sent:
             out = _part(post, [account for account in post.request.accounts if account.id in sent])
-            is_own = any(send.flow_run == self.flow_run for send in sent.values())
-            results.append(Carried(out, frozenset(send.id for send in sent.values()), is_own))
+            results.append(Carried(out, frozenset(sent.values()), not self._claimed.isdisjoint(sent.values())))
         if accounts := [account for account in post.request.accounts if account.id not in sent]:
             left = _part(post, accounts)
             log.warning("Row %d, %s, was not sent: %s", post.number, _name(left), error)
             results.append(Carried(left, failure=str(error)))
         return results
 
-    def _sent_of(self, post: PlannedPost) -> dict[str, Send]:
-        """By account id, the sends of a post that have reached some of its accounts, or may have, or were refused."""
+    def _sent_of(self, post: PlannedPost) -> dict[str, str]:
+        """By account ID, the IDs of sends that have reached some of its accounts, or may have, or were refused.
+
+        While the ledger is away, those of this run that may be out: whoever reads it later learns what became of them.
+        """
         ledger, now = self.taisly.ledger, self.taisly.ledger.now()
         try:
             found = ledger.outcomes(post.request, service=self.taisly.service)
         except LedgerUnavailable:
-            return {}
-        return {outcome.account.id: send for outcome, send in found if self._is_told(outcome, send, now)}
+            ids = {account.id: self._sealed.get((post.number, account.id)) for account in post.request.accounts}
+            return {account: send for account, send in ids.items() if send}
+        return {outcome.account.id: send.id for outcome, send in found if self._is_told(outcome, send, now)}
 
     def _is_told(self, outcome: Outcome, send: Send, now: float) -> bool:
         """Whether the record of an account says what became of the post there, and no other run is at it."""

@@ -84,7 +84,7 @@ class LedgerWait:
             is_first = self._waiting == 1
         if is_first:
             log.warning(
-                "The posts wait for the ledger, and this run tries them again by itself. Start another run only if "
-                "this one ends without them. The reason: %s",
+                "The posts wait for the ledger, and this run keeps trying. Start another run only if this one ends "
+                "without sending them. The reason: %s",
                 error,
             )

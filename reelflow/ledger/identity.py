@@ -19,6 +19,8 @@ from reelflow.records.posts import FoundPost
 
 DISK_MEGABYTES = 16
 """Room that a disk which is not full has: PostgreSQL stops if there is none for its next 16 MB of write-ahead log."""
+FILE_BYTES = 1 << 20
+"""The same for a ledger in a file, whose transactions are of some kB."""
 _LITTLE_MEMORY = sa.text("SET LOCAL work_mem = '64kB'")
 _TEMPORARY_FILE = sa.text(
     "WITH filling AS MATERIALIZED (SELECT repeat('x', 1048576) AS megabyte "
@@ -84,9 +86,9 @@ class IdentityLedger(RotationLedger):
     def check_disk(self) -> None:
         """Make sure that the database's disk is not full.
 
-        A small write would not tell: PostgreSQL puts it into pages and a log file that are there. A large one might
-        stop PostgreSQL, as it does if its log has no room. So it is asked for something that takes a temporary file:
-        if there is no room for that, nothing but this query fails.
+        A small write proves nothing: PostgreSQL puts it into pages and a log file that it already has. A large one
+        might stop PostgreSQL, if its log has no room. So this runs a query that needs a temporary file: on a full disk,
+        only this query fails.
 
         Raises:
             LedgerUnavailable: it is full, or the database cannot be used.
@@ -95,9 +97,14 @@ class IdentityLedger(RotationLedger):
             with self.reading() as connection:
                 connection.execute(_LITTLE_MEMORY)
                 connection.execute(_TEMPORARY_FILE, {"megabytes": DISK_MEGABYTES})
-        elif (file := self._file) and shutil.disk_usage(file.parent).free < DISK_MEGABYTES << 20:
-            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise unavailable(full, self.url, self.place)
+        elif self._file:
+            try:
+                free = shutil.disk_usage(self._file.parent).free
+            except OSError as error:
+                raise unavailable(error, self.url, self.place) from None
+            if free < FILE_BYTES:
+                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise unavailable(full, self.url, self.place)
 
     def has_send(self, send_id: str) -> bool:
         """Whether a send is on record."""

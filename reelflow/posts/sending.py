@@ -100,8 +100,9 @@ def send_post(
     patience: float = 900.0,
     grace: float = GRACE,
     progress: Callable[[int, int], None] | None = None,
-    on_claimed: Callable[[], None] = lambda: None,
+    on_claimed: Callable[[str], None] = lambda send_id: None,
     before_upload: Callable[[PostRequest], None] = lambda part: None,
+    on_sealed: Callable[[PostRequest, str], None] = lambda part, send_id: None,
     turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> SendResult:
     """Send a post to those of its accounts that nobody has sent it to, and wait for runs that are doing so.
@@ -117,10 +118,11 @@ def send_post(
             `turn` wait for does not count.
         grace: Seconds within which a post may still appear in the history after a 429 to its whole upload.
         progress: As in `TaislyClient.create_post`.
-        on_claimed: Called once the post is claimed, before room in the plan is waited for. What it raises ends the
-            send: nothing was posted.
+        on_claimed: Called with the ID of the send once the post is claimed, before room in the plan is waited for. What
+            it raises ends the send: nothing was posted.
         before_upload: The same once there is room, before each request, with the part of the post that it sends.
-        turn: Entered before that, and left after the request: it may wait until the upload may begin.
+        on_sealed: Called once the part of the post may be out, with the ID of its send.
+        turn: Entered before `before_upload`, and left after the request: it may wait until the upload may begin.
 
     Raises:
         NothingSent, Busy: it could not be sent; doing it again is safe.
@@ -145,7 +147,7 @@ def send_post(
         result.send_ids.update(claim.settled)
         if claim.send_id is not None:
             part = request.model_copy(update={"accounts": claim.accounts})
-            hooks = _Hooks(progress, on_claimed, before_upload, turn)
+            hooks = _Hooks(progress, on_claimed, before_upload, on_sealed, turn)
             if _Attempt(taisly, part, claim.send_id, owner, waiting, grace, hooks).run():
                 result.send_ids.add(claim.send_id)
                 result.sent_now = True
@@ -168,8 +170,9 @@ class _Hooks:
     """What the caller of `send_post` wants to be called."""
 
     progress: Callable[[int, int], None] | None
-    on_claimed: Callable[[], None]
+    on_claimed: Callable[[str], None]
     before_upload: Callable[[PostRequest], None]
+    on_sealed: Callable[[PostRequest, str], None]
     turn: Callable[[], AbstractContextManager[None]]
 
 
@@ -209,7 +212,7 @@ class _Attempt:
         """What has to be done once the post is claimed; nothing has left yet."""
         try:
             with self.waiting.stopped():
-                self.hooks.on_claimed()
+                self.hooks.on_claimed(self.send_id)
         except BaseException as error:
             self._release(str(error) or type(error).__name__)
             raise
@@ -232,6 +235,7 @@ class _Attempt:
             nonlocal sealed
             self.ledger.seal(self.send_id, self.owner)
             sealed = True
+            self.hooks.on_sealed(self.request, self.send_id)
 
         try:
             with self._turn():

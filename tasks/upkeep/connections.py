@@ -17,6 +17,7 @@ from tasks.upkeep.health import (
     check_blocks,
     check_deleted_clients,
     check_own_clock,
+    check_time_zone,
     find_ledger,
     our_blocks,
 )
@@ -33,8 +34,8 @@ def check_everything() -> str:
     if ledger is None:
         raise ChecksFailed(f"{found.what}: {found.found}")
     with asking_prefect(), get_client(sync_client=True) as client:
-        names = our_blocks(client)
-    findings = [found, *check_own_clock(ledger), *check_blocks(ledger, names), *check_deleted_clients(ledger)]
+        names, zone = our_blocks(client), list(check_time_zone(client))
+    findings = [found, *zone, *check_own_clock(ledger), *check_blocks(ledger, names), *check_deleted_clients(ledger)]
     if not names:
         return "Nothing to check: no blocks are saved. In the UI under Blocks, add a Taisly Account."
     failed = [finding for finding in findings if not finding.ok]
@@ -46,7 +47,8 @@ def check_everything() -> str:
         "Found": [plain_text(f.found) for f in findings],
     }
     show_markdown(table(columns), f"{len(failed)} of {checks} failed." if failed else f"All {checks} passed.")
-    _refresh_forms_if_possible(ledger)
+    if not zone:  # else the forms would name another zone
+        _refresh_forms_if_possible(ledger)
     if failed:
         raise ChecksFailed(_told(failed))
     passed = f"All {checks} passed: {', '.join(finding.what for finding in findings)}."

@@ -5,6 +5,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from prefect.client.orchestration import SyncPrefectClient
+
 from blocks import BY_SLUG, PostingSlots, ReelflowLedger, TaislyAccount, TikMatrixHost
 from blocks.reference import load_saved
 from reelflow.addresses import is_loopback
@@ -30,6 +32,7 @@ from reelflow.wording import all_of, count, listed, one_line
 from tasks.ledger import PATIENCE, current_ledger
 from tasks.phones.wording import waiting_posts
 from tasks.posts.clients import describe_deleted_clients, load_clients
+from tasks.zone import problem_of_zone
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a service's clock may differ before it is worth mentioning: posts are looked up by time."""
@@ -96,6 +99,12 @@ def check_deleted_clients(ledger: Ledger) -> Iterator[Finding]:
         return
     for sentence in found:
         yield Finding("Open posts", True, sentence, is_warning=True)
+
+
+def check_time_zone(client: SyncPrefectClient) -> Iterator[Finding]:
+    """Say what is wrong with the server's time zone; nothing if it can be used."""
+    if problem := problem_of_zone(client):
+        yield Finding("Time zone", False, problem)
 
 
 def check_own_clock(ledger: Ledger, server: float | None = None) -> Iterator[Finding]:

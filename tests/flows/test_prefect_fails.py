@@ -1,5 +1,6 @@
 """Runs whose Prefect server fails for a moment, as it does while the PostgreSQL behind it restarts."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +17,14 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running, Scheduled
 from prefect.variables import Variable
+from support.commands import reelflow
+from support.engaging import deployed, saved
 from support.failing_server import failing_server
 from support.seen import logs_of
 
 from blocks import TaislyAccount
 from flows.campaign import publish_campaign
+from flows.connections import check_connections
 from flows.finish import finish_open_posts
 from flows.publish import publish_video
 from reelflow.campaigns.form import CampaignForm
@@ -66,7 +70,7 @@ def test_a_campaign_sends_every_post_although_the_server_fails_when_they_are_cla
     assert state.name == "Scheduled", state.message
     assert sorted(post["caption"] for post in sandbox.posts) == ["caption 0", "caption 1", "caption 2"]
     assert sum(request.startswith("PATCH") for request in asked) > 4
-    assert "The posts wait for the ledger, and this run tries them again by itself." in log
+    assert "The posts wait for the ledger, and this run keeps trying." in log
 
 
 def test_a_run_waits_for_its_blocks(server: str, taisly: Any, sandbox: Any, clip: Callable[[str], Path]) -> None:
@@ -106,18 +110,44 @@ def test_a_time_of_the_form_is_that_of_the_servers_zone_although_that_is_not_tol
     assert len(asked) > 1
 
 
+def _help_of_time(deployment: Any) -> str:
+    """What the form of a deployment says of the time."""
+    with get_client(sync_client=True) as client:
+        schema = client.read_deployment(deployment).parameter_openapi_schema
+    return str(schema["definitions"]["PostForm"]["properties"]["scheduled_for"]["description"])
+
+
 def test_a_time_zone_that_is_not_valid_is_refused(
     server: str, taisly: TaislyAccount, sandbox: Any, clip: Callable[[str], Path], in_kolkata: ZoneInfo
 ) -> None:
-    """Typed in the UI; a time of the form would be another one in this machine's zone. Upkeep only shows times."""
+    """Typed in the UI; a time of the form would be another one in this machine's zone. Upkeep only shows times.
+
+    Checks and doctor say it; the forms, which name the zone, stay as they are.
+    """
+    taisly.save("kolkata", overwrite=True)
     Variable.set(TIME_ZONE_VARIABLE, "Kolkata", overwrite=True)
     post = PostForm(video=str(clip("small.mp4")), accounts=["x"], scheduled_for="2030-01-01 18:00")
 
     state: Any = publish_video(taisly, post, return_state=True)
     finished: Any = finish_open_posts(taisly, return_state=True)
+    use_zone("Asia/Tokyo")  # so the form says
+    with deployed("publish-video", "publish-video/01-kolkata", taisly=saved(taisly)) as made:
+        use_zone(None)
+        checked: Any = check_connections(return_state=True)
+        doctor = reelflow("doctor", COLUMNS="500")
+        left = _help_of_time(made)
+        Variable.set(TIME_ZONE_VARIABLE, "Asia/Kolkata", overwrite=True)
+        check_connections(return_state=True)
+        corrected = _help_of_time(made)
 
     assert (state.is_failed(), sandbox.posts) == (True, [])
     assert finished.is_completed(), finished.message
+    assert "Times are shown in " in logs_of(finished)
+    assert checked.is_failed()
+    assert "Time zone: The variable reelflow_time_zone is not valid." in checked.message
+    assert re.search(r"^FAILED +Time zone +The variable reelflow_time_zone is not valid", doctor.stdout, re.MULTILINE)
+    assert "(Asia/Tokyo)" in left
+    assert "(Asia/Kolkata)" in corrected
     assert "The variable reelflow_time_zone is not valid." in state.message
     assert "Run `reelflow setup --time-zone NAME`, then start the run again." in state.message
 

@@ -24,6 +24,7 @@ from reelflow.records.post_states import PostState
 from support.deployments import SPECS
 from support.scheduled import execute
 from tasks.ledger import open_ledger
+from tasks.run_facts import TAG
 
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
 PHONES = [f"{SERIALS[0]}: ada.daily", f"{SERIALS[1]}: ben.daily, ben.pics (Instagram)"]
@@ -69,6 +70,7 @@ def deployed(spec: str, name: str, **parameters: Any) -> Iterator[Any]:
             parameters=parameters,
             parameter_openapi_schema=form_of(SPECS[spec], None, {}),
             enforce_parameter_schema=True,
+            tags=[TAG],
         )
         yield made
         client.delete_deployment(made)

@@ -229,7 +229,7 @@ def test_a_ledger_that_was_replaced_stops_the_rest(taisly: RateLimitedTaisly, vi
 
 
 def test_posts_wait_for_a_ledger_that_is_away_for_a_moment(
-    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, caplog: pytest.LogCaptureFixture
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any, engine_log: pytest.LogCaptureFixture
 ) -> None:
     """Whatever of the posts meets it: each is sent once, and the log says what they wait for."""
     campaign, calls = Campaign(taisly, *(row(n, videos(n)) for n in range(1, 7))), itertools.count()
@@ -238,12 +238,12 @@ def test_posts_wait_for_a_ledger_that_is_away_for_a_moment(
         if next(calls) < PAUSES:  # so often may one post alone meet it
             raise LedgerUnavailable("PostgreSQL is restarting.")
 
-    with caplog.at_level(logging.WARNING, logger="reelflow"):
+    with engine_log.at_level(logging.WARNING, logger="reelflow"):
         carried = campaign.send(confirm=confirm)
 
     assert {each.failure for each in carried} == {""}
     assert sorted(post["caption"] for post in sandbox.posts) == [f"caption {n}" for n in range(1, 7)]
-    assert {text.partition(" The reason: ")[2] for text in caplog.messages if "wait for the ledger" in text} == {
+    assert {text.partition(" The reason: ")[2] for text in engine_log.messages if "wait for the ledger" in text} == {
         "PostgreSQL is restarting."
     }
 

@@ -124,7 +124,7 @@ def test_a_post_waits_for_the_ledger_that_gives_it_its_next_slot(
     assert (carried.failure, len(sandbox.posts), clock.slept[0]) == ("", 1, WAIT_SECONDS / PAUSES)
 
 
-def _never(*_: Any) -> None:
+def _never(*_: Any, **__: Any) -> None:
     raise LedgerUnavailable("PostgreSQL is restarting.")
 
 
@@ -138,6 +138,27 @@ def test_a_post_whose_lost_answer_cannot_be_recorded_is_not_said_to_be_unsent(
     carried = Campaign(taisly, row(1, videos(1))).send(flow_run="this run")
 
     assert [(each.failure, len(each.send_ids), each.sent_now) for each in carried] == [("", 1, True)]
+    assert len(sandbox.posts) == 1
+
+
+def test_a_post_that_may_be_out_is_not_said_to_be_unsent_while_the_ledger_stays_away(
+    taisly: RateLimitedTaisly, videos: Videos, sandbox: Any
+) -> None:
+    """Nothing can be read of it, or recorded."""
+    outcomes = taisly.ledger.outcomes
+    sandbox.order_fault("drop_after", "POST", "/api/private/post")
+
+    def goes_away(*_: Any, **__: Any) -> None:
+        for name in ("claim", "claimable", "outcomes", "sends", "on_hold", "answer_lost"):
+            setattr(taisly.ledger, name, _never)
+        _never()
+
+    taisly.ledger.answer_lost = goes_away  # type: ignore[method-assign]
+    campaign = Campaign(taisly, row(1, videos(1)))
+    carried = campaign.send(flow_run="this run")
+    ((_, send),) = outcomes(carried[0].post.request, service=taisly.service)
+
+    assert [(each.failure, each.send_ids, each.sent_now) for each in carried] == [("", {send.id}, True)]
     assert len(sandbox.posts) == 1
 
 
@@ -198,6 +219,6 @@ def test_the_wait_for_its_turn_takes_no_patience_from_a_post(
         client, ledger, api_key=API_KEY, service=sandbox.taisly_url, plan="PRO", sleep=clock.sleep
     ) as taisly:
         # Between two tries are 2 s, for which the wait would leave no room; a busy machine has 3 s more for the rest.
-        result = send_post(taisly, checked(), patience=5, on_claimed=lambda: time.sleep(3.2))
+        result = send_post(taisly, checked(), patience=5, on_claimed=lambda _: time.sleep(3.2))
 
     assert (result.sent_now, len(sandbox.posts)) == (True, 1)
