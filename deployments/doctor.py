@@ -24,7 +24,7 @@ from deployments.prefect_api import (
     read_version,
     version_problem,
 )
-from deployments.setup.clients import client_names
+from deployments.setup.clients import client_names, missing_values
 from deployments.spec import deployment_specs
 from deployments.workers import check_workers
 from reelflow.block_references import block_reference, block_slug, saved_block
@@ -171,15 +171,25 @@ def _check_deployments(deployed: Sequence[Any], block_ids: dict[str, str]) -> It
         if missing := sorted(set(slugs) - set(block_ids)):
             found = f"refers to the block {', '.join(missing)}, which is not saved. Save it, or run reelflow setup."
             yield Finding(f"Deployment {deployment.name}", False, found)
-        for schedule in deployment.schedules:
-            gone = [title_of(name) for name, value in schedule.parameters.items()
-                    if block_reference(value) and saved_block(value, block_ids) is None]  # fmt: skip
-            if schedule.active and gone:
-                found = (
-                    f"its schedule {schedule.slug or schedule.id} refers to a deleted block, so its runs fail. Choose "
-                    f"another block as {', '.join(map(repr, gone))} in the parameters of the schedule, or turn the "
-                    "schedule off."
-                )
-                yield Finding(f"Deployment {deployment.name}", False, found)
+        for schedule in filter(lambda each: each.active, deployment.schedules):
+            for problem in _problems_of_schedule(deployment, schedule, block_ids):
+                yield Finding(f"Deployment {deployment.name}", False, problem)
     active = sum(any(s.active for s in d.schedules) for d in deployed)
     yield Finding("Deployments", True, f"{len(deployed)}, {active} of them with an active schedule")
+
+
+def _problems_of_schedule(deployment: Any, schedule: Any, block_ids: dict[str, str]) -> Iterator[str]:
+    """Why the runs of a schedule would fail, and what to do."""
+    which = f"its schedule {schedule.slug or schedule.id}"
+    gone = [title_of(name) for name, value in schedule.parameters.items()
+            if block_reference(value) and saved_block(value, block_ids) is None]  # fmt: skip
+    if gone:
+        yield (
+            f"{which} refers to a deleted block, so its runs fail. Choose another block as "
+            f"{', '.join(map(repr, gone))} in the parameters of the schedule, or turn the schedule off."
+        )
+    if missing := missing_values(deployment, schedule):
+        yield (
+            f"{which} lacks {listed([repr(title_of(name)) for name in missing])}, so its runs fail. The switch beside "
+            "a schedule deletes the schedule's parameters (Prefect 3.8). Choose Edit in its menu, and set them again."
+        )

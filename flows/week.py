@@ -12,10 +12,10 @@ from prefect.states import Completed
 from blocks import TaislyAccount
 from reelflow.upkeep.form import WEEK, WeekForm
 from tasks.step import flow
-from tasks.upkeep.week import write_week
+from tasks.upkeep.week import week_run_name, write_week
 
 
-@flow(name="show-week", alarms=False, upkeep=True, flow_run_name="the week")
+@flow(name="show-week", alarms=False, upkeep=True, flow_run_name=week_run_name)
 def show_week(week: WeekForm = WEEK, taisly: TaislyAccount | None = None) -> State[Any]:
     """Show recent and scheduled posts by day and account, what waits for you, and the phone tasks of the past days.
 

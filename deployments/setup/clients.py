@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -84,7 +85,8 @@ def check_name(name: str) -> None:
     """Raise InputError if a block cannot have this name."""
     if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         return
-    plain = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+    letters = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
     hint = f" For example: {plain}." if plain else ""
     raise InputError(f"A client's name has only the letters a to z, digits and dashes, not {name!r}.{hint}")
 
@@ -145,8 +147,8 @@ def _open_posts(client: SyncPrefectClient, name: str) -> str:
     waits = f"; {later} {'is' if later == 1 else 'are'} scheduled, and will still be published" if later else ""
     return (
         f"{count(len(sends), 'post')} of {name} {'has' if len(sends) == 1 else 'have'} no outcome yet{waits}. Without "
-        f"the API key, outcomes cannot be read. `reelflow posts --block {name}` lists them, and says how "
-        "to cancel those that are scheduled."
+        f"the API key, outcomes cannot be read. Before you remove it, `reelflow posts --block {name}` "
+        "lists them, and says how to cancel those that are scheduled."
     )
 
 
@@ -155,15 +157,24 @@ def _refers_to(value: Any, name: str, id_: str) -> bool:
 
 
 def _turn_off_schedules(client: SyncPrefectClient, changes: Changes, deployment: Any, name: str, id_: str) -> None:
-    """Turn off the schedules that are for a client: each of their runs would fail, or be for another client."""
+    """Turn off the schedules that are for a client, or for none: their runs would fail, or be for another client."""
     is_default = _refers_to(deployment.parameters.get(TAISLY), name, id_)
     for schedule in deployment.schedules:
         own = schedule.parameters.get(TAISLY)
+        if schedule.active and TAISLY in missing_values(deployment, schedule):
+            turn_off(client, changes, deployment, schedule, "since it names no client")
+            continue
         if not schedule.active or not (_refers_to(own, name, id_) or (own is None and is_default)):
             continue
         if own is None and not is_client_needed(deployment.parameter_openapi_schema or {}):
             continue  # it then looks after all clients
         turn_off(client, changes, deployment, schedule, f"since it is for {name}")
+
+
+def missing_values(deployment: Any, schedule: Any) -> list[str]:
+    """The parameters that a schedule's runs need, and that neither it nor its deployment has."""
+    required = (deployment.parameter_openapi_schema or {}).get("required", [])
+    return [name for name in required if name not in deployment.parameters and name not in schedule.parameters]
 
 
 def turn_off(client: SyncPrefectClient, changes: Changes, deployment: Any, schedule: Any, why: str) -> None:

@@ -114,7 +114,8 @@ def look_into(folder: Path, options: InboxOptions) -> Inbox:
         else:
             problems.append(
                 f"{count(len(settled), 'video')} directly in {name} not sent, since no accounts are named for what is "
-                f"not in a subfolder: {listed([one_line(v) for v in settled])}."
+                f"not in a subfolder: {listed([one_line(v) for v in settled])}. Choose Accounts, or move what is to be "
+                "posted into a subfolder that is named after its accounts."
             )
     # In turns: a folder whose videos have to stay must not keep those of others from being taken.
     ordered = [entry for turn in zip_longest(*taken) for entry in turn if entry is not None]

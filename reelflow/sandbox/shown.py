@@ -8,7 +8,7 @@ from reelflow.sandbox.catalog import DEVICES
 from reelflow.sandbox.records import COMPLETED, Data, PhoneTask, Post
 from reelflow.sandbox.taisly import as_state
 from reelflow.sandbox.tikmatrix import as_task
-from reelflow.sandbox.world import World, masked
+from reelflow.sandbox.world import HOUR, World, masked
 
 
 def state_of(world: World) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _quota(world: World, client: str) -> dict[str, int]:
     data = world.data
     return {
         "per_hour": world.per_hour,
-        "last_hour": len(data.request_times.get(client, [])),
+        "last_hour": sum(at > world.now() - HOUR for at in data.request_times.get(client, [])),
         "most": data.most_requests.get(client, 0),
         "refused": data.requests_over_quota.get(client, 0),
     }

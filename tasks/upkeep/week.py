@@ -16,6 +16,7 @@ from blocks import TaislyAccount
 from reelflow.downloads.folder import Downloads, default_folder
 from reelflow.ledger import Ledger
 from reelflow.posts.of_client import PostsOfClient
+from reelflow.records.clients import for_client
 from reelflow.upkeep.form import WEEK, WeekForm
 from reelflow.upkeep.week import Week, begin_of, make_week, records_since
 from reelflow.upkeep.week_files import check_files, write_files
@@ -25,6 +26,7 @@ from tasks.artifacts import show_markdown
 from tasks.ledger import open_ledger
 from tasks.phones.waiting import WaitingPhones, all_waiting_phones
 from tasks.posts.clients import deleted_clients
+from tasks.run_names import name_for_client
 from tasks.step import Retry, step
 from tasks.upkeep.questions import waiting_questions
 from tasks.upkeep.week_page import summarize_week, week_page
@@ -37,6 +39,11 @@ _NOT_MADE = "The page of the week could not be made: %s"
 
 
 @step("the week", retry=Retry.LEDGER)
+def week_run_name() -> str:
+    """The name of a run, with the client whose page it makes."""
+    return name_for_client("the week")
+
+
 def write_week(form: WeekForm, taisly: TaislyAccount | None = None) -> str:
     """Make the page and the files that the form names; returns a one-line summary. One client has a page of its own.
 
@@ -50,7 +57,10 @@ def write_week(form: WeekForm, taisly: TaislyAccount | None = None) -> str:
     week = read_week(ledger, form, mine)
     phones = all_waiting_phones(ledger) if mine is None else []
     summary = summarize_week(week, phones)
-    lines = _lines(ledger, form, week, phones) if mine is None else week_page(week)
+    if mine is None:
+        lines = _lines(ledger, form, week, phones)
+    else:
+        lines = week_page(week, heading=for_client(mine.name, "The week"))
     key = KEY if taisly is None else f"{KEY}-{taisly.client}"
     try:
         _show(form, summary, lines, key)

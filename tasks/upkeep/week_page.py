@@ -74,24 +74,28 @@ def summarize_week(week: Week, phones: Sequence[WaitingPhones] = ()) -> str:
     return f"{days}: {told}. {waiting}{acting}"
 
 
-def week_page(week: Week, tasks: TaskCounts = (), phones: Sequence[WaitingPhones] = ()) -> list[str]:
+def week_page(
+    week: Week, tasks: TaskCounts = (), phones: Sequence[WaitingPhones] = (), *, heading: str = "The week"
+) -> list[str]:
     """The lines of the page; fewer posts and posters where they would be too many bytes.
 
     Args:
         week: What it shows.
         tasks: The phone tasks of the past days.
         phones: What waits for the phones.
+        heading: Above it.
     """
     lines: list[str] = []
     for share in (1, 2, 4, 16):
-        lines = _page(week, tasks, phones, MOST_LISTED // share, MOST_POSTERS // share)
+        page = _page(week, tasks, phones, MOST_LISTED // share, MOST_POSTERS // share)
+        lines = [f"# {plain_text(heading)}", "", *page]
         if sum(len(line.encode()) + 1 for line in lines) <= MOST_BYTES:
             break
     return lines
 
 
 def _page(week: Week, tasks: TaskCounts, phones: Sequence[WaitingPhones], most: int, posters: int) -> list[str]:
-    lines = ["# The week", "", f"As of {shown(week.now)}.", ""]  # both UIs show its description above
+    lines = [f"As of {shown(week.now)}.", ""]  # both UIs show its description above
     if sum(map(len, week.listed(most).values())) < sum(len(day.entries) for day in week.days):
         lines += ["Long days are cut here, and counted in full. `reelflow week` and the CSV file list every post.", ""]
     lines += _waiting(week, most) + _phones(phones)

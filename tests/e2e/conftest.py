@@ -12,14 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
-from support.browser import Deployed
+from support.deployed_server import DeployedServer
 from support.prefect_server import UNSCHEDULED
 from support.processes import REELFLOW, processes_of
 
 START_SECONDS = 150
 
 
-class Up(Deployed):
+class Up(DeployedServer):
     """A running `reelflow up`."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:

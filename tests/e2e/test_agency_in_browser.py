@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browser import Deployed, submit
+from support.browser import submit
+from support.deployed_server import DeployedServer
 from support.document import Shell, blocks_of, section_of
 from support.prefect_server import UNSCHEDULED
 from support.terminal import talk
@@ -31,7 +32,7 @@ REFUSED = "is an account of the client cafe, but this run is for bakery. Choose 
 OPEN = "1 open post of the client bakery, whose block was deleted: its outcome cannot be read. Save its API key again"
 
 
-class Tried(Deployed):
+class Tried(DeployedServer):
     """What the section "Try it" starts, on free ports of this machine and in a home folder of its own."""
 
     def __init__(self, topology: Topology) -> None:
@@ -100,7 +101,7 @@ def test_a_new_user_tries_two_clients_and_deletes_one(tried: Tried, page: Any, c
     submit(page)
     until("the refusal", lambda: tried.runs("publish-video")[0]["state_type"] == "FAILED")
     (refused,) = tried.runs("publish-video")
-    until("its log", lambda: "but this run is for bakery" in tried.log_of(refused["id"]))  # later lines are not shown
+    until("its log", lambda: "this run is for bakery" in tried.api.log_of(refused["id"]))
     page.goto(f"{tried.ui}/v2/runs/flow-run/{refused['id']}")
     expect(page.get_by_text(REFUSED, exact=False).first).to_be_visible()
     assert tried.sandbox.posts == []
@@ -117,7 +118,7 @@ def test_a_new_user_tries_two_clients_and_deletes_one(tried: Tried, page: Any, c
     expect(page.get_by_role("heading", name="cafe: small.mp4").first).to_be_visible()
 
     post = {"video": str(clip("small.mp4")), "accounts": ["all"], "watch_minutes": 0}
-    tried.start("publish-video", taisly={"$ref": {"block_document_id": tried.block("bakery")}}, post=post)
+    tried.start("publish-video", taisly={"$ref": {"block_document_id": tried.block_id("bakery")}}, post=post)
     until("the open post", lambda: tried.runs("publish-video")[0]["state_type"] == "COMPLETED")
     tried.delete_block("bakery")
     tried.start("show-week")
@@ -130,7 +131,7 @@ def test_a_new_user_tries_two_clients_and_deletes_one(tried: Tried, page: Any, c
 
 def _fill_in(tried: Tried, page: Any, video: Path, account: str) -> None:
     """The form of a post, in which no client is chosen yet."""
-    page.goto(f"{tried.ui}/v2/deployments/deployment/{tried.deployment('publish-video')}/run")
+    page.goto(f"{tried.ui}/v2/deployments/deployment/{tried.deployment_id('publish-video')}/run")
     sync_api.expect(page.get_by_role("button", name="Select a block")).to_have_text("Select a block...")
     page.wait_for_timeout(1000)  # the form settles: it closes a list that was opened before
     page.locator("textarea").first.fill(str(video))

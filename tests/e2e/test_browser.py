@@ -43,7 +43,7 @@ def test_a_second_up_in_the_folder_says_where_the_first_is_and_leaves_it_alone(u
 
 
 def _form(page: Any, up: Any, deployment: str) -> None:
-    page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment(deployment)}/run")
+    page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment_id(deployment)}/run")
     sync_api.expect(page.get_by_role("button", name="Submit")).to_be_enabled()
     sync_api.expect(page.get_by_text("sandbox", exact=True).first).to_be_visible()  # the block is preselected
 
@@ -60,7 +60,7 @@ def test_a_person_publishes_from_the_form_and_sees_the_result(up: Any, page: Any
     assert names[0].startswith("01-publish-video")
     page.get_by_placeholder("Search deployments").fill("publish-video")
     expect(page.get_by_role("link", name="01-publish-video", exact=True).first).to_be_visible()
-    page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment('publish-video')}")
+    page.goto(f"{up.ui}/v2/deployments/deployment/{up.deployment_id('publish-video')}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
     for title in ("Video", "Accounts", "Caption", "Publish at", "Dry run", "Advanced"):
@@ -229,7 +229,7 @@ def test_a_person_cancels_a_run_on_phones(up: Any, page: Any) -> None:
 
     until("the cancellation", lambda: up.runs("follow-users")[0]["state_type"] == "CANCELLED")
     until("the clearing up", lambda: all(task["status"] == 2 for task in up.sandbox()["phone_tasks"]))
-    until("the words in its log", lambda: "The run was cancelled. " in up.log_of(run["id"]))
+    until("the words in its log", lambda: "The run was cancelled. " in up.api.log_of(run["id"]))
 
 
 def _prefix(up: Any, page: Any, ui: str) -> str:
@@ -284,7 +284,7 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
         ("watch-runs", "Dead after (minutes)"),
         ("tidy-ledger", "Keep for (days)"),
     ):
-        page.goto(f"{up.ui}{prefix}/deployments/deployment/{up.deployment(name)}/run")
+        page.goto(f"{up.ui}{prefix}/deployments/deployment/{up.deployment_id(name)}/run")
         sync_api.expect(page.get_by_text(title).first).to_be_visible()
         sync_api.expect(page.locator(".cm-editor")).to_have_count(0)
         if ui == "v2" and (name in TALLEST or up.tags(name) == ["reelflow", "phones"]):
@@ -296,7 +296,7 @@ def test_every_form_opens_in_both_uis(up: Any, page: Any, ui: str) -> None:
 def test_a_row_that_is_left_empty_is_ignored(up: Any, page: Any, ui: str) -> None:
     """Of text or of a number; both are shown as rows to type in."""
     before = len(up.runs("manage-phone-tasks"))
-    page.goto(f"{up.ui}{_prefix(up, page, ui)}/deployments/deployment/{up.deployment('manage-phone-tasks')}/run")
+    page.goto(f"{up.ui}{_prefix(up, page, ui)}/deployments/deployment/{up.deployment_id('manage-phone-tasks')}/run")
     for place in (0, 1):
         page.get_by_role("button", name="Add item").nth(place).click()
     sync_api.expect(page.locator("input[type=number]")).to_have_count(1)

@@ -78,7 +78,7 @@ def boxes(tmp_path: Path) -> Iterator[dict[str, SandboxProcess]]:
 @pytest.fixture
 def agency(boxes: dict[str, SandboxProcess], clip: Callable[[str], Path]) -> Iterator[Agency]:
     with new_topology() as topology:
-        found = Agency(Installation(topology, boxes[CLIENTS[0].name].url), boxes, schedules=LARGE)
+        found = Agency(Installation(topology, boxes[CLIENTS[0].name].url), boxes, as_deployed=LARGE)
         found.install(clip("small.mp4"), RUNS_AT_ONCE)
         yield found
 
@@ -176,7 +176,8 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
     for client in CLIENTS:
         quota = agency.boxes[client.name].state["quota"][""]
         rows.append((f"requests of {client.name} in an hour", f"{quota['most']} at most, of {quota['per_hour']}"))
-    what = f"{wanted} posts and {sum(load.phone_tasks.values())} phone tasks in {len(agency.runs)} runs"
+    tasks = sum(load.phone_tasks.values()) + WARM_UPS_A_DAY
+    what = f"{wanted} posts and {tasks} phone tasks in {len(agency.runs)} runs"
     rows.append((what, f"{minutes:.1f} minutes until the last run had ended"))
     for part, largest in usage.largest.items():
         rows.append((part, f"{largest / 1e6:.0f} MB a process at most, {usage.together[part] / 1e6:.0f} MB together"))
@@ -186,22 +187,20 @@ def test_an_agency(agency: Agency, tmp_path: Path) -> None:
     print("\n".join(f"| {what} | {figure} |" for what, figure in rows), flush=True)
 
     with contextlib.closing(Ledger(ledger_url)) as ledger:
-        agency.wait_for_outcomes(lambda: _open(agency, ledger, load), FINISHED_WITHIN)
-    _check(agency, load, ledger_url)
+        expected = set[str]()
 
+        def still_open() -> dict[str, str]:
+            expected.clear()
+            expected.update(load.at_once - _waiting_for_the_plan(agency, load))
+            return _open(ledger, expected)
 
-def _open(agency: Agency, ledger: Ledger, load: Load) -> dict[str, str]:
-    """What is known of posts without a time whose outcome is to come, by caption.
-
-    Without those of a client that has used the share of its plan which checks of outcomes may use: they wait for room.
-    """
-    found = [record for state in BEING_SENT | IN_FLIGHT for record in ledger.find(state=state)]
-    waited_for = load.at_once - _waiting_for_the_plan(agency, load)
-    return {send.caption: f"{send} {outcomes}" for send, outcomes in found if send.caption in waited_for}
+        agency.wait_for_outcomes(still_open, FINISHED_WITHIN)
+    assert expected
+    _check(agency, load, ledger_url, expected)
 
 
 def _waiting_for_the_plan(agency: Agency, load: Load) -> set[str]:
-    """The captions of clients whose plan has no room for checks now."""
+    """The captions of clients that have used the share of their plan which checks of outcomes may use."""
     found = set[str]()
     for client in CLIENTS:
         quota = agency.boxes[client.name].state["quota"][""]
@@ -209,8 +208,17 @@ def _waiting_for_the_plan(agency: Agency, load: Load) -> set[str]:
     return found
 
 
-def _check(agency: Agency, load: Load, ledger_url: str) -> None:
-    """Nothing is out twice. Only what the killed worker was sending may be missing, and is reported as unconfirmed."""
+def _open(ledger: Ledger, captions: set[str]) -> dict[str, str]:
+    """What is known of those of some posts whose outcome is to come, by caption."""
+    found = [record for state in BEING_SENT | IN_FLIGHT for record in ledger.find(state=state)]
+    return {send.caption: f"{send} {outcomes}" for send, outcomes in found if send.caption in captions}
+
+
+def _check(agency: Agency, load: Load, ledger_url: str, expected: set[str]) -> None:
+    """Nothing is out twice, and what is expected has its outcome.
+
+    Only what the killed worker was sending may be missing, and is reported as unconfirmed.
+    """
     states = agency.states()
     ended = {run: f"{agency.runs[run]}: {state['name']} {state['message']}" for run, state in states.items()}
     doubtful = [told for run, told in ended.items() if states[run]["type"] != "COMPLETED"]
@@ -234,7 +242,7 @@ def _check(agency: Agency, load: Load, ledger_url: str) -> None:
         assert max(made.values()) == 1, client
         quota = box.state["quota"][""]
         assert (quota["refused"], quota["most"] <= quota["per_hour"]) == (0, True), client
-    assert load.at_once <= published | unconfirmed | _waiting_for_the_plan(agency, load)
+    assert expected <= published | unconfirmed
     assert limited == WARM_UPS_A_DAY
     assert missing <= unconfirmed, "\n".join(ended.values())
     assert len(missing) <= RUNS_AT_ONCE

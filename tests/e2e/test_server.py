@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support.installation import LEDGER_PASSWORD, PASSWORDS, Installation
-from support.installed_api import ADMIN, Api
+from support.api import Api
+from support.installation import ADMIN, LEDGER_PASSWORD, PASSWORDS, Installation
 from support.prefect_server import turn_off_schedules
 from support.processes import commands_of
 from support.sink import Sink, save_notification
@@ -140,7 +140,7 @@ def test_the_server_of_the_document(place: Installation, sandbox: Any, clip: Cal
     place.terminal.mkdir(parents=True)
     shutil.copy(clip("small.mp4"), place.terminal / "video.mp4")
 
-    api, sink = Api(place.api), Sink()
+    api, sink = Api(place.api, ADMIN), Sink()
 
     for printed in place.install():
         if "Next, start a worker" in printed:  # what schedules start would only take time

@@ -124,12 +124,22 @@ def test_doctor_says_which_schedule_has_lost_its_client(
     found = {"taisly": {"$ref": {"block_document_id": str(TaislyAccount.load("bakery")._block_document_id)}}}
     client.update_deployment_schedule(deployment.id, schedule.id, active=True, slug="yearly", parameters=found)
     again = reelflow("doctor", COLUMNS="400")
+    refresh_choices(client, [client.read_deployment(deployment.id)], ChoiceReader(ask_taisly, None))
+    _switch(client, deployment.id, schedule.id, active=True)
+    switched = reelflow("doctor", COLUMNS="400")
     client.delete_deployment(deployment.id)
 
     words = "its schedule yearly refers to a deleted block, so its runs fail. Choose another block as 'Taisly account'"
     assert "The forms offer the accounts of 1 client: cafe.\nThey preselect cafe.\n" in removed.stdout
     assert words in on.stdout
     assert words not in off.stdout + again.stdout
+    assert "its schedule yearly lacks 'Taisly account', 'Posting slots', so its runs fail." in switched.stdout
+    assert "lacks 'Taisly account'" not in off.stdout + on.stdout + again.stdout
+
+
+def _switch(client: SyncPrefectClient, deployment: Any, schedule: Any, *, active: bool) -> None:
+    """Turn a schedule on or off as the UI's switch does, by which Prefect's server forgets its values."""
+    client.request("PATCH", f"/deployments/{deployment}/schedules/{schedule}", json={"active": active})
 
 
 def test_a_scheduled_post_of_a_client_that_was_removed_is_not_cancelled_with_anothers_key(
@@ -229,6 +239,22 @@ def test_removing_a_client_turns_off_its_schedules_and_says_which_posts_are_open
     assert len(Ledger(ledger_url).recent_sends(0)) == 1
     assert "There is no client 'bakery'. Clients: cafe." in _remove("bakery", "--yes").stderr
     client.delete_deployment(deployment.id)
+
+
+def test_a_schedule_that_has_lost_its_client_is_not_given_to_the_one_that_is_left(
+    clients: dict[str, TaislyAccount], client: SyncPrefectClient
+) -> None:
+    """With one client left, forms preselect it, and so would a schedule that names none."""
+    deployment = _deployed(client, clients)
+    refresh_choices(client, [deployment], ChoiceReader(ask_taisly, None))
+    _switch(client, deployment.id, deployment.schedules[0].id, active=True)
+
+    gone = _remove("cafe", "--yes")
+    after = client.read_deployment(deployment.id)
+    client.delete_deployment(deployment.id)
+
+    assert "schedule yearly of 04-publish-inbox: turned off, since it names no client" in gone.stdout
+    assert [schedule.active for schedule in after.schedules] == [False]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from support.clients import save_client
 from support.commands import reelflow
 from support.sandbox import SandboxWithClients
@@ -82,6 +84,23 @@ def test_a_client_that_is_chosen_is_the_only_one_that_is_finished(
     done = finish_open_posts(clients["cafe"], BRIEFLY, return_state=True)
 
     assert done.message.startswith("3 new outcomes (3 published), 3 still open.")
+
+
+def test_a_clients_week_is_a_page_of_its_own(
+    clients: dict[str, TaislyAccount], two: SandboxWithClients, clip: Any, client: SyncPrefectClient
+) -> None:
+    """With its name above, and in the name of the run; and with no post of another one."""
+    for name, block in clients.items():
+        publish_video(block, _post(clip, "all", caption=f"fresh from {name}"), return_state=True)
+
+    state: Any = show_week(taisly=clients["bakery"], return_state=True)
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["reelflow-week-bakery"]))
+    (page,) = client.read_artifacts(artifact_filter=wanted)
+
+    assert client.read_flow_run(state.state_details.flow_run_id).name == "bakery: the week"
+    assert str(page.data).startswith("# bakery: The week\n")
+    assert "fresh from bakery" in str(page.data)
+    assert "cafe" not in str(page.data)
 
 
 def test_open_posts_of_a_client_whose_block_was_deleted_are_said_and_rung_once(

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from support.api import Api
 from support.deployments import SPECS
-from support.installation import Installation
-from support.installed_api import ADMIN, Api
+from support.installation import ADMIN, Installation
 from support.prefect_server import turn_off_schedules
 from support.sandbox_process import SandboxProcess
 from support.scale import CLIENTS, Job
@@ -35,15 +35,15 @@ class Agency:
     Args:
         place: Where it is installed.
         boxes: Both services of each client, by its name.
-        schedules: Whether the deployments' schedules are on, and workers ask for runs as seldom as Prefect has it. What
-            schedules start takes time, so a small run has none but that of finish-open-posts, which is needed, and
-            starts watch-runs itself while it waits.
+        as_deployed: Whether schedules are on and workers ask for runs every 10 s, as users have it. What schedules
+            start takes time, so else there is only that of *finish-open-posts*, which is needed; *watch-runs* is
+            started while a test waits; and workers ask every 0.5 s.
     """
 
-    def __init__(self, place: Installation, boxes: dict[str, SandboxProcess], *, schedules: bool) -> None:
+    def __init__(self, place: Installation, boxes: dict[str, SandboxProcess], *, as_deployed: bool) -> None:
         self.place, self.boxes, self.topology = place, boxes, place.topology
-        self._schedules, self._watched = schedules, time.monotonic()
-        self.api = Api(place.api)
+        self._as_deployed, self._watched = as_deployed, time.monotonic()
+        self.api = Api(place.api, ADMIN)
         self.runs: dict[str, Job] = {}
         self.workers: list[Part] = []
 
@@ -68,7 +68,7 @@ class Agency:
             self.worker(f"phones-{client.pc}", runs_at_once=runs_at_once)
 
     def _turn_off_schedules(self) -> None:
-        if not self._schedules:
+        if not self._as_deployed:
             turn_off_schedules(self.place.api, but="finish-open-posts", auth=ADMIN)
 
     def worker(self, pool: str = "reelflow", *, runs_at_once: int) -> Part:
@@ -80,8 +80,8 @@ class Agency:
         before = ["", *first.command]
         command = [own.get(option, word) for option, word in zip(before, first.command, strict=False)]
         environment = dict(first.environment)
-        if self._schedules:
-            environment.pop("PREFECT_WORKER_QUERY_SECONDS")  # as users have it, whose figures these are
+        if self._as_deployed:
+            environment.pop("PREFECT_WORKER_QUERY_SECONDS")
         part = Part(name, command, environment, self.place.folder / f"{name}.log", cwd=first.cwd)
         self.topology.parts[part.name] = part
         if pool == "reelflow":
@@ -164,7 +164,7 @@ class Agency:
     def _pause(self) -> None:
         """Wait a second; without schedules, start watch-runs from time to time."""
         time.sleep(POLL_SECONDS)
-        if not self._schedules and time.monotonic() - self._watched > WATCH_RUNS_EVERY:
+        if not self._as_deployed and time.monotonic() - self._watched > WATCH_RUNS_EVERY:
             self._watched = time.monotonic()
             shortest = {"dead_after_minutes": 2, "late_after_minutes": 2}
             with contextlib.suppress(AssertionError, httpx.HTTPError):

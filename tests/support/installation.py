@@ -21,6 +21,8 @@ DOCUMENT = ROOT / "docs" / "deployment.md"
 TITLE = "## A server with PostgreSQL and Redis"
 SHELL_SECONDS = 300
 PASSWORDS = {"PREFECT_PASSWORD": "prefectSecret1", "REDIS_PASSWORD": "redisSecret2", "API_PASSWORD": "apiSecret3"}
+ADMIN = ("admin", PASSWORDS["API_PASSWORD"])
+"""Who may use the API."""
 LEDGER_PASSWORD = "ledgerSecret4"
 TYPED = {
     "Enter password for new role: ": [PASSWORDS["PREFECT_PASSWORD"], LEDGER_PASSWORD],

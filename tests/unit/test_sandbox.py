@@ -116,7 +116,9 @@ def test_the_hourly_quota_holds_and_renews(sandbox: Any, plan: str, quota: int) 
         client.reposts()
 
     sandbox.advance_clock(3601)
+    idle = sandbox.state["quota"][""]["last_hour"]
 
+    assert idle == 0
     assert 3500 < (caught.value.retry_after or 0) <= 3600
     assert client.reposts() == []
     assert sandbox.requests("GET /api/private/reposts") == quota + 2
