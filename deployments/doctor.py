@@ -190,6 +190,6 @@ def _problems_of_schedule(deployment: Any, schedule: Any, block_ids: dict[str, s
         )
     if missing := missing_values(deployment, schedule):
         yield (
-            f"{which} lacks {listed([repr(title_of(name)) for name in missing])}, so its runs fail. The switch beside "
-            "a schedule deletes the schedule's parameters (Prefect 3.8). Choose Edit in its menu, and set them again."
+            f"{which} lacks {listed([repr(title_of(name)) for name in missing])}, so its runs fail. Choose Edit in "
+            "its menu, and set its parameters. The switch beside a schedule deletes them (Prefect 3.8)."
         )

@@ -59,10 +59,11 @@ def use_server_zone(client: SyncPrefectClient | None = None) -> None:
 def problem_of_zone(client: SyncPrefectClient) -> str:
     """What is wrong with the server's time zone, with what to do; empty if nothing is."""
     variable = client.read_variable_by_name(TIME_ZONE_VARIABLE)
-    try:
-        read_zone(str(variable.value)) if variable and variable.value else None
-    except InputError as error:
-        return f"{_invalid(error)} Until that is corrected, only upkeep runs. {CORRECT_IT}."
+    if variable and variable.value:
+        try:
+            read_zone(str(variable.value))
+        except InputError as error:
+            return f"{_invalid(error)} Until that is corrected, only upkeep runs. {CORRECT_IT}."
     return ""
 
 

@@ -33,7 +33,7 @@ from reelflow.posts.form import PostForm
 from reelflow.time_zones import use_zone
 from tasks.prefect_server import PATIENCE, read_patiently
 from tasks.remembered import VARIABLE
-from tasks.run_facts import STARTED_AGAIN, is_restart
+from tasks.run_facts import STARTED_AGAIN, TAG, is_restart
 from tasks.zone import TIME_ZONE_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -131,7 +131,7 @@ def test_a_time_zone_that_is_not_valid_is_refused(
     state: Any = publish_video(taisly, post, return_state=True)
     finished: Any = finish_open_posts(taisly, return_state=True)
     use_zone("Asia/Tokyo")  # so the form says
-    with deployed("publish-video", "publish-video/01-kolkata", taisly=saved(taisly)) as made:
+    with deployed("publish-video", "publish-video/01-kolkata", tags=[TAG], taisly=saved(taisly)) as made:
         use_zone(None)
         checked: Any = check_connections(return_state=True)
         doctor = reelflow("doctor", COLUMNS="500")

@@ -24,7 +24,6 @@ from reelflow.records.post_states import PostState
 from support.deployments import SPECS
 from support.scheduled import execute
 from tasks.ledger import open_ledger
-from tasks.run_facts import TAG
 
 SERIALS = [f"R58N{n:02d}SANDBOX" for n in range(1, 4)]
 PHONES = [f"{SERIALS[0]}: ada.daily", f"{SERIALS[1]}: ben.daily, ben.pics (Instagram)"]
@@ -55,10 +54,11 @@ def publish_and_leave(
 
 
 @contextmanager
-def deployed(spec: str, name: str, **parameters: Any) -> Iterator[Any]:
+def deployed(spec: str, name: str, *, tags: Sequence[str] = (), **parameters: Any) -> Iterator[Any]:
     """A deployment ("flow/deployment") as setup makes it, without anybody who executes its runs, and with none before.
 
-    `spec` is its name in prefect.yaml; `parameters` are those that its runs have by default.
+    `spec` is its name in prefect.yaml; `parameters` are those that its runs have by default. Without our tag in
+    `tags`, what looks after all our runs leaves its runs alone, also in later tests.
     """
     flow: Any = SPECS[spec].load()
     with get_client(sync_client=True) as client:
@@ -70,7 +70,7 @@ def deployed(spec: str, name: str, **parameters: Any) -> Iterator[Any]:
             parameters=parameters,
             parameter_openapi_schema=form_of(SPECS[spec], None, {}),
             enforce_parameter_schema=True,
-            tags=[TAG],
+            tags=list(tags),
         )
         yield made
         client.delete_deployment(made)
