@@ -24,7 +24,7 @@ from deployments.prefect_api import (
     read_version,
     version_problem,
 )
-from deployments.setup.clients import client_names, missing_values
+from deployments.setup.clients import client_names
 from deployments.spec import deployment_specs
 from deployments.workers import check_workers
 from reelflow.block_references import block_reference, block_slug, saved_block
@@ -188,7 +188,8 @@ def _problems_of_schedule(deployment: Any, schedule: Any, block_ids: dict[str, s
             f"{which} refers to a deleted block, so its runs fail. Choose another block as "
             f"{', '.join(map(repr, gone))} in the parameters of the schedule, or turn the schedule off."
         )
-    if missing := missing_values(deployment, schedule):
+    required = (deployment.parameter_openapi_schema or {}).get("required", [])
+    if missing := [name for name in required if name not in {**deployment.parameters, **schedule.parameters}]:
         yield (
             f"{which} lacks {listed([repr(title_of(name)) for name in missing])}, so its runs fail. Choose Edit in "
             "its menu, and set its parameters. The switch beside a schedule deletes them (Prefect 3.8)."

@@ -158,23 +158,16 @@ def _refers_to(value: Any, name: str, id_: str) -> bool:
 
 def _turn_off_schedules(client: SyncPrefectClient, changes: Changes, deployment: Any, name: str, id_: str) -> None:
     """Turn off the schedules that are for a client, or for none: their runs would fail, or be for another client."""
-    is_default = _refers_to(deployment.parameters.get(TAISLY), name, id_)
+    default = deployment.parameters.get(TAISLY)
     for schedule in deployment.schedules:
         own = schedule.parameters.get(TAISLY)
-        if schedule.active and TAISLY in missing_values(deployment, schedule):
-            turn_off(client, changes, deployment, schedule, "since it names no client")
-            continue
-        if not schedule.active or not (_refers_to(own, name, id_) or (own is None and is_default)):
+        meant = own or default
+        if not schedule.active or (meant and not _refers_to(meant, name, id_)):
             continue
         if own is None and not is_client_needed(deployment.parameter_openapi_schema or {}):
             continue  # it then looks after all clients
-        turn_off(client, changes, deployment, schedule, f"since it is for {name}")
-
-
-def missing_values(deployment: Any, schedule: Any) -> list[str]:
-    """The parameters that a schedule's runs need, and that neither it nor its deployment has."""
-    required = (deployment.parameter_openapi_schema or {}).get("required", [])
-    return [name for name in required if name not in deployment.parameters and name not in schedule.parameters]
+        why = f"since it is for {name}" if meant else "since it names no client"
+        turn_off(client, changes, deployment, schedule, why)
 
 
 def turn_off(client: SyncPrefectClient, changes: Changes, deployment: Any, schedule: Any, why: str) -> None:
